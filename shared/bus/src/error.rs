@@ -1,0 +1,73 @@
+//! What can go wrong on the bus, by what a caller can do about it.
+
+use std::time::Duration;
+
+/// The bus can not be used, or refused what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// No server answered in time.
+    #[error("reach NATS at {url} within {waited:?}: {reason}; is nats-server running there, and is MUSTER_NATS right?")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// How long.
+        waited: Duration,
+        /// What the client said last.
+        reason: String,
+    },
+    /// The server is older than Muster can trust.
+    #[error("use nats-server {found} at {url}: {needed} or later is needed; install a newer one")]
+    TooOld {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+        /// The least version.
+        needed: &'static str,
+    },
+    /// The server answered with an error, or not in time; what was asked for may or may not have happened.
+    #[error("{what}: {reason}")]
+    Failed {
+        /// What was being done: `publish to muster.v1...`.
+        what: String,
+        /// What the client said.
+        reason: String,
+    },
+}
+
+impl BusError {
+    /// A failure of `what`, because of `reason`.
+    pub(crate) fn failed(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Failed { what: what.into(), reason: reason.to_string() }
+    }
+}
+
+/// A request got no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Nobody listens on the subject: the request was not taken.
+    #[error("nobody answers on {subject}")]
+    NoResponders {
+        /// The subject.
+        subject: String,
+    },
+    /// No answer in time: whether the request was taken is unknown.
+    #[error("no answer on {subject} within {waited:?}")]
+    TimedOut {
+        /// The subject.
+        subject: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// The bus failed.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The answer can not be decoded.
+    #[error("decode the answer on {subject}: {reason}")]
+    Undecodable {
+        /// The subject.
+        subject: String,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,22 @@
+//! The bus: everything that Muster says over NATS goes through here, and every subject is named here.
+//!
+//! Responsible for connecting, envelopes, request and reply, services of the micro API, streams, object stores and the pool clock
+//! that messages are stamped with. Not for decision logs (muster-ledger), nor for what messages mean.
+
+mod clock;
+mod connect;
+mod error;
+mod objects;
+mod read;
+mod request;
+mod serve;
+pub mod streams;
+pub mod subjects;
+
+pub use clock::Clock;
+pub use connect::{Bus, BusOptions};
+pub use error::{BusError, RequestError};
+pub use objects::Bucket;
+pub use read::{StoredMessage, StreamReader};
+pub use request::{Authority, Inbound, body};
+pub use serve::{Endpoint, Request, Served};

@@ -1,0 +1,101 @@
+//! Reading a stream in order from a given sequence, across every restart of the server.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use bytes::Bytes;
+use futures::StreamExt;
+use muster_model::PoolTime;
+
+use crate::{Bus, BusError};
+
+/// How long to wait before a reader that failed is made again.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// A message as it is stored.
+#[derive(Debug, Clone)]
+pub struct StoredMessage {
+    /// Sequence in the stream.
+    pub sequence: u64,
+    /// When the server stored it.
+    pub stored: PoolTime,
+    /// Its subject.
+    pub subject: String,
+    /// Its payload.
+    pub payload: Bytes,
+    /// How many messages the stream held after this one when it was delivered.
+    pub pending: u64,
+}
+
+/// Reads a stream in order. A gap in the sequences is what the stream no longer holds: the caller judges it.
+pub struct StreamReader {
+    bus: Bus,
+    stream: String,
+    filter: String,
+    next: u64,
+    messages: Option<pull::Ordered>,
+}
+
+impl std::fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamReader").field("stream", &self.stream).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// A reader of `stream` from `sequence` on (1 is the first), of subjects that match `filter` (empty means all).
+    #[must_use]
+    pub fn read(&self, stream: &str, filter: &str, sequence: u64) -> StreamReader {
+        StreamReader {
+            bus: self.clone(),
+            stream: stream.into(),
+            filter: filter.into(),
+            next: sequence.max(1),
+            messages: None,
+        }
+    }
+}
+
+impl StreamReader {
+    /// The next message; waits as long as it takes, through every fault of the server. Cancel-safe.
+    pub async fn next(&mut self) -> StoredMessage {
+        loop {
+            match self.try_next().await {
+                Ok(message) => return message,
+                Err(error) => {
+                    tracing::debug!(stream = %self.stream, %error, "reading failed, trying again");
+                    self.messages = None;
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+
+    async fn try_next(&mut self) -> Result<StoredMessage, BusError> {
+        let failed = |error: String| BusError::failed("read the stream", error);
+        if self.messages.is_none() {
+            self.messages = Some(self.open().await?);
+        }
+        let messages = self.messages.as_mut().expect("opened above");
+        let message = messages.next().await.ok_or_else(|| failed("it ended".into()))?;
+        let message = message.map_err(|error| failed(error.to_string()))?;
+        let info = message.info().map_err(|error| failed(error.to_string()))?;
+        let stored = PoolTime(i64::try_from(info.published.unix_timestamp_nanos()).unwrap_or(i64::MAX));
+        let (sequence, pending) = (info.stream_sequence, info.pending);
+        self.next = sequence + 1;
+        let message = message.message;
+        Ok(StoredMessage { sequence, stored, subject: message.subject.to_string(), payload: message.payload, pending })
+    }
+
+    async fn open(&self) -> Result<pull::Ordered, BusError> {
+        let failed = |error: String| BusError::failed(format!("read the stream {}", self.stream), error);
+        let stream = self.bus.jetstream().get_stream_no_info(&self.stream).await.map_err(|e| failed(e.to_string()))?;
+        let config = pull::OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
+            filter_subject: self.filter.clone(),
+            ..Default::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(|error| failed(error.to_string()))?;
+        consumer.messages().await.map_err(|error| failed(error.to_string()))
+    }
+}

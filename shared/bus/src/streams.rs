@@ -1,0 +1,130 @@
+//! Streams, object stores and buckets: one table, and one idempotent way to make them. Nothing is ever deleted and made again.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{kv, object_store, stream};
+
+use crate::{Bucket, Bus, BusError, subjects};
+
+/// Decision log of the scheduler.
+pub const JOBS: &str = "JOBS";
+/// Decision log of machine-lifecycle.
+pub const MACHINES: &str = "MACHINES";
+/// Decision log of reservation.
+pub const RESERVATIONS: &str = "RESERVATIONS";
+/// Durable reports of agents.
+pub const REPORTS: &str = "REPORTS";
+/// Samples.
+pub const TEL: &str = "TEL";
+/// The bucket in which leaders hold their leases.
+pub const LEASES: &str = "leases";
+/// How long a lease lives without renewal.
+pub const LEASE_AGE: Duration = Duration::from_secs(6);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const GIB: i64 = 1 << 30;
+
+/// A stream of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Subjects it keeps.
+    pub subjects: &'static str,
+    /// How long; none means until purged by its owner.
+    pub age_max: Option<Duration>,
+    /// Its greatest size, bytes; beyond it new messages are refused.
+    pub size_max_bytes: i64,
+}
+
+/// The streams.
+pub const TABLE: &[StreamRow] = &[
+    StreamRow { name: JOBS, subjects: "muster.v1.log.scheduler.>", age_max: None, size_max_bytes: 4 * GIB },
+    StreamRow { name: MACHINES, subjects: "muster.v1.log.machine-lifecycle.>", age_max: None, size_max_bytes: 2 * GIB },
+    StreamRow { name: RESERVATIONS, subjects: "muster.v1.log.reservation.>", age_max: None, size_max_bytes: GIB },
+    StreamRow { name: REPORTS, subjects: "muster.v1.agent.*.rpt", age_max: Some(Duration::from_secs(14 * 24 * 3600)), size_max_bytes: 8 * GIB },
+    StreamRow { name: TEL, subjects: "muster.v1.agent.*.tel", age_max: Some(Duration::from_secs(3 * 24 * 3600)), size_max_bytes: 16 * GIB },
+];
+
+/// The decision log of an owning service; none for the others.
+#[must_use]
+pub fn log_of(service: subjects::Service) -> Option<&'static str> {
+    match service {
+        subjects::Service::Scheduler => Some(JOBS),
+        subjects::Service::MachineLifecycle => Some(MACHINES),
+        subjects::Service::Reservation => Some(RESERVATIONS),
+        subjects::Service::TelemetryLogger | subjects::Service::Report => None,
+    }
+}
+
+/// How the streams are made.
+#[derive(Debug, Clone, Copy)]
+pub struct InitOptions {
+    /// Copies of each stream: 1 or 3.
+    pub replicas: usize,
+    /// All sizes are divided by this: a lab's disk is small.
+    pub size_divisor: i64,
+}
+
+impl Bus {
+    /// Makes every stream, object store and bucket that is missing. Those that exist are left as they are.
+    ///
+    /// # Errors
+    /// When one can not be made.
+    pub async fn init_streams(&self, options: InitOptions) -> Result<(), BusError> {
+        for row in TABLE {
+            let config = stream_config(row, options);
+            let made = self.jetstream().get_or_create_stream(config).await;
+            made.map_err(|error| BusError::failed(format!("make the stream {}", row.name), error))?;
+        }
+        for bucket in Bucket::ALL {
+            self.init_bucket(bucket, options).await?;
+        }
+        let leases = kv::Config {
+            bucket: LEASES.into(),
+            max_age: LEASE_AGE,
+            limit_markers: Some(Duration::from_secs(60)),
+            num_replicas: options.replicas,
+            storage: stream::StorageType::Memory,
+            ..Default::default()
+        };
+        match self.jetstream().get_key_value(LEASES).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let made = self.jetstream().create_key_value(leases).await;
+                made.map(drop).map_err(|error| BusError::failed("make the bucket leases", error))
+            }
+        }
+    }
+
+    async fn init_bucket(&self, bucket: Bucket, options: InitOptions) -> Result<(), BusError> {
+        if self.jetstream().get_object_store(bucket.as_str()).await.is_ok() {
+            return Ok(());
+        }
+        let config = object_store::Config {
+            bucket: bucket.as_str().into(),
+            max_bytes: 16 * GIB / options.size_divisor,
+            num_replicas: options.replicas,
+            ..Default::default()
+        };
+        let made = self.jetstream().create_object_store(config).await;
+        made.map(drop).map_err(|error| BusError::failed(format!("make the object store {}", bucket.as_str()), error))
+    }
+}
+
+fn stream_config(row: &StreamRow, options: InitOptions) -> stream::Config {
+    stream::Config {
+        name: row.name.into(),
+        subjects: vec![row.subjects.into()],
+        max_age: row.age_max.unwrap_or_default(),
+        max_bytes: row.size_max_bytes / options.size_divisor,
+        max_message_size: 1_000_000,
+        discard: stream::DiscardPolicy::New,
+        storage: stream::StorageType::File,
+        num_replicas: options.replicas,
+        allow_direct: true,
+        duplicate_window: Duration::from_secs(120).min(row.age_max.unwrap_or(DAY)),
+        deny_delete: true,
+        ..Default::default()
+    }
+}

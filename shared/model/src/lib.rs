@@ -1,0 +1,18 @@
+//! The words of Muster as types: what every part means by machine, process, epoch, position.
+//!
+//! No I/O, no async runtime, no serialisation: those belong to the layers above (docs/architecture.md).
+
+mod ids;
+mod position;
+mod process;
+mod refusal;
+mod time;
+
+pub use ids::{
+    Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, MachineId, ModuleName, ProcessId, ProcessNumber,
+    ReservationId, ResourceId, RunId, SystemId, Term,
+};
+pub use position::{Lineage, Position, Sequence};
+pub use process::{ProcessState, Verdict};
+pub use refusal::{Place, Refusal, RefusalCode};
+pub use time::PoolTime;

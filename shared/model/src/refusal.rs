@@ -1,0 +1,82 @@
+//! Refusals: what was refused, why, and what to do next. A refusal changes nothing.
+
+use std::fmt;
+
+/// What a caller can do about a refusal; decides the exit code of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusalCode {
+    /// The request itself is wrong (exit 2).
+    Invalid,
+    /// Not permitted in the present state (exit 3).
+    Refused,
+    /// What is named does not exist (exit 4).
+    NotFound,
+    /// Try again: not the leader, or its log is not reachable (exit 69).
+    Unavailable,
+    /// The command id is older than the memory of replies (exit 3).
+    TooOld,
+    /// A limit was hit (exit 3).
+    Limit,
+}
+
+impl RefusalCode {
+    /// Exit code of the command line (docs/cli.md).
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Invalid => 2,
+            Self::Refused | Self::TooOld | Self::Limit => 3,
+            Self::NotFound => 4,
+            Self::Unavailable => 69,
+        }
+    }
+}
+
+/// A place in a text that is wrong: bytes `from..to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The text.
+    pub text: String,
+    /// First wrong byte.
+    pub from: usize,
+    /// Byte after the last wrong one.
+    pub to: usize,
+}
+
+/// What was refused, why, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What a caller can do about it.
+    pub code: RefusalCode,
+    /// What was refused: `start high-io`.
+    pub what: String,
+    /// Why: `no machine has a free disk`.
+    pub why: String,
+    /// What to do next; never empty.
+    pub next: String,
+    /// The place that is wrong, where one can be marked.
+    pub place: Option<Place>,
+}
+
+impl Refusal {
+    /// A refusal without a marked place.
+    #[must_use]
+    pub fn new(code: RefusalCode, what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { code, what: what.into(), why: why.into(), next: next.into(), place: None }
+    }
+
+    /// The same refusal with a place marked.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.what, self.why, self.next)
+    }
+}
+
+impl std::error::Error for Refusal {}
