@@ -1,0 +1,83 @@
+//! What a process is told before it begins: environment variables, and the context file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Names of the environment variables of a test process.
+pub mod environment {
+    /// Path of the agent's Unix socket.
+    pub const SOCKET: &str = "MUSTER_SOCKET";
+    /// Path of the context file, JSON as [`super::Context`].
+    pub const CONTEXT: &str = "MUSTER_CONTEXT";
+    /// RunId, decimal.
+    pub const RUN: &str = "MUSTER_RUN";
+    /// DPID, as printed: `00010064`.
+    pub const DPID: &str = "MUSTER_DPID";
+    /// Attempt, decimal, from 1.
+    pub const ATTEMPT: &str = "MUSTER_ATTEMPT";
+    /// Job number, decimal.
+    pub const JOB: &str = "MUSTER_JOB";
+    /// Process number, decimal.
+    pub const PROCESS: &str = "MUSTER_PROCESS";
+    /// Module name.
+    pub const MODULE: &str = "MUSTER_MODULE";
+    /// Machine id.
+    pub const MACHINE: &str = "MUSTER_MACHINE";
+    /// Boot id of the machine.
+    pub const BOOT_ID: &str = "MUSTER_BOOT_ID";
+    /// Private work directory; also the current directory at the start.
+    pub const WORK: &str = "MUSTER_WORK";
+    /// Directory for results that are to be kept.
+    pub const RESULTS: &str = "MUSTER_RESULTS";
+    /// Seed of this process, 16 hexadecimal digits.
+    pub const SEED: &str = "MUSTER_SEED";
+}
+
+/// Everything that a process is told; the file that [`environment::CONTEXT`] names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// RunId.
+    pub run: u32,
+    /// Job number.
+    pub job: u32,
+    /// Process number.
+    pub process: u32,
+    /// As printed: `00010064`.
+    pub dpid: String,
+    /// Attempt, from 1.
+    pub attempt: u32,
+    /// Module name.
+    pub module: String,
+    /// Module version.
+    pub version: String,
+    /// Machine id.
+    pub machine: String,
+    /// Boot id of the machine.
+    pub boot_id: String,
+    /// Seed of this process, 16 hexadecimal digits: a number of 64 bits does not fit JSON's.
+    pub seed: String,
+    /// Parameters with defaults filled in, in the form in which they were given.
+    pub parameters: BTreeMap<String, String>,
+    /// Resources that it was placed on.
+    pub resources: Vec<ContextResource>,
+    /// Private work directory.
+    pub work: String,
+    /// Directory for results that are to be kept.
+    pub results: String,
+}
+
+/// A resource of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextResource {
+    /// Id on the machine.
+    pub id: String,
+    /// `cpu`, `disk`, `nic`, `memory`.
+    pub kind: String,
+    /// Path on the machine; empty for CPUs and memory.
+    pub path: String,
+    /// Bytes of a disk or of memory, bits per second of a NIC, 0 for a CPU.
+    pub size: u64,
+    /// Device type.
+    pub device_type: String,
+}

@@ -1,0 +1,12 @@
+//! The module protocol: what a test process and its agent say to each other, and what a module says of itself.
+//!
+//! Language-neutral: one JSON object a line over a Unix socket; stdout and stderr are the log. Context comes as environment
+//! variables and one JSON file. No I/O here; muster-sdk speaks it for modules, the agent for machines.
+
+mod context;
+mod manifest;
+mod message;
+
+pub use context::{Context, ContextResource, environment};
+pub use manifest::{Manifest, ManifestArtifact, ManifestParameter, ManifestRequirement};
+pub use message::{AgentMessage, Corruption, ModuleMessage, PROTOCOL, Outcome, Status};

@@ -1,0 +1,154 @@
+//! The messages, one JSON object a line: `{"type":"pong","n":3,"iterations":120}`. Unknown types and fields are passed over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the protocol that is described here.
+pub const PROTOCOL: u32 = 1;
+
+/// From a module to its agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ModuleMessage {
+    /// First on every connection: who speaks.
+    Hello {
+        /// [`PROTOCOL`].
+        protocol: u32,
+        /// RunId.
+        run: u32,
+        /// As printed: `00010064`.
+        dpid: String,
+        /// Attempt.
+        attempt: u32,
+        /// OS process id of the speaker.
+        pid: u32,
+    },
+    /// Prepared: the work itself begins now.
+    Ready,
+    /// Answer to a ping.
+    Pong {
+        /// Number of the ping.
+        n: u64,
+        /// Iterations so far; unchanged for long means stalled.
+        iterations: u64,
+    },
+    /// Measured values: counters only rise, gauges are levels. Names carry their unit as suffix: `written_bytes`.
+    Metric {
+        /// Resource id that they concern; empty for the process as a whole.
+        #[serde(default)]
+        device: String,
+        /// Counters.
+        #[serde(default)]
+        counters: BTreeMap<String, f64>,
+        /// Gauges.
+        #[serde(default)]
+        gauges: BTreeMap<String, f64>,
+    },
+    /// Something happened that a person may want to read of.
+    Event {
+        /// Name.
+        name: String,
+        /// For people.
+        #[serde(default)]
+        text: String,
+    },
+    /// Data were found corrupt.
+    Corruption(Corruption),
+    /// A file below the work or results directory is to be kept.
+    Artifact {
+        /// Path.
+        path: String,
+        /// Name to keep it under.
+        name: String,
+    },
+    /// The last message: how it ended.
+    Done {
+        /// Whether the test ran to its end.
+        status: Status,
+        /// What it says of the product.
+        result: Outcome,
+        /// Why, for people.
+        #[serde(default)]
+        reason: String,
+        /// Totals of the final report.
+        #[serde(default)]
+        r#final: BTreeMap<String, f64>,
+        /// Text of the final report, for people.
+        #[serde(default)]
+        text: String,
+    },
+}
+
+/// How a test ended. Legal pairs: complete/pass, complete/fail, error/na, skip/na.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It ran to its end.
+    Complete,
+    /// It could not.
+    Error,
+    /// It was not tried.
+    Skip,
+}
+
+/// What a test says of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It passed.
+    Pass,
+    /// It failed.
+    Fail,
+    /// Not applicable.
+    Na,
+}
+
+/// Corrupt data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corruption {
+    /// Path of the disk or file.
+    pub target: String,
+    /// Resource id.
+    #[serde(default)]
+    pub resource: String,
+    /// Byte offset of the first wrong sector.
+    pub offset: u64,
+    /// `BITFLIP`, `STALE`, `MISDIRECTED`, `FOREIGN`, `WRONG_FORM`, `ZERO`, `TORN`, `SHIFTED`, `UNKNOWN`.
+    pub class: String,
+    /// `TRANSIENT`, `STORED`, `UNSTABLE`.
+    pub persistence: String,
+    /// RunId of who wrote it, where the pattern names another one; 0 for none.
+    #[serde(default)]
+    pub owner_run: u32,
+    /// DPID of who wrote it, as printed; empty for none.
+    #[serde(default)]
+    pub owner_dpid: String,
+    /// Expected bytes of the first wrong sector, hex.
+    pub expected: String,
+    /// Actual bytes, hex.
+    pub actual: String,
+    /// For people.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// From an agent to a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AgentMessage {
+    /// The hello was understood: begin, or go on.
+    Start,
+    /// Answer with a pong.
+    Ping {
+        /// Number.
+        n: u64,
+    },
+    /// Finish what is in hand, say done, and exit.
+    Stop {
+        /// After so many milliseconds the process is killed.
+        grace_ms: u64,
+    },
+    /// Exit at once, without done.
+    Abort,
+}
