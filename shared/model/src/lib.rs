@@ -5,7 +5,9 @@
 mod ids;
 mod position;
 mod process;
+pub mod quantity;
 mod refusal;
+mod selector;
 mod time;
 
 pub use ids::{
@@ -15,4 +17,5 @@ pub use ids::{
 pub use position::{Lineage, Position, Sequence};
 pub use process::{ProcessState, Verdict};
 pub use refusal::{Place, Refusal, RefusalCode};
+pub use selector::{Facts, Selector, SelectorError, glob_matches};
 pub use time::PoolTime;
