@@ -2584,19 +2584,19 @@ impl Dimension {
     }
 }
 /// ReservationEvent is one fact about one reservation.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReservationEvent {
-    /// Number, from 1.
+    /// Number, from 1; 0 for what is known of a machine.
     #[prost(uint64, tag = "1")]
     pub reservation: u64,
     /// The fact.
-    #[prost(oneof = "reservation_event::Kind", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "reservation_event::Kind", tags = "2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<reservation_event::Kind>,
 }
 /// Nested message and enum types in `ReservationEvent`.
 pub mod reservation_event {
     /// The fact.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// It was asked for.
         #[prost(message, tag = "2")]
@@ -2616,6 +2616,9 @@ pub mod reservation_event {
         /// One of its machines is on its way back, or is back.
         #[prost(message, tag = "7")]
         MachineReturned(super::ReservationMachineReturned),
+        /// What MACHINES says of a machine, as far as this log needs it.
+        #[prost(message, tag = "8")]
+        MachineSeen(super::ReservationMachineSeen),
     }
 }
 /// ReservationQueued: it was asked for.
@@ -2636,6 +2639,9 @@ pub struct ReservationQueued {
     /// Comment, for people.
     #[prost(string, tag = "5")]
     pub comment: ::prost::alloc::string::String,
+    /// How long what runs on its machines may take to end before it is killed, nanoseconds.
+    #[prost(int64, tag = "6")]
+    pub drain_ns: i64,
 }
 /// ReservationGranted: which machines.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2680,6 +2686,55 @@ pub struct ReservationMachineReturned {
     /// Machine id.
     #[prost(string, tag = "1")]
     pub machine: ::prost::alloc::string::String,
+}
+/// ReservationMachineSeen: what reservation needs of a machine, from MACHINES. The whole, not the difference.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReservationMachineSeen {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// It was removed; nothing else is set.
+    #[prost(bool, tag = "2")]
+    pub removed: bool,
+    /// A person let it take part.
+    #[prost(bool, tag = "3")]
+    pub active: bool,
+    /// A person took it out for a while.
+    #[prost(bool, tag = "4")]
+    pub maintenance: bool,
+    /// A person took it out for good.
+    #[prost(bool, tag = "5")]
+    pub retired: bool,
+    /// The whole machine is protected.
+    #[prost(bool, tag = "6")]
+    pub machine_protected: bool,
+    /// It is down by machine-lifecycle's verdict.
+    #[prost(bool, tag = "7")]
+    pub down: bool,
+    /// It can not be trusted until a person looks or a new hello explains it.
+    #[prost(bool, tag = "8")]
+    pub quarantined: bool,
+    /// What is on it is ready for use.
+    #[prost(bool, tag = "9")]
+    pub ready: bool,
+    /// Whose it is.
+    #[prost(enumeration = "Tenure", tag = "10")]
+    pub tenure: i32,
+    /// The reservation that holds it, or that it goes to while it changes hands; 0 is the pool.
+    #[prost(uint64, tag = "11")]
+    pub reservation: u64,
+    /// Epoch.
+    #[prost(uint64, tag = "12")]
+    pub epoch: u64,
+    /// Epoch that its agent reported as fenced.
+    #[prost(uint64, tag = "13")]
+    pub fenced_epoch: u64,
+    /// What selectors ask for: architecture, machine type, CPUs, memory; sorted by key.
+    #[prost(message, repeated, tag = "14")]
+    pub attributes: ::prost::alloc::vec::Vec<KeyValue>,
+    /// Tags, sorted.
+    #[prost(string, repeated, tag = "15")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// ReservationEnd says how a reservation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3420,4 +3475,33 @@ impl MachineFlag {
             _ => None,
         }
     }
+}
+/// ReservationSnapshot is the whole state.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReservationSnapshot {
+    /// Number that the next reservation gets.
+    #[prost(uint64, tag = "1")]
+    pub next: u64,
+    /// Every reservation that is remembered, sorted by number.
+    #[prost(message, repeated, tag = "2")]
+    pub reservations: ::prost::alloc::vec::Vec<SnapshotReservation>,
+    /// Every machine that is known, sorted by id.
+    #[prost(message, repeated, tag = "3")]
+    pub machines: ::prost::alloc::vec::Vec<ReservationMachineSeen>,
+}
+/// SnapshotReservation is a reservation with what its record leaves out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotReservation {
+    /// The record; what is derived in it (`ready`) is empty.
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<ReservationRecord>,
+    /// Pool time it was granted, nanoseconds; 0 before.
+    #[prost(int64, tag = "2")]
+    pub granted_ns: i64,
+    /// Position in RESERVATIONS at which it ended; unset before.
+    #[prost(message, optional, tag = "3")]
+    pub ended_position: ::core::option::Option<Position>,
+    /// Its machines of which MACHINES has said that they go or went to it, sorted.
+    #[prost(string, repeated, tag = "4")]
+    pub arrived: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
