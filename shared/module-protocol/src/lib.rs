@@ -4,9 +4,11 @@
 //! variables and one JSON file. No I/O here; muster-sdk speaks it for modules, the agent for machines.
 
 mod context;
+mod line;
 mod manifest;
 mod message;
 
 pub use context::{Context, ContextResource, environment};
+pub use line::{LINE_BYTES_MAX, Line, LineError, decode_line, encode_line};
 pub use manifest::{Manifest, ManifestArtifact, ManifestParameter, ManifestRequirement};
-pub use message::{AgentMessage, Corruption, ModuleMessage, PROTOCOL, Outcome, Status};
+pub use message::{AgentMessage, Corruption, ModuleMessage, Outcome, PROTOCOL, Status};

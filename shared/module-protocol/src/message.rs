@@ -151,4 +151,7 @@ pub enum AgentMessage {
     },
     /// Exit at once, without done.
     Abort,
+    /// The done is on the agent's disk. Sent once for every done; a module that sees its connection end before this says done
+    /// again on the next one, so a repeated done must be answered and not counted twice.
+    Kept,
 }

@@ -1,0 +1,135 @@
+//! One message as one line of JSON, and back. Both ends use these two functions, so both bound and tolerate the same.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::message::{AgentMessage, ModuleMessage};
+
+/// Most bytes of a line, its newline included. Both ends refuse a longer one, so neither can fill the other's memory.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// A line that is not a message.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// More bytes than [`LINE_BYTES_MAX`].
+    #[error("line of {0} bytes is longer than {LINE_BYTES_MAX}")]
+    TooLong(usize),
+    /// Not JSON, or not the fields of its type.
+    #[error("line is not a message")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// A message that travels as a line, with the types of it that this version knows.
+pub trait Line: Serialize + DeserializeOwned {
+    /// Values of `type` that this version understands.
+    const TYPES: &'static [&'static str];
+}
+
+impl Line for ModuleMessage {
+    const TYPES: &'static [&'static str] =
+        &["hello", "ready", "pong", "metric", "event", "corruption", "artifact", "done"];
+}
+
+impl Line for AgentMessage {
+    const TYPES: &'static [&'static str] = &["start", "ping", "stop", "abort", "kept"];
+}
+
+/// A message as a line, with its newline.
+///
+/// # Errors
+/// The line would be longer than [`LINE_BYTES_MAX`].
+pub fn encode_line<M: Line>(message: &M) -> Result<Vec<u8>, LineError> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    if line.len() > LINE_BYTES_MAX { Err(LineError::TooLong(line.len())) } else { Ok(line) }
+}
+
+/// The message of a line, with or without its newline; none for a type that this version does not know, which is passed over.
+///
+/// # Errors
+/// The line is too long, not JSON, or lacks fields of its type.
+pub fn decode_line<M: Line>(line: &[u8]) -> Result<Option<M>, LineError> {
+    if line.len() > LINE_BYTES_MAX {
+        return Err(LineError::TooLong(line.len()));
+    }
+    let value: Value = serde_json::from_slice(line)?;
+    let known = value.get("type").and_then(Value::as_str).is_none_or(|kind| M::TYPES.contains(&kind));
+    if known { Ok(Some(serde_json::from_value(value)?)) } else { Ok(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::message::{Corruption, Outcome, Status};
+
+    fn module_messages() -> Vec<ModuleMessage> {
+        let corruption = Corruption {
+            target: "/data".into(),
+            resource: "disk-a".into(),
+            offset: u64::MAX,
+            class: "STALE".into(),
+            persistence: "STORED".into(),
+            owner_run: 0,
+            owner_dpid: String::new(),
+            expected: "00".into(),
+            actual: "01".into(),
+            detail: "1 pass behind".into(),
+        };
+        let totals = BTreeMap::from([("written_bytes".to_owned(), 1e15)]);
+        vec![
+            ModuleMessage::Hello { protocol: 1, run: 1, dpid: "00010064".into(), attempt: 1, pid: 7 },
+            ModuleMessage::Ready,
+            ModuleMessage::Pong { n: 3, iterations: 120 },
+            ModuleMessage::Metric { device: String::new(), counters: totals.clone(), gauges: BTreeMap::new() },
+            ModuleMessage::Event { name: "buffered".into(), text: "tmpfs".into() },
+            ModuleMessage::Corruption(corruption),
+            ModuleMessage::Artifact { path: "a/b".into(), name: "b".into() },
+            ModuleMessage::Done {
+                status: Status::Complete,
+                result: Outcome::Pass,
+                reason: String::new(),
+                r#final: totals,
+                text: String::new(),
+            },
+        ]
+    }
+
+    #[test]
+    fn every_message_survives_its_line_and_is_a_known_type() {
+        let messages = module_messages();
+        assert_eq!(messages.len(), ModuleMessage::TYPES.len());
+        for message in messages {
+            let line = encode_line(&message).unwrap();
+            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(decode_line(&line).unwrap(), Some(message));
+        }
+        let agent = [AgentMessage::Start, AgentMessage::Ping { n: 1 }, AgentMessage::Stop { grace_ms: 5 }]
+            .into_iter()
+            .chain([AgentMessage::Abort, AgentMessage::Kept])
+            .collect::<Vec<_>>();
+        assert_eq!(agent.len(), AgentMessage::TYPES.len());
+        for message in agent {
+            assert_eq!(decode_line(&encode_line(&message).unwrap()).unwrap(), Some(message));
+        }
+    }
+
+    #[test]
+    fn unknown_types_and_fields_are_passed_over() {
+        assert_eq!(decode_line::<AgentMessage>(br#"{"type":"pulse","n":3}"#).unwrap(), None);
+        let ping = decode_line::<AgentMessage>(br#"{"type":"ping","n":3,"more":[1]}"#).unwrap();
+        assert_eq!(ping, Some(AgentMessage::Ping { n: 3 }));
+    }
+
+    #[test]
+    fn malformed_and_oversize_lines_are_errors() {
+        for bad in [&b"{"[..], b"[]", br#"{"type":"ping"}"#, br#"{"n":1}"#, b"\xff"] {
+            assert!(matches!(decode_line::<AgentMessage>(bad), Err(LineError::Malformed(_))), "{bad:?}");
+        }
+        let long = ModuleMessage::Event { name: "x".into(), text: "y".repeat(LINE_BYTES_MAX) };
+        assert!(matches!(encode_line(&long), Err(LineError::TooLong(_))));
+        assert!(matches!(decode_line::<ModuleMessage>(&vec![b' '; LINE_BYTES_MAX + 1]), Err(LineError::TooLong(_))));
+    }
+}
