@@ -1,1 +1,37 @@
-//! placeholder
+//! Real parts for tests, demos and benchmarks: a private nats-server, a private PostgreSQL, and a whole lab of Muster around them.
+//!
+//! Responsible for obtaining, starting, killing and ending processes on this machine. Not for what the tests ask of them.
+
+pub mod lab;
+mod nats;
+mod postgres;
+mod process;
+pub mod tools;
+
+pub use nats::{NatsOptions, NatsServer};
+pub use postgres::Postgres;
+pub use process::{Process, Spawn, is_alive};
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+/// A TCP port of the loopback that is free now.
+///
+/// # Errors
+/// When the machine has none left.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Asks `condition` again and again until it holds.
+///
+/// # Errors
+/// Says what was waited for when `limit` has passed.
+pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !condition() {
+        anyhow::ensure!(start.elapsed() < limit, "{what} did not come true within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

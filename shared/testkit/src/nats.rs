@@ -1,0 +1,134 @@
+//! A private nats-server with JetStream on a port of the loopback.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+use crate::{Process, Spawn, free_port, tools, wait_until};
+
+/// How a server is configured.
+#[derive(Debug, Clone)]
+pub struct NatsOptions {
+    /// Folder for its data, configuration and log.
+    pub directory: PathBuf,
+    /// Port; 0 takes a free one.
+    pub port: u16,
+    /// Greatest size of its file store.
+    pub store_max: String,
+}
+
+/// A running nats-server; killed when dropped.
+#[derive(Debug)]
+pub struct NatsServer {
+    process: Process,
+    port: u16,
+    directory: PathBuf,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl NatsServer {
+    /// Starts a server in a folder of its own that goes with it.
+    ///
+    /// # Errors
+    /// When none can be obtained or started.
+    pub fn start() -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir().context("make a folder for nats-server")?;
+        let directory = scratch.path().to_owned();
+        let mut server = Self::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into() })?;
+        server._scratch = Some(scratch);
+        Ok(server)
+    }
+
+    /// Starts a server as told.
+    ///
+    /// # Errors
+    /// When none can be obtained or started.
+    pub fn start_with(options: &NatsOptions) -> anyhow::Result<Self> {
+        let port = if options.port == 0 { free_port().context("find a free port")? } else { options.port };
+        std::fs::create_dir_all(&options.directory).context("make the folder of nats-server")?;
+        let configuration = options.directory.join("nats.conf");
+        std::fs::write(&configuration, configuration_text(&options.directory, port, &options.store_max))
+            .context("write the configuration of nats-server")?;
+        let process = Process::start(Spawn {
+            name: "nats-server".into(),
+            program: tools::nats_server()?,
+            arguments: vec!["--config".into(), configuration.to_string_lossy().into_owned()],
+            environment: BTreeMap::new(),
+            log: options.directory.join("nats.log"),
+            user: None,
+        })?;
+        let mut server = Self { process, port, directory: options.directory.clone(), _scratch: None };
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Folder with its data.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// OS process id; none when it is not running.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Ends it cleanly.
+    pub fn stop(&mut self) {
+        self.process.stop(Duration::from_secs(5));
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Starts it again on the same port and data; kills it first if it still runs.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.restart()?;
+        self.wait_ready()
+    }
+
+    /// Lets it outlive this value. Returns its OS process id.
+    pub fn release(self) -> Option<u32> {
+        self.process.release()
+    }
+
+    fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let listening = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
+        wait_until("nats-server listens", Duration::from_secs(20), listening)
+            .with_context(|| format!("start nats-server: {}", self.process.log_tail()))
+    }
+}
+
+/// What facts and docs/operations.md ask of a server: durable, and quick to notice a dead peer.
+fn configuration_text(directory: &Path, port: u16, store_max: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:{port}\nserver_name: lab\nmax_payload: 1MB\nping_interval: \"5s\"\nping_max: 2\nwrite_deadline: \"5s\"\n\
+         jetstream {{\n  store_dir: \"{}\"\n  max_mem: 1GB\n  max_file: {store_max}\n  sync_interval: always\n}}\n",
+        directory.join("jetstream").display()
+    )
+}

@@ -1,0 +1,142 @@
+//! A private PostgreSQL on a port of the loopback. As root it runs as another user, since PostgreSQL refuses to be root.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+use crate::{Process, Spawn, free_port, tools, wait_until};
+
+/// A running PostgreSQL with an empty database `muster`; killed when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Process,
+    port: u16,
+    data: PathBuf,
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Postgres {
+    /// Starts one in a folder of its own that goes with it.
+    ///
+    /// # Errors
+    /// When none can be obtained or started.
+    pub fn start() -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir().context("make a folder for PostgreSQL")?;
+        let mut server = Self::start_in(scratch.path(), 0)?;
+        server._scratch = Some(scratch);
+        Ok(server)
+    }
+
+    /// Starts one in `directory`, on `port` (0 takes a free one).
+    ///
+    /// # Errors
+    /// When none can be obtained or started.
+    pub fn start_in(directory: &Path, port: u16) -> anyhow::Result<Self> {
+        let programs = tools::postgres_programs()?;
+        let port = if port == 0 { free_port().context("find a free port")? } else { port };
+        std::fs::create_dir_all(directory).context("make the folder of PostgreSQL")?;
+        let user = other_user()?;
+        if let Some((user, group)) = user {
+            std::os::unix::fs::chown(directory, Some(user), Some(group)).context("give PostgreSQL its folder")?;
+        }
+        let (data, log) = (directory.join("data"), directory.join("postgres.log"));
+        let spawn = |name: &str, arguments: Vec<String>| Spawn {
+            name: name.into(),
+            program: programs.join(name),
+            arguments,
+            environment: BTreeMap::from([("LC_ALL".into(), "C".into())]),
+            log: log.clone(),
+            user,
+        };
+        if !data.join("PG_VERSION").exists() {
+            let arguments = ["--auth=trust", "--username=muster", "--encoding=UTF8", "--no-sync", "--pgdata"];
+            let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
+            arguments.push(data.to_string_lossy().into_owned());
+            let mut initdb = Process::start(spawn("initdb", arguments))?;
+            wait_until("initdb ends", Duration::from_secs(60), || !initdb.is_running())?;
+        }
+        let arguments = ["-D", &data.to_string_lossy(), "-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c"];
+        let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
+        arguments.push(format!("unix_socket_directories={}", directory.display()));
+        let process = Process::start(spawn("postgres", arguments))?;
+        let mut server = Self { process, port, data, _scratch: None };
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// Its URL; the database is the user's own, `postgres`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://muster@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// OS process id; none when it is not running.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// Kills it with SIGKILL, together with its children, which notice it by themselves.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Ends it cleanly, without waiting for its clients.
+    pub fn stop(&mut self) {
+        let _ = self.process.signal(Signal::INT);
+        let _ = wait_until("PostgreSQL ends", Duration::from_secs(10), || !self.process.is_running());
+        self.process.kill9();
+    }
+
+    /// Starts it again on the same port and data; kills it first if it still runs.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill9();
+        // The children of a killed PostgreSQL hold its shared memory until they notice.
+        let lock = self.data.join("postmaster.pid");
+        let _ = std::fs::remove_file(lock);
+        let start = std::time::Instant::now();
+        loop {
+            self.process.restart()?;
+            if self.wait_ready().is_ok() {
+                return Ok(());
+            }
+            anyhow::ensure!(start.elapsed() < Duration::from_secs(30), "restart PostgreSQL: {}", self.process.log_tail());
+        }
+    }
+
+    /// Lets it outlive this value. Returns its OS process id.
+    pub fn release(self) -> Option<u32> {
+        self.process.release()
+    }
+
+    fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let process = &mut self.process;
+        let listening =
+            || !process.is_running() || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
+        wait_until("PostgreSQL listens", Duration::from_secs(20), listening)?;
+        anyhow::ensure!(self.process.is_running(), "start PostgreSQL: {}", self.process.log_tail());
+        Ok(())
+    }
+}
+
+/// The user to run as: none where we are not root, else `postgres`, else `nobody`.
+fn other_user() -> anyhow::Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
+    let id = |name: &str| {
+        let fields: Vec<&str> = passwd.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    };
+    let found = id("postgres").or_else(|| id("nobody"));
+    Ok(Some(found.context("find a user for PostgreSQL: neither postgres nor nobody is in /etc/passwd")?))
+}

@@ -1,0 +1,155 @@
+//! One child process of a lab: its own process group, its log in a file, ended by pid.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal};
+
+/// How a process is started; kept, so that it can be started again.
+#[derive(Debug, Clone)]
+pub struct Spawn {
+    /// Name, for people.
+    pub name: String,
+    /// Program.
+    pub program: PathBuf,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// Environment, beside the inherited one.
+    pub environment: BTreeMap<String, String>,
+    /// File that stdout and stderr are appended to.
+    pub log: PathBuf,
+    /// User to run as, where this process is root.
+    pub user: Option<(u32, u32)>,
+}
+
+/// A running process; killed when dropped, unless it was [`Process::release`]d.
+#[derive(Debug)]
+pub struct Process {
+    spawn: Spawn,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the program can not be run.
+    pub fn start(spawn: Spawn) -> anyhow::Result<Self> {
+        let child = spawn_child(&spawn)?;
+        Ok(Self { spawn, child: Some(child) })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spawn.name
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.spawn.log
+    }
+
+    /// OS process id; none when it is not running.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
+        let pid = pid.with_context(|| format!("signal {}: it is not running", self.spawn.name))?;
+        rustix::process::kill_process(pid, signal).with_context(|| format!("signal {}", self.spawn.name))
+    }
+
+    /// Kills it with SIGKILL and collects it.
+    pub fn kill9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks it to end (SIGTERM), and kills it after `grace`. True if it ended by itself.
+    pub fn stop(&mut self, grace: Duration) -> bool {
+        let asked = Instant::now();
+        if self.signal(Signal::TERM).is_ok() {
+            while asked.elapsed() < grace {
+                if !self.is_running() {
+                    self.child = None;
+                    return true;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.kill9();
+        false
+    }
+
+    /// Starts it again, in the same way; kills it first if it still runs.
+    ///
+    /// # Errors
+    /// When the program can not be run.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill9();
+        self.child = Some(spawn_child(&self.spawn)?);
+        Ok(())
+    }
+
+    /// Lets it outlive this value: a lab that is left up. Returns its OS process id.
+    pub fn release(mut self) -> Option<u32> {
+        self.child.take().map(|child| child.id())
+    }
+
+    /// The end of its log, for error messages.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.spawn.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// Whether a process that is not ours to wait for is alive and not a zombie.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+}
+
+fn spawn_child(spawn: &Spawn) -> anyhow::Result<Child> {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&spawn.log);
+    let log = log.with_context(|| format!("open the log {}", spawn.log.display()))?;
+    let mut command = Command::new(&spawn.program);
+    command
+        .args(&spawn.arguments)
+        .envs(&spawn.environment)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("share the log")?)
+        .stderr(log)
+        .process_group(0);
+    if let Some((user, group)) = spawn.user {
+        command.uid(user).gid(group);
+    }
+    command.spawn().with_context(|| format!("start {} ({})", spawn.name, spawn.program.display()))
+}

