@@ -13,5 +13,7 @@ pub mod v1 {
 pub const DESCRIPTORS: &[u8] = include_bytes!("gen/muster.v1.binpb");
 
 mod convert;
+mod identity;
 
 pub use convert::{WireError, command_id};
+pub use identity::process_digest;

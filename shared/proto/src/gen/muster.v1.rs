@@ -735,6 +735,22 @@ pub struct ProcessRecord {
     #[prost(uint64, tag = "15")]
     pub iterations: u64,
 }
+/// JobOnMachine is the part of a job that runs on one machine: the value of `part-<job>-<machine>` in the bucket `jobs`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobOnMachine {
+    /// Run.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Job number.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Machine id.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Processes by state, indexed by ProcessState.
+    #[prost(uint32, repeated, tag = "4")]
+    pub by_state: ::prost::alloc::vec::Vec<u32>,
+}
 /// ProcessState is where a process stands. finished, dead and lost are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1387,7 +1403,7 @@ impl AgentRefusal {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEvent {
     /// The fact.
-    #[prost(oneof = "job_event::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "job_event::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
 /// Nested message and enum types in `JobEvent`.
@@ -1422,6 +1438,9 @@ pub mod job_event {
         /// A process was placed again: its start was refused as stale.
         #[prost(message, tag = "9")]
         ProcessReplaced(super::ProcessReplaced),
+        /// A load number was set in MACHINES.
+        #[prost(message, tag = "10")]
+        LoadNumberSeen(super::LoadNumberSeen),
     }
 }
 /// RunStarted: a new run.
@@ -1595,6 +1614,53 @@ pub struct MachineSeen {
     /// Why it is not usable, for people; empty when it is.
     #[prost(string, tag = "14")]
     pub trouble: ::prost::alloc::string::String,
+    /// What the fields above are derived from, so that MACHINES can be followed further.
+    #[prost(message, optional, tag = "15")]
+    pub facts: ::core::option::Option<SeenFacts>,
+}
+/// SeenFacts is what MACHINES says of a machine, as far as this log needs it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SeenFacts {
+    /// A person let it take part.
+    #[prost(bool, tag = "1")]
+    pub active: bool,
+    /// A person took it out for a while.
+    #[prost(bool, tag = "2")]
+    pub maintenance: bool,
+    /// A person took it out for good.
+    #[prost(bool, tag = "3")]
+    pub retired: bool,
+    /// What is on it.
+    #[prost(enumeration = "Phase", tag = "4")]
+    pub phase: i32,
+    /// The whole machine is protected.
+    #[prost(bool, tag = "5")]
+    pub machine_protected: bool,
+    /// It can not be trusted until a person looks, or a new hello explains it.
+    #[prost(bool, tag = "6")]
+    pub quarantined: bool,
+    /// Every resource, protected or not, sorted by id; load numbers are left out.
+    #[prost(message, repeated, tag = "7")]
+    pub resources: ::prost::alloc::vec::Vec<SeenResource>,
+    /// Ids of resources that carry a signature, sorted.
+    #[prost(string, repeated, tag = "8")]
+    pub signed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Protected resource ids or globs, sorted.
+    #[prost(string, repeated, tag = "9")]
+    pub protected: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Released although they carry a signature, sorted.
+    #[prost(string, repeated, tag = "10")]
+    pub released: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Tags, sorted.
+    #[prost(string, repeated, tag = "11")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// LoadNumberSeen: a default for a resource type was set in MACHINES.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoadNumberSeen {
+    /// The number.
+    #[prost(message, optional, tag = "1")]
+    pub number: ::core::option::Option<LoadNumber>,
 }
 /// SeenResource is a resource as placement needs it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2329,6 +2395,9 @@ pub struct LedgerSnapshot {
     /// BLAKE3 of `state`, 32 bytes: what replicas compare.
     #[prost(bytes = "bytes", tag = "10")]
     pub state_hash: ::prost::bytes::Bytes,
+    /// Command ids made before this are no longer remembered: milliseconds since 1970.
+    #[prost(uint64, tag = "11")]
+    pub reach_ms: u64,
 }
 /// RememberedReply is what a retry of a command is answered with.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2342,6 +2411,9 @@ pub struct RememberedReply {
     /// Pool time of the decision, nanoseconds.
     #[prost(int64, tag = "3")]
     pub time_ns: i64,
+    /// Position of its entry.
+    #[prost(message, optional, tag = "4")]
+    pub position: ::core::option::Option<Position>,
 }
 /// ArchiveQuery asks the telemetry-logger for its copy of a decision log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3475,6 +3547,142 @@ impl MachineFlag {
             _ => None,
         }
     }
+}
+/// JobSnapshot is the whole state. What is derived (counts, digests, indexes) is left out.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JobSnapshot {
+    /// Current run.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Number of the newest job of the run; 0 before the first.
+    #[prost(uint32, tag = "2")]
+    pub last_job: u32,
+    /// The catalogue, sorted by name.
+    #[prost(message, repeated, tag = "3")]
+    pub modules: ::prost::alloc::vec::Vec<Module>,
+    /// Machines, sorted by id.
+    #[prost(message, repeated, tag = "4")]
+    pub machines: ::prost::alloc::vec::Vec<SnapshotMachine>,
+    /// Load numbers that were set, sorted by kind, then device type.
+    #[prost(message, repeated, tag = "5")]
+    pub load_numbers: ::prost::alloc::vec::Vec<LoadNumber>,
+    /// Jobs that are remembered, sorted by number.
+    #[prost(message, repeated, tag = "6")]
+    pub jobs: ::prost::alloc::vec::Vec<SnapshotJob>,
+}
+/// SnapshotMachine is a machine as the scheduler knows it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotMachine {
+    /// What MACHINES said last; resources are derived from its facts.
+    #[prost(message, optional, tag = "1")]
+    pub seen: ::core::option::Option<MachineSeen>,
+    /// Position of the last event that changed its desired list.
+    #[prost(message, optional, tag = "2")]
+    pub generation: ::core::option::Option<Position>,
+    /// Incarnation of the last batch of reports that was taken.
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+    /// Number of that batch.
+    #[prost(uint64, tag = "4")]
+    pub batch: u64,
+    /// Pool time it went down, nanoseconds; 0 when it is not.
+    #[prost(int64, tag = "5")]
+    pub down_since_ns: i64,
+    /// Pool time at which its newest fence was seen, nanoseconds; 0 before the first.
+    #[prost(int64, tag = "6")]
+    pub fenced_ns: i64,
+}
+/// SnapshotJob is a job with its processes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotJob {
+    /// What was started.
+    #[prost(message, optional, tag = "1")]
+    pub spec: ::core::option::Option<StartSpec>,
+    /// Selector of machines.
+    #[prost(string, tag = "2")]
+    pub selector: ::prost::alloc::string::String,
+    /// Pool time of the command, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub started_ns: i64,
+    /// Pool time at which all had run at least once, nanoseconds; 0 before.
+    #[prost(int64, tag = "4")]
+    pub all_running_ns: i64,
+    /// Pool time at which the last process was final, nanoseconds; 0 before.
+    #[prost(int64, tag = "5")]
+    pub ended_ns: i64,
+    /// Stop was asked for.
+    #[prost(bool, tag = "6")]
+    pub stopping: bool,
+    /// Processes, sorted by number.
+    #[prost(message, repeated, tag = "7")]
+    pub processes: ::prost::alloc::vec::Vec<SnapshotProcess>,
+}
+/// SnapshotProcess is a process with what its record leaves out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotProcess {
+    /// Process number.
+    #[prost(uint32, tag = "1")]
+    pub process: u32,
+    /// Attempt.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// Machine id.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Epoch of the machine that it was placed in.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// MACHINES generation that it was placed on.
+    #[prost(message, optional, tag = "5")]
+    pub machine_generation: ::core::option::Option<Position>,
+    /// Ids of its resources.
+    #[prost(string, repeated, tag = "6")]
+    pub resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where it stands.
+    #[prost(enumeration = "ProcessState", tag = "7")]
+    pub state: i32,
+    /// What the test says.
+    #[prost(enumeration = "Verdict", tag = "8")]
+    pub verdict: i32,
+    /// Pool time it was placed, nanoseconds.
+    #[prost(int64, tag = "9")]
+    pub placed_ns: i64,
+    /// Pool time it came into its state, nanoseconds.
+    #[prost(int64, tag = "10")]
+    pub since_ns: i64,
+    /// Pool time its first ping was answered, nanoseconds; 0 before.
+    #[prost(int64, tag = "11")]
+    pub running_ns: i64,
+    /// Pool time it ended, nanoseconds; 0 before.
+    #[prost(int64, tag = "12")]
+    pub ended_ns: i64,
+    /// Exit status, as wait(2) gives it; meaningful with `exited`.
+    #[prost(int32, tag = "13")]
+    pub exit_status: i32,
+    /// An exit status is known.
+    #[prost(bool, tag = "14")]
+    pub exited: bool,
+    /// Why it is in this state, for people.
+    #[prost(string, tag = "15")]
+    pub reason: ::prost::alloc::string::String,
+    /// OS process id on its machine; 0 before.
+    #[prost(uint32, tag = "16")]
+    pub pid: u32,
+    /// It was told to stop.
+    #[prost(bool, tag = "17")]
+    pub stop: bool,
+    /// Time after the stop before it is killed, milliseconds; with `stop`.
+    #[prost(uint64, tag = "18")]
+    pub grace_ms: u64,
+    /// Pool time of the stop, nanoseconds; with `stop`.
+    #[prost(int64, tag = "19")]
+    pub stop_ns: i64,
+    /// Why it was stopped; with `stop`.
+    #[prost(string, tag = "20")]
+    pub stop_reason: ::prost::alloc::string::String,
+    /// Position of the last event that changed what its agent is to do with it.
+    #[prost(message, optional, tag = "21")]
+    pub changed: ::core::option::Option<Position>,
 }
 /// ReservationSnapshot is the whole state.
 #[derive(Clone, PartialEq, ::prost::Message)]
