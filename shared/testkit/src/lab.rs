@@ -1,1 +1,377 @@
-//! placeholder
+//! A whole lab on this machine: nats-server, PostgreSQL, all services, and agents whose disks are directories of their own.
+//!
+//! The agents of a lab never look at the machine's real disks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::{NatsOptions, NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
+
+/// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
+pub const SERVICES: [&str; 5] = ["telemetry-logger", "report", "scheduler", "machine-lifecycle", "reservation"];
+/// Modules that a lab brings along.
+pub const MODULES: [&str; 3] = ["high-io", "command", "idle"];
+/// How long a part may take to come up, on a machine that is busy with other tests.
+const UP_LIMIT: Duration = Duration::from_secs(60);
+/// How long a clean stop of a service may take before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What a lab consists of.
+#[derive(Debug, Clone)]
+pub struct LabOptions {
+    /// Folder for everything that the lab writes.
+    pub directory: PathBuf,
+    /// Folder with Muster's programs.
+    pub programs: PathBuf,
+    /// How many machines.
+    pub machines: u32,
+    /// Directories that stand for disks, on each machine.
+    pub disks: u32,
+    /// Instances of each owning service.
+    pub replicas: u32,
+}
+
+/// A running lab; everything is ended when dropped, unless it was [`Lab::release`]d.
+#[derive(Debug)]
+pub struct Lab {
+    options: LabOptions,
+    /// The bus.
+    pub nats: NatsServer,
+    /// The store.
+    pub postgres: Postgres,
+    services: Vec<Process>,
+    agents: Vec<Process>,
+    released: bool,
+}
+
+/// Says what is being done, to a person.
+pub type Say<'a> = &'a dyn Fn(&str);
+
+impl Lab {
+    /// Brings a lab up: servers, a new system, services, agents, activated machines and modules.
+    ///
+    /// # Errors
+    /// Says which part did not come up, with the end of its log.
+    pub fn up(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
+        let mut lab = Self::servers(options, say)?;
+        say("making the streams of a new system");
+        lab.muster_ok(&["admin", "init", "--new-system"])?;
+        lab.start_services(say)?;
+        lab.start_agents(say)?;
+        lab.add_modules(say)?;
+        Ok(lab)
+    }
+
+    /// Only the servers: a lab without a system in it.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn servers(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&options.directory).context("make the folder of the lab")?;
+        say("starting nats-server (JetStream, sync_interval: always)");
+        let directory = options.directory.join("nats");
+        let nats = NatsServer::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into() })?;
+        say("starting PostgreSQL");
+        let postgres = Postgres::start_in(&options.directory.join("postgres"), 0)?;
+        Ok(Self { options, nats, postgres, services: Vec::new(), agents: Vec::new(), released: false })
+    }
+
+    /// Starts every service.
+    ///
+    /// # Errors
+    /// When a program can not be run.
+    pub fn start_services(&mut self, say: Say<'_>) -> anyhow::Result<()> {
+        say("starting the five services");
+        for service in SERVICES {
+            let replicas =
+                if matches!(service, "telemetry-logger" | "report") { 1 } else { self.options.replicas.max(1) };
+            for replica in 0..replicas {
+                let spawn = self.service_spawn(service, replica)?;
+                self.services.push(Process::start(spawn)?);
+            }
+        }
+        let ready = || self.muster(&["admin", "status"]).is_ok_and(|output| output.status.success());
+        wait_until("`muster admin status` answers", UP_LIMIT, ready).with_context(|| self.tails())
+    }
+
+    /// How a service of this lab is started.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn service_spawn(&self, service: &str, replica: u32) -> anyhow::Result<Spawn> {
+        let instance = char::from(b'a' + u8::try_from(replica).unwrap_or(25)).to_string();
+        let mut environment = self.spawn_environment();
+        environment.insert("MUSTER_INSTANCE".into(), instance.clone());
+        environment.insert("MUSTER_HTTP".into(), format!("127.0.0.1:{}", free_port()?));
+        Ok(Spawn {
+            name: format!("{service}-{instance}"),
+            program: self.options.programs.join(format!("muster-{service}")),
+            arguments: Vec::new(),
+            environment,
+            log: self.options.directory.join(format!("{service}-{instance}.log")),
+            user: None,
+        })
+    }
+
+    /// Starts every agent, waits until its machine is up, and activates it.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn start_agents(&mut self, say: Say<'_>) -> anyhow::Result<()> {
+        say(&format!("starting {} node agent(s)", self.options.machines));
+        for number in 1..=self.options.machines {
+            let spawn = self.agent_spawn(&format!("node-{number}"))?;
+            self.agents.push(Process::start(spawn)?);
+        }
+        self.wait_machines("up", self.options.machines)?;
+        self.muster_ok(&["machine", "activate", "*", "--yes"])?;
+        Ok(())
+    }
+
+    /// How the agent of a machine of this lab is started.
+    ///
+    /// # Errors
+    /// When its folders can not be made.
+    pub fn agent_spawn(&self, machine: &str) -> anyhow::Result<Spawn> {
+        let home = self.options.directory.join(machine);
+        let state = home.join("state");
+        std::fs::create_dir_all(&state).context("make the folder of an agent")?;
+        let log = home.join("agent.log");
+        let mut arguments = vec!["--machine".to_owned(), machine.to_owned(), "--state".into(), text(&state)];
+        for disk in 1..=self.options.disks {
+            let disk = home.join(format!("disk{disk}"));
+            std::fs::create_dir_all(&disk).context("make a directory that stands for a disk")?;
+            arguments.extend(["--disk".to_owned(), text(&disk)]);
+        }
+        arguments.extend(["--log-file".to_owned(), text(&log)]);
+        Ok(Spawn {
+            name: machine.to_owned(),
+            program: self.options.programs.join("muster-agent"),
+            arguments,
+            environment: self.spawn_environment(),
+            log,
+            user: None,
+        })
+    }
+
+    /// Waits until `count` machines show `health`.
+    ///
+    /// # Errors
+    /// When they do not within a minute.
+    pub fn wait_machines(&self, health: &str, count: u32) -> anyhow::Result<()> {
+        let arrived = || {
+            let rows = self.muster_json(&["machine", "list"]).unwrap_or_default();
+            let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+            rows.iter().filter(|row| row["health"] == health).count() >= count as usize
+        };
+        wait_until(&format!("{count} machine(s) {health}"), UP_LIMIT, arrived).with_context(|| self.tails())
+    }
+
+    /// Puts the modules that Muster comes with into the catalogue.
+    ///
+    /// # Errors
+    /// When one is refused.
+    pub fn add_modules(&self, say: Say<'_>) -> anyhow::Result<()> {
+        say("registering the test modules");
+        let programs = text(&self.options.programs);
+        for module in MODULES {
+            let manifest = crate::tools::root().join("modules").join(module);
+            self.muster_ok(&["module", "add", &text(&manifest), "--artifacts", &programs])?;
+        }
+        Ok(())
+    }
+
+    /// Environment in which Muster's programs find this lab.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("MUSTER_NATS".into(), self.nats.url()),
+            ("MUSTER_POSTGRES".into(), self.postgres.url()),
+            ("MUSTER_USER".into(), std::env::var("MUSTER_USER").unwrap_or_else(|_| "lab".into())),
+        ])
+    }
+
+    /// The environment of a part: it names the lab's folder, by which [`down`] finds it.
+    fn spawn_environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.environment();
+        environment.insert("MUSTER_LAB".into(), format!("{}/", text(&self.options.directory)));
+        environment
+    }
+
+    /// Folder of the lab.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    /// Path of the command line tool.
+    #[must_use]
+    pub fn muster_program(&self) -> PathBuf {
+        self.options.programs.join("muster")
+    }
+
+    /// Runs the command line tool, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it can not be run.
+    pub fn muster(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new(self.muster_program());
+        command.args(arguments).envs(self.environment()).stdin(std::process::Stdio::null());
+        command.output().context("run muster")
+    }
+
+    /// Runs the command line tool, and returns its stdout.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub fn muster_ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.muster(arguments)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "`muster {}` ended with {}: {}",
+            arguments.join(" "),
+            output.status,
+            error.trim()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs the command line tool with `--output json`.
+    ///
+    /// # Errors
+    /// When it fails, or prints something else.
+    pub fn muster_json(&self, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--output", "json"]);
+        let printed = self.muster_ok(&arguments)?;
+        serde_json::from_str(&printed).with_context(|| format!("read what `muster {}` printed", arguments.join(" ")))
+    }
+
+    /// A service by the name of its process: `scheduler-a`.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn service(&mut self, name: &str) -> anyhow::Result<&mut Process> {
+        let found = self.services.iter_mut().find(|process| process.name() == name);
+        found.with_context(|| format!("find the service {name}"))
+    }
+
+    /// An agent by its machine.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn agent(&mut self, machine: &str) -> anyhow::Result<&mut Process> {
+        let found = self.agents.iter_mut().find(|process| process.name() == machine);
+        found.with_context(|| format!("find the agent {machine}"))
+    }
+
+    /// OS process ids of everything that belongs to this lab: keepers and test processes too.
+    #[must_use]
+    pub fn members(&self) -> Vec<u32> {
+        members(&self.options.directory)
+    }
+
+    /// The ends of the logs of all parts, for error messages.
+    #[must_use]
+    pub fn tails(&self) -> String {
+        let parts = self.services.iter().chain(&self.agents);
+        parts.map(|part| format!("--- {}\n{}\n", part.name(), part.log_tail())).collect()
+    }
+
+    /// Leaves everything running; [`down`] ends it.
+    ///
+    /// # Errors
+    /// When the lab's file can not be written.
+    pub fn release(mut self) -> anyhow::Result<()> {
+        let environment = serde_json::to_string_pretty(&self.environment()).context("encode the environment")?;
+        std::fs::write(self.options.directory.join("lab.json"), environment).context("write lab.json")?;
+        self.released = true;
+        Ok(())
+    }
+
+    /// Ends everything: tests, agents, services, servers.
+    ///
+    /// # Errors
+    /// When something does not die.
+    pub fn down(mut self) -> anyhow::Result<()> {
+        for process in self.agents.iter_mut().chain(&mut self.services) {
+            process.stop(STOP_GRACE);
+        }
+        self.postgres.stop();
+        self.nats.stop();
+        down(&self.options.directory)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.released {
+            for process in self.agents.iter_mut().chain(&mut self.services) {
+                process.forget();
+            }
+            self.nats.forget();
+            self.postgres.forget();
+        } else {
+            self.agents.clear();
+            self.services.clear();
+            let _ = down(&self.options.directory);
+        }
+    }
+}
+
+/// Ends every process of the lab in `directory`, by pid.
+///
+/// # Errors
+/// When one of them does not die within ten seconds.
+pub fn down(directory: &Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(directory.join("lab.json"));
+    let gone = || {
+        let members = members(directory);
+        for pid in &members {
+            kill(*pid);
+        }
+        members.is_empty()
+    };
+    wait_until("every process of the lab is gone", Duration::from_secs(10), gone)
+}
+
+/// Environment of the lab that was left up in `directory`; none if there is none.
+#[must_use]
+pub fn left_up(directory: &Path) -> Option<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(directory.join("lab.json")).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Processes whose environment names the lab's folder: that is how keepers and test processes, which outlive their agent by design,
+/// are found. PostgreSQL writes its title over its environment, so it is found by its own file.
+fn members(directory: &Path) -> Vec<u32> {
+    let needle = format!("{}/", text(directory));
+    let own = std::process::id();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let postgres = std::fs::read_to_string(directory.join("postgres/data/postmaster.pid")).unwrap_or_default();
+    let postgres = postgres.lines().next().and_then(|line| line.parse().ok());
+    let named = pids.filter(|pid| *pid != own && names_in_environment(*pid, &needle));
+    named.chain(postgres).filter(|pid| is_alive(*pid)).collect()
+}
+
+fn names_in_environment(pid: u32, needle: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -35,3 +35,18 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
     }
     Ok(())
 }
+
+/// Pages of docs/ that `muster generate PAGE` prints.
+pub const GENERATED_PAGES: [&str; 2] = ["cli", "subjects"];
+
+/// Prints a generated page with the programs in `directory`.
+///
+/// # Errors
+/// When `muster` can not be run, or does not know the page.
+pub fn generate_page(directory: &std::path::Path, page: &str) -> anyhow::Result<String> {
+    use anyhow::Context;
+    let output = std::process::Command::new(directory.join("muster")).args(["generate", page]).output();
+    let output = output.context("run muster generate")?;
+    anyhow::ensure!(output.status.success(), "generate {page}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    String::from_utf8(output.stdout).context("read the page")
+}

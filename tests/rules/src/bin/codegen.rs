@@ -3,5 +3,7 @@
 use std::path::Path;
 
 fn main() -> anyhow::Result<()> {
-    muster_rules::codegen::run(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    muster_rules::lock::extend(&root)?;
+    muster_rules::codegen::run(&root)
 }

@@ -1,0 +1,94 @@
+//! `cargo xtask bench`: the one door to benchmarks. Each prints a value, the reference measured in the same run, their ratio and the
+//! target; rounds are repeated, and median and spread are shown.
+
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+mod ledger;
+mod table;
+
+use crate::root;
+
+/// What a benchmark must reach.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// The value is to be at least this.
+    AtLeast(f64),
+    /// The value is to be at most this.
+    AtMost(f64),
+}
+
+/// One measured row of one round.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// What was measured.
+    pub name: String,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub unit: &'static str,
+    /// The same of the reference, in the same run.
+    pub reference: Option<f64>,
+    /// What the reference is.
+    pub reference_name: &'static str,
+    /// What is to be reached.
+    pub target: Option<Target>,
+}
+
+#[derive(Args)]
+pub(crate) struct BenchArguments {
+    /// Which benchmark
+    #[arg(value_parser = ["ledger"])]
+    name: String,
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+    /// End with a failure where a target is missed
+    #[arg(long)]
+    check: bool,
+    /// How often everything is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Measure in this process, which is an optimised build already
+    #[arg(long, hide = true)]
+    inner: bool,
+}
+
+pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    if !arguments.inner {
+        return run_optimised(arguments);
+    }
+    let mut rounds = Vec::new();
+    for round in 1..=arguments.rounds {
+        eprintln!("{}: round {round} of {}", arguments.name, arguments.rounds);
+        rounds.push(run_round(&arguments.name)?);
+    }
+    let results = table::summarise(&rounds);
+    println!("{}", if arguments.json { table::json(&results)? } else { table::text(&results) });
+    let missed: Vec<&str> = results.iter().filter(|row| !row.is_met()).map(|row| row.name.as_str()).collect();
+    ensure!(!arguments.check || missed.is_empty(), "targets missed: {}", missed.join(", "));
+    Ok(())
+}
+
+fn run_round(name: &str) -> anyhow::Result<Vec<Row>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start a runtime")?;
+    let nats = muster_testkit::NatsServer::start()?;
+    match name {
+        "ledger" => runtime.block_on(ledger::run(&nats.url())),
+        other => anyhow::bail!("there is no benchmark `{other}`"),
+    }
+}
+
+/// Runs the same again in an optimised build.
+fn run_optimised(arguments: &BenchArguments) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root()).args(["run", "--release", "--quiet", "-p", "xtask", "--", "bench", &arguments.name]);
+    command.args(["--inner", "--rounds", &arguments.rounds.to_string()]);
+    command.args(arguments.json.then_some("--json")).args(arguments.check.then_some("--check"));
+    let status = command.status().context("run the optimised build")?;
+    ensure!(status.success(), "bench {} failed", arguments.name);
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Building Muster's programs and generated files with cargo.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::root;
+
+/// The cargo that runs us.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs cargo in the project, with its output on our own.
+///
+/// # Errors
+/// When it fails.
+pub(crate) fn run_cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    let status = cargo().args(arguments).envs(environment.iter().copied()).status().context("run cargo")?;
+    ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
+    Ok(())
+}
+
+/// Builds every program of Muster and returns the folder that they are in.
+///
+/// # Errors
+/// When they do not build.
+pub(crate) fn programs(release: bool) -> anyhow::Result<PathBuf> {
+    eprintln!("building Muster (cargo build{})", if release { " --release" } else { "" });
+    let mut arguments = vec!["build", "--quiet", "--workspace", "--bins"];
+    if release {
+        arguments.push("--release");
+    }
+    run_cargo(&arguments, &[])?;
+    Ok(target().join(if release { "release" } else { "debug" }))
+}
+
+/// The build folder.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Generates what is generated: the wire, and the pages of docs/ that follow from the code.
+///
+/// # Errors
+/// When something does not build.
+pub(crate) fn codegen() -> anyhow::Result<()> {
+    run_cargo(&["run", "--quiet", "-p", "muster-rules", "--bin", "codegen"], &[])?;
+    let directory = programs(false)?;
+    for page in muster_testkit::GENERATED_PAGES {
+        let printed = muster_testkit::generate_page(&directory, page)?;
+        std::fs::write(root().join("docs").join(format!("{page}.md")), printed).context("write a page")?;
+        println!("docs/{page}.md");
+    }
+    Ok(())
+}

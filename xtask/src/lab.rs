@@ -1,0 +1,85 @@
+//! `cargo xtask lab`: the private lab of the demo and of the end-to-end tests, left running for exploring.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use clap::{Args, Subcommand};
+use muster_testkit::lab::{self, Lab, LabOptions};
+
+use crate::build;
+
+#[derive(Subcommand)]
+pub(crate) enum LabTask {
+    /// Bring a lab up and leave it running
+    Up(UpArguments),
+    /// End every process of the lab and delete its data
+    Down,
+    /// Print the environment in which `muster` finds the lab, for `eval`
+    Env,
+}
+
+#[derive(Args)]
+pub(crate) struct UpArguments {
+    /// Machines: node agents on this host, each with its own state and disks that are directories
+    #[arg(long, default_value_t = 1)]
+    machines: u32,
+    /// Instances of each owning service
+    #[arg(long, default_value_t = 1)]
+    replicas: u32,
+}
+
+/// Where the lab that is left up lives.
+fn directory() -> PathBuf {
+    build::target().join("lab")
+}
+
+/// Options of a lab in `directory`.
+pub(crate) fn options(directory: PathBuf, programs: PathBuf, machines: u32, replicas: u32) -> LabOptions {
+    LabOptions { directory, programs, machines, disks: 2, replicas }
+}
+
+pub(crate) fn run(task: &LabTask) -> anyhow::Result<()> {
+    match task {
+        LabTask::Up(arguments) => up(arguments),
+        LabTask::Down => down(),
+        LabTask::Env => environment(),
+    }
+}
+
+fn up(arguments: &UpArguments) -> anyhow::Result<()> {
+    let directory = directory();
+    ensure!(lab::left_up(&directory).is_none(), "a lab is up already; `cargo xtask lab down` ends it");
+    let programs = build::programs(false)?;
+    clean(&directory)?;
+    let options = options(directory, programs.clone(), arguments.machines, arguments.replicas);
+    Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
+    eprintln!("the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it");
+    Ok(())
+}
+
+fn down() -> anyhow::Result<()> {
+    let directory = directory();
+    clean(&directory)?;
+    eprintln!("nothing of the lab is left");
+    Ok(())
+}
+
+/// Ends what runs in a lab's folder, and deletes it.
+pub(crate) fn clean(directory: &std::path::Path) -> anyhow::Result<()> {
+    lab::down(directory)?;
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn environment() -> anyhow::Result<()> {
+    let Some(environment) = lab::left_up(&directory()) else {
+        anyhow::bail!("no lab is up; `cargo xtask lab up` brings one up");
+    };
+    for (name, value) in environment {
+        println!("export {name}={value}");
+    }
+    println!("export PATH={}:$PATH", build::target().join("debug").display());
+    Ok(())
+}

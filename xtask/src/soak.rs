@@ -1,0 +1,39 @@
+//! `cargo xtask soak` and `simulate`: the long counts, which the test run only has a short form of.
+
+use clap::Args;
+
+use crate::build::{programs, run_cargo};
+
+#[derive(Args)]
+pub(crate) struct SoakArguments {
+    /// Which: `kills`
+    #[arg(value_parser = ["kills"])]
+    name: String,
+    /// How many rounds
+    #[arg(long, default_value_t = 50)]
+    rounds: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct SimulateArguments {
+    /// The one seed to replay
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many seeds, without --seed
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// Machines in the simulated pool
+    #[arg(long, default_value_t = 12)]
+    machines: usize,
+}
+
+pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
+    let programs = programs(false)?;
+    let rounds = arguments.rounds.to_string();
+    let environment = [("MUSTER_PROGRAMS", &*programs.to_string_lossy()), ("MUSTER_SOAK_ROUNDS", &rounds)];
+    run_cargo(&["test", "-p", "muster-e2e", "--test", "e2e", &arguments.name, "--", "--nocapture"], &environment)
+}
+
+pub(crate) fn simulate(arguments: &SimulateArguments) -> anyhow::Result<()> {
+    muster_simulation::command_line(arguments.seed, arguments.seeds, arguments.machines).map_err(anyhow::Error::msg)
+}
