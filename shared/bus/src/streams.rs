@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{kv, object_store, stream};
+use muster_model::PoolTime;
 
 use crate::{Bucket, Bus, BusError, subjects};
 
@@ -66,7 +67,43 @@ pub struct InitOptions {
     pub size_divisor: i64,
 }
 
+/// What a stream holds now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamState {
+    /// When it was made: a stream that was made again has another one.
+    pub created: PoolTime,
+    /// First sequence that it still holds; above `last` when it is empty.
+    pub first: u64,
+    /// Last sequence that it ever stored; 0 for none.
+    pub last: u64,
+    /// Its size, bytes.
+    pub size_bytes: u64,
+}
+
 impl Bus {
+    /// What a stream holds now; none when there is no such stream.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn stream_state(&self, stream: &str) -> Result<Option<StreamState>, BusError> {
+        use async_nats::jetstream::ErrorCode;
+        use async_nats::jetstream::context::GetStreamErrorKind;
+        let found = match self.jetstream().get_stream(stream).await {
+            Ok(found) => found,
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    return Ok(None);
+                }
+                _ => return Err(BusError::failed(format!("look at the stream {stream}"), error)),
+            },
+        };
+        let info = found.cached_info();
+        let created = PoolTime(i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX));
+        let state = &info.state;
+        let (first, last, size_bytes) = (state.first_sequence, state.last_sequence, state.bytes);
+        Ok(Some(StreamState { created, first, last, size_bytes }))
+    }
+
     /// Makes every stream, object store and bucket that is missing. Those that exist are left as they are.
     ///
     /// # Errors
@@ -85,7 +122,7 @@ impl Bus {
             max_age: LEASE_AGE,
             limit_markers: Some(Duration::from_secs(60)),
             num_replicas: options.replicas,
-            storage: stream::StorageType::Memory,
+            storage: stream::StorageType::File,
             ..Default::default()
         };
         match self.jetstream().get_key_value(LEASES).await {

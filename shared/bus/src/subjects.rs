@@ -41,6 +41,12 @@ pub fn service(service: Service, verb: &str) -> String {
     format!("muster.v1.svc.{}.{verb}", service.as_str())
 }
 
+/// `muster.v1.svc.<service>.leader`: where the leader of an owning service says that it lives.
+#[must_use]
+pub fn leader(service: Service) -> String {
+    self::service(service, "leader")
+}
+
 /// `muster.v1.log.<service>.<kind>`: a message of a decision log.
 #[must_use]
 pub fn log(service: Service, kind: &str) -> String {
@@ -142,6 +148,13 @@ pub const TABLE: &[SubjectRow] = &[
         body: "job_query, machine_query, reservation_query, report_query",
         parties: "anyone -> leader, or any report service",
         purpose: "a query; changes nothing",
+    },
+    SubjectRow {
+        subject: "muster.v1.svc.<service>.leader",
+        transport: "core request/reply, leader only",
+        body: "none: lineage, sequence and term of the leader",
+        parties: "follower -> leader",
+        purpose: "the probe: who leads, if anyone does",
     },
     SubjectRow {
         subject: "muster.v1.svc.telemetry-logger.archive",

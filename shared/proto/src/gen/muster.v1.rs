@@ -274,6 +274,24 @@ pub struct MachineRecord {
     /// Logged down verdict: set when down was decided, cleared by the next hello or heartbeat.
     #[prost(bool, tag = "21")]
     pub down: bool,
+    /// Boot id of the last hello.
+    #[prost(string, tag = "22")]
+    pub boot_id: ::prost::alloc::string::String,
+    /// Globs that protect also what is found later, from the pool file, sorted.
+    #[prost(string, repeated, tag = "23")]
+    pub protect_rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// MACHINES position of the last change of protection; it is on the agent's disk once `protection_acknowledged` reaches it.
+    #[prost(message, optional, tag = "24")]
+    pub protection_generation: ::core::option::Option<Position>,
+    /// Quarantined: `trouble` says why.
+    #[prost(bool, tag = "25")]
+    pub quarantined: bool,
+    /// Who is next, when it was granted while it was still changing hands.
+    #[prost(message, optional, tag = "26")]
+    pub claim: ::core::option::Option<Holder>,
+    /// With `claim`: how long what runs there may take to end, nanoseconds.
+    #[prost(int64, tag = "27")]
+    pub claim_drain_ns: i64,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2727,6 +2745,9 @@ pub struct ReservationGranted {
     /// How long what runs there may take to end, nanoseconds.
     #[prost(int64, tag = "3")]
     pub drain_ns: i64,
+    /// Who gets them: `Holder.user` on each machine.
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
 }
 /// ReservationReady: handed over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3301,7 +3322,7 @@ pub struct MachineEvent {
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -3361,6 +3382,9 @@ pub mod machine_event {
         /// Its boot id changed without an order of ours: everything on it is lost.
         #[prost(message, tag = "18")]
         BootObserved(super::BootObserved),
+        /// A reservation was granted it while it was still changing hands: it drains again as soon as it has arrived.
+        #[prost(message, tag = "19")]
+        Claimed(super::MachineClaimed),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.
@@ -3421,6 +3445,9 @@ pub struct ProtectionChanged {
     /// The whole machine is protected.
     #[prost(bool, tag = "3")]
     pub machine_protected: bool,
+    /// Globs that protect also what is found later, from the pool file, sorted.
+    #[prost(string, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// ProtectionAcknowledged: the agent has it on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3503,6 +3530,16 @@ pub struct Quarantined {
     /// For people.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+}
+/// MachineClaimed: who is next on a machine that is still changing hands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineClaimed {
+    /// The holder to come; reservation 0 withdraws the claim.
+    #[prost(message, optional, tag = "1")]
+    pub next: ::core::option::Option<Holder>,
+    /// How long what runs there may take to end, nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub drain_ns: i64,
 }
 /// BootObserved: a boot that we did not order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3683,6 +3720,32 @@ pub struct SnapshotProcess {
     /// Position of the last event that changed what its agent is to do with it.
     #[prost(message, optional, tag = "21")]
     pub changed: ::core::option::Option<Position>,
+}
+/// MachinesState is the fold of MACHINES.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachinesState {
+    /// Machines, sorted by id.
+    #[prost(message, repeated, tag = "1")]
+    pub machines: ::prost::alloc::vec::Vec<MachineRecord>,
+    /// Load numbers that were set, sorted by kind, then device type.
+    #[prost(message, repeated, tag = "2")]
+    pub load_numbers: ::prost::alloc::vec::Vec<LoadNumber>,
+    /// Machines that were removed, sorted by id: their numbers never go back.
+    #[prost(message, repeated, tag = "3")]
+    pub removed: ::prost::alloc::vec::Vec<RemovedMachine>,
+}
+/// RemovedMachine is what outlives the record of a machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovedMachine {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Its highest epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Its highest incarnation.
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
 }
 /// ReservationSnapshot is the whole state.
 #[derive(Clone, PartialEq, ::prost::Message)]
