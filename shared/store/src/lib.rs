@@ -1,1 +1,17 @@
-//! placeholder
+//! PostgreSQL: a pool of connections from one URL, migrations, COPY, and errors by what the caller can do about them.
+//!
+//! Responsible for reaching the store and for its schema. Not for statements: those are in muster-telemetry.
+
+mod copy;
+mod error;
+mod migrate;
+mod pool;
+mod stamp;
+
+pub use copy::copy_rows;
+pub use error::{Error, Result};
+pub use pool::{Access, Client, Store, StoreOptions};
+pub use stamp::Stamp;
+
+/// Transactions as the pool gives them.
+pub use deadpool_postgres::Transaction;
