@@ -1,0 +1,8 @@
+//! End-to-end tests against real servers, services, agents and test processes. One binary, tests side by side.
+
+mod kills;
+mod leaders;
+mod refusals;
+mod reservations;
+mod spine;
+mod system;

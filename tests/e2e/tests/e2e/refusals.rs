@@ -1,0 +1,102 @@
+//! Bad input: one clear line (what, why, what next), the documented exit code, and nothing changed.
+
+use std::time::{Duration, Instant};
+
+use muster_e2e::{lab, stream};
+use muster_testkit::lab::Lab;
+
+/// A call that must be refused: arguments, exit code, words that its message must have.
+struct Refused(&'static [&'static str], i32, &'static [&'static str]);
+
+const REFUSED: &[Refused] = &[
+    Refused(&["start", "nothing-like-it", "--processes", "1"], 4, &["nothing-like-it", "muster module list"]),
+    Refused(&["start", "hihg-io", "--processes", "1"], 4, &["high-io"]),
+    Refused(&["start", "high-io", "--processes", "0"], 2, &["1"]),
+    Refused(&["start", "high-io", "--processes", "65536"], 2, &["65"]),
+    Refused(&["start", "high-io", "--processes", "1", "--param", "block_size=1"], 2, &["block_size", "512"]),
+    Refused(&["start", "high-io", "--processes", "1", "--param", "no_such=1"], 2, &["no_such"]),
+    Refused(&["start", "high-io", "--processes", "1", "--on", "cpus>=abc and"], 2, &["^"]),
+    Refused(&["start", "high-io", "--processes", "1", "--on", "cpus>=4096"], 3, &["machine"]),
+    Refused(&["stop", "4711"], 4, &["4711"]),
+    Refused(&["show", "4711"], 4, &["4711"]),
+    Refused(&["logs", "12FF0001"], 4, &["12FF0001"]),
+    Refused(&["machine", "show", "no-such-machine"], 4, &["no-such-machine"]),
+    Refused(&["reserve", "no-such-machine", "--for", "1h"], 3, &["no-such-machine"]),
+    Refused(&["reserve", "*", "--for", "0s"], 2, &["0"]),
+    Refused(&["checkin", "4711"], 4, &["4711"]),
+    Refused(&["module", "remove", "nothing-like-it", "--yes"], 4, &["nothing-like-it"]),
+    Refused(&["no-such-command"], 2, &["no-such-command"]),
+];
+
+/// Last sequences of the three decision logs.
+fn positions(lab: &Lab) -> serde_json::Value {
+    lab.muster_json(&["jobs", "--all"]).expect("jobs answers")
+}
+
+#[test]
+fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    let before = positions(&lab);
+    for Refused(arguments, code, words) in REFUSED {
+        let output = lab.muster(arguments).expect("muster runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        let line = format!("`muster {}`: {:?}\n{error}", arguments.join(" "), output.status.code());
+        assert_eq!(output.status.code(), Some(*code), "{line}");
+        assert!(output.stdout.is_empty(), "nothing on stdout: {line}");
+        assert!(words.iter().all(|word| error.contains(word)), "it says {words:?}: {line}");
+    }
+    assert_eq!(positions(&lab), before, "nothing was changed");
+    undecodable_messages_change_nothing(&lab);
+    lab.down().expect("nothing is left running");
+}
+
+/// Rubbish on every subject that anybody listens on: every part goes on.
+fn undecodable_messages_change_nothing(lab: &Lab) {
+    let subjects = [
+        "muster.v1.svc.scheduler.command",
+        "muster.v1.svc.scheduler.query",
+        "muster.v1.svc.machine-lifecycle.command",
+        "muster.v1.svc.machine-lifecycle.query",
+        "muster.v1.svc.reservation.command",
+        "muster.v1.svc.reservation.query",
+        "muster.v1.svc.telemetry-logger.archive",
+        "muster.v1.svc.report.query",
+        "muster.v1.agent.node-1.hb",
+        "muster.v1.agent.node-1.ping",
+        "muster.v1.agent.node-1.rpt",
+        "muster.v1.agent.node-1.tel",
+        "muster.v1.agent.node-1.hello.scheduler",
+        "muster.v1.agent.node-1.hello.machine-lifecycle",
+        "muster.v1.cmd.node-1.jobs",
+        "muster.v1.cmd.node-1.machine",
+        "muster.v1.cmd.node-1.inventory",
+        "muster.v1.cmd.node-1.logs",
+    ];
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    runtime.block_on(async {
+        let bus = stream::connect(lab).await.expect("the bus answers");
+        for subject in subjects {
+            for payload in [vec![0xFF; 64], vec![0x00; 900_000], Vec::new()] {
+                let sent = bus.client().publish(subject, payload.into()).await;
+                sent.expect("the message is taken by the server");
+            }
+        }
+        bus.flush().await.expect("the messages are sent");
+    });
+    let job = muster_e2e::start(lab, "idle", 2, &[]).expect("a job still starts");
+    lab.muster_ok(&["stop", &job.to_string(), "--wait"]).expect("and stops");
+}
+
+#[test]
+fn a_nats_url_that_answers_nothing_is_said_in_one_line() {
+    let start = Instant::now();
+    let output = std::process::Command::new(muster_e2e::programs().expect("built").join("muster"))
+        .args(["ps", "--timeout", "2s"])
+        .env("MUSTER_NATS", "nats://127.0.0.1:9")
+        .output()
+        .expect("muster runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{error}");
+    assert!(error.contains("127.0.0.1:9") && error.contains("MUSTER_NATS"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(20), "it does not hang");
+}

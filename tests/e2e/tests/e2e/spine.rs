@@ -1,0 +1,55 @@
+//! One job from the command line to the report.
+
+use muster_e2e::{lab, number, start, stream, test_processes, wait_state};
+use muster_testkit::wait_until;
+
+#[test]
+fn a_job_runs_stops_and_is_reported_with_every_acknowledged_sample() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    let job = start(&lab, "high-io", 3, &["--param", "file_size=1MiB"]).expect("the job starts");
+    assert_eq!(test_processes(&lab).len(), 3, "three test processes run");
+    lab.muster_ok(&["stop", &job.to_string(), "--wait"]).expect("the job stops");
+    wait_state(&lab, job, "finished", 3).expect("all finish");
+    wait_until("the test processes are gone", muster_e2e::SETTLE_LIMIT, || test_processes(&lab).is_empty())
+        .expect("no test process is left");
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let counts = || {
+        runtime.block_on(async {
+            let bus = stream::connect(&lab).await.expect("the bus answers");
+            (
+                stream::samples(&bus).await.expect("TEL is read"),
+                stream::final_reports(&bus).await.expect("REPORTS is read"),
+            )
+        })
+    };
+    wait_until("the store has every acknowledged sample", muster_e2e::SETTLE_LIMIT, || {
+        let summary = lab.muster_json(&["report", "summary"]).unwrap_or_default();
+        let (samples, finals) = counts();
+        finals == 3 && number(&summary, "samples").is_ok_and(|stored| stored == samples)
+    })
+    .unwrap_or_else(|error| panic!("{error}: {:?} {:?}", counts(), lab.muster_json(&["report", "summary"])));
+    let summary = lab.muster_json(&["report", "summary"]).expect("the report answers");
+    assert!(number(&summary, "verified_bytes").expect("verified bytes are reported") > 0);
+    lab.down().expect("nothing is left running");
+}
+
+#[test]
+fn a_program_by_exit_code_passes_fails_or_is_skipped() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    for (program, arguments, state, verdict) in [
+        ("/bin/true", "", "finished", "pass"),
+        ("/bin/sh", "-c 'exit 3'", "dead", "fail"),
+        ("/nonexistent", "", "finished", "skip"),
+    ] {
+        let (program, arguments) = (format!("program={program}"), format!("arguments={arguments}"));
+        let started = lab
+            .muster_json(&["start", "command", "--processes", "1", "--param", &program, "--param", &arguments])
+            .expect("the job starts");
+        let job = started["job"].as_u64().or_else(|| started[0]["job"].as_u64()).expect("it has a number");
+        wait_state(&lab, job, state, 1).unwrap_or_else(|error| panic!("{program}: {error:?}"));
+        let rows = lab.muster_json(&["ps", "--all", "--job", &job.to_string()]).expect("ps answers");
+        assert_eq!(rows[0]["verdict"], verdict, "{program}: {rows}");
+    }
+    lab.down().expect("nothing is left running");
+}
