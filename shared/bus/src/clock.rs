@@ -9,7 +9,7 @@ use muster_model::PoolTime;
 
 /// Greatest slew, parts per million.
 const SLEW_PPM_MAX: i64 = 500;
-/// A difference above this is stepped, not slewed, before the clock was ever set: nobody has seen its time yet.
+/// Answers that the best is chosen of.
 const SAMPLES_KEPT: usize = 8;
 
 #[derive(Debug)]

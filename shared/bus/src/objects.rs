@@ -45,7 +45,8 @@ impl Bus {
         data: &mut (impl AsyncRead + Unpin + Send),
     ) -> Result<(), BusError> {
         let what = || format!("put {name} into the object store {}", bucket.as_str());
-        let store = self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
+        let store =
+            self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
         store.put(name, data).await.map_err(|error| BusError::failed(what(), error))?;
         Ok(())
     }
@@ -54,9 +55,14 @@ impl Bus {
     ///
     /// # Errors
     /// When the store is not reachable.
-    pub async fn get_object(&self, bucket: Bucket, name: &str) -> Result<Option<impl AsyncRead + Unpin + Send>, BusError> {
+    pub async fn get_object(
+        &self,
+        bucket: Bucket,
+        name: &str,
+    ) -> Result<Option<impl AsyncRead + Unpin + Send>, BusError> {
         let what = || format!("get {name} from the object store {}", bucket.as_str());
-        let store = self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
+        let store =
+            self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
         match store.get(name).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.kind() == async_nats::jetstream::object_store::GetErrorKind::NotFound => Ok(None),
@@ -71,7 +77,8 @@ impl Bus {
     pub async fn delete_object(&self, bucket: Bucket, name: &str) -> Result<(), BusError> {
         use async_nats::jetstream::object_store::DeleteErrorKind;
         let what = || format!("delete {name} from the object store {}", bucket.as_str());
-        let store = self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
+        let store =
+            self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
         match store.delete(name).await {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == DeleteErrorKind::NotFound => Ok(()),
@@ -86,7 +93,8 @@ impl Bus {
     pub async fn list_objects(&self, bucket: Bucket) -> Result<Vec<String>, BusError> {
         use futures::TryStreamExt;
         let what = || format!("list the object store {}", bucket.as_str());
-        let store = self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
+        let store =
+            self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
         let list = store.list().await.map_err(|error| BusError::failed(what(), error))?;
         let infos: Vec<_> = list.try_collect().await.map_err(|error| BusError::failed(what(), error))?;
         let mut names: Vec<String> = infos.into_iter().map(|info| info.name).collect();

@@ -95,16 +95,22 @@ impl Bus {
     ///
     /// # Errors
     /// [`RequestError`]: by it, a caller knows whether the request can have been taken.
-    pub async fn request(&self, subject: &str, envelope: &Envelope, timeout: Duration) -> Result<Envelope, RequestError> {
+    pub async fn request(
+        &self,
+        subject: &str,
+        envelope: &Envelope,
+        timeout: Duration,
+    ) -> Result<Envelope, RequestError> {
         let request = async_nats::Request::new()
             .payload(envelope.encode_to_vec().into())
             .headers(headers())
             .timeout(Some(timeout));
-        let message = self.client().send_request(subject.to_owned(), request).await.map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => RequestError::NoResponders { subject: subject.to_owned() },
-            RequestErrorKind::TimedOut => RequestError::TimedOut { subject: subject.to_owned(), waited: timeout },
-            _ => RequestError::Bus(BusError::failed(format!("ask on {subject}"), error)),
-        })?;
+        let message =
+            self.client().send_request(subject.to_owned(), request).await.map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => RequestError::NoResponders { subject: subject.to_owned() },
+                RequestErrorKind::TimedOut => RequestError::TimedOut { subject: subject.to_owned(), waited: timeout },
+                _ => RequestError::Bus(BusError::failed(format!("ask on {subject}"), error)),
+            })?;
         let undecodable = |reason: String| RequestError::Undecodable { subject: subject.to_owned(), reason };
         if message.payload.is_empty() {
             return Err(undecodable("the answer is empty".into()));

@@ -43,8 +43,18 @@ pub const TABLE: &[StreamRow] = &[
     StreamRow { name: JOBS, subjects: "muster.v1.log.scheduler.>", age_max: None, size_max_bytes: 4 * GIB },
     StreamRow { name: MACHINES, subjects: "muster.v1.log.machine-lifecycle.>", age_max: None, size_max_bytes: 2 * GIB },
     StreamRow { name: RESERVATIONS, subjects: "muster.v1.log.reservation.>", age_max: None, size_max_bytes: GIB },
-    StreamRow { name: REPORTS, subjects: "muster.v1.agent.*.rpt", age_max: Some(Duration::from_secs(14 * 24 * 3600)), size_max_bytes: 8 * GIB },
-    StreamRow { name: TEL, subjects: "muster.v1.agent.*.tel", age_max: Some(Duration::from_secs(3 * 24 * 3600)), size_max_bytes: 16 * GIB },
+    StreamRow {
+        name: REPORTS,
+        subjects: "muster.v1.agent.*.rpt",
+        age_max: Some(Duration::from_secs(14 * 24 * 3600)),
+        size_max_bytes: 8 * GIB,
+    },
+    StreamRow {
+        name: TEL,
+        subjects: "muster.v1.agent.*.tel",
+        age_max: Some(Duration::from_secs(3 * 24 * 3600)),
+        size_max_bytes: 16 * GIB,
+    },
 ];
 
 /// The decision log of an owning service; none for the others.
