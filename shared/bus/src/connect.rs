@@ -164,11 +164,11 @@ fn note(event: &async_nats::Event, connections: &AtomicU64) {
     match event {
         async_nats::Event::Connected => {
             connections.fetch_add(1, Ordering::AcqRel);
-            metrics::counter!("muster_bus_connections_total").increment(1);
+            metrics::counter!(crate::metrics::CONNECTIONS).increment(1);
             tracing::debug!("connected to NATS");
         }
         async_nats::Event::SlowConsumer(_) => {
-            metrics::counter!("muster_bus_slow_consumer_total").increment(1);
+            metrics::counter!(crate::metrics::SLOW_CONSUMERS).increment(1);
             tracing::warn!("a subscription is full: messages were dropped");
         }
         other => tracing::info!(event = %other, "connection changed"),

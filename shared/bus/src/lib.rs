@@ -6,6 +6,7 @@
 mod clock;
 mod connect;
 mod error;
+mod metrics;
 mod objects;
 mod read;
 mod request;

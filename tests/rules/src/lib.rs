@@ -3,6 +3,7 @@
 
 pub mod codegen;
 pub mod lock;
+pub mod metrics;
 
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_rules::{Source, codegen, lock, root, sources};
+use muster_rules::{Source, codegen, lock, metrics, root, sources};
 
 /// Longest file that a person wrote, lines.
 const FILE_LINES_MAX: usize = 600;
@@ -73,7 +73,8 @@ fn sql_is_written_only_in_store_and_telemetry() {
 
 #[test]
 fn cores_are_pure() {
-    let words = ["tokio", "async ", "std::fs", "std::net", "Instant::now", "SystemTime", "rand::", "muster_bus", "HashMap"];
+    let words =
+        ["tokio", "async ", "std::fs", "std::net", "Instant::now", "SystemTime", "rand::", "muster_bus", "HashMap"];
     let found = offenders(|source, line| {
         source.path.contains("/src/core/")
             && source.path.starts_with("services/")
@@ -100,7 +101,8 @@ fn nothing_is_left_undone_or_skipped() {
     let todo = ["todo", "unimplemented"].map(|name| format!("{name}!("));
     let ignore = format!("#[{}", "ignore");
     let found = offenders(|source, line| {
-        !source.path.starts_with("tests/rules/") && (todo.iter().any(|word| line.contains(word)) || line.contains(&ignore))
+        !source.path.starts_with("tests/rules/")
+            && (todo.iter().any(|word| line.contains(word)) || line.contains(&ignore))
     });
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -125,7 +127,8 @@ fn arrows_point_down_the_layers() {
     for group in ["shared", "services", "modules", "tests"] {
         for entry in std::fs::read_dir(root().join(group)).expect("the group is there").flatten() {
             let manifest = std::fs::read_to_string(entry.path().join("Cargo.toml")).unwrap_or_default();
-            let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"').map(str::to_owned));
+            let name =
+                manifest.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"').map(str::to_owned));
             if let Some(name) = name {
                 folders.insert(name, (format!("{group}/{}", entry.file_name().to_string_lossy()), manifest));
             }
@@ -182,4 +185,23 @@ fn every_field_of_the_wire_has_a_comment() {
         }
     }
     assert!(bare.is_empty(), "{}", bare.join("\n"));
+}
+
+#[test]
+fn metrics_are_named_by_rule_and_their_page_is_fresh() {
+    for metric in metrics::metrics() {
+        assert!(!metric.help.is_empty(), "{} in {} has no help", metric.name, metric.file);
+        assert!(
+            metric.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+            "{}",
+            metric.name
+        );
+    }
+    let kept = std::fs::read_to_string(root().join(metrics::PAGE)).expect("the page is checked in");
+    assert!(kept == metrics::page(), "{} is stale: run `cargo xtask codegen`", metrics::PAGE);
+    let inline = offenders(|source, line| {
+        ["counter!(\"", "gauge!(\"", "histogram!(\""].iter().any(|word| line.contains(word))
+            && !source.path.starts_with("tests/rules/")
+    });
+    assert!(inline.is_empty(), "metrics are named in metrics.rs alone:\n{}", inline.join("\n"));
 }

@@ -1,9 +1,12 @@
-//! Generates the Rust of `proto/` again: what `cargo xtask codegen` runs.
+//! Generates the Rust of `proto/` and docs/metrics.md again: part of what `cargo xtask codegen` runs.
 
-use std::path::Path;
+use anyhow::Context;
+use muster_rules::{codegen, lock, metrics, root};
 
 fn main() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    muster_rules::lock::extend(&root)?;
-    muster_rules::codegen::run(&root)
+    lock::extend(&root())?;
+    codegen::run(&root())?;
+    std::fs::write(root().join(metrics::PAGE), metrics::page()).with_context(|| format!("write {}", metrics::PAGE))?;
+    println!("{}\n{}", lock::LOCK, metrics::PAGE);
+    Ok(())
 }

@@ -1,0 +1,6 @@
+//! Names and help of the bus' metrics.
+
+/// Connections that were made; rises with every reconnect.
+pub(crate) const CONNECTIONS: &str = "muster_bus_connections_total";
+/// Times that a subscription was full and messages were dropped.
+pub(crate) const SLOW_CONSUMERS: &str = "muster_bus_slow_consumer_total";
