@@ -1,0 +1,143 @@
+//! What reservation decides, purely: who gets which machines, when, and until when.
+//!
+//! The only allocator: which machines are taken is known from its own log alone (granted, and not back), so no machine is ever
+//! held twice (I1). What machines are and where they stand is folded from MACHINES into [`Machine`]s. Not responsible for what
+//! is on a machine, nor for its epoch: machine-lifecycle follows this log and changes tenure.
+
+mod apply;
+mod check;
+mod decide;
+mod event;
+mod input;
+mod limits;
+mod machine;
+mod record;
+mod reservation;
+mod settle;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use muster_ledger::{At, Core, Decision, Now, Scope};
+use muster_model::{PoolTime, Refusal, ReservationId};
+
+pub use check::check;
+pub use event::Event;
+pub use input::{Command, Input};
+pub use limits::{
+    COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX,
+};
+pub use machine::{Flag, Machine, News, Tenure};
+pub use record::{Record, records};
+pub use reservation::{End, Ended, Grant, Request, Reservation, Stage};
+pub use state::State;
+
+use crate::wire;
+
+/// The core of reservation.
+#[derive(Debug)]
+pub struct ReservationCore;
+
+/// Answer to a command: the reservation after it.
+#[derive(Debug, Clone)]
+pub struct Reply(pub Record);
+
+/// reservation does nothing outside of its log: machine-lifecycle follows it.
+#[derive(Debug, Clone)]
+pub enum Effect {}
+
+impl Core for ReservationCore {
+    type State = State;
+    type Observed = ();
+    type Input = Input;
+    type Observation = ();
+    type Event = Event;
+    type Reply = Reply;
+    type Effect = Effect;
+    type Key = ReservationId;
+
+    const EVENT_TYPE: &'static str = "muster.v1.ReservationEvent";
+
+    fn decide(state: &State, _observed: &(), input: &Input, now: Now) -> Result<Decision<Self>, Refusal> {
+        match input {
+            Input::Command { user, command } => decide::command(state, user, command, now),
+            Input::Machine { machine, news } => Ok(silent(decide::machine(state, machine, news, now))),
+            Input::Taken(position) => Ok(silent(decide::taken(state, *position))),
+            Input::Tick => Ok(silent(settle::pass(state, now))),
+        }
+    }
+
+    fn apply(state: &mut State, event: &Event, at: &At<'_>) {
+        apply::apply(state, event, at);
+    }
+
+    fn observe(_observed: &mut (), _state: &State, _observation: (), _now: PoolTime) {}
+
+    fn tick() -> Input {
+        Input::Tick
+    }
+
+    fn touched(state: &State, event: &Event) -> Vec<ReservationId> {
+        match event {
+            Event::MachineSeen { machine, .. } => state.holder(machine).into_iter().collect(),
+            Event::Queued { id, .. }
+            | Event::Granted { id, .. }
+            | Event::Ready { id, .. }
+            | Event::Extended { id, .. }
+            | Event::Ended { id, .. }
+            | Event::MachineReturned { id, .. } => vec![*id],
+        }
+    }
+
+    fn wanted(_state: &State, _observed: &(), _scope: Scope<'_, ReservationId>, _now: PoolTime) -> Vec<Effect> {
+        Vec::new()
+    }
+
+    fn effect_key(effect: &Effect) -> String {
+        match *effect {}
+    }
+
+    fn project(state: &State, key: &ReservationId) -> Vec<(String, Option<Bytes>)> {
+        let record = state.reservation(*key).map(|reservation| Record::of(state, reservation));
+        vec![(key.to_string(), record.map(|record| wire::encode_record(&record)))]
+    }
+
+    fn keys(state: &State) -> Vec<ReservationId> {
+        state.reservations().map(|reservation| reservation.id).collect()
+    }
+
+    fn encode_event(event: &Event) -> Bytes {
+        wire::encode_event(event)
+    }
+
+    fn decode_event(bytes: &Bytes) -> Result<Event, String> {
+        wire::decode_event(bytes)
+    }
+
+    fn encode_state(state: &State) -> Bytes {
+        wire::encode_state(state)
+    }
+
+    fn decode_state(bytes: &Bytes) -> Result<State, String> {
+        wire::decode_state(bytes)
+    }
+
+    fn frees(input: &Input) -> bool {
+        matches!(input, Input::Command { command: Command::CheckIn { .. }, .. })
+    }
+
+    fn encode_reply(reply: &Reply) -> Bytes {
+        wire::encode_reply(reply)
+    }
+}
+
+/// A decision that answers nobody.
+fn silent(events: Vec<Event>) -> Decision<ReservationCore> {
+    Decision { events, reply: None }
+}
+
+/// Machines by id, as everywhere in this core.
+type MachineSet = BTreeSet<muster_model::MachineId>;

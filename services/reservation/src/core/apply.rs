@@ -1,0 +1,104 @@
+//! Folding events. Panics where an event contradicts the log before it: then the log is not ours.
+
+use muster_ledger::At;
+use muster_model::{MachineId, ReservationId};
+
+use super::event::Event;
+use super::limits::ENDED_KEPT;
+use super::machine::Machine;
+use super::reservation::{End, Ended, Grant, Reservation, Stage};
+use super::state::State;
+
+/// Folds one event.
+pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
+    match event {
+        Event::Queued { id, request } => {
+            assert!(*id > state.last, "the numbers of reservations rise");
+            state.last = *id;
+            let reservation = Reservation { id: *id, request: request.clone(), queued: at.time, stage: Stage::Queued };
+            state.reservations.insert(*id, reservation);
+            state.index(*id);
+        }
+        Event::MachineSeen { machine, seen } => see(state, machine, seen.as_ref()),
+        Event::Granted { id, .. }
+        | Event::Ready { id, .. }
+        | Event::Extended { id, .. }
+        | Event::Ended { id, .. }
+        | Event::MachineReturned { id, .. } => {
+            let reservation = state.reservations.get_mut(id).expect("an event follows the one that queued it");
+            fold(reservation, event, at);
+            if let Event::MachineReturned { machine, .. } = event {
+                state.taken.remove(machine);
+            }
+            state.index(*id);
+            if state.reservations.get(id).is_some_and(Reservation::is_settled) {
+                forget_oldest(state);
+            }
+        }
+    }
+}
+
+/// What an event makes of its reservation; used by commands too, to say what comes of them.
+pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
+    match event {
+        Event::Granted { machines, deadline, .. } => {
+            let (machines, deadline) = (machines.clone(), *deadline);
+            let grant = Grant { machines, granted: at.time, deadline, arrived: Default::default() };
+            reservation.stage = Stage::Preparing(grant);
+        }
+        Event::Ready { deadline, .. } => {
+            if let Stage::Preparing(grant) = &reservation.stage {
+                reservation.stage = Stage::Ready(Grant { deadline: *deadline, ..grant.clone() });
+            }
+        }
+        Event::Extended { deadline, .. } => {
+            if let Some(grant) = reservation.grant_mut() {
+                let by = deadline.since(grant.deadline);
+                grant.deadline = *deadline;
+                reservation.request.duration += by;
+            }
+        }
+        Event::Ended { end, reason, .. } => end_it(reservation, *end, reason, at),
+        Event::MachineReturned { machine, .. } => {
+            if let Stage::Ended(ended) = &mut reservation.stage {
+                ended.returning.remove(machine);
+            }
+        }
+        Event::Queued { .. } | Event::MachineSeen { .. } => {}
+    }
+}
+
+fn end_it(reservation: &mut Reservation, end: End, reason: &str, at: &At<'_>) {
+    let grant = reservation.grant().cloned();
+    let returning = grant.as_ref().map(|grant| grant.machines.clone()).unwrap_or_default();
+    let ended = Ended { end, reason: reason.to_owned(), time: at.time, position: at.position, grant, returning };
+    reservation.stage = Stage::Ended(ended);
+}
+
+fn see(state: &mut State, machine: &MachineId, seen: Option<&Machine>) {
+    let holder = state.holder(machine);
+    let arrived = seen.is_none_or(|seen| seen.goes_to().is_some() && seen.goes_to() == holder);
+    if arrived && let Some(grant) = holder.and_then(|id| grant_of(state, id)) {
+        grant.arrived.insert(machine.clone());
+    }
+    match seen {
+        Some(seen) => state.machines.insert(machine.clone(), seen.clone()),
+        None => state.machines.remove(machine),
+    };
+}
+
+fn grant_of(state: &mut State, id: ReservationId) -> Option<&mut Grant> {
+    state.reservations.get_mut(&id).and_then(Reservation::grant_mut)
+}
+
+/// Memory is bounded (I12): of those that are settled, only the newest are remembered.
+fn forget_oldest(state: &mut State) {
+    let unsettled = state.queue.len() + state.open.len();
+    if state.reservations.len() <= unsettled + ENDED_KEPT {
+        return;
+    }
+    let oldest = state.reservations.values().find(|reservation| reservation.is_settled()).map(|found| found.id);
+    if let Some(id) = oldest {
+        state.reservations.remove(&id);
+    }
+}

@@ -1,0 +1,45 @@
+//! Deciding on one input.
+
+mod commands;
+
+use muster_ledger::Now;
+use muster_model::{MachineId, Position};
+
+use super::event::Event;
+use super::machine::{Machine, News, Tenure};
+use super::reservation::Stage;
+use super::settle::{self, Sight};
+use super::state::State;
+
+pub(super) use commands::command;
+
+/// News of a machine: what it is now, and what follows for the reservation that has it.
+pub(super) fn machine(state: &State, id: &MachineId, news: &News, now: Now) -> Vec<Event> {
+    let before = state.machine(id);
+    let after = Machine::after(before, news);
+    if before == after.as_ref() {
+        return Vec::new();
+    }
+    let sight = Sight { state, news: Some((id, after.as_ref())) };
+    let holder = state.holder(id).and_then(|holder| state.reservation(holder));
+    let follows = holder.map(|reservation| settle::settle(sight, reservation, now.time)).unwrap_or_default();
+    let mut events = vec![Event::MachineSeen { machine: id.clone(), seen: after }];
+    events.extend(follows);
+    events
+}
+
+/// machine-lifecycle has taken our log up to `position`: a machine that still is the pool's then, although its reservation ended
+/// before, never went to it and is free.
+pub(super) fn taken(state: &State, position: Position) -> Vec<Event> {
+    let mut events = Vec::new();
+    for reservation in state.open() {
+        let Stage::Ended(ended) = &reservation.stage else { continue };
+        if ended.position > position {
+            continue;
+        }
+        let is_pool = |id: &&MachineId| state.machine(id).is_none_or(|machine| machine.tenure == Tenure::Pool);
+        let back = ended.returning.iter().filter(is_pool);
+        events.extend(back.map(|id| Event::MachineReturned { id: reservation.id, machine: id.clone() }));
+    }
+    events
+}

@@ -1,0 +1,206 @@
+//! Commands: reserve, extend, check in.
+
+use std::time::Duration;
+
+use muster_ledger::{At, Decision, Now};
+use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, Selector, quantity};
+
+use crate::core::event::Event;
+use crate::core::input::Command;
+use crate::core::limits::{COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, MACHINES_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX};
+use crate::core::machine::Named;
+use crate::core::record::Record;
+use crate::core::reservation::{End, Ended, Grant, Request, Reservation, Stage};
+use crate::core::settle::{self, Outlook};
+use crate::core::state::State;
+use crate::core::{MachineSet, Reply, ReservationCore, apply};
+
+type Decided = Result<Decision<ReservationCore>, Refusal>;
+
+const RESERVE: &str = "reserve machines";
+const LIST_HINT: &str = "`muster machine list` shows what there is";
+const RESERVATIONS_HINT: &str = "`muster reservations` lists them";
+
+/// Decides on a command.
+pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now: Now) -> Decided {
+    match command {
+        Command::Reserve { selector, count, duration, drain, comment } => {
+            let request = Request {
+                user: user.to_owned(),
+                selector: parse_selector(selector)?,
+                count: *count,
+                duration: *duration,
+                drain: *drain,
+                comment: comment.clone(),
+            };
+            reserve(state, request, now)
+        }
+        Command::Extend { id, by } => extend(state, user, *id, *by, now),
+        Command::CheckIn { id } => check_in(state, user, *id, now),
+    }
+}
+
+fn parse_selector(text: &str) -> Result<Selector, Refusal> {
+    if text.len() > SELECTOR_SIZE_MAX {
+        let why = format!("the selector has {} bytes, and at most {SELECTOR_SIZE_MAX} are read", text.len());
+        return Err(Refusal::new(RefusalCode::Limit, RESERVE, why, "use globs or tags instead of long lists"));
+    }
+    Selector::parse(text).map_err(|error| error.into_refusal(RESERVE))
+}
+
+fn reserve(state: &State, request: Request, now: Now) -> Decided {
+    check_request(&request)?;
+    if state.queued() >= QUEUE_MAX {
+        let why = format!("{QUEUE_MAX} reservations wait already");
+        return Err(Refusal::new(RefusalCode::Limit, RESERVE, why, "try again when some are served"));
+    }
+    let id = state.last().next();
+    let reservation = Reservation { id, request, queued: now.time, stage: Stage::Queued };
+    check_possible(state, &reservation)?;
+    let mut events = vec![Event::Queued { id, request: reservation.request.clone() }];
+    events.extend(settle::grants(state, Some(&reservation), now.time));
+    Ok(decided(state, reservation, events, now))
+}
+
+fn check_request(request: &Request) -> Result<(), Refusal> {
+    let invalid = |why: String, next: &str| Err(Refusal::new(RefusalCode::Invalid, RESERVE, why, next));
+    let limit = |why: String, next: &str| Err(Refusal::new(RefusalCode::Limit, RESERVE, why, next));
+    if request.count == 0 {
+        return invalid("the count is 0".into(), "ask for at least one machine");
+    }
+    if request.count > MACHINES_MAX {
+        return limit(
+            format!("{} machines are wanted, and one reservation has at most {MACHINES_MAX}", request.count),
+            "ask for fewer",
+        );
+    }
+    if request.duration.is_zero() {
+        return invalid("the duration is 0".into(), "say for how long, as `2h`");
+    }
+    if request.duration > DURATION_MAX {
+        return limit(
+            too_long("the duration", request.duration, DURATION_MAX),
+            "ask for less, and extend it when needed",
+        );
+    }
+    if request.drain > DRAIN_MAX {
+        return limit(too_long("the drain", request.drain, DRAIN_MAX), "give what runs there less time to end");
+    }
+    if request.comment.len() > COMMENT_SIZE_MAX {
+        return limit(
+            format!("the comment has {} bytes, and at most {COMMENT_SIZE_MAX} are kept", request.comment.len()),
+            "shorten it",
+        );
+    }
+    Ok(())
+}
+
+fn too_long(what: &str, is: Duration, most: Duration) -> String {
+    format!("{what} is {}, and at most {} are given", quantity::print_duration(is), quantity::print_duration(most))
+}
+
+/// Refuses what no waiting can fulfil, with what comes nearest.
+fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusal> {
+    let (wanted, selector) = (reservation.request.count as usize, &reservation.request.selector);
+    let matching = Outlook::of(state, reservation, &MachineSet::new()).matching;
+    if matching >= wanted {
+        return Ok(());
+    }
+    let taking_part = state.machines().filter(|(_, machine)| machine.takes_part()).count();
+    let mut why = format!("{wanted} wanted, {matching} of {taking_part} active machines match `{selector}`");
+    let unknown: Vec<_> = selector.plain_names().into_iter().filter(|name| !is_known(state, name)).take(5).collect();
+    if !unknown.is_empty() {
+        why.push_str(&format!("; not known: {}", unknown.join(", ")));
+    }
+    let apart: Vec<_> = state
+        .machines()
+        .filter(|(id, machine)| !machine.takes_part() && selector.matches(&Named(id, machine)))
+        .map(|(id, _)| id.as_str())
+        .take(5)
+        .collect();
+    if !apart.is_empty() {
+        why.push_str(&format!("; matching but not active: {}", apart.join(", ")));
+    }
+    let next = match matching {
+        0 => LIST_HINT.to_owned(),
+        most => format!("reserve at most {most}, or widen the selector; {LIST_HINT}"),
+    };
+    Err(Refusal::new(RefusalCode::Refused, RESERVE, why, next))
+}
+
+fn is_known(state: &State, name: &str) -> bool {
+    muster_model::MachineId::new(name).is_ok_and(|id| state.machine(&id).is_some())
+}
+
+fn extend(state: &State, user: &str, id: ReservationId, by: Duration, now: Now) -> Decided {
+    let what = format!("extend reservation {id}");
+    let reservation = owned(state, user, id, &what)?;
+    let refused = |why: String, next: &str| Err(Refusal::new(RefusalCode::Refused, what.clone(), why, next));
+    let grant = match &reservation.stage {
+        Stage::Queued => return refused("it has no machines yet".into(), "check it in and ask for a longer one"),
+        Stage::Ended(ended) => return refused(already(ended), "reserve machines anew"),
+        Stage::Ready(grant) if grant.deadline.is_due(now.time) => {
+            return refused("its deadline has passed".into(), "reserve machines anew");
+        }
+        Stage::Preparing(grant) | Stage::Ready(grant) => grant,
+    };
+    if by.is_zero() {
+        return Err(Refusal::new(RefusalCode::Invalid, what, "the extension is 0", "say by how much, as `1h`"));
+    }
+    let deadline = grant.deadline + by;
+    if rest_after(reservation, grant, by, now.time) > DURATION_MAX {
+        let why = format!("its deadline would be more than {} away", quantity::print_duration(DURATION_MAX));
+        return Err(Refusal::new(RefusalCode::Limit, what, why, "extend it by less"));
+    }
+    Ok(decided(state, reservation.clone(), vec![Event::Extended { id, deadline }], now))
+}
+
+/// How long it would last from now, or from when it is ready.
+fn rest_after(reservation: &Reservation, grant: &Grant, by: Duration, now: PoolTime) -> Duration {
+    match reservation.stage {
+        Stage::Ready(_) => (grant.deadline + by).since(now),
+        Stage::Queued | Stage::Preparing(_) | Stage::Ended(_) => reservation.request.duration.saturating_add(by),
+    }
+}
+
+fn check_in(state: &State, user: &str, id: ReservationId, now: Now) -> Decided {
+    let what = format!("check in reservation {id}");
+    let reservation = owned(state, user, id, &what)?;
+    let (end, reason) = match &reservation.stage {
+        Stage::Queued | Stage::Preparing(_) => (End::Canceled, "taken back before it was ready"),
+        Stage::Ready(_) => (End::Released, "checked in"),
+        Stage::Ended(ended) => {
+            return Err(Refusal::new(RefusalCode::Refused, what, already(ended), RESERVATIONS_HINT));
+        }
+    };
+    Ok(decided(state, reservation.clone(), vec![Event::Ended { id, end, reason: reason.into() }], now))
+}
+
+fn already(ended: &Ended) -> String {
+    format!("it has already ended: {}, {}", ended.end.as_str(), ended.reason)
+}
+
+/// The reservation, which only its user may change.
+fn owned<'a>(state: &'a State, user: &str, id: ReservationId, what: &str) -> Result<&'a Reservation, Refusal> {
+    let Some(reservation) = state.reservation(id) else {
+        let why = format!("there is no reservation {id}");
+        return Err(Refusal::new(RefusalCode::NotFound, what, why, RESERVATIONS_HINT));
+    };
+    if reservation.request.user != user {
+        let why = format!("it belongs to {}, and you are {user}", reservation.request.user);
+        return Err(Refusal::new(RefusalCode::Refused, what, why, "ask its user"));
+    }
+    Ok(reservation)
+}
+
+/// A decision that answers with the reservation as it is after these events.
+fn decided(state: &State, mut reservation: Reservation, events: Vec<Event>, now: Now) -> Decision<ReservationCore> {
+    let at = At { position: now.position, time: now.time, actor: "" };
+    let id = reservation.id;
+    for event in &events {
+        if event.reservation() == Some(id) {
+            apply::fold(&mut reservation, event, &at);
+        }
+    }
+    Decision { events, reply: Some(Reply(Record::of(state, &reservation))) }
+}

@@ -1,0 +1,60 @@
+//! What reservation decides on.
+
+use std::time::Duration;
+
+use muster_model::{MachineId, Position, ReservationId};
+
+use super::machine::News;
+
+/// One input.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Somebody wants something.
+    Command {
+        /// Who: the actor of the envelope, `user:anna`.
+        user: String,
+        /// What.
+        command: Command,
+    },
+    /// MACHINES says something of a machine.
+    Machine {
+        /// Which.
+        machine: MachineId,
+        /// What.
+        news: News,
+    },
+    /// machine-lifecycle has taken RESERVATIONS up to here, and everything that it decided on it was given before this input.
+    Taken(Position),
+    /// Due timers, and the full pass.
+    Tick,
+}
+
+/// A command. May be refused.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Ask for machines.
+    Reserve {
+        /// Selector, not read yet.
+        selector: String,
+        /// How many.
+        count: u32,
+        /// For how long, from when they are ready.
+        duration: Duration,
+        /// How long what runs there may take to end.
+        drain: Duration,
+        /// For people.
+        comment: String,
+    },
+    /// Move the deadline.
+    Extend {
+        /// Which.
+        id: ReservationId,
+        /// By how much.
+        by: Duration,
+    },
+    /// Give machines back, or take back the request.
+    CheckIn {
+        /// Which.
+        id: ReservationId,
+    },
+}

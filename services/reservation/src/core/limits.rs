@@ -1,0 +1,20 @@
+//! Limits of reservation. What is beyond them is refused, and the refusal names them.
+
+use std::time::Duration;
+
+/// Longest time from now to a deadline.
+pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Longest time that what runs on a machine may be given to end.
+pub const DRAIN_MAX: Duration = Duration::from_secs(3600);
+/// How long, after the drain, the machines of a reservation may take to be ready before it ends as failed.
+pub const PREPARATION_MAX: Duration = Duration::from_secs(600);
+/// Most machines of one reservation.
+pub const MACHINES_MAX: u32 = 10_000;
+/// Most reservations that wait.
+pub const QUEUE_MAX: usize = 256;
+/// Ended reservations that are remembered; the oldest are forgotten first, once all of their machines are back.
+pub const ENDED_KEPT: usize = 1_000;
+/// Longest comment, bytes.
+pub const COMMENT_SIZE_MAX: usize = 200;
+/// Longest selector, bytes.
+pub const SELECTOR_SIZE_MAX: usize = 4_096;

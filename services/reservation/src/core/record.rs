@@ -1,0 +1,62 @@
+//! What readers are told of a reservation.
+
+use muster_model::{MachineId, ReservationId};
+
+use super::MachineSet;
+use super::reservation::{Reservation, Stage};
+use super::settle::Outlook;
+use super::state::State;
+
+/// A reservation with what is derived beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The reservation.
+    pub reservation: Reservation,
+    /// Its machines that are held and ready.
+    pub ready: Vec<MachineId>,
+    /// What it waits for, or why it ended, for people; empty where there is nothing to say.
+    pub reason: String,
+}
+
+impl Record {
+    /// The record of a reservation of this state, or of one that is about to be.
+    #[must_use]
+    pub fn of(state: &State, reservation: &Reservation) -> Self {
+        let (ready, reason) = match &reservation.stage {
+            Stage::Queued => (Vec::new(), waits_for(state, reservation)),
+            Stage::Preparing(grant) => {
+                let ready = ready_of(state, reservation.id, &grant.machines);
+                let reason = format!("{} of {} machines are ready", ready.len(), grant.machines.len());
+                (ready, reason)
+            }
+            Stage::Ready(grant) => (ready_of(state, reservation.id, &grant.machines), String::new()),
+            Stage::Ended(ended) => (Vec::new(), ended.reason.clone()),
+        };
+        Self { reservation: reservation.clone(), ready, reason }
+    }
+}
+
+/// Records by number: one (`wanted`) or all, those that ended only when asked for.
+#[must_use]
+pub fn records(state: &State, wanted: Option<ReservationId>, ended: bool) -> Vec<Record> {
+    let shown = |reservation: &&Reservation| match wanted {
+        Some(id) => reservation.id == id,
+        None => ended || !matches!(reservation.stage, Stage::Ended(_)),
+    };
+    state.reservations().filter(shown).map(|reservation| Record::of(state, reservation)).collect()
+}
+
+fn ready_of(state: &State, id: ReservationId, machines: &MachineSet) -> Vec<MachineId> {
+    let is_ready = |machine: &&MachineId| state.machine(machine).is_some_and(|seen| seen.is_ready_for(id));
+    machines.iter().filter(is_ready).cloned().collect()
+}
+
+fn waits_for(state: &State, reservation: &Reservation) -> String {
+    let outlook = Outlook::of(state, reservation, &MachineSet::new());
+    let wanted = reservation.request.count;
+    let before = state.queue().take_while(|waiting| waiting.id < reservation.id).count();
+    match before {
+        0 => format!("{wanted} wanted, {} free of {} that match", outlook.free, outlook.matching),
+        _ => format!("{before} before it; {wanted} wanted, {} free of {} that match", outlook.free, outlook.matching),
+    }
+}

@@ -1,0 +1,142 @@
+//! One reservation: what was asked for, and where it stands.
+
+use std::time::Duration;
+
+use muster_model::{PoolTime, Position, ReservationId, Selector};
+
+use super::MachineSet;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Who: `user:anna`.
+    pub user: String,
+    /// Which machines.
+    pub selector: Selector,
+    /// How many.
+    pub count: u32,
+    /// For how long, from when they are ready.
+    pub duration: Duration,
+    /// How long what runs there may take to end.
+    pub drain: Duration,
+    /// For people.
+    pub comment: String,
+}
+
+/// A timed claim on machines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reservation {
+    /// Its number.
+    pub id: ReservationId,
+    /// What was asked for.
+    pub request: Request,
+    /// When.
+    pub queued: PoolTime,
+    /// Where it stands.
+    pub stage: Stage,
+}
+
+/// Where a reservation stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// Waits for machines.
+    Queued,
+    /// Its machines are named, and on their way to it.
+    Preparing(Grant),
+    /// Told: it has all of its machines.
+    Ready(Grant),
+    /// Over.
+    Ended(Ended),
+}
+
+/// What a reservation got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// Its machines.
+    pub machines: MachineSet,
+    /// When they were named.
+    pub granted: PoolTime,
+    /// Its deadline; the latest that it can be, before it is ready.
+    pub deadline: PoolTime,
+    /// Machines of which MACHINES has said that they go or went to it, or were removed. Only such a machine can be back.
+    pub arrived: MachineSet,
+}
+
+/// How a reservation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its user checked it in.
+    Released,
+    /// Its deadline passed.
+    Expired,
+    /// It was taken back before it was ready.
+    Canceled,
+    /// It could not be prepared.
+    Failed,
+}
+
+/// A reservation that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// Why, for people.
+    pub reason: String,
+    /// When.
+    pub time: PoolTime,
+    /// Where in RESERVATIONS that stands.
+    pub position: Position,
+    /// What it had got; none when it only waited.
+    pub grant: Option<Grant>,
+    /// Its machines that are not back yet.
+    pub returning: MachineSet,
+}
+
+impl Reservation {
+    /// What it got, however it stands.
+    #[must_use]
+    pub fn grant(&self) -> Option<&Grant> {
+        match &self.stage {
+            Stage::Queued => None,
+            Stage::Preparing(grant) | Stage::Ready(grant) => Some(grant),
+            Stage::Ended(ended) => ended.grant.as_ref(),
+        }
+    }
+
+    pub(super) fn grant_mut(&mut self) -> Option<&mut Grant> {
+        match &mut self.stage {
+            Stage::Queued => None,
+            Stage::Preparing(grant) | Stage::Ready(grant) => Some(grant),
+            Stage::Ended(ended) => ended.grant.as_mut(),
+        }
+    }
+
+    /// Machines that nobody else can have: granted, and not back.
+    #[must_use]
+    pub fn outstanding(&self) -> Option<&MachineSet> {
+        match &self.stage {
+            Stage::Queued => None,
+            Stage::Preparing(grant) | Stage::Ready(grant) => Some(&grant.machines),
+            Stage::Ended(ended) => Some(&ended.returning),
+        }
+    }
+
+    /// It is over, and nothing of it is left to wait for.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(&self.stage, Stage::Ended(ended) if ended.returning.is_empty())
+    }
+}
+
+impl End {
+    /// The word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Canceled => "canceled",
+            Self::Failed => "failed",
+        }
+    }
+}

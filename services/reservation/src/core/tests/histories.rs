@@ -1,0 +1,193 @@
+//! Random histories: nothing that happens in any order breaks an invariant.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MACHINES: usize = 4;
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    Reserve {
+        selector: usize,
+        count: u32,
+    },
+    CheckIn(u64),
+    Extend(u64),
+    /// machine-lifecycle makes the next step of a machine towards what it has read of our log.
+    Advance(usize),
+    /// machine-lifecycle reads on in our log.
+    Read,
+    Trouble(usize, usize),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..5_usize, 1..4_u32).prop_map(|(selector, count)| Step::Reserve { selector, count }),
+        2 => (1..12_u64).prop_map(Step::CheckIn),
+        1 => (1..12_u64).prop_map(Step::Extend),
+        8 => (0..MACHINES).prop_map(Step::Advance),
+        6 => Just(Step::Read),
+        2 => (0..MACHINES, 0..7_usize).prop_map(|(machine, kind)| Step::Trouble(machine, kind)),
+        2 => (0..3_000_u64).prop_map(Step::Wait),
+    ]
+}
+
+/// machine-lifecycle as far as it concerns reservation: it reads the log in order and moves machines to their newest holder.
+#[derive(Default)]
+struct Lifecycle {
+    read: usize,
+    wish: BTreeMap<usize, Option<ReservationId>>,
+}
+
+impl Lifecycle {
+    fn read(&mut self, pool: &mut Pool) {
+        let Some((event, position, _)) = pool.log.get(self.read).cloned() else { return };
+        self.read += 1;
+        match event {
+            Event::Granted { id, machines, .. } => self.wish(pool, &machines, Some(id)),
+            Event::Ended { id, .. } => {
+                let machines = pool.state.reservation(id).and_then(|ended| ended.grant().cloned());
+                let mine = |machine: &&MachineId| self.wish.get(&index(machine)) == Some(&Some(id));
+                let machines = machines.map(|grant| grant.machines.iter().filter(mine).cloned().collect());
+                self.wish(pool, &machines.unwrap_or_default(), None);
+            }
+            _ => {}
+        }
+        let last_of_turn = pool.log.get(self.read).is_none_or(|(_, next, _)| *next != position);
+        if last_of_turn {
+            pool.decide(&Input::Taken(position)).expect("never refused");
+        }
+    }
+
+    fn wish(&mut self, pool: &mut Pool, machines: &super::super::MachineSet, holder: Option<ReservationId>) {
+        for machine in machines {
+            if pool.state.machine(machine).is_some() {
+                self.wish.insert(index(machine), holder);
+                pool.hear(index(machine), News::Draining(holder));
+            }
+        }
+    }
+
+    fn advance(&mut self, pool: &mut Pool, index: usize) {
+        let Some(known) = pool.state.machine(&machine(index)).cloned() else { return };
+        match known.tenure {
+            super::super::Tenure::Draining(holder) => {
+                pool.hear(index, News::EpochRaised { epoch: known.epoch.next(), holder });
+            }
+            super::super::Tenure::Held(_) | super::super::Tenure::Returning => {
+                pool.hear(index, News::Fenced(known.epoch));
+            }
+            super::super::Tenure::Pool => {}
+        }
+    }
+}
+
+fn index(machine: &MachineId) -> usize {
+    machine.as_str()[1..].parse().expect("machines are numbered")
+}
+
+fn trouble(pool: &mut Pool, lifecycle: &mut Lifecycle, machine: usize, kind: usize) {
+    match kind {
+        0 => pool.hear(machine, News::Down(true)),
+        1 => pool.hear(machine, News::Hello),
+        2 => pool.hear(machine, News::Quarantined),
+        3 => pool.hear(machine, News::Flag(Flag::Maintenance, true)),
+        4 => pool.hear(machine, News::Flag(Flag::Maintenance, false)),
+        5 => {
+            pool.hear(machine, News::Removed);
+            lifecycle.wish.remove(&machine);
+        }
+        _ => {
+            if pool.state.machine(&super::machine(machine)).is_none() {
+                pool.add(machine);
+            }
+        }
+    }
+}
+
+fn perform(pool: &mut Pool, lifecycle: &mut Lifecycle, step: &Step) {
+    match *step {
+        Step::Reserve { selector, count } => {
+            let selectors = ["", "cpus>=8", "m0,m1", "tag=rack1", "not m3"];
+            let _ = pool.reserve(selectors[selector], count);
+        }
+        Step::CheckIn(id) => drop(pool.check_in(ReservationId(id))),
+        Step::Extend(id) => {
+            let _ = pool.command("user:anna", Command::Extend { id: ReservationId(id), by: HOUR });
+        }
+        Step::Advance(machine) => lifecycle.advance(pool, machine),
+        Step::Read => lifecycle.read(pool),
+        Step::Trouble(machine, kind) => trouble(pool, lifecycle, machine, kind),
+        Step::Wait(seconds) => pool.wait(Duration::from_secs(seconds)),
+    }
+}
+
+/// Every reservation ends at most once, and is granted at most once, before it.
+fn check_order(pool: &Pool) {
+    let mut stages: BTreeMap<ReservationId, u8> = BTreeMap::new();
+    for (event, ..) in &pool.log {
+        let (id, stage) = match event {
+            Event::Queued { id, .. } => (id, 1),
+            Event::Granted { id, .. } => (id, 2),
+            Event::Ready { id, .. } => (id, 3),
+            Event::Ended { id, .. } => (id, 4),
+            Event::Extended { .. } | Event::MachineReturned { .. } | Event::MachineSeen { .. } => continue,
+        };
+        let before = stages.insert(*id, stage).unwrap_or(0);
+        assert!(before < stage, "{id} went from {before} to {stage}");
+    }
+}
+
+/// First come, first served: when one is granted, whoever came before and still waits could not be granted at all.
+fn check_first_come(pool: &Pool) {
+    let mut state = State::default();
+    for (event, position, time) in &pool.log {
+        if let Event::Granted { id, .. } = event {
+            for before in state.queue().take_while(|waiting| waiting.id < *id) {
+                let outlook = settle::Outlook::of(&state, before, &Default::default());
+                assert!(outlook.matching < before.request.count as usize, "{id} overtook {}", before.id);
+            }
+        }
+        ReservationCore::apply(&mut state, event, &At { position: *position, time: *time, actor: "" });
+    }
+}
+
+/// Once machine-lifecycle has read everything and moved everything, and nothing new comes, all machines are the pool's.
+fn settle_all(pool: &mut Pool, lifecycle: &mut Lifecycle) {
+    let ids: Vec<_> = pool.state.reservations().map(|reservation| reservation.id).collect();
+    for id in ids {
+        let _ = pool.check_in(id);
+    }
+    for _ in 0..6 {
+        pool.wait(Duration::from_secs(1));
+        while lifecycle.read < pool.log.len() {
+            lifecycle.read(pool);
+        }
+        for machine in 0..MACHINES {
+            lifecycle.advance(pool, machine);
+        }
+    }
+    assert_eq!(pool.state.open().count(), 0, "everything settles");
+    assert_eq!(pool.state.queued(), 0);
+}
+
+proptest! {
+    #[test]
+    fn no_history_gives_a_machine_to_two_or_ends_anything_twice(steps in prop::collection::vec(step(), 1..120)) {
+        let mut pool = Pool::of(MACHINES);
+        let mut lifecycle = Lifecycle::default();
+        for step in &steps {
+            perform(&mut pool, &mut lifecycle, step);
+        }
+        settle_all(&mut pool, &mut lifecycle);
+        check_order(&pool);
+        check_first_come(&pool);
+        prop_assert_eq!(&pool.folded_again(), &pool.state);
+        let encoded = wire::encode_state(&pool.state);
+        prop_assert_eq!(wire::decode_state(&encoded), Ok(pool.state.clone()));
+        prop_assert_eq!(wire::encode_state(&pool.folded_again()), encoded);
+    }
+}

@@ -1,0 +1,22 @@
+//! Names, units and help of reservation's metrics.
+
+/// Commands that were refused, by code.
+const REFUSED: &str = "muster_reservation_refused_total";
+/// Commands that were taken.
+const TAKEN: &str = "muster_reservation_commands_total";
+
+/// Registers names, units and help.
+pub(crate) fn describe() {
+    metrics::describe_counter!(TAKEN, "Commands that were decided and answered.");
+    metrics::describe_counter!(REFUSED, "Commands and queries that were refused.");
+}
+
+/// A command was taken.
+pub(crate) fn taken() {
+    metrics::counter!(TAKEN).increment(1);
+}
+
+/// A request was refused.
+pub(crate) fn refused() {
+    metrics::counter!(REFUSED).increment(1);
+}

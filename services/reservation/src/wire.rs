@@ -1,0 +1,70 @@
+//! Between wire and core: protobuf stops here.
+
+mod event;
+mod followed;
+mod machine;
+mod request;
+mod state;
+
+use std::time::Duration;
+
+use muster_model::{MachineId, PoolTime};
+use muster_proto::WireError;
+
+use crate::core::End;
+
+pub use event::{decode_event, encode_event};
+pub use followed::{inputs_of_entry, take};
+pub use request::{command, encode_record, encode_reply, record_to_wire};
+pub use state::{decode_state, encode_state};
+
+use muster_proto::v1;
+
+fn duration(nanoseconds: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Nanoseconds that a sender gives for a duration; below zero is not one.
+fn checked_duration(message: &'static str, field: &'static str, nanoseconds: i64) -> Result<Duration, WireError> {
+    let checked = u64::try_from(nanoseconds).map(Duration::from_nanos);
+    checked.map_err(|_| WireError::invalid(message, field, "it is below zero"))
+}
+
+fn machine_id(text: &str) -> Result<MachineId, WireError> {
+    MachineId::new(text).map_err(|error| WireError::invalid("ReservationEvent", "machine", error))
+}
+
+fn machine_ids<C: FromIterator<MachineId>>(texts: &[String]) -> Result<C, WireError> {
+    texts.iter().map(|text| machine_id(text)).collect()
+}
+
+fn names<'a>(machines: impl IntoIterator<Item = &'a MachineId>) -> Vec<String> {
+    machines.into_iter().map(ToString::to_string).collect()
+}
+
+fn time(nanoseconds: i64) -> PoolTime {
+    PoolTime(nanoseconds)
+}
+
+fn end_to_wire(end: End) -> v1::ReservationEnd {
+    match end {
+        End::Released => v1::ReservationEnd::Released,
+        End::Expired => v1::ReservationEnd::Expired,
+        End::Canceled => v1::ReservationEnd::Canceled,
+        End::Failed => v1::ReservationEnd::Failed,
+    }
+}
+
+fn end_from_wire(end: v1::ReservationEnd) -> Result<End, WireError> {
+    match end {
+        v1::ReservationEnd::Unspecified => Err(WireError::missing("ReservationEnded", "end")),
+        v1::ReservationEnd::Released => Ok(End::Released),
+        v1::ReservationEnd::Expired => Ok(End::Expired),
+        v1::ReservationEnd::Canceled => Ok(End::Canceled),
+        v1::ReservationEnd::Failed => Ok(End::Failed),
+    }
+}

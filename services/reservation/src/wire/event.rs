@@ -1,0 +1,90 @@
+//! Events of RESERVATIONS.
+
+use bytes::Bytes;
+use muster_model::{ReservationId, Selector};
+use muster_proto::WireError;
+use muster_proto::v1::{self, reservation_event::Kind};
+use prost::Message;
+
+use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, nanoseconds, time};
+use crate::core::{Event, Request};
+
+/// Encodes an event as `muster.v1.ReservationEvent`.
+#[must_use]
+pub fn encode_event(event: &Event) -> Bytes {
+    to_wire(event).encode_to_vec().into()
+}
+
+/// Decodes an event.
+///
+/// # Errors
+/// When it was written by something newer.
+pub fn decode_event(bytes: &Bytes) -> Result<Event, String> {
+    let event = v1::ReservationEvent::decode(bytes.clone()).map_err(|error| error.to_string())?;
+    from_wire(event).map_err(|error| error.to_string())
+}
+
+fn to_wire(event: &Event) -> v1::ReservationEvent {
+    let kind = match event {
+        Event::Queued { request, .. } => Kind::Queued(v1::ReservationQueued {
+            user: request.user.clone(),
+            selector: request.selector.to_string(),
+            count: request.count,
+            duration_ns: nanoseconds(request.duration),
+            comment: request.comment.clone(),
+            drain_ns: nanoseconds(request.drain),
+        }),
+        Event::Granted { user, machines, deadline, drain, .. } => Kind::Granted(v1::ReservationGranted {
+            machines: names(machines),
+            deadline_ns: deadline.0,
+            drain_ns: nanoseconds(*drain),
+            user: user.clone(),
+        }),
+        Event::Ready { deadline, .. } => Kind::Ready(v1::ReservationReady { deadline_ns: deadline.0 }),
+        Event::Extended { deadline, .. } => Kind::Extended(v1::ReservationExtended { deadline_ns: deadline.0 }),
+        Event::Ended { end, reason, .. } => {
+            Kind::Ended(v1::ReservationEnded { end: end_to_wire(*end).into(), reason: reason.clone() })
+        }
+        Event::MachineReturned { machine, .. } => {
+            Kind::MachineReturned(v1::ReservationMachineReturned { machine: machine.to_string() })
+        }
+        Event::MachineSeen { machine: id, seen } => Kind::MachineSeen(machine::to_wire(id, seen.as_ref())),
+    };
+    let reservation = event.reservation().unwrap_or_default().0;
+    v1::ReservationEvent { reservation, kind: Some(kind) }
+}
+
+fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
+    let id = ReservationId(event.reservation);
+    Ok(match event.kind.ok_or_else(|| WireError::missing("ReservationEvent", "kind"))? {
+        Kind::Queued(queued) => Event::Queued { id, request: request(queued)? },
+        Kind::Granted(granted) => Event::Granted {
+            id,
+            user: granted.user,
+            machines: machine_ids(&granted.machines)?,
+            deadline: time(granted.deadline_ns),
+            drain: duration(granted.drain_ns),
+        },
+        Kind::Ready(ready) => Event::Ready { id, deadline: time(ready.deadline_ns) },
+        Kind::Extended(extended) => Event::Extended { id, deadline: time(extended.deadline_ns) },
+        Kind::Ended(ended) => Event::Ended { id, end: end_from_wire(ended.end())?, reason: ended.reason },
+        Kind::MachineReturned(returned) => Event::MachineReturned { id, machine: machine_id(&returned.machine)? },
+        Kind::MachineSeen(seen) => {
+            let (machine, seen) = machine::from_wire(seen)?;
+            Event::MachineSeen { machine, seen }
+        }
+    })
+}
+
+fn request(queued: v1::ReservationQueued) -> Result<Request, WireError> {
+    let selector = Selector::parse(&queued.selector)
+        .map_err(|error| WireError::invalid("ReservationQueued", "selector", error))?;
+    Ok(Request {
+        user: queued.user,
+        selector,
+        count: queued.count,
+        duration: duration(queued.duration_ns),
+        drain: duration(queued.drain_ns),
+        comment: queued.comment,
+    })
+}

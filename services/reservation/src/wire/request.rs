@@ -1,0 +1,80 @@
+//! Commands and answers.
+
+use bytes::Bytes;
+use muster_model::ReservationId;
+use muster_proto::WireError;
+use muster_proto::v1::{self, reservation_command::Kind, reservation_reply};
+use prost::Message;
+
+use super::{checked_duration, end_to_wire, names, nanoseconds};
+use crate::core::{Command, Record, Reply, Stage};
+
+/// What a command asks for.
+///
+/// # Errors
+/// When it can not be understood.
+pub fn command(command: v1::ReservationCommand) -> Result<Command, WireError> {
+    Ok(match command.kind.ok_or_else(|| WireError::missing("ReservationCommand", "kind"))? {
+        Kind::Reserve(reserve) => Command::Reserve {
+            selector: reserve.selector,
+            count: reserve.count,
+            duration: checked_duration("Reserve", "duration_ns", reserve.duration_ns)?,
+            drain: checked_duration("Reserve", "drain_ns", reserve.drain_ns)?,
+            comment: reserve.comment,
+        },
+        Kind::Extend(extend) => Command::Extend {
+            id: ReservationId(extend.reservation),
+            by: checked_duration("Extend", "by_ns", extend.by_ns)?,
+        },
+        Kind::CheckIn(check_in) => Command::CheckIn { id: ReservationId(check_in.reservation) },
+    })
+}
+
+/// Encodes an answer as `muster.v1.ReservationReply`.
+#[must_use]
+pub fn encode_reply(reply: &Reply) -> Bytes {
+    let kind = reservation_reply::Kind::Reservation(record_to_wire(&reply.0));
+    v1::ReservationReply { kind: Some(kind) }.encode_to_vec().into()
+}
+
+/// Encodes a record as `muster.v1.ReservationRecord`: a value of the projection.
+#[must_use]
+pub fn encode_record(record: &Record) -> Bytes {
+    record_to_wire(record).encode_to_vec().into()
+}
+
+/// A record on the wire.
+#[must_use]
+pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
+    let reservation = &record.reservation;
+    let request = &reservation.request;
+    let grant = reservation.grant();
+    let state = match &reservation.stage {
+        Stage::Queued => v1::ReservationState::Queued,
+        Stage::Preparing(_) => v1::ReservationState::Preparing,
+        Stage::Ready(_) => v1::ReservationState::Ready,
+        Stage::Ended(_) => v1::ReservationState::Ended,
+    };
+    let ended = match &reservation.stage {
+        Stage::Ended(ended) => Some(ended),
+        Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) => None,
+    };
+    v1::ReservationRecord {
+        reservation: reservation.id.0,
+        state: state.into(),
+        user: request.user.clone(),
+        selector: request.selector.to_string(),
+        count: request.count,
+        machines: grant.map_or_else(Vec::new, |grant| names(&grant.machines)),
+        ready: names(&record.ready),
+        returning: ended.map_or_else(Vec::new, |ended| names(&ended.returning)),
+        queued_ns: reservation.queued.0,
+        deadline_ns: grant.map_or(0, |grant| grant.deadline.0),
+        duration_ns: nanoseconds(request.duration),
+        ended_ns: ended.map_or(0, |ended| ended.time.0),
+        end: ended.map_or(v1::ReservationEnd::Unspecified, |ended| end_to_wire(ended.end)).into(),
+        reason: record.reason.clone(),
+        comment: request.comment.clone(),
+        drain_ns: nanoseconds(request.drain),
+    }
+}

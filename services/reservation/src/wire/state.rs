@@ -1,0 +1,100 @@
+//! The state in snapshots: equal states give equal bytes.
+
+use bytes::Bytes;
+use muster_model::{PoolTime, ReservationId, Selector};
+use muster_proto::WireError;
+use muster_proto::v1;
+use prost::Message;
+
+use super::{duration, end_from_wire, machine, machine_ids, names, record_to_wire, time};
+use crate::core::{Ended, Grant, Record, Request, Reservation, Stage, State};
+
+/// Encodes the state as `muster.v1.ReservationSnapshot`.
+#[must_use]
+pub fn encode_state(state: &State) -> Bytes {
+    let machines = state.machines().map(|(id, seen)| machine::to_wire(id, Some(seen))).collect();
+    let reservations = state.reservations().map(reservation_to_wire).collect();
+    v1::ReservationSnapshot { next: state.last().next().0, reservations, machines }.encode_to_vec().into()
+}
+
+/// Decodes a state.
+///
+/// # Errors
+/// When it was written by something newer.
+pub fn decode_state(bytes: &Bytes) -> Result<State, String> {
+    let snapshot = v1::ReservationSnapshot::decode(bytes.clone()).map_err(|error| error.to_string())?;
+    from_wire(snapshot).map_err(|error| error.to_string())
+}
+
+fn from_wire(snapshot: v1::ReservationSnapshot) -> Result<State, WireError> {
+    let last = ReservationId(snapshot.next.saturating_sub(1));
+    let reservations: Vec<_> =
+        snapshot.reservations.into_iter().map(reservation_from_wire).collect::<Result<_, _>>()?;
+    let mut machines = std::collections::BTreeMap::new();
+    for seen in snapshot.machines {
+        if let (id, Some(machine)) = machine::from_wire(seen)? {
+            machines.insert(id, machine);
+        }
+    }
+    Ok(State::restored(last, reservations, machines))
+}
+
+fn reservation_to_wire(reservation: &Reservation) -> v1::SnapshotReservation {
+    let (reason, position) = match &reservation.stage {
+        Stage::Ended(ended) => (ended.reason.clone(), Some(ended.position.into())),
+        Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) => (String::new(), None),
+    };
+    let record = Record { reservation: reservation.clone(), ready: Vec::new(), reason };
+    let grant = reservation.grant();
+    v1::SnapshotReservation {
+        record: Some(record_to_wire(&record)),
+        granted_ns: grant.map_or(0, |grant| grant.granted.0),
+        ended_position: position,
+        arrived: grant.map_or_else(Vec::new, |grant| names(&grant.arrived)),
+    }
+}
+
+fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, WireError> {
+    let record = kept.record.clone().ok_or_else(|| WireError::missing("SnapshotReservation", "record"))?;
+    let selector = Selector::parse(&record.selector)
+        .map_err(|error| WireError::invalid("ReservationRecord", "selector", error))?;
+    let request = Request {
+        user: record.user.clone(),
+        selector,
+        count: record.count,
+        duration: duration(record.duration_ns),
+        drain: duration(record.drain_ns),
+        comment: record.comment.clone(),
+    };
+    let stage = stage(&kept, &record)?;
+    Ok(Reservation { id: ReservationId(record.reservation), request, queued: time(record.queued_ns), stage })
+}
+
+fn stage(kept: &v1::SnapshotReservation, record: &v1::ReservationRecord) -> Result<Stage, WireError> {
+    let state = record.state();
+    match state {
+        v1::ReservationState::Unspecified | v1::ReservationState::Prepared | v1::ReservationState::Active => {
+            Err(WireError::invalid("ReservationRecord", "state", format!("{} is not kept", state.as_str_name())))
+        }
+        v1::ReservationState::Queued => Ok(Stage::Queued),
+        v1::ReservationState::Preparing => Ok(Stage::Preparing(grant(kept, record)?)),
+        v1::ReservationState::Ready => Ok(Stage::Ready(grant(kept, record)?)),
+        v1::ReservationState::Ended => Ok(Stage::Ended(Ended {
+            end: end_from_wire(record.end())?,
+            reason: record.reason.clone(),
+            time: time(record.ended_ns),
+            position: kept.ended_position.unwrap_or_default().into(),
+            grant: if kept.granted_ns == PoolTime::NEVER.0 { None } else { Some(grant(kept, record)?) },
+            returning: machine_ids(&record.returning)?,
+        })),
+    }
+}
+
+fn grant(kept: &v1::SnapshotReservation, record: &v1::ReservationRecord) -> Result<Grant, WireError> {
+    Ok(Grant {
+        machines: machine_ids(&record.machines)?,
+        granted: time(kept.granted_ns),
+        deadline: time(record.deadline_ns),
+        arrived: machine_ids(&kept.arrived)?,
+    })
+}
