@@ -1,1 +1,42 @@
-//! placeholder
+//! What a test module written in Rust links to: it speaks the module protocol (docs/module-protocol.md), so that the module
+//! holds nothing but its test.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use muster_sdk::{Ending, Session};
+//!
+//! fn test(session: &Session) -> Result<Ending, Box<dyn std::error::Error + Send + Sync>> {
+//!     let pause = session.parameters().duration("pause")?;
+//!     session.ready();
+//!     while !session.wait(pause) {
+//!         session.iterate(1);
+//!     }
+//!     Ok(Ending::pass())
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     muster_sdk::run(r#"name = "mine""#, test)
+//! }
+//! ```
+//!
+//! Plain threads: one for the test, one that answers pings and keeps the connection. No async runtime, so that thousands of
+//! processes stay small.
+
+mod ending;
+mod error;
+mod link;
+mod outbox;
+mod parameters;
+mod run;
+mod session;
+mod shared;
+mod signals;
+mod socket;
+mod standalone;
+
+pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
+pub use error::{ParameterError, SdkError};
+pub use muster_module_protocol::{Context, ContextResource, Corruption, Manifest};
+pub use parameters::Parameters;
+pub use run::run;
+pub use session::Session;

@@ -1,0 +1,125 @@
+//! The whole life of a module process: from its environment to its exit code.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_module_protocol::{Context, Manifest, ModuleMessage, PROTOCOL, encode_line, environment};
+
+use crate::ending::{EXIT_ERROR, Ending};
+use crate::error::SdkError;
+use crate::link::{Link, wait};
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::signals;
+use crate::standalone::{Request, help, request};
+
+/// Stack of the link's thread: it parses short lines.
+const LINK_STACK_BYTES: usize = 256 * 1024;
+/// Most causes that are printed of an error.
+const CAUSES_MAX: usize = 16;
+
+/// Runs a module: reads the context, connects to the agent, calls the test, says done and gives the exit code. An error of the
+/// test is done(error). `manifest` is the text of its `module.toml`.
+pub fn run<E>(manifest: &str, test: impl FnOnce(&Session) -> Result<Ending, E>) -> ExitCode
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    match begin(manifest) {
+        Ok(Some(session)) => finish(&session, test),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("muster: {}", chain(&error));
+            ExitCode::from(EXIT_ERROR)
+        }
+    }
+}
+
+fn finish<E>(session: &Session, test: impl FnOnce(&Session) -> Result<Ending, E>) -> ExitCode
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let ending = test(session).unwrap_or_else(|error| Ending::error(&chain(&*error.into())));
+    if !session.done(&ending) {
+        eprintln!("muster: the agent did not take the end: {:?}", ending.message());
+    }
+    ending.exit_code()
+}
+
+/// A session, or none where the command line only asked for a text.
+fn begin(manifest: &str) -> Result<Option<Session>, SdkError> {
+    if let Some(socket) = std::env::var_os(environment::SOCKET) {
+        if std::env::args().nth(1).is_none_or(|argument| argument != "describe") {
+            return with_agent(PathBuf::from(socket)).map(Some);
+        }
+    }
+    let manifest: Manifest = toml::from_str(manifest)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match request(&manifest, &arguments)? {
+        Request::Describe => println!("{}", describe(&manifest)),
+        Request::Help => print!("{}", help(&manifest)),
+        Request::Run(context) => return alone(*context).map(Some),
+    }
+    Ok(None)
+}
+
+fn describe(manifest: &Manifest) -> String {
+    serde_json::to_string_pretty(manifest).expect("a manifest has only texts and numbers")
+}
+
+fn with_agent(socket: PathBuf) -> Result<Session, SdkError> {
+    let path = std::env::var_os(environment::CONTEXT).ok_or(SdkError::Environment(environment::CONTEXT))?;
+    let context = read_context(Path::new(&path))?;
+    let shared = Arc::new(Shared::new()?);
+    signals::install(shared.wake_fd())?;
+    let hello = ModuleMessage::Hello {
+        protocol: PROTOCOL,
+        run: context.run,
+        dpid: context.dpid.clone(),
+        attempt: context.attempt,
+        pid: std::process::id(),
+    };
+    let hello = encode_line(&hello).map_err(std::io::Error::other)?;
+    let link = Link { shared: Arc::clone(&shared), path: socket.clone(), hello };
+    spawn(move || link.run())?;
+    if !shared.wait_for_start() {
+        return Err(SdkError::NoAgent(socket));
+    }
+    Ok(Session::new(context, shared, false))
+}
+
+fn alone(context: Context) -> Result<Session, SdkError> {
+    let shared = Arc::new(Shared::new()?);
+    signals::install(shared.wake_fd())?;
+    let watched = Arc::clone(&shared);
+    spawn(move || {
+        while !watched.stopping() {
+            wait(&watched, None, None::<Duration>);
+        }
+    })?;
+    Ok(Session::new(context, shared, true))
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name("muster-link".to_owned()).stack_size(LINK_STACK_BYTES).spawn(work).map(drop)
+}
+
+fn read_context(path: &Path) -> Result<Context, SdkError> {
+    let text = std::fs::read(path).map_err(|error| SdkError::ReadContext(path.to_owned(), error))?;
+    serde_json::from_slice(&text).map_err(|error| SdkError::ParseContext(path.to_owned(), error))
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    for _ in 0..CAUSES_MAX {
+        let Some(error) = cause else { break };
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,143 @@
+//! What a test has in hand while it runs: who it is, and what it may say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use muster_module_protocol::{Context, ContextResource, Corruption, ModuleMessage, encode_line};
+
+use crate::ending::Ending;
+use crate::link::RECONNECT_MAX;
+use crate::outbox::{Line, Worth};
+use crate::parameters::Parameters;
+use crate::shared::Shared;
+
+/// How long the end of a process may wait for an agent that comes and goes.
+const DELIVERY_MAX: Duration = Duration::from_secs(2 * RECONNECT_MAX.as_secs());
+
+/// One test process.
+#[derive(Debug)]
+pub struct Session {
+    context: Context,
+    shared: Arc<Shared>,
+    /// Without an agent, what is said goes to stdout.
+    alone: bool,
+}
+
+impl Session {
+    pub(crate) fn new(context: Context, shared: Arc<Shared>, alone: bool) -> Self {
+        Self { context, shared, alone }
+    }
+
+    /// Who and where this process is, and what it was given.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Its parameters.
+    #[must_use]
+    pub fn parameters(&self) -> Parameters<'_> {
+        Parameters::new(&self.context.parameters)
+    }
+
+    /// Its resources of a kind.
+    pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a ContextResource> {
+        self.context.resources.iter().filter(move |resource| resource.kind == kind)
+    }
+
+    /// Directory for results that are to be kept.
+    #[must_use]
+    pub fn results(&self) -> &Path {
+        Path::new(&self.context.results)
+    }
+
+    /// The seed of this process: the same start with the same seed does the same.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        u64::from_str_radix(&self.context.seed, 16).unwrap_or(0)
+    }
+
+    /// Says that preparation is over and the work begins.
+    pub fn ready(&self) {
+        self.say(&ModuleMessage::Ready, Worth::Keep);
+    }
+
+    /// Counts work done. Pings report the count; unchanged for long means stalled.
+    pub fn iterate(&self, count: u64) {
+        self.shared.iterations.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Whether a stop was asked for: finish what is in hand and return.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.shared.stopping()
+    }
+
+    /// When the process will be killed, once a stop was asked for.
+    #[must_use]
+    pub fn stop_deadline(&self) -> Option<Instant> {
+        self.shared.stop_deadline()
+    }
+
+    /// Pauses, and returns early with true when a stop is asked for.
+    #[must_use]
+    pub fn wait(&self, pause: Duration) -> bool {
+        self.shared.wait_for_stop(pause)
+    }
+
+    /// Reports measured values. Counters are totals since the start and only rise, gauges are levels; names carry their unit as
+    /// suffix. The device is a resource id, or empty for the process as a whole.
+    pub fn metric(&self, device: &str, counters: &[(&str, f64)], gauges: &[(&str, f64)]) {
+        let (counters, gauges) = (map(counters), map(gauges));
+        self.say(&ModuleMessage::Metric { device: device.to_owned(), counters, gauges }, Worth::Spare);
+    }
+
+    /// Reports something that a person may want to read of.
+    pub fn event(&self, name: &str, text: &str) {
+        self.say(&ModuleMessage::Event { name: name.to_owned(), text: text.to_owned() }, Worth::Spare);
+    }
+
+    /// Reports corrupt data.
+    pub fn corruption(&self, corruption: Corruption) {
+        self.say(&ModuleMessage::Corruption(corruption), Worth::Keep);
+    }
+
+    /// Asks for a file to be kept under a name.
+    pub fn artifact(&self, path: &Path, name: &str) {
+        let path = path.to_string_lossy().into_owned();
+        self.say(&ModuleMessage::Artifact { path, name: name.to_owned() }, Worth::Keep);
+    }
+
+    /// Leaves pings unanswered from now on, or answers them again: to play a test that hangs.
+    pub fn mute(&self, muted: bool) {
+        self.shared.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// Says done and waits until the agent has it; false when it has not.
+    pub(crate) fn done(&self, ending: &Ending) -> bool {
+        self.say(&ending.message(), Worth::Done);
+        self.alone || self.shared.wait_for_delivery(DELIVERY_MAX)
+    }
+
+    fn say(&self, message: &ModuleMessage, worth: Worth) {
+        match encode_line(message) {
+            Ok(bytes) if self.alone => print_line(&bytes),
+            Ok(bytes) => self.shared.send(Line { bytes, worth }),
+            Err(error) => eprintln!("muster: a message is not sent: {error}"),
+        }
+    }
+}
+
+fn map(values: &[(&str, f64)]) -> BTreeMap<String, f64> {
+    values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+}
+
+/// A reader of our stdout that has gone ends no test.
+fn print_line(bytes: &[u8]) {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    let _: std::io::Result<()> = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}

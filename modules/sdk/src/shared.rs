@@ -1,0 +1,130 @@
+//! What the test's thread and the link's thread share.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+use crate::outbox::{Line, Outbox};
+
+/// Grace of a stop that no agent gave a grace: a signal, or two minutes without an agent.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) iterations: AtomicU64,
+    /// Pings are left unanswered: the idle module's way to play a hung test.
+    pub(crate) muted: AtomicBool,
+    stopping: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+    outbox: Mutex<Outbox>,
+    wake: OwnedFd,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    delivered: bool,
+    lost: bool,
+    stop_deadline: Option<Instant>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            iterations: AtomicU64::new(0),
+            muted: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            outbox: Mutex::default(),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn send(&self, line: Line) {
+        self.outbox().push(line);
+        self.wake();
+    }
+
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Makes the link's thread look again. The counter of an eventfd that is full wakes it as well.
+    pub(crate) fn wake(&self) {
+        let _: Result<usize, Errno> = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Forgets all wakes so far.
+    pub(crate) fn settle(&self) {
+        let mut count = [0; 8];
+        let _: Result<usize, Errno> = rustix::io::read(&self.wake, &mut count);
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stop_deadline(&self) -> Option<Instant> {
+        self.state().stop_deadline
+    }
+
+    /// Asks the test to stop; a repeated one changes nothing.
+    pub(crate) fn stop(&self, grace: Duration) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.stop_deadline.get_or_insert_with(|| now.checked_add(grace).unwrap_or(now + GRACE));
+        self.stopping.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn started(&self) {
+        self.state().started = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn delivered(&self) {
+        self.state().delivered = true;
+        self.changed.notify_all();
+    }
+
+    /// No agent will be reached any more: the test is asked to end.
+    pub(crate) fn lost(&self) {
+        self.state().lost = true;
+        self.stop(GRACE);
+    }
+
+    /// Whether the agent said start; false when it was lost.
+    pub(crate) fn wait_for_start(&self) -> bool {
+        let waiting = |state: &mut State| !state.started && !state.lost;
+        self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner).started
+    }
+
+    /// Whether the agent has the done; false when it was lost or the time is over.
+    pub(crate) fn wait_for_delivery(&self, timeout: Duration) -> bool {
+        let waiting = |state: &mut State| !state.delivered && !state.lost;
+        let (state, _) =
+            self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.delivered
+    }
+
+    /// Waits, at most so long, for a stop; true when it was asked for.
+    pub(crate) fn wait_for_stop(&self, timeout: Duration) -> bool {
+        let waiting = |_: &mut State| !self.stopping();
+        drop(self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner));
+        self.stopping()
+    }
+}
