@@ -42,8 +42,6 @@ pub enum News {
     Removed,
     /// A flag changed.
     Flag(Flag, bool),
-    /// Its agent said hello.
-    Hello,
     /// What selectors ask for changed.
     Attributes(BTreeMap<String, String>),
     /// Whether the whole machine is protected.
@@ -87,7 +85,7 @@ pub struct Machine {
     pub protected: bool,
     /// It is down.
     pub down: bool,
-    /// It can not be trusted until a person looks or a new hello explains it.
+    /// It can not be trusted until its phase says so again.
     pub quarantined: bool,
     /// What is on it is ready for use.
     pub ready: bool,
@@ -114,7 +112,6 @@ impl Machine {
             News::Other => return before.cloned(),
             News::Added { tags } | News::Tags(tags) => machine.tags.clone_from(tags),
             News::Flag(flag, value) => *machine.flag_mut(*flag) = *value,
-            News::Hello => (machine.down, machine.quarantined) = (false, false),
             News::Attributes(attributes) => machine.attributes.clone_from(attributes),
             News::Protected(protected) => machine.protected = *protected,
             News::Draining(next) => machine.tenure = Tenure::Draining(*next),
@@ -123,9 +120,9 @@ impl Machine {
                 machine.tenure = holder.map_or(Tenure::Returning, Tenure::Held);
             }
             News::Fenced(epoch) => machine.fence(*epoch),
-            News::Phase { ready } => machine.ready = *ready,
+            News::Phase { ready } => (machine.ready, machine.quarantined) = (*ready, false),
             News::Down(down) => machine.down = *down,
-            News::Quarantined => machine.quarantined = true,
+            News::Quarantined => (machine.ready, machine.quarantined) = (false, true),
         }
         Some(machine)
     }

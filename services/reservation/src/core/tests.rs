@@ -39,7 +39,6 @@ impl Pool {
         for news in [
             News::Added { tags: [format!("rack{}", index / 2)].into() },
             News::Flag(Flag::Active, true),
-            News::Hello,
             News::Attributes(attributes),
             News::Phase { ready: true },
         ] {

@@ -64,7 +64,6 @@ fn news(kind: Kind) -> News {
         Kind::Added(added) => News::Added { tags: added.tags.into_iter().collect() },
         Kind::FlagChanged(changed) => flag(&changed),
         Kind::Removed(_) => News::Removed,
-        Kind::IncarnationGranted(_) => News::Hello,
         Kind::InventoryChanged(changed) => {
             changed.inventory.map_or(News::Other, |found| News::Attributes(attributes(found)))
         }
@@ -76,7 +75,8 @@ fn news(kind: Kind) -> News {
         Kind::HealthChanged(changed) => News::Down(changed.health() == v1::Health::Down),
         Kind::TagsSet(set) => News::Tags(set.tags.into_iter().collect::<BTreeSet<_>>()),
         Kind::Quarantined(_) => News::Quarantined,
-        Kind::ProtectionAcknowledged(_)
+        Kind::IncarnationGranted(_)
+        | Kind::ProtectionAcknowledged(_)
         | Kind::LoadNumberSet(_)
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)

@@ -92,7 +92,10 @@ fn index(machine: &MachineId) -> usize {
 fn trouble(pool: &mut Pool, lifecycle: &mut Lifecycle, machine: usize, kind: usize) {
     match kind {
         0 => pool.hear(machine, News::Down(true)),
-        1 => pool.hear(machine, News::Hello),
+        1 => {
+            pool.hear(machine, News::Down(false));
+            pool.hear(machine, News::Phase { ready: true });
+        }
         2 => pool.hear(machine, News::Quarantined),
         3 => pool.hear(machine, News::Flag(Flag::Maintenance, true)),
         4 => pool.hear(machine, News::Flag(Flag::Maintenance, false)),

@@ -47,7 +47,7 @@ fn ready_needs_every_machine() {
     pool.hear(1, News::Down(true));
     pool.move_to(1, Some(id));
     assert!(is_preparing(pool.stage(id)), "a machine that is down is not ready");
-    pool.hear(1, News::Hello);
+    pool.hear(1, News::Down(false));
     assert!(is_ready(pool.stage(id)));
 }
 
@@ -233,7 +233,7 @@ fn machines_that_do_not_work_are_not_granted() {
         (News::Down(true), News::Down(false)),
         (News::Flag(Flag::Maintenance, true), News::Flag(Flag::Maintenance, false)),
         (News::Phase { ready: false }, News::Phase { ready: true }),
-        (News::Quarantined, News::Hello),
+        (News::Quarantined, News::Phase { ready: true }),
         (News::Draining(None), News::Fenced(Epoch(1))),
     ] {
         let mut pool = Pool::of(1);
