@@ -33,6 +33,8 @@ mod shared;
 mod signals;
 mod socket;
 mod standalone;
+#[cfg(test)]
+mod tests;
 
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
 pub use error::{ParameterError, SdkError};

@@ -50,10 +50,9 @@ where
 
 /// A session, or none where the command line only asked for a text.
 fn begin(manifest: &str) -> Result<Option<Session>, SdkError> {
-    if let Some(socket) = std::env::var_os(environment::SOCKET) {
-        if std::env::args().nth(1).is_none_or(|argument| argument != "describe") {
-            return with_agent(PathBuf::from(socket)).map(Some);
-        }
+    let describes = std::env::args().nth(1).is_some_and(|argument| argument == "describe");
+    if let Some(socket) = std::env::var_os(environment::SOCKET).filter(|_| !describes) {
+        return with_agent(PathBuf::from(socket)).map(Some);
     }
     let manifest: Manifest = toml::from_str(manifest)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -71,7 +70,11 @@ fn describe(manifest: &Manifest) -> String {
 
 fn with_agent(socket: PathBuf) -> Result<Session, SdkError> {
     let path = std::env::var_os(environment::CONTEXT).ok_or(SdkError::Environment(environment::CONTEXT))?;
-    let context = read_context(Path::new(&path))?;
+    connect(socket, read_context(Path::new(&path))?)
+}
+
+/// A session with the agent of a socket, once that said start.
+pub(crate) fn connect(socket: PathBuf, context: Context) -> Result<Session, SdkError> {
     let shared = Arc::new(Shared::new()?);
     signals::install(shared.wake_fd())?;
     let hello = ModuleMessage::Hello {

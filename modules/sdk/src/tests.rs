@@ -1,0 +1,204 @@
+//! The session against an agent played by the test, over a real socket.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use muster_module_protocol::{AgentMessage, Context, ModuleMessage, Status, decode_line, encode_line};
+
+use crate::ending::Ending;
+use crate::run::connect;
+use crate::session::Session;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn context(directory: &Path) -> Context {
+    let text = format!(
+        r#"{{"run":3,"job":1,"process":100,"dpid":"00010064","attempt":2,"module":"m","version":"1","machine":"a",
+        "boot_id":"b","seed":"00000000000000ff","parameters":{{}},"resources":[],"work":{directory:?},"results":{directory:?}}}"#
+    );
+    serde_json::from_str(&text).expect("a context")
+}
+
+/// A life of an agent: it listens until it is dropped.
+struct Agent {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Agent {
+    fn start(path: PathBuf) -> Self {
+        Self { listener: UnixListener::bind(&path).expect("listen"), path }
+    }
+
+    fn accept(&self) -> Peer {
+        let (stream, _) = self.listener.accept().expect("accept");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        Peer { lines: BufReader::new(stream.try_clone().expect("clone")), stream }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.path).expect("remove socket");
+    }
+}
+
+/// The agent's end of a connection.
+struct Peer {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+}
+
+impl Peer {
+    fn say(&mut self, message: &AgentMessage) {
+        self.stream.write_all(&encode_line(message).expect("a line")).expect("write");
+    }
+
+    fn hear(&mut self) -> Option<ModuleMessage> {
+        let mut line = Vec::new();
+        self.lines.read_until(b'\n', &mut line).expect("a line in time");
+        if line.is_empty() { None } else { Some(decode_line(&line).expect("a message").expect("a known type")) }
+    }
+
+    fn expect_hello(&mut self) {
+        let hello = self.hear().expect("hello");
+        assert!(
+            matches!(&hello, ModuleMessage::Hello { run: 3, dpid, attempt: 2, .. } if dpid == "00010064"),
+            "{hello:?}"
+        );
+    }
+
+    /// Ping until the pong; other messages are passed over.
+    fn ping(&mut self, n: u64) -> u64 {
+        self.say(&AgentMessage::Ping { n });
+        loop {
+            if let ModuleMessage::Pong { n: answer, iterations } = self.hear().expect("pong") {
+                assert_eq!(answer, n);
+                return iterations;
+            }
+        }
+    }
+}
+
+/// A directory, an agent, and a session that said hello to it.
+fn begin() -> (tempfile::TempDir, Agent, Peer, Session) {
+    let directory = tempfile::tempdir().expect("directory");
+    let agent = Agent::start(directory.path().join("agent.sock"));
+    let (path, context) = (agent.path.clone(), context(directory.path()));
+    let session = std::thread::spawn(move || connect(path, context).expect("session"));
+    let mut peer = agent.accept();
+    peer.expect_hello();
+    peer.say(&AgentMessage::Start);
+    (directory, agent, peer, session.join().expect("session"))
+}
+
+#[test]
+fn pings_are_answered_with_the_iterations_while_the_test_works() {
+    let (_directory, _agent, mut peer, session) = begin();
+    assert_eq!(peer.ping(1), 0);
+    session.iterate(5);
+    assert_eq!(peer.ping(2), 5);
+    assert_eq!(session.seed(), 255);
+}
+
+#[test]
+fn what_the_test_says_arrives_in_order_and_done_waits_to_be_kept() {
+    let (_directory, _agent, mut peer, session) = begin();
+    session.ready();
+    session.metric("disk-a", &[("written_bytes", 4.0)], &[]);
+    session.event("opened", "x");
+    let done = std::thread::spawn(move || session.done(&Ending::fail("wrong").total("passes", 2.0)));
+    assert_eq!(peer.hear(), Some(ModuleMessage::Ready));
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Metric { device, .. }) if device == "disk-a"));
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Event { name, .. }) if name == "opened"));
+    assert!(
+        matches!(peer.hear(), Some(ModuleMessage::Done { status: Status::Complete, reason, .. }) if reason == "wrong")
+    );
+    assert!(!done.is_finished());
+    peer.say(&AgentMessage::Kept);
+    assert!(done.join().expect("done"));
+}
+
+#[test]
+fn a_stop_wakes_the_test_and_gives_it_its_grace() {
+    let (_directory, _agent, mut peer, session) = begin();
+    let before = Instant::now();
+    peer.say(&AgentMessage::Stop { grace_ms: 5000 });
+    assert!(session.wait(PATIENCE));
+    assert!(before.elapsed() < PATIENCE / 2);
+    assert!(session.stopping());
+    let left = session.stop_deadline().expect("a deadline").duration_since(before);
+    assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&left));
+    // A pause during a stop is no pause, and pings are still answered.
+    assert!(session.wait(PATIENCE));
+    peer.ping(9);
+}
+
+#[test]
+fn a_restarted_agent_gets_hello_again_and_what_was_said_meanwhile() {
+    let (directory, agent, peer, session) = begin();
+    drop((peer, agent));
+    session.event("while-away", "");
+    session.iterate(7);
+    let agent = Agent::start(directory.path().join("agent.sock"));
+    let mut peer = agent.accept();
+    peer.expect_hello();
+    peer.say(&AgentMessage::Start);
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Event { name, .. }) if name == "while-away"));
+    assert_eq!(peer.ping(1), 7);
+    assert!(!session.stopping());
+}
+
+#[test]
+fn a_done_that_was_not_kept_is_said_again_to_the_next_agent() {
+    let (directory, agent, mut peer, session) = begin();
+    let done = std::thread::spawn(move || session.done(&Ending::pass()));
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Done { .. })));
+    drop((peer, agent));
+    let agent = Agent::start(directory.path().join("agent.sock"));
+    let mut peer = agent.accept();
+    peer.expect_hello();
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Done { .. })));
+    assert!(!done.is_finished());
+    peer.say(&AgentMessage::Kept);
+    drop(peer);
+    assert!(done.join().expect("done"));
+}
+
+#[test]
+fn messages_beyond_the_bound_are_dropped_and_counted_and_done_still_arrives() {
+    let (directory, agent, peer, session) = begin();
+    drop((peer, agent));
+    for _ in 0..10_000 {
+        session.metric("", &[("x_count", 1.0)], &[]);
+    }
+    let done = std::thread::spawn(move || session.done(&Ending::pass()));
+    let agent = Agent::start(directory.path().join("agent.sock"));
+    let mut peer = agent.accept();
+    peer.expect_hello();
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Event { name, .. }) if name == "messages_dropped"));
+    while !matches!(peer.hear().expect("done"), ModuleMessage::Done { .. }) {}
+    peer.say(&AgentMessage::Kept);
+    assert!(done.join().expect("done"));
+}
+
+#[test]
+fn wrong_and_unknown_lines_of_an_agent_are_passed_over() {
+    let (_directory, _agent, mut peer, _session) = begin();
+    peer.stream.write_all(b"{\"type\":\"pulse\"}\nnonsense\n\xff\n").expect("write");
+    peer.ping(4);
+}
+
+#[test]
+fn a_hung_agent_holds_up_no_test() {
+    let (_directory, _agent, peer, session) = begin();
+    // The agent reads nothing: the socket's buffer fills, then the outbox does.
+    let before = Instant::now();
+    for _ in 0..20_000 {
+        session.metric("", &[("some_long_name_of_a_counter_count", 1.0)], &[("another_gauge_seconds", 0.5)]);
+    }
+    assert!(before.elapsed() < PATIENCE);
+    drop(peer);
+}
