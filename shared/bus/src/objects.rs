@@ -59,7 +59,7 @@ impl Bus {
         &self,
         bucket: Bucket,
         name: &str,
-    ) -> Result<Option<impl AsyncRead + Unpin + Send>, BusError> {
+    ) -> Result<Option<impl AsyncRead + Unpin + Send + use<>>, BusError> {
         let what = || format!("get {name} from the object store {}", bucket.as_str());
         let store =
             self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;

@@ -87,7 +87,7 @@ impl StreamReader {
         Ok(StoredMessage { sequence, stored, subject: message.subject.to_string(), payload: message.payload, pending })
     }
 
-    async fn open(&self) -> Result<pull::Ordered, BusError> {
+    async fn open(&mut self) -> Result<pull::Ordered, BusError> {
         let failed = |error: String| BusError::failed(format!("read the stream {}", self.stream), error);
         let stream = self.bus.jetstream().get_stream_no_info(&self.stream).await.map_err(|e| failed(e.to_string()))?;
         let config = pull::OrderedConfig {

@@ -58,6 +58,14 @@ pub struct View<'a, C: Core> {
     pub system: muster_model::SystemId,
 }
 
+impl<C: Core> View<'_, C> {
+    /// BLAKE3 of the encoded state: equal on every replica at the same position. Computed when asked.
+    #[must_use]
+    pub fn state_hash(&self) -> [u8; 32] {
+        crate::chain::hash(&C::encode_state(self.state))
+    }
+}
+
 /// A pure core: the whole of what a service decides.
 ///
 /// `State` is the fold of the log and the same on every replica: ordered maps only, no floats that depend on order of evaluation.
@@ -87,8 +95,12 @@ pub trait Core: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal of a command.
-    fn decide(state: &Self::State, observed: &Self::Observed, input: &Self::Input, now: Now)
-    -> Result<Decision<Self>, Refusal>;
+    fn decide(
+        state: &Self::State,
+        observed: &Self::Observed,
+        input: &Self::Input,
+        now: Now,
+    ) -> Result<Decision<Self>, Refusal>;
 
     /// Folds one event.
     fn apply(state: &mut Self::State, event: &Self::Event, at: &At<'_>);
@@ -103,8 +115,12 @@ pub trait Core: Sized + Send + Sync + 'static {
     fn touched(state: &Self::State, event: &Self::Event) -> Vec<Self::Key>;
 
     /// What is to be done outside, by state alone. The same again until the state says that it is done.
-    fn wanted(state: &Self::State, observed: &Self::Observed, scope: Scope<'_, Self::Key>, now: PoolTime)
-    -> Vec<Self::Effect>;
+    fn wanted(
+        state: &Self::State,
+        observed: &Self::Observed,
+        scope: Scope<'_, Self::Key>,
+        now: PoolTime,
+    ) -> Vec<Self::Effect>;
 
     /// Identity of an effect: one with the same key that is still being performed is not begun again.
     fn effect_key(effect: &Self::Effect) -> String;
@@ -132,6 +148,13 @@ pub trait Core: Sized + Send + Sync + 'static {
     /// # Errors
     /// When the snapshot was written by something newer.
     fn decode_state(bytes: &Bytes) -> Result<Self::State, String>;
+
+    /// Whether a command frees more than it takes (a stop, a release): only such are taken when the log's store is 90 % full.
+    #[must_use]
+    fn frees(input: &Self::Input) -> bool {
+        let _ = input;
+        false
+    }
 
     /// Encodes a reply as the service's reply message (`muster.v1.JobReply`).
     fn encode_reply(reply: &Self::Reply) -> Bytes;

@@ -3,8 +3,35 @@
 //! Responsible for the turn, leadership, terms, chain, lineage, the memory of commands, snapshots, projections and following other
 //! logs. Generic over a [`Core`]; knows nothing of jobs, machines or reservations.
 
+mod append;
+mod archive;
+mod chain;
 mod core;
+mod crash;
+mod effects;
+mod fold;
+mod follow;
+mod genesis;
+mod handle;
+mod lead;
+mod leader;
+mod lease;
+mod load;
+mod log;
+mod memory;
+pub mod metrics;
+mod opened;
+mod projection;
+mod recover;
+mod run;
 mod shell;
+mod snapshot;
+mod turn;
 
 pub use core::{At, Core, Decision, Now, Scope, View};
-pub use shell::{Answer, Handle, Lead, LedgerError, LedgerOptions, Shell, Source, run};
+pub use genesis::initialise;
+pub use handle::Handle;
+pub use opened::{OpenedTurn, open_turn};
+pub use recover::{RecoverOptions, Recovered, recover};
+pub use run::run;
+pub use shell::{Answer, Lead, LedgerError, LedgerOptions, Shell, Source};

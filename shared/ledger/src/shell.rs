@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_bus::subjects::Service;
-use muster_bus::{Authority, Bus, StoredMessage};
-use muster_model::{CommandId, Position, Refusal, Term};
+use muster_bus::{Authority, StoredMessage};
+use muster_model::{Position, Term};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Core, View};
+use crate::{Core, Handle};
 
 /// A stream that a log follows.
 pub struct Source<C: Core> {
@@ -59,19 +59,18 @@ pub struct Lead {
     pub ended: CancellationToken,
 }
 
-/// Access to a leading ledger. Cheap to clone.
-pub struct Handle<C: Core> {
-    _core: std::marker::PhantomData<C>,
-}
-
 /// What a service does around its core.
 pub trait Shell<C: Core>: Send + Sync + 'static {
     /// Leads: serves the changing verbs until `lead.ended`. Called once per term, after `LeaderStarted` is acknowledged.
     fn lead(self: Arc<Self>, handle: Handle<C>, lead: Lead) -> impl Future<Output = ()> + Send;
 
     /// Performs one effect, and tells the handle what came of it. Up to 64 at once; one at a time per effect key.
-    fn perform(self: Arc<Self>, effect: C::Effect, authority: Authority, handle: Handle<C>)
-    -> impl Future<Output = ()> + Send;
+    fn perform(
+        self: Arc<Self>,
+        effect: C::Effect,
+        authority: Authority,
+        handle: Handle<C>,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Why a ledger can not run.
@@ -92,57 +91,18 @@ pub enum LedgerError {
     Bus(#[from] muster_bus::BusError),
 }
 
-impl<C: Core> Handle<C> {
-    /// Gives a command. Answered after its entry is acknowledged, and within the lease.
-    ///
-    /// # Errors
-    /// The core's refusal, or [`muster_model::RefusalCode::Unavailable`] when this is not the leader (any more).
-    pub async fn command(&self, id: CommandId, actor: String, input: C::Input) -> Result<Answer, Refusal> {
-        let _ = (id, actor, input);
-        todo!()
+impl LedgerError {
+    /// A log that must not be used as it is.
+    pub(crate) fn refused(log: &'static str, reason: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::Refused { log, reason: reason.into(), next: next.into() }
     }
 
-    /// Looks at acknowledged state, after it was checked that the log holds nothing newer.
-    ///
-    /// # Errors
-    /// [`muster_model::RefusalCode::Unavailable`] when this is not the leader (any more).
-    pub async fn query<R: Send + 'static>(
-        &self,
-        ask: impl FnOnce(View<'_, C>) -> R + Send + 'static,
-    ) -> Result<R, Refusal> {
-        let _ = ask;
-        todo!()
+    /// A log whose chain is broken.
+    pub(crate) fn damaged(log: &'static str, reason: impl Into<String>) -> Self {
+        Self::refused(
+            log,
+            reason,
+            format!("stop its service, keep the stream for inspection, run `muster admin recover {log}`"),
+        )
     }
-
-    /// Gives news to the volatile part. False when the queue is full: the news is dropped, which heartbeats may be.
-    pub fn observe(&self, observation: C::Observation) -> bool {
-        let _ = observation;
-        todo!()
-    }
-
-    /// Gives an input that is nobody's command: what came of an effect. Waits for a place in the queue, not for the decision.
-    pub async fn submit(&self, input: C::Input) {
-        let _ = input;
-        todo!()
-    }
-}
-
-impl<C: Core> Clone for Handle<C> {
-    fn clone(&self) -> Self {
-        todo!()
-    }
-}
-
-/// Runs a ledger until `stop`: follows the log, leads when it can.
-///
-/// # Errors
-/// [`LedgerError`]: the service is to stop with an alarm.
-pub async fn run<C: Core, S: Shell<C>>(
-    bus: Bus,
-    options: LedgerOptions<C>,
-    shell: Arc<S>,
-    stop: CancellationToken,
-) -> Result<(), LedgerError> {
-    let _ = (bus, options, shell, stop);
-    todo!()
 }

@@ -1,0 +1,113 @@
+//! One message of a decision log as bytes: how a turn is sealed, and what an opened one holds.
+//!
+//! Responsible for hashes, compression and decoding. Not for whether a message belongs where it stands (`fold`).
+
+use bytes::Bytes;
+use muster_bus::{Authority, Bus};
+use muster_model::{Position, Term};
+use muster_proto::v1::{Compression, Entry, Turn, TurnBlock, envelope::Body};
+use prost::Message;
+
+/// BLAKE3 of a payload.
+pub(crate) type Hash = [u8; 32];
+
+/// What stands as the predecessor of the first message of a lineage.
+pub(crate) const NO_HASH: Hash = [0; 32];
+/// Greatest size of a turn's block as it is sent, bytes.
+pub(crate) const BLOCK_MAX: usize = 512 * 1024;
+/// Greatest size of a block unpacked, bytes: a damaged header must not make us allocate more.
+const UNPACKED_MAX: usize = 64 << 20;
+/// Blocks below this are sent as they are, bytes.
+const COMPRESS_FROM: usize = 1024;
+/// Speed before ratio: the turn waits for it.
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// Hash of a payload.
+pub(crate) fn hash(payload: &[u8]) -> Hash {
+    *blake3::hash(payload).as_bytes()
+}
+
+/// What identifies a message that is to be appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Its own position.
+    pub(crate) position: Position,
+    /// Hash of its predecessor.
+    pub(crate) previous: Hash,
+    /// Term of its leader.
+    pub(crate) term: Term,
+}
+
+/// A message of a log, opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Where it says that it stands.
+    pub(crate) place: Place,
+    /// Its entries.
+    pub(crate) entries: Vec<Entry>,
+    /// Type name of its events.
+    pub(crate) event_type: String,
+    /// Its own hash.
+    pub(crate) hash: Hash,
+}
+
+/// Size of a block as it would be sent.
+pub(crate) fn packed_size(block: &[u8]) -> usize {
+    pack(block).map_or(block.len(), |packed| packed.len())
+}
+
+/// Encodes a message around a block of entries.
+pub(crate) fn seal(bus: &Bus, place: Place, event_type: &str, block: Vec<u8>) -> Bytes {
+    let (compression, block) = match pack(&block) {
+        Some(packed) => (Compression::Zstd, packed),
+        None => (Compression::Unspecified, block),
+    };
+    let turn = Turn {
+        previous_hash: Bytes::copy_from_slice(&place.previous),
+        event_type: event_type.to_owned(),
+        compression: compression.into(),
+        block: block.into(),
+    };
+    let authority = Authority { position: place.position, term: place.term, ..Authority::default() };
+    bus.envelope(Body::Turn(turn), authority).encode_to_vec().into()
+}
+
+/// Opens a message.
+///
+/// # Errors
+/// Says what can not be decoded.
+pub(crate) fn open(payload: &Bytes) -> Result<Opened, String> {
+    let hash = hash(payload);
+    let envelope = muster_proto::v1::Envelope::decode(payload.clone()).map_err(|error| error.to_string())?;
+    let place = Place {
+        position: Position::new(envelope.lineage, envelope.sequence),
+        term: Term(envelope.term),
+        previous: NO_HASH,
+    };
+    let Some(Body::Turn(turn)) = envelope.body else { return Err("it is not a turn".into()) };
+    let previous = Hash::try_from(turn.previous_hash.as_ref()).map_err(|_| "its predecessor's hash is not 32 bytes")?;
+    let block = match turn.compression() {
+        Compression::Unspecified => turn.block.clone(),
+        Compression::Zstd => unpack(&turn.block)?,
+    };
+    let entries = TurnBlock::decode(block).map_err(|error| error.to_string())?.entries;
+    Ok(Opened { place: Place { previous, ..place }, entries, event_type: turn.event_type, hash })
+}
+
+fn pack(block: &[u8]) -> Option<Vec<u8>> {
+    if block.len() < COMPRESS_FROM {
+        return None;
+    }
+    let packed = zstd::bulk::compress(block, COMPRESSION_LEVEL).ok()?;
+    (packed.len() < block.len()).then_some(packed)
+}
+
+fn unpack(block: &[u8]) -> Result<Bytes, String> {
+    let size = zstd::zstd_safe::get_frame_content_size(block).map_err(|error| error.to_string())?;
+    let size = size.and_then(|size| usize::try_from(size).ok()).ok_or("its block does not say its size")?;
+    if size > UNPACKED_MAX {
+        return Err(format!("its block says it has {size} bytes, and {UNPACKED_MAX} are the most"));
+    }
+    let unpacked = zstd::bulk::decompress(block, size).map_err(|error| error.to_string())?;
+    Ok(unpacked.into())
+}

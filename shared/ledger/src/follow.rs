@@ -1,0 +1,151 @@
+//! Following other streams: one reader per source, from the position in our own log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster_bus::{Bus, StoredMessage};
+use muster_model::Position;
+use muster_proto::v1::cause::Kind;
+
+use crate::handle::Delivery;
+use crate::run::Context;
+use crate::{Core, Handle, Source, chain, metrics};
+
+/// A position that moved without a decision is noted after so many messages,
+const NOTE_AFTER_MESSAGES: u64 = 1_000;
+/// or after so long.
+const NOTE_AFTER: Duration = Duration::from_secs(5);
+/// How long to wait before a stream that can not be looked at is looked at again.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// Positions that moved without a decision.
+#[derive(Debug, Default)]
+pub(crate) struct LazyPositions {
+    passed: BTreeMap<&'static str, Passed>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    position: Position,
+    counted: u64,
+    since: Instant,
+}
+
+impl LazyPositions {
+    /// A message decided nothing.
+    pub(crate) fn passed(&mut self, stream: &'static str, position: Position, counts: bool) {
+        let fresh = Passed { position, counted: 0, since: Instant::now() };
+        let passed = self.passed.entry(stream).or_insert(fresh);
+        passed.position = position;
+        passed.counted += u64::from(counts);
+    }
+
+    /// The position stands in an entry.
+    pub(crate) fn noted(&mut self, stream: &'static str) {
+        self.passed.remove(stream);
+    }
+
+    /// Positions to be noted now. Messages that only note a position themselves never make another: two logs that follow each other
+    /// would never rest.
+    pub(crate) fn due(&mut self) -> Vec<(&'static str, Position)> {
+        let is_due = |passed: &Passed| {
+            passed.counted >= NOTE_AFTER_MESSAGES || (passed.counted > 0 && passed.since.elapsed() >= NOTE_AFTER)
+        };
+        let due: Vec<_> =
+            self.passed.iter().filter(|(_, p)| is_due(p)).map(|(stream, p)| (*stream, p.position)).collect();
+        for (stream, _) in &due {
+            self.passed.remove(stream);
+        }
+        due
+    }
+}
+
+/// Reads one source until leadership ends.
+pub(crate) async fn read<C: Core>(context: Arc<Context<C>>, index: usize, followed: Position, handle: Handle<C>) {
+    let source = &context.options.sources[index];
+    let mut next =
+        if source.is_log { start_in_log(&context.bus, source, followed).await } else { followed.sequence.0 + 1 };
+    let mut reader = context.bus.read(source.stream, source.filter, next);
+    loop {
+        let message = reader.next().await;
+        if message.sequence > next && source.filter.is_empty() {
+            note_gap(context.log.name, source.stream, next, message.sequence);
+        }
+        next = message.sequence + 1;
+        if !handle.deliver(take(source, &message)).await {
+            return;
+        }
+    }
+}
+
+fn note_gap(log: &'static str, stream: &'static str, expected: u64, found: u64) {
+    ::metrics::counter!(metrics::SOURCE_GAPS, "log" => log, "stream" => stream).increment(found - expected);
+    tracing::warn!(
+        log,
+        stream,
+        expected,
+        found,
+        "messages of a followed stream are gone: the full pass has to repair what they said"
+    );
+}
+
+fn take<C: Core>(source: &Source<C>, message: &StoredMessage) -> Delivery<C> {
+    let stream = source.stream;
+    if !source.is_log {
+        let position = Position::new(0, message.sequence);
+        return Delivery { stream, position, inputs: (source.take)(message).map(VecDeque::from), counts: true };
+    }
+    let opened = match chain::open(&message.payload) {
+        Ok(opened) => opened,
+        Err(reason) => {
+            return Delivery {
+                stream,
+                position: Position::new(0, message.sequence),
+                inputs: Err(reason),
+                counts: true,
+            };
+        }
+    };
+    let counts = opened.entries.iter().any(|entry| !entry.events.is_empty());
+    let position = Position::new(opened.place.position.lineage.0, message.sequence);
+    let inputs = if counts && message.subject.ends_with(".turn") { (source.take)(message) } else { Ok(Vec::new()) };
+    Delivery { stream, position, inputs: inputs.map(VecDeque::from), counts }
+}
+
+/// Where to go on in a decision log. One that was rebuilt begins with a genesis that says up to which position of the old lineage it
+/// repeats: what was taken from there is not taken again.
+async fn start_in_log<C: Core>(bus: &Bus, source: &Source<C>, followed: Position) -> u64 {
+    let log = crate::log::Log { bus: bus.clone(), name: source.stream, service: muster_bus::subjects::Service::Report };
+    loop {
+        match first_of_lineage(&log).await {
+            Ok(None) => return followed.sequence.0 + 1,
+            Ok(Some((sequence, lineage, rebuilt_from))) => {
+                if followed.lineage.0 == 0 || lineage == followed.lineage.0 {
+                    return followed.sequence.0 + 1;
+                }
+                let repeated = rebuilt_from.filter(|from| from.lineage == followed.lineage);
+                let taken = repeated.map_or(0, |from| from.sequence.0.min(followed.sequence.0));
+                tracing::warn!(stream = source.stream, lineage, taken, "a followed log was rebuilt");
+                return sequence + taken;
+            }
+            Err(error) => {
+                tracing::debug!(stream = source.stream, %error, "looking at a followed log failed, trying again");
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
+/// Sequence and lineage of the first message that a log still has, and what its genesis says that it repeats.
+async fn first_of_lineage(log: &crate::log::Log) -> Result<Option<(u64, u64, Option<Position>)>, muster_bus::BusError> {
+    let Some(ends) = log.ends().await?.filter(|ends| ends.messages > 0) else { return Ok(None) };
+    let Some(payload) = log.message(ends.first).await? else { return Ok(None) };
+    let Ok(opened) = chain::open(&payload) else { return Ok(None) };
+    let cause = opened.entries.first().and_then(|entry| entry.cause.as_ref()).and_then(|cause| cause.kind.as_ref());
+    let rebuilt_from = match cause {
+        Some(Kind::Genesis(genesis)) => genesis.rebuilt_from.map(Position::from),
+        _ => None,
+    };
+    Ok(Some((ends.first, opened.place.position.lineage.0, rebuilt_from)))
+}

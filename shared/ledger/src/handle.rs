@@ -1,0 +1,134 @@
+//! The way into a leading ledger: commands, queries, observations and inputs wait here for their turn.
+
+use std::collections::VecDeque;
+
+use muster_bus::subjects::Service;
+use muster_model::{CommandId, Position, Refusal, RefusalCode};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Answer, Core, View, metrics};
+
+/// Where a command's answer goes.
+pub(crate) type ReplyTo = oneshot::Sender<Result<Answer, Refusal>>;
+/// A query; dropped unasked when leadership ends.
+pub(crate) type Query<C> = Box<dyn FnOnce(View<'_, C>) + Send>;
+
+/// A message of a followed stream, taken.
+pub(crate) struct Delivery<C: Core> {
+    /// Name of the stream.
+    pub(crate) stream: &'static str,
+    /// Position of the message.
+    pub(crate) position: Position,
+    /// What it means, or why that can not be said.
+    pub(crate) inputs: Result<VecDeque<C::Input>, String>,
+    /// It can move the position by itself: it is not merely another log's note of a position.
+    pub(crate) counts: bool,
+}
+
+/// What waits for a turn.
+pub(crate) enum Waiting<C: Core> {
+    /// A command.
+    Command { id: CommandId, actor: String, input: C::Input, reply: ReplyTo },
+    /// A query.
+    Query(Query<C>),
+    /// What came of an effect.
+    Own(C::Input),
+    /// News of a followed stream.
+    Followed(Delivery<C>),
+}
+
+/// Access to a leading ledger. Cheap to clone.
+pub struct Handle<C: Core> {
+    service: Service,
+    waiting: mpsc::Sender<Waiting<C>>,
+    observations: mpsc::Sender<C::Observation>,
+}
+
+/// The ends at which a leader takes what a handle gives.
+pub(crate) struct Intake<C: Core> {
+    /// What waits for a turn.
+    pub(crate) waiting: mpsc::Receiver<Waiting<C>>,
+    /// What was observed.
+    pub(crate) observations: mpsc::Receiver<C::Observation>,
+}
+
+/// Inputs wait here at most.
+const WAITING_MAX: usize = 16_384;
+/// Observations wait here at most.
+const OBSERVATIONS_MAX: usize = 32_768;
+
+impl<C: Core> Handle<C> {
+    pub(crate) fn new(service: Service) -> (Self, Intake<C>) {
+        let (waiting, waiting_end) = mpsc::channel(WAITING_MAX);
+        let (observations, observations_end) = mpsc::channel(OBSERVATIONS_MAX);
+        (Self { service, waiting, observations }, Intake { waiting: waiting_end, observations: observations_end })
+    }
+
+    /// Gives a command. Answered after its entry is acknowledged, and within the lease.
+    ///
+    /// # Errors
+    /// The core's refusal, or [`RefusalCode::Unavailable`] when this is not the leader (any more).
+    pub async fn command(&self, id: CommandId, actor: String, input: C::Input) -> Result<Answer, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let given = self.waiting.send(Waiting::Command { id, actor, input, reply }).await;
+        given.map_err(|_| self.unavailable())?;
+        answer.await.unwrap_or_else(|_| Err(self.unavailable()))
+    }
+
+    /// Looks at acknowledged state, after it was checked that the log holds nothing newer.
+    ///
+    /// # Errors
+    /// [`RefusalCode::Unavailable`] when this is not the leader (any more).
+    pub async fn query<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(View<'_, C>) -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let query: Query<C> = Box::new(move |view| drop(reply.send(ask(view))));
+        self.waiting.send(Waiting::Query(query)).await.map_err(|_| self.unavailable())?;
+        answer.await.map_err(|_| self.unavailable())
+    }
+
+    /// Gives news to the volatile part. False when the queue is full: the news is dropped, which heartbeats may be.
+    pub fn observe(&self, observation: C::Observation) -> bool {
+        let taken = self.observations.try_send(observation).is_ok();
+        if !taken {
+            ::metrics::counter!(metrics::OBSERVATIONS_DROPPED, "service" => self.service.as_str()).increment(1);
+        }
+        taken
+    }
+
+    /// Gives an input that is nobody's command: what came of an effect. Waits for a place in the queue, not for the decision.
+    pub async fn submit(&self, input: C::Input) {
+        if self.waiting.send(Waiting::Own(input)).await.is_err() {
+            tracing::debug!("leadership ended before an input was taken: the next leader's full pass repairs it");
+        }
+    }
+
+    /// Gives a message of a followed stream. False when leadership is over.
+    pub(crate) async fn deliver(&self, delivery: Delivery<C>) -> bool {
+        self.waiting.send(Waiting::Followed(delivery)).await.is_ok()
+    }
+
+    fn unavailable(&self) -> Refusal {
+        let what = format!("ask {}", self.service.as_str());
+        Refusal::new(
+            RefusalCode::Unavailable,
+            what,
+            "this instance does not lead any more",
+            "try again with the same command id; another instance leads within seconds",
+        )
+    }
+}
+
+impl<C: Core> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        Self { service: self.service, waiting: self.waiting.clone(), observations: self.observations.clone() }
+    }
+}
+
+impl<C: Core> std::fmt::Debug for Handle<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("service", &self.service).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! One leadership, from the lease to its end: read to the end of the log, append `LeaderStarted`, then serve.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::StreamExt;
+use muster_bus::subjects;
+use muster_model::Position;
+use muster_proto::v1::{self, Cause, Entry, TurnBlock, cause::Kind};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::append::{Appended, Message, Until, append};
+use crate::archive::{self, Compared};
+use crate::chain::{self, Place};
+use crate::effects::Effects;
+use crate::follow::{self, LazyPositions};
+use crate::leader::{Ended, Leader, Watched};
+use crate::lease::Lease;
+use crate::load::{self, LoadError, Loaded};
+use crate::log::{Log, RETRY_DELAY};
+use crate::projection::Projector;
+use crate::run::Context;
+use crate::snapshot::Snapshots;
+use crate::{Core, Handle, Lead, LedgerError, Shell, metrics};
+
+/// What serves the verbs may take so long to end.
+const SHELL_END_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the fill of the store is looked at.
+const STORE_CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How often an archive that was away is asked again.
+const ARCHIVE_RETRY_EVERY: Duration = Duration::from_secs(30);
+
+/// Leads, once the log agrees, until leadership ends.
+///
+/// # Errors
+/// When the log proves to be damaged.
+pub(crate) async fn lead<C: Core, S: Shell<C>>(
+    context: &Arc<Context<C>>,
+    mut loaded: Loaded<C>,
+    lease: Lease,
+    shell: &Arc<S>,
+    stop: &CancellationToken,
+    is_compared: bool,
+) -> Result<Ended, LedgerError> {
+    let lease = Arc::new(lease);
+    // Everything that belongs to this leadership ends when this set is dropped, also when this future is.
+    let mut tasks = JoinSet::new();
+    let keeper = lease.clone();
+    tasks.spawn(async move { keeper.keep().await });
+    tasks.spawn(answer_probes(context.clone()));
+    if start(context, &mut loaded, &lease).await? == Appended::Lost {
+        return Ok(Ended::Lost);
+    }
+    context.bus.clock().raise_floor(loaded.fold.head.time);
+    let ended = CancellationToken::new();
+    let _ends = ended.clone().drop_guard();
+    let (handle, intake) = Handle::new(context.options.service);
+    let (alarm, mut alarms) = mpsc::channel(1);
+    let watched = Arc::new(Watched::default());
+    tasks.spawn(watch_store(context.log.clone(), watched.clone()));
+    if !is_compared {
+        tasks.spawn(compare_later::<C>(context.log.clone(), loaded.fold.head.position, alarm));
+    }
+    for (index, source) in context.options.sources.iter().enumerate() {
+        let followed = loaded.fold.followed.get(source.stream).copied().unwrap_or_default();
+        tasks.spawn(follow::read(context.clone(), index, followed, handle.clone()));
+    }
+    let lead = Lead { term: loaded.fold.head.term, ended: ended.clone() };
+    let mut serving = JoinSet::new();
+    serving.spawn(shell.clone().lead(handle.clone(), lead));
+    let mut leader = Leader {
+        effects: Effects::new(shell.clone(), handle, lease.clone(), ended.clone()),
+        projector: Projector::start(context, &loaded.fold, &mut tasks),
+        snapshots: Snapshots::new(loaded.snapshot, context.options.snapshot_every),
+        context: context.clone(),
+        lease: lease.clone(),
+        observed: C::Observed::default(),
+        fold: loaded.fold,
+        intake,
+        waiting: VecDeque::new(),
+        wanted_again: BTreeSet::new(),
+        lazy: LazyPositions::default(),
+        watched,
+        stop: stop.clone(),
+    };
+    note_start(context, &leader.fold.head);
+    let result = tokio::select! {
+        result = leader.run() => result,
+        Some(error) = alarms.recv() => Err(error),
+    };
+    ended.cancel();
+    drop(leader);
+    if tokio::time::timeout(SHELL_END_TIMEOUT, serving.join_next()).await.is_err() {
+        tracing::warn!(log = context.log.name, "what served the verbs did not end: it is ended");
+    }
+    ::metrics::gauge!(metrics::LEADING, "log" => context.log.name).set(0.0);
+    if matches!(result, Ok(Ended::Stopped)) {
+        lease.release().await;
+    }
+    result
+}
+
+fn note_start<C: Core>(context: &Context<C>, head: &crate::fold::Head) {
+    ::metrics::counter!(metrics::LEADER_CHANGES, "log" => context.log.name).increment(1);
+    ::metrics::gauge!(metrics::LEADING, "log" => context.log.name).set(1.0);
+    tracing::info!(log = context.log.name, term = head.term.0, position = %head.position, "leading");
+}
+
+/// Reads to the end and appends `LeaderStarted`; again when somebody else was quicker, for as long as the lease holds.
+async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Lease) -> Result<Appended, LedgerError> {
+    while lease.is_valid() {
+        lease.turned();
+        match read_to_end(&context.log, loaded).await {
+            Ok(()) => {}
+            Err(LoadError::Ledger(error)) => return Err(error),
+            Err(LoadError::Bus(error)) => {
+                tracing::warn!(log = context.log.name, %error, "reading to the end of the log failed, trying again");
+                tokio::time::sleep(RETRY_DELAY).await;
+                continue;
+            }
+        }
+        let (place, payload) = leader_started(context, loaded);
+        let expected = loaded.fold.head.position.sequence.0;
+        let message = Message { kind: "leader", expected, payload: payload.clone() };
+        if append(&context.log, Until::LeaseEnds(lease), &message).await? == Appended::Landed {
+            let taken = loaded.fold.take(place.position.sequence.0, &payload);
+            taken.map_err(|reason| LedgerError::damaged(context.log.name, reason))?;
+            return Ok(Appended::Landed);
+        }
+    }
+    Ok(Appended::Lost)
+}
+
+async fn read_to_end<C: Core>(log: &Log, loaded: &mut Loaded<C>) -> Result<(), LoadError> {
+    let last = log.ends().await?.map_or(0, |ends| ends.last);
+    if last < loaded.fold.head.position.sequence.0 {
+        let reason = format!("it ends at message {last}, and {} was read", loaded.fold.head.position);
+        return Err(LedgerError::damaged(log.name, reason).into());
+    }
+    load::catch_up(log, &mut loaded.fold, &mut loaded.reader, last).await
+}
+
+fn leader_started<C: Core>(context: &Context<C>, loaded: &Loaded<C>) -> (Place, bytes::Bytes) {
+    let head = &loaded.fold.head;
+    let term = head.term.next();
+    let position = Position::new(head.position.lineage.0, head.position.sequence.0 + 1);
+    let place = Place { position, previous: head.hash, term };
+    let started = v1::LeaderStarted { term: term.0, instance: context.options.instance.clone() };
+    let entry = Entry {
+        cause: Some(Cause { kind: Some(Kind::LeaderStarted(started)) }),
+        time_ns: context.bus.now().max(head.time).0,
+        ..Entry::default()
+    };
+    let block = TurnBlock { entries: vec![entry] }.encode_to_vec();
+    (place, chain::seal(&context.bus, place, C::EVENT_TYPE, block))
+}
+
+/// Says that somebody leads. A follower that reaches nobody here three times takes the lease.
+async fn answer_probes<C: Core>(context: Arc<Context<C>>) {
+    let subject = subjects::leader(context.options.service);
+    loop {
+        let Ok(mut probes) = context.bus.subscribe(&subject, None).await else {
+            tokio::time::sleep(RETRY_DELAY).await;
+            continue;
+        };
+        while let Some(probe) = probes.next().await {
+            let Some(reply) = probe.reply else { continue };
+            let envelope = v1::Envelope { source: context.options.instance.clone(), ..Default::default() };
+            if let Err(error) = context.bus.publish(&reply, &envelope).await {
+                tracing::debug!(%error, "a probe was not answered");
+            }
+        }
+    }
+}
+
+async fn watch_store(log: Log, watched: Arc<Watched>) {
+    loop {
+        if let Ok(Some(ends)) = log.ends().await {
+            let was = watched.is_nearly_full.swap(ends.is_nearly_full, Ordering::Relaxed);
+            if ends.is_nearly_full && !was {
+                tracing::error!(log = log.name, "the log's store is 90 % full: only stops and releases are taken");
+            }
+        }
+        tokio::time::sleep(STORE_CHECK_EVERY).await;
+    }
+}
+
+/// Compares with an archive that was away at the start, once it is there.
+async fn compare_later<C: Core>(log: Log, at: Position, alarm: mpsc::Sender<LedgerError>) {
+    loop {
+        match archive::compare::<C>(&log, at).await {
+            Ok(Compared::Agrees) => return,
+            Ok(Compared::Later(_)) => tokio::time::sleep(ARCHIVE_RETRY_EVERY).await,
+            Err(error) => {
+                drop(alarm.send(error).await);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The leader's loop: turns, one after the other, until leadership ends.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use muster_bus::Authority;
+use muster_model::Position;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::append::{Appended, Message, Until, append};
+use crate::chain::{self, Place};
+use crate::effects::Effects;
+use crate::fold::Fold;
+use crate::follow::LazyPositions;
+use crate::handle::{Intake, Query, ReplyTo, Waiting};
+use crate::lease::Lease;
+use crate::log::RETRY_DELAY;
+use crate::projection::Projector;
+use crate::run::Context;
+use crate::snapshot::Snapshots;
+use crate::turn::{Draft, Outcome, Turn};
+use crate::{Core, LedgerError, Now, Scope, Shell, View, crash, metrics};
+
+/// Inputs decided in one turn at most.
+const INPUTS_PER_TURN_MAX: usize = 16_384;
+/// Observations taken between two turns at most.
+const OBSERVATIONS_PER_TURN_MAX: usize = 32_768;
+/// A loop without anything to do turns so often all the same: the lease is only renewed for one that does.
+const IDLE_TURN_EVERY: Duration = Duration::from_millis(500);
+/// Changes for readers are collected for so long.
+const PROJECT_EVERY: Duration = Duration::from_millis(100);
+
+/// Why a leader stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Another leads, the lease ended, or the state is not the log's any more.
+    Lost,
+}
+
+/// What was noticed beside the loop.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    /// The store is 90 % full.
+    pub(crate) is_nearly_full: AtomicBool,
+}
+
+/// A leader.
+pub(crate) struct Leader<C: Core, S> {
+    pub(crate) context: Arc<Context<C>>,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) fold: Fold<C>,
+    pub(crate) observed: C::Observed,
+    pub(crate) intake: Intake<C>,
+    pub(crate) waiting: VecDeque<Waiting<C>>,
+    pub(crate) effects: Effects<C, S>,
+    /// Keys whose effects were wanted while the same was being performed.
+    pub(crate) wanted_again: BTreeSet<C::Key>,
+    pub(crate) lazy: LazyPositions,
+    pub(crate) projector: Option<Projector<C>>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) watched: Arc<Watched>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What woke the loop.
+enum Woken<C: Core> {
+    Stop,
+    Tick,
+    Project,
+    EffectEnded { again: bool },
+    Observed(C::Observation),
+    Inputs,
+    Idle,
+}
+
+impl<C: Core, S: Shell<C>> Leader<C, S> {
+    /// Leads until it is told to stop, or loses.
+    ///
+    /// # Errors
+    /// When the log proves to be damaged.
+    pub(crate) async fn run(&mut self) -> Result<Ended, LedgerError> {
+        let mut tick = tokio::time::interval(self.context.options.tick);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut project = tokio::time::interval(PROJECT_EVERY);
+        project.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.lease.turned();
+            let woken = self.wake(&mut tick, &mut project).await;
+            if !self.lease.is_valid() {
+                return Ok(Ended::Lost);
+            }
+            self.take_observations();
+            let is_tick = matches!(woken, Woken::Tick);
+            match woken {
+                Woken::Stop => return Ok(Ended::Stopped),
+                Woken::Idle => continue,
+                Woken::Project => {
+                    self.project();
+                    continue;
+                }
+                Woken::EffectEnded { again } => {
+                    if again && !self.wanted_again.is_empty() {
+                        let keys = std::mem::take(&mut self.wanted_again);
+                        self.perform(Scope::Keys(&keys), &keys);
+                    }
+                    continue;
+                }
+                Woken::Observed(observation) => {
+                    let time = self.now().time;
+                    C::observe(&mut self.observed, &self.fold.state, observation, time);
+                    continue;
+                }
+                Woken::Tick => self.waiting.push_back(Waiting::Own(C::tick())),
+                Woken::Inputs => {}
+            }
+            self.drain();
+            if self.turn(is_tick).await? == Appended::Lost {
+                return Ok(Ended::Lost);
+            }
+        }
+    }
+
+    async fn wake(&mut self, tick: &mut tokio::time::Interval, project: &mut tokio::time::Interval) -> Woken<C> {
+        let has_dirty = self.projector.as_ref().is_some_and(Projector::has_dirty);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Woken::Stop,
+            _ = tick.tick() => Woken::Tick,
+            () = std::future::ready(()), if !self.waiting.is_empty() => Woken::Inputs,
+            again = self.effects.ended(), if !self.effects.is_idle() => Woken::EffectEnded { again },
+            _ = project.tick(), if has_dirty => Woken::Project,
+            Some(observation) = self.intake.observations.recv() => Woken::Observed(observation),
+            Some(waiting) = self.intake.waiting.recv() => {
+                self.waiting.push_back(waiting);
+                Woken::Inputs
+            }
+            () = tokio::time::sleep(IDLE_TURN_EVERY) => Woken::Idle,
+        }
+    }
+
+    /// The moment of a decision that is made now.
+    fn now(&self) -> Now {
+        let head = &self.fold.head;
+        let position = Position::new(head.position.lineage.0, head.position.sequence.0 + 1);
+        Now { time: self.context.bus.now().max(head.time), position, term: head.term }
+    }
+
+    fn take_observations(&mut self) {
+        let time = self.now().time;
+        for _ in 0..OBSERVATIONS_PER_TURN_MAX {
+            let Ok(observation) = self.intake.observations.try_recv() else { return };
+            C::observe(&mut self.observed, &self.fold.state, observation, time);
+        }
+    }
+
+    /// Takes everything that waits, up to the bound. `try_recv` does not spend the task's budget, which would end this near 128.
+    fn drain(&mut self) {
+        while self.waiting.len() < INPUTS_PER_TURN_MAX {
+            let Ok(waiting) = self.intake.waiting.try_recv() else { break };
+            self.waiting.push_back(waiting);
+        }
+        ::metrics::gauge!(metrics::QUEUE_DEPTH, "log" => self.context.log.name).set(gauge(self.waiting.len()));
+    }
+
+    async fn turn(&mut self, is_tick: bool) -> Result<Appended, LedgerError> {
+        let mut draft = self.decide(is_tick);
+        if draft.entries > 0 {
+            if self.append(&mut draft).await? == Appended::Lost {
+                return Ok(Appended::Lost);
+            }
+        } else if !(draft.answers.is_empty() && draft.queries.is_empty()) && !self.is_newest().await? {
+            return Ok(Appended::Lost);
+        }
+        if !self.lease.is_valid() {
+            return Ok(Appended::Lost);
+        }
+        crash::point("before_reply");
+        self.answer(draft.answers, draft.queries);
+        crash::point("after_reply");
+        if let Some(projector) = &mut self.projector {
+            projector.touch(&draft.touched);
+        }
+        if is_tick {
+            let keys = BTreeSet::new();
+            self.perform(Scope::Full, &keys);
+        } else if !draft.touched.is_empty() {
+            self.perform(Scope::Keys(&draft.touched), &draft.touched);
+        }
+        self.snapshots.consider(&self.context.log, &self.fold);
+        Ok(Appended::Landed)
+    }
+
+    fn decide(&mut self, is_tick: bool) -> Draft<C> {
+        let now = self.now();
+        let mut turn = Turn {
+            fold: &mut self.fold,
+            observed: &self.observed,
+            lazy: &mut self.lazy,
+            log: self.context.log.name,
+            is_nearly_full: self.watched.is_nearly_full.load(Ordering::Relaxed),
+            draft: Draft::new(now),
+        };
+        if is_tick {
+            turn.note_positions();
+        }
+        while let Some(waiting) = self.waiting.pop_front() {
+            if let Some(left) = turn.take(waiting) {
+                self.waiting.push_front(left);
+                break;
+            }
+        }
+        turn.draft
+    }
+
+    async fn append(&mut self, draft: &mut Draft<C>) -> Result<Appended, LedgerError> {
+        let position = draft.now.position;
+        let head = &self.fold.head;
+        let place = Place { position, previous: head.hash, term: head.term };
+        let payload = chain::seal(&self.context.bus, place, C::EVENT_TYPE, std::mem::take(&mut draft.block));
+        let hash = chain::hash(&payload);
+        let log = &self.context.log;
+        let size = payload.len();
+        crash::point("before_append");
+        let message = Message { kind: "turn", expected: head.position.sequence.0, payload };
+        if append(log, Until::LeaseEnds(&self.lease), &message).await? == Appended::Lost {
+            return Ok(Appended::Lost);
+        }
+        crash::point("after_append");
+        ::metrics::counter!(metrics::TURNS, "log" => log.name).increment(1);
+        ::metrics::counter!(metrics::ENTRIES, "log" => log.name).increment(draft.entries);
+        ::metrics::counter!(metrics::APPENDED_BYTES, "log" => log.name).increment(size as u64);
+        (self.fold.head.position, self.fold.head.hash) = (position, hash);
+        Ok(Appended::Landed)
+    }
+
+    /// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or the lease ends.
+    async fn is_newest(&self) -> Result<bool, LedgerError> {
+        let log = &self.context.log;
+        let applied = self.fold.head.position.sequence.0;
+        while self.lease.is_valid() {
+            self.lease.turned();
+            match log.ends().await {
+                Ok(Some(ends)) if ends.last < applied => {
+                    let reason = format!("it ends at message {}, and message {applied} was acknowledged", ends.last);
+                    return Err(LedgerError::damaged(log.name, reason));
+                }
+                Ok(Some(ends)) => return Ok(ends.last == applied),
+                Ok(None) => tokio::time::sleep(RETRY_DELAY).await,
+                Err(error) => {
+                    tracing::debug!(log = log.name, %error, "looking at the log failed, trying again");
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn answer(&self, answers: Vec<(ReplyTo, Outcome)>, queries: Vec<Query<C>>) {
+        let head = &self.fold.head;
+        for (reply, outcome) in answers {
+            // Who asked may have gone away: a retry is answered from the memory.
+            drop(reply.send(outcome.answer(head.position, head.term)));
+        }
+        if queries.is_empty() {
+            return;
+        }
+        let now = Now { position: head.position, ..self.now() };
+        for query in queries {
+            query(View {
+                state: &self.fold.state,
+                observed: &self.observed,
+                now,
+                followed: &self.fold.followed,
+                system: self.fold.system,
+            });
+        }
+    }
+
+    fn perform(&mut self, scope: Scope<'_, C::Key>, keys: &BTreeSet<C::Key>) {
+        let head = &self.fold.head;
+        let authority = Authority { position: head.position, term: head.term, ..Authority::default() };
+        for effect in C::wanted(&self.fold.state, &self.observed, scope, self.now().time) {
+            if self.effects.want(effect, authority) {
+                self.wanted_again.extend(keys.iter().cloned());
+            }
+        }
+    }
+
+    fn project(&mut self) {
+        if let Some(projector) = &mut self.projector {
+            projector.send(&self.fold);
+        }
+    }
+}
+
+fn gauge(value: usize) -> f64 {
+    f64::from(u32::try_from(value).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,121 @@
+//! Loading a log: the newest usable snapshot, then the messages after it, every link of the chain checked.
+
+use std::time::Duration;
+
+use muster_bus::{BusError, StreamReader};
+use muster_model::{Lineage, Position};
+use tokio_util::sync::CancellationToken;
+
+use crate::fold::{Fold, Taken};
+use crate::log::{Ends, Log, RETRY_DELAY};
+use crate::{Core, LedgerError, chain, snapshot};
+
+/// A message that the stream says it has is waited for so long.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a log was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// It must not be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The server did not answer: try again.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// A loaded log, and the reader that goes on after it.
+pub(crate) struct Loaded<C: Core> {
+    /// The fold.
+    pub(crate) fold: Fold<C>,
+    /// Reads the message after its head.
+    pub(crate) reader: StreamReader,
+    /// Position of the snapshot that it began with.
+    pub(crate) snapshot: Position,
+}
+
+/// Loads a log, trying again for as long as the server does not answer. None when told to stop.
+///
+/// # Errors
+/// When the log must not be used.
+pub(crate) async fn load<C: Core>(log: &Log, stop: &CancellationToken) -> Result<Option<Loaded<C>>, LedgerError> {
+    loop {
+        let Some(result) = stop.run_until_cancelled(load_once(log)).await else { return Ok(None) };
+        match result {
+            Ok(loaded) => return Ok(Some(loaded)),
+            Err(LoadError::Ledger(error)) => return Err(error),
+            Err(LoadError::Bus(error)) => {
+                tracing::warn!(log = log.name, %error, "loading the log failed, trying again");
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
+async fn load_once<C: Core>(log: &Log) -> Result<Loaded<C>, LoadError> {
+    let ends = log
+        .ends()
+        .await?
+        .ok_or_else(|| LedgerError::refused(log.name, "there is no such stream", "make it with `muster admin init`"))?;
+    if ends.messages == 0 {
+        let next = format!(
+            "for a new system run `muster admin init --new-system`; if there was one, run `muster admin recover {}`",
+            log.name
+        );
+        return Err(
+            LedgerError::refused(log.name, "the log is empty, and an empty log never starts by itself", next).into()
+        );
+    }
+    let lineage = lineage_at(log, ends.last).await?;
+    let (mut fold, snapshot) = match snapshot::newest::<C>(log, ends, lineage).await? {
+        Some(fold) => {
+            let position = fold.head.position;
+            (fold, position)
+        }
+        None => (begin(log, ends).await?, Position::default()),
+    };
+    let mut reader = log.bus.read(log.name, "", fold.head.position.sequence.0 + 1);
+    catch_up(log, &mut fold, &mut reader, ends.last).await?;
+    let position = fold.head.position;
+    tracing::info!(log = log.name, %position, term = fold.head.term.0, "log loaded");
+    Ok(Loaded { fold, reader, snapshot })
+}
+
+/// Folds up to `last`.
+///
+/// # Errors
+/// When the chain is broken, or the server does not answer.
+pub(crate) async fn catch_up<C: Core>(
+    log: &Log,
+    fold: &mut Fold<C>,
+    reader: &mut StreamReader,
+    last: u64,
+) -> Result<(), LoadError> {
+    while fold.head.position.sequence.0 < last {
+        let message = tokio::time::timeout(MESSAGE_TIMEOUT, reader.next()).await.map_err(|_| BusError::Failed {
+            what: format!("read the stream {}", log.name),
+            reason: format!("it says that it ends at {last}, and no message came after {}", fold.head.position),
+        })?;
+        match fold.take(message.sequence, &message.payload).map_err(|reason| LedgerError::damaged(log.name, reason))? {
+            Taken::Applied | Taken::Old => {}
+            Taken::Gap => {
+                let reason = format!("message {} follows {}", message.sequence, fold.head.position);
+                return Err(LedgerError::damaged(log.name, reason).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn begin<C: Core>(log: &Log, ends: Ends) -> Result<Fold<C>, LoadError> {
+    let missing = || LedgerError::damaged(log.name, format!("message {} can not be read", ends.first));
+    let payload = log.message(ends.first).await?.ok_or_else(missing)?;
+    Fold::begin(ends.first, &payload).map_err(|reason| LedgerError::damaged(log.name, reason).into())
+}
+
+async fn lineage_at(log: &Log, sequence: u64) -> Result<Lineage, LoadError> {
+    let damaged =
+        |reason: String| LedgerError::damaged(log.name, format!("message {sequence} can not be read: {reason}"));
+    let payload = log.message(sequence).await?.ok_or_else(|| damaged("it is not there".into()))?;
+    Ok(chain::open(&payload).map_err(damaged)?.place.position.lineage)
+}

@@ -1,0 +1,98 @@
+//! The memory of commands: a retry gets the reply that the command got.
+//!
+//! Part of a ledger's state: it follows from the entries alone, so it is the same after every restart and on every replica.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_model::{CommandId, PoolTime, Position};
+
+/// Replies are kept for so long, in event time.
+const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// At most so many replies are kept.
+pub(crate) const COUNT_MAX: usize = 50_000;
+
+/// What a command was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// The encoded reply.
+    pub(crate) reply: Bytes,
+    /// When it was decided.
+    pub(crate) time: PoolTime,
+    /// Where its entry stands.
+    pub(crate) position: Position,
+}
+
+/// What the memory knows of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Recalled<'a> {
+    /// It was never decided.
+    New,
+    /// It was decided.
+    Known(&'a Remembered),
+    /// It is older than the memory reaches: nobody can tell.
+    TooOld,
+}
+
+/// Replies of the last 24 hours, or of the last 50,000 commands.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    replies: HashMap<CommandId, Remembered>,
+    order: VecDeque<CommandId>,
+    reach_ms: u64,
+}
+
+impl Memory {
+    /// What is known of a command.
+    pub(crate) fn recall(&self, id: &CommandId) -> Recalled<'_> {
+        match self.replies.get(id) {
+            Some(remembered) => Recalled::Known(remembered),
+            None if id.made_ms() < self.reach_ms => Recalled::TooOld,
+            None => Recalled::New,
+        }
+    }
+
+    /// Remembers a reply, and forgets what is older or more than the bounds.
+    pub(crate) fn remember(&mut self, id: CommandId, remembered: Remembered) {
+        let now = remembered.time;
+        if self.replies.insert(id, remembered).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > COUNT_MAX || self.oldest().is_some_and(|oldest| now.since(oldest) > AGE_MAX) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Everything, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&CommandId, &Remembered)> {
+        self.order.iter().filter_map(|id| self.replies.get_key_value(id))
+    }
+
+    /// Ids made before this, milliseconds since 1970, are no longer remembered.
+    pub(crate) fn reach_ms(&self) -> u64 {
+        self.reach_ms
+    }
+
+    /// Takes the reach of a snapshot.
+    pub(crate) fn set_reach_ms(&mut self, reach_ms: u64) {
+        self.reach_ms = reach_ms;
+    }
+
+    fn oldest(&self) -> Option<PoolTime> {
+        self.order.front().and_then(|id| self.replies.get(id)).map(|remembered| remembered.time)
+    }
+
+    /// The reach becomes the id's time plus one, so that a retry of a forgotten command is refused and never done again. An id from a
+    /// clock that runs ahead counts as made when it was decided: one wrong clock must not shut out all the others.
+    fn forget_oldest(&mut self) {
+        let Some(id) = self.order.pop_front() else { return };
+        let Some(forgotten) = self.replies.remove(&id) else { return };
+        let decided_ms = u64::try_from(forgotten.time.0 / 1_000_000).unwrap_or(0);
+        self.reach_ms = self.reach_ms.max(id.made_ms().min(decided_ms) + 1);
+    }
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

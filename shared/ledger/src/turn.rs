@@ -1,0 +1,321 @@
+//! One turn: decides what waits, in order, and collects the message that is to be appended.
+//!
+//! Pure but for the state that it folds at once: nothing is answered or done here. What does not fit waits for the next turn.
+
+use std::collections::BTreeSet;
+
+use bytes::{BufMut, Bytes};
+use muster_model::{CommandId, Position, Refusal, RefusalCode};
+use muster_proto::v1::{self, Cause, Entry, cause::Kind};
+use prost::Message;
+
+use crate::chain::{self, BLOCK_MAX};
+use crate::fold::Fold;
+use crate::follow::LazyPositions;
+use crate::handle::{Delivery, Query, ReplyTo, Waiting};
+use crate::memory::Recalled;
+use crate::{Answer, At, Core, Decision, Now, metrics};
+
+/// Key of `TurnBlock.entries`: field 1, length-delimited.
+const ENTRY_KEY: u8 = 0x0A;
+/// What an entry costs beside its own bytes, at most.
+const ENTRY_OVERHEAD: usize = 8;
+
+/// What a command will be told, once the turn is acknowledged.
+pub(crate) enum Outcome {
+    /// Its reply. Without a position, the applied one is named.
+    Reply { position: Option<Position>, reply: Bytes },
+    /// Its refusal.
+    Refusal(Refusal),
+}
+
+/// What a turn collected.
+pub(crate) struct Draft<C: Core> {
+    /// The moment of its decisions.
+    pub(crate) now: Now,
+    /// Encoded entries.
+    pub(crate) block: Vec<u8>,
+    /// How many.
+    pub(crate) entries: u64,
+    /// What to answer.
+    pub(crate) answers: Vec<(ReplyTo, Outcome)>,
+    /// What to ask of the state.
+    pub(crate) queries: Vec<Query<C>>,
+    /// What was touched.
+    pub(crate) touched: BTreeSet<C::Key>,
+}
+
+/// A turn that is being decided.
+pub(crate) struct Turn<'a, C: Core> {
+    /// State, changed at once.
+    pub(crate) fold: &'a mut Fold<C>,
+    /// Volatile knowledge.
+    pub(crate) observed: &'a C::Observed,
+    /// Positions that moved without a decision.
+    pub(crate) lazy: &'a mut LazyPositions,
+    /// Name of the log.
+    pub(crate) log: &'static str,
+    /// The store is nearly full: only what frees is taken.
+    pub(crate) is_nearly_full: bool,
+    /// What was collected.
+    pub(crate) draft: Draft<C>,
+}
+
+/// Whether an entry has a place in this turn.
+enum Room {
+    Here,
+    NextTurn,
+    Nowhere,
+}
+
+impl<C: Core> Draft<C> {
+    /// An empty one.
+    pub(crate) fn new(now: Now) -> Self {
+        let (answers, queries, touched) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { now, block: Vec::new(), entries: 0, answers, queries, touched }
+    }
+
+    fn room(&self, size: usize) -> Room {
+        match self.block.len() + size + ENTRY_OVERHEAD {
+            total if total <= BLOCK_MAX => Room::Here,
+            _ if self.entries > 0 => Room::NextTurn,
+            _ => Room::Nowhere,
+        }
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        self.block.put_u8(ENTRY_KEY);
+        entry.encode_length_delimited(&mut self.block).expect("a vector grows");
+        self.entries += 1;
+    }
+}
+
+impl<C: Core> Turn<'_, C> {
+    /// Decides one input. Gives it back, or what is left of it, when it must wait for the next turn.
+    pub(crate) fn take(&mut self, waiting: Waiting<C>) -> Option<Waiting<C>> {
+        match waiting {
+            Waiting::Command { id, actor, input, reply } => self.command(id, actor, input, reply),
+            Waiting::Query(query) => {
+                self.draft.queries.push(query);
+                None
+            }
+            Waiting::Own(input) => self.own(input).map(Waiting::Own),
+            Waiting::Followed(delivery) => self.followed(delivery).map(Waiting::Followed),
+        }
+    }
+
+    /// Notes the positions that moved without a decision and are due.
+    pub(crate) fn note_positions(&mut self) {
+        for (stream, position) in self.lazy.due() {
+            let entry = self.entry(followed_cause(stream, position), Vec::new());
+            self.put(&entry);
+        }
+    }
+
+    fn command(&mut self, id: CommandId, actor: String, input: C::Input, reply: ReplyTo) -> Option<Waiting<C>> {
+        match self.fold.memory.recall(&id) {
+            Recalled::New => {}
+            Recalled::TooOld => return self.refuse(reply, too_old(self.log)),
+            Recalled::Known(known) => {
+                let outcome = Outcome::Reply { position: Some(known.position), reply: known.reply.clone() };
+                self.draft.answers.push((reply, outcome));
+                return None;
+            }
+        }
+        if self.is_nearly_full && !C::frees(&input) {
+            return self.refuse(reply, nearly_full(self.log));
+        }
+        let decision = match self.decide(&input) {
+            Ok(decision) => decision,
+            Err(refusal) => return self.refuse(reply, refusal),
+        };
+        let encoded = decision.reply.as_ref().map_or_else(Bytes::new, C::encode_reply);
+        if decision.events.is_empty() {
+            self.draft.answers.push((reply, Outcome::Reply { position: None, reply: encoded }));
+            return None;
+        }
+        let mut entry = self.entry(Kind::Command(Bytes::copy_from_slice(&id.0)), encode(&decision));
+        (entry.actor, entry.reply) = (actor, encoded);
+        match self.room(&entry) {
+            Room::Here => {}
+            Room::NextTurn => return Some(Waiting::Command { id, actor: entry.actor, input, reply }),
+            Room::Nowhere => return self.refuse(reply, too_large(self.log)),
+        }
+        self.apply(&decision.events, &entry.actor);
+        self.put(&entry);
+        let outcome = Outcome::Reply { position: Some(self.draft.now.position), reply: entry.reply };
+        self.draft.answers.push((reply, outcome));
+        None
+    }
+
+    fn own(&mut self, input: C::Input) -> Option<C::Input> {
+        let decision = match self.decide(&input) {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                tracing::debug!(log = self.log, %refusal, "an input of our own was refused");
+                return None;
+            }
+        };
+        if decision.events.is_empty() {
+            return None;
+        }
+        let entry = self.entry(Kind::Own(v1::Own {}), encode(&decision));
+        match self.room(&entry) {
+            Room::Here => {
+                self.apply(&decision.events, "");
+                self.put(&entry);
+                None
+            }
+            Room::NextTurn => Some(input),
+            Room::Nowhere => {
+                tracing::error!(log = self.log, "a decision of our own does not fit into a message: it is passed over");
+                None
+            }
+        }
+    }
+
+    /// Decides every input of a followed message into one entry, together with its position. What does not fit any more is cut
+    /// between two inputs: the first part keeps the position before the message.
+    fn followed(&mut self, mut delivery: Delivery<C>) -> Option<Delivery<C>> {
+        let inputs = match &mut delivery.inputs {
+            Ok(inputs) => inputs,
+            Err(reason) => return self.reject(delivery.stream, delivery.position, reason.clone()),
+        };
+        let mut events = Vec::new();
+        let mut size = 0;
+        let mut too_large = false;
+        while let Some(input) = inputs.pop_front() {
+            let Ok(decision) = self.decide(&input) else { continue };
+            let encoded = encode(&decision);
+            let added = encoded.iter().map(|event| event.len() + ENTRY_OVERHEAD).sum::<usize>();
+            match self.draft.room(size + added + 256) {
+                Room::Nowhere if events.is_empty() => {
+                    too_large = true;
+                    continue;
+                }
+                Room::NextTurn | Room::Nowhere => {
+                    inputs.push_front(input);
+                    self.cut(delivery.stream, events);
+                    return Some(delivery);
+                }
+                Room::Here => {}
+            }
+            self.apply(&decision.events, "");
+            events.extend(encoded);
+            size += added;
+        }
+        if too_large {
+            self.cut(delivery.stream, events);
+            return self.reject(delivery.stream, delivery.position, "its decision does not fit into a message".into());
+        }
+        if events.is_empty() {
+            self.lazy.passed(delivery.stream, delivery.position, delivery.counts);
+            return None;
+        }
+        self.lazy.noted(delivery.stream);
+        let entry = self.entry(followed_cause(delivery.stream, delivery.position), events);
+        self.put(&entry);
+        None
+    }
+
+    /// Puts a first part of a followed message, with the position before it.
+    fn cut(&mut self, stream: &'static str, events: Vec<Bytes>) {
+        if !events.is_empty() {
+            let before = self.fold.followed.get(stream).copied().unwrap_or_default();
+            let entry = self.entry(followed_cause(stream, before), events);
+            self.put(&entry);
+        }
+    }
+
+    fn reject(&mut self, stream: &'static str, position: Position, reason: String) -> Option<Delivery<C>> {
+        ::metrics::counter!(metrics::REJECTED, "log" => self.log).increment(1);
+        tracing::warn!(log = self.log, stream, %position, reason, "a followed message can not be handled");
+        self.lazy.noted(stream);
+        let rejected = v1::Rejected { stream: stream.into(), position: Some(position.into()), reason };
+        let entry = self.entry(Kind::Rejected(rejected), Vec::new());
+        self.put(&entry);
+        None
+    }
+
+    fn decide(&self, input: &C::Input) -> Result<Decision<C>, Refusal> {
+        C::decide(&self.fold.state, self.observed, input, self.draft.now)
+    }
+
+    fn apply(&mut self, events: &[C::Event], actor: &str) {
+        let at = At { position: self.draft.now.position, time: self.draft.now.time, actor };
+        for event in events {
+            self.fold.apply_event(event, &at, Some(&mut self.draft.touched));
+        }
+    }
+
+    fn entry(&self, cause: Kind, events: Vec<Bytes>) -> Entry {
+        let cause = Some(Cause { kind: Some(cause) });
+        Entry { cause, actor: String::new(), events, reply: Bytes::new(), time_ns: self.draft.now.time.0 }
+    }
+
+    /// A lone entry may be larger than the bound when it compresses below it.
+    fn room(&self, entry: &Entry) -> Room {
+        match self.draft.room(entry.encoded_len()) {
+            Room::Nowhere if chain::packed_size(&entry.encode_to_vec()) <= BLOCK_MAX => Room::Here,
+            room => room,
+        }
+    }
+
+    fn put(&mut self, entry: &Entry) {
+        let at = At { position: self.draft.now.position, time: self.draft.now.time, actor: &entry.actor };
+        if let Some(Cause { kind: Some(cause) }) = &entry.cause {
+            self.fold.apply_cause(cause, &entry.reply, &at);
+        }
+        self.draft.push(entry);
+    }
+
+    fn refuse(&mut self, reply: ReplyTo, refusal: Refusal) -> Option<Waiting<C>> {
+        ::metrics::counter!(metrics::REFUSALS, "log" => self.log).increment(1);
+        self.draft.answers.push((reply, Outcome::Refusal(refusal)));
+        None
+    }
+}
+
+impl Outcome {
+    /// What the command is told, by a leader of `term` at `applied`.
+    pub(crate) fn answer(self, applied: Position, term: muster_model::Term) -> Result<Answer, Refusal> {
+        match self {
+            Self::Reply { position, reply } => Ok(Answer { position: position.unwrap_or(applied), term, reply }),
+            Self::Refusal(refusal) => Err(refusal),
+        }
+    }
+}
+
+fn encode<C: Core>(decision: &Decision<C>) -> Vec<Bytes> {
+    decision.events.iter().map(C::encode_event).collect()
+}
+
+fn followed_cause(stream: &str, position: Position) -> Kind {
+    Kind::Followed(v1::Followed { stream: stream.into(), position: Some(position.into()) })
+}
+
+fn too_old(log: &str) -> Refusal {
+    let why = format!("its id is older than what {log} remembers: nobody can tell whether it was done");
+    Refusal::new(
+        RefusalCode::TooOld,
+        "repeat the command",
+        why,
+        "look whether it was done, and give it again with a new id",
+    )
+}
+
+fn nearly_full(log: &str) -> Refusal {
+    let why = format!("the store of {log} is 90 % full, and only stops and releases are taken");
+    Refusal::new(
+        RefusalCode::Limit,
+        "take the command",
+        why,
+        "bring the telemetry-logger and PostgreSQL up, so that the log can be shortened",
+    )
+}
+
+fn too_large(log: &str) -> Refusal {
+    let why =
+        format!("what it decides is larger than {} KiB, the most that one message of {log} holds", BLOCK_MAX / 1024);
+    Refusal::new(RefusalCode::Limit, "take the command", why, "split it into smaller ones")
+}
