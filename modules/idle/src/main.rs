@@ -1,0 +1,78 @@
+//! `muster-idle`: a test process that does nothing but live, cheaply, and that can be made to misbehave: to hang, to fall
+//! silent, to end in any way. Benchmarks and tests of Muster itself run on it.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use muster_sdk::{Ending, ParameterError, Session};
+
+/// Time between two iterations.
+const ITERATION: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    muster_sdk::run(include_str!("../module.toml"), test)
+}
+
+struct Settings {
+    exit_after: Duration,
+    exit_code: u64,
+    hang: bool,
+    metrics_interval: Duration,
+}
+
+impl Settings {
+    fn read(session: &Session) -> Result<Self, ParameterError> {
+        let parameters = session.parameters();
+        session.mute(parameters.boolean("silent")?);
+        Ok(Self {
+            exit_after: parameters.duration("exit_after")?,
+            exit_code: parameters.count("exit_code")?,
+            hang: parameters.boolean("hang")?,
+            metrics_interval: parameters.duration("metrics_interval")?,
+        })
+    }
+}
+
+fn test(session: &Session) -> Result<Ending, ParameterError> {
+    let settings = Settings::read(session)?;
+    session.ready();
+    let begin = Instant::now();
+    let iterations = live(session, &settings, begin);
+    let ending = match settings.exit_code {
+        _ if session.stopping() => Ending::pass(),
+        0 => Ending::pass(),
+        1 => Ending::fail("exit_code 1 was asked for"),
+        2 => Ending::error("exit_code 2 was asked for"),
+        other => std::process::exit(i32::try_from(other).unwrap_or(255)),
+    };
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(ending.total("iterations_count", iterations).total("seconds", seconds))
+}
+
+/// Iterates until it is time to end.
+fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
+    let (mut iterations, mut reported) = (0.0, begin);
+    loop {
+        let left = settings.exit_after.saturating_sub(begin.elapsed());
+        let ends = !settings.exit_after.is_zero() && left.is_zero();
+        if ends || (session.stopping() && !settings.hang) {
+            return iterations;
+        }
+        pause(session, if settings.exit_after.is_zero() { ITERATION } else { ITERATION.min(left) });
+        session.iterate(1);
+        iterations += 1.0;
+        if !settings.metrics_interval.is_zero() && reported.elapsed() >= settings.metrics_interval {
+            reported = Instant::now();
+            session.metric("", &[("iterations_count", iterations)], &[]);
+        }
+    }
+}
+
+/// A pause that a stop cuts short, but for a hung process, which would spin.
+fn pause(session: &Session, time: Duration) {
+    if session.stopping() {
+        std::thread::sleep(time);
+    } else {
+        let _stopping = session.wait(time);
+    }
+}

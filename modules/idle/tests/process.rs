@@ -1,0 +1,140 @@
+//! The built program: its manifest, its ends, and its life under an agent that the test plays.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use muster_module_protocol::{AgentMessage, Manifest, ModuleMessage, decode_line, encode_line};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn idle() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-idle"));
+    command.env_remove("MUSTER_SOCKET");
+    command
+}
+
+fn run(parameters: &[&str]) -> Output {
+    idle().args(parameters.iter().flat_map(|text| ["--param", text])).output().expect("run muster-idle")
+}
+
+#[test]
+fn describe_prints_the_manifest() {
+    let output = idle().arg("describe").output().expect("run muster-idle");
+    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
+    assert_eq!(described, toml::from_str(include_str!("../module.toml")).expect("a manifest"));
+    assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn it_ends_by_itself_with_the_code_that_was_asked_for() {
+    for (code, done) in [("0", r#""result":"pass""#), ("1", r#""result":"fail""#), ("2", r#""status":"error""#)] {
+        let output = run(&["exit_after=10ms", &format!("exit_code={code}")]);
+        assert_eq!(output.status.code(), code.parse().ok());
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.lines().last().expect("done").contains(done), "{text}");
+    }
+    let output = run(&["exit_after=10ms", "exit_code=9"]);
+    assert_eq!(output.status.code(), Some(9));
+    assert!(!String::from_utf8(output.stdout).expect("text").contains("done"));
+}
+
+#[test]
+fn wrong_parameters_are_one_clear_line() {
+    let output = run(&["nothing=1"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(output.stderr).expect("text"),
+        "muster: idle has no parameter `nothing`; see --help\n"
+    );
+    let output = run(&["exit_after=soon"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stdout).expect("text").contains("parameter `exit_after` can not be `soon`: "));
+}
+
+/// The program under an agent that the test plays.
+struct Played {
+    child: Child,
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+    _directory: tempfile::TempDir,
+}
+
+impl Played {
+    fn start(parameters: &str) -> Self {
+        let directory = tempfile::tempdir().expect("directory");
+        let (socket, context) = (directory.path().join("agent.sock"), directory.path().join("context.json"));
+        std::fs::write(&context, context_text(directory.path(), parameters)).expect("context");
+        let listener = UnixListener::bind(&socket).expect("listen");
+        let mut command = idle();
+        command.env("MUSTER_SOCKET", &socket).env("MUSTER_CONTEXT", &context).stdin(Stdio::null());
+        let child = command.spawn().expect("start muster-idle");
+        let (stream, _) = listener.accept().expect("accept");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        let lines = BufReader::new(stream.try_clone().expect("clone"));
+        let mut played = Self { child, stream, lines, _directory: directory };
+        assert!(matches!(played.hear(), Some(ModuleMessage::Hello { .. })));
+        played.say(&AgentMessage::Start);
+        assert_eq!(played.hear(), Some(ModuleMessage::Ready));
+        played
+    }
+
+    fn say(&mut self, message: &AgentMessage) {
+        self.stream.write_all(&encode_line(message).expect("a line")).expect("write");
+    }
+
+    fn hear(&mut self) -> Option<ModuleMessage> {
+        let mut line = Vec::new();
+        self.lines.read_until(b'\n', &mut line).ok()?;
+        if line.is_empty() { None } else { decode_line(&line).expect("a message") }
+    }
+
+    fn hear_until(&mut self, wanted: impl Fn(&ModuleMessage) -> bool) -> ModuleMessage {
+        std::iter::from_fn(|| self.hear()).find(wanted).expect("the message in time")
+    }
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn context_text(directory: &Path, parameters: &str) -> String {
+    format!(
+        r#"{{"run":1,"job":1,"process":1,"dpid":"00010001","attempt":1,"module":"idle","version":"0.1.0","machine":"a",
+        "boot_id":"b","seed":"0000000000000001","resources":[],"work":{directory:?},"results":{directory:?},
+        "parameters":{{"exit_after":"0s","exit_code":"0","metrics_interval":"1s",{parameters}}}}}"#
+    )
+}
+
+#[test]
+fn under_an_agent_it_answers_pings_and_stops() {
+    let mut played = Played::start(r#""hang":"false","silent":"false""#);
+    for n in 1..4 {
+        played.say(&AgentMessage::Ping { n });
+        played.hear_until(|message| matches!(message, ModuleMessage::Pong { n: answer, .. } if *answer == n));
+    }
+    played.say(&AgentMessage::Stop { grace_ms: 5000 });
+    played.hear_until(|message| matches!(message, ModuleMessage::Done { .. }));
+    played.say(&AgentMessage::Kept);
+    assert_eq!(played.child.wait().expect("exit").code(), Some(0));
+}
+
+#[test]
+fn silent_answers_no_ping_and_hang_ignores_a_stop() {
+    let mut played = Played::start(r#""hang":"true","silent":"true""#);
+    played.say(&AgentMessage::Stop { grace_ms: 0 });
+    played.say(&AgentMessage::Ping { n: 1 });
+    // Metrics come once a second, so this is after both.
+    let heard = |message: &ModuleMessage| !matches!(message, ModuleMessage::Event { .. });
+    for _ in 0..2 {
+        assert!(matches!(played.hear_until(heard), ModuleMessage::Metric { .. }));
+    }
+    assert_eq!(played.child.try_wait().expect("alive"), None);
+    played.say(&AgentMessage::Abort);
+    assert_eq!(played.child.wait().expect("exit").code(), Some(2));
+}
