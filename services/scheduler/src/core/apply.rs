@@ -1,0 +1,192 @@
+//! Folding events into the state. Total: whatever the log holds was decided, and is taken as it stands.
+
+use std::sync::Arc;
+
+use muster_ledger::At;
+use muster_model::{Dpid, Epoch, JobNumber, PoolTime, ProcessNumber, ProcessState};
+
+use super::event::{Event, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced, StopRequested};
+use super::job::{Job, Process, StopOrder};
+use super::limits::{ENDED_JOBS_MAX, ENDED_PROCESSES_MAX};
+use super::state::{EndedLimits, State, dpids_of};
+
+/// Folds one event.
+pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
+    match event {
+        Event::RunStarted(run) => {
+            state.forget_all_jobs();
+            state.run = *run;
+            state.last_job = JobNumber(0);
+        }
+        Event::ModuleAdded(module) => {
+            state.modules.insert(module.name.clone(), Arc::new((**module).clone()));
+        }
+        Event::ModuleRemoved(name) => {
+            state.modules.remove(name);
+        }
+        Event::JobStarted(started) => start(state, started, at),
+        Event::StopRequested(stop) => stop_processes(state, stop, at),
+        Event::ProcessesChanged(changes) => changes.iter().for_each(|change| transition(state, change, at)),
+        Event::ReportsTaken(taken) => {
+            if let Some(machine) = state.machines.get_mut(&taken.machine) {
+                machine.reported = (taken.incarnation, taken.batch);
+            }
+        }
+        Event::MachineSeen(seen) => see(state, seen, at),
+        Event::LoadNumberSeen(number) => {
+            state.loads.insert((number.kind, number.device_type.clone()), number.load);
+            let machines: Vec<_> = state.machines.keys().cloned().collect();
+            machines.iter().for_each(|machine| state.derive_places(machine));
+        }
+        Event::ProcessReplaced(replaced) => replace(state, replaced, at),
+    }
+}
+
+fn start(state: &mut State, started: &JobStarted, at: &At<'_>) {
+    let number = started.spec.job;
+    state.last_job = number;
+    state.insert_job(Job::new(started.spec.clone(), started.selector.clone(), at.time));
+    for placement in &started.placements {
+        for (index, process) in placed(placement, at).enumerate() {
+            let process_number = ProcessNumber(placement.first.0 + index as u32);
+            state.insert_process(Dpid { job: number, process: process_number }, process);
+        }
+        if let Some(machine) = state.machines.get_mut(&placement.machine) {
+            machine.generation = at.position;
+        }
+    }
+}
+
+/// The processes of a placement, before anything was heard of them.
+fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = Process> + 'a {
+    placement.processes.iter().map(|resources| Process {
+        attempt: muster_model::Attempt(1),
+        machine: placement.machine.clone(),
+        epoch: placement.epoch,
+        machine_generation: placement.machine_generation,
+        resources: resources.clone(),
+        state: ProcessState::Starting,
+        verdict: Default::default(),
+        placed: at.time,
+        since: at.time,
+        running: PoolTime::NEVER,
+        ended: PoolTime::NEVER,
+        exit_status: None,
+        reason: String::new(),
+        pid: 0,
+        stop: None,
+        changed: at.position,
+    })
+}
+
+fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
+    let whole = stop.processes.is_empty();
+    if let Some(job) = state.jobs.get_mut(&stop.job) {
+        job.stopping |= whole;
+    }
+    let dpids: Vec<Dpid> = if whole {
+        state.processes.range(dpids_of(stop.job)).map(|(dpid, _)| *dpid).collect()
+    } else {
+        stop.processes.iter().map(|process| Dpid { job: stop.job, process: *process }).collect()
+    };
+    for dpid in dpids {
+        let Some(process) = state.processes.get_mut(&dpid) else { continue };
+        if process.state.is_final() || process.stop.as_ref().is_some_and(|order| order.grace <= stop.grace) {
+            continue;
+        }
+        process.stop = Some(StopOrder { grace: stop.grace, at: at.time, reason: stop.reason });
+        state.reorder(dpid, at.position);
+    }
+}
+
+/// One transition; what is not listed (invariant I8) was never decided.
+fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
+    let dpid = change.id.dpid;
+    let Some(before) = state.current(&change.id).cloned() else { return };
+    assert!(before.state.may_become(change.to), "{} {} -> {} is not a listed transition", change.id, before.state, change.to);
+    let first_run = change.to == ProcessState::Running && before.running == PoolTime::NEVER;
+    let process = state.processes.get_mut(&dpid).expect("looked up above");
+    process.state = change.to;
+    process.since = at.time;
+    process.reason.clone_from(&change.reason);
+    if change.pid != 0 {
+        process.pid = change.pid;
+    }
+    if first_run {
+        process.running = at.time;
+    }
+    if change.to.is_final() {
+        process.ended = at.time;
+        process.verdict = change.verdict;
+        process.exit_status = change.exit_status;
+    }
+    let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
+    let part = job.parts.get_mut(&before.machine).expect("every process is counted on its machine");
+    for counts in [&mut job.by_state, part] {
+        counts.remove(before.state);
+        counts.add(change.to);
+    }
+    job.ran += u32::from(first_run);
+    if first_run && job.ran == job.processes {
+        job.all_running = at.time;
+    }
+    if change.to.is_final() {
+        job.by_verdict[change.verdict as usize] += 1;
+        end_process(state, dpid, &before, at);
+    }
+}
+
+/// A process is final: its place is free, its agent may forget it, and its job may have ended.
+fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
+    state.end_on_machine(dpid, before);
+    state.reorder(dpid, at.position);
+    let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
+    if job.by_state.live() == 0 {
+        job.ended = at.time;
+        state.note_ended(dpid.job, EndedLimits { jobs: ENDED_JOBS_MAX, processes: ENDED_PROCESSES_MAX });
+    }
+}
+
+fn see(state: &mut State, seen: &MachineSeen, at: &At<'_>) {
+    let id = &seen.seen.machine;
+    let before = state.machines.get(id).map(|machine| (machine.seen.down, machine.seen.fenced_epoch));
+    let (was_down, was_fenced) = before.unwrap_or((false, Epoch(0)));
+    state.see(seen.seen.clone());
+    let Some(machine) = state.machines.get_mut(id) else { return };
+    if machine.seen.down != was_down {
+        machine.down_since = if machine.seen.down { at.time } else { PoolTime::NEVER };
+    }
+    if machine.seen.fenced_epoch > was_fenced {
+        machine.fenced_at = at.time;
+    }
+}
+
+/// The next attempt, with everything that belonged to the last one empty.
+fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
+    let dpid = replaced.id.dpid;
+    let Some(before) = state.current(&replaced.id).cloned() else { return };
+    state.end_on_machine(dpid, &before);
+    if let Some(machine) = state.machines.get_mut(&before.machine) {
+        machine.orders.remove(&(before.changed, dpid));
+        machine.generation = at.position;
+    }
+    let Some(mut process) = placed(&replaced.placement, at).next() else { return };
+    process.attempt = before.attempt.next();
+    process.placed = before.placed;
+    process.reason.clone_from(&replaced.reason);
+    process.stop.clone_from(&before.stop);
+    let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
+    let part = job.parts.entry(before.machine.clone()).or_default();
+    part.remove(before.state);
+    if part.0.iter().all(|count| *count == 0) {
+        job.parts.remove(&before.machine);
+    }
+    job.by_state.remove(before.state);
+    job.by_state.add(process.state);
+    job.parts.entry(process.machine.clone()).or_default().add(process.state);
+    state.attach(dpid, &process);
+    if let Some(machine) = state.machines.get_mut(&process.machine) {
+        machine.generation = at.position;
+    }
+    state.processes.insert(dpid, process);
+}

@@ -1,0 +1,93 @@
+//! Invariants of the state, for tests and the simulation: what is derived agrees with what it is derived from.
+
+use std::collections::BTreeMap;
+
+use muster_model::{Dpid, JobNumber, MachineId, PoolTime, Verdict};
+use muster_proto::process_digest;
+
+use super::job::{Counts, Job, Process};
+use super::machine::Machine;
+use super::state::State;
+
+/// Checks I2 and I8 as far as a state shows them, counts, digests, places and indexes.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn check(state: &State) -> Result<(), String> {
+    for (number, job) in &state.jobs {
+        check_job(state, *number, job)?;
+    }
+    for (dpid, process) in &state.processes {
+        check_process(state, *dpid, process)?;
+    }
+    for (id, machine) in &state.machines {
+        check_machine(state, id, machine)?;
+    }
+    let ended: usize = state.jobs.values().filter(|job| job.ended != PoolTime::NEVER).map(|job| job.processes as usize).sum();
+    ensure(ended == state.ended_processes, || format!("{} processes of ended jobs are counted, there are {ended}", state.ended_processes))
+}
+
+fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(message()) }
+}
+
+fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> {
+    let (mut by_state, mut by_verdict, mut ran, mut count) = (Counts::default(), [0; Verdict::ALL.len()], 0, 0);
+    let mut parts = BTreeMap::<MachineId, Counts>::new();
+    for (_, process) in state.processes_of(number) {
+        by_state.add(process.state);
+        parts.entry(process.machine.clone()).or_default().add(process.state);
+        ran += u32::from(process.running != PoolTime::NEVER);
+        by_verdict[process.verdict as usize] += u32::from(process.state.is_final());
+        count += 1;
+    }
+    let counted = (by_state, by_verdict, ran, count);
+    let kept = (job.by_state, job.by_verdict, job.ran, job.processes);
+    ensure(counted == kept, || format!("job {number} counts {kept:?}, its processes are {counted:?}"))?;
+    ensure(parts == job.parts, || format!("job {number} counts machines wrongly"))?;
+    let is_over = by_state.live() == 0;
+    ensure(is_over == (job.ended != PoolTime::NEVER), || format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended))?;
+    ensure(is_over == state.ended.contains(&(job.ended, number)), || format!("job {number} is not listed as it ended"))?;
+    let all_ran = ran == count;
+    ensure(all_ran == (job.all_running != PoolTime::NEVER), || format!("job {number} all ran: {all_ran}"))?;
+    ensure(number <= state.last_job, || format!("job {number} is above the last one"))
+}
+
+fn check_process(state: &State, dpid: Dpid, process: &Process) -> Result<(), String> {
+    let is_final = process.state.is_final();
+    ensure(is_final == (process.ended != PoolTime::NEVER), || format!("{dpid} is {} and ended {:?} (I8)", process.state, process.ended))?;
+    ensure(state.jobs.contains_key(&dpid.job), || format!("{dpid} has no job"))?;
+    let needed = state.jobs[&dpid.job].spec.module.resources_each();
+    ensure(process.resources.len() == needed, || format!("{dpid} has {} of {needed} resources", process.resources.len()))?;
+    let Some(machine) = state.machines.get(&process.machine) else {
+        return Err(format!("{dpid} is on {}, which is not known", process.machine));
+    };
+    ensure(machine.live.contains(&dpid) != is_final, || format!("{dpid} is {} and live on its machine wrongly", process.state))?;
+    ensure(machine.orders.contains(&(process.changed, dpid)), || format!("{dpid} has no order on its machine"))?;
+    ensure(process.changed <= machine.generation, || format!("{dpid} changed after its machine's generation"))?;
+    let left_behind = !is_final && process.epoch < machine.seen.epoch;
+    ensure(!left_behind || process.stop.is_some(), || format!("{dpid} lives in an old epoch and was not told to stop (I7)"))
+}
+
+fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(), String> {
+    let mut digest = 0;
+    let mut used: BTreeMap<&str, u64> = machine.places.iter().map(|place| (place.id.as_str(), 0)).collect();
+    for dpid in &machine.live {
+        let process = state.processes.get(dpid).ok_or_else(|| format!("{dpid} lives on {id} and is not known"))?;
+        ensure(process.machine == *id, || format!("{dpid} lives on {id} and {}", process.machine))?;
+        digest ^= process_digest(&state.identity(*dpid, process));
+        let weights = state.jobs[&dpid.job].spec.module.weights();
+        for (resource, weight) in process.resources.iter().zip(weights) {
+            if let Some(sum) = used.get_mut(resource.as_str()) {
+                *sum += u64::from(weight);
+            }
+        }
+    }
+    ensure(digest == machine.digest, || format!("the digest of {id} is wrong"))?;
+    let places = machine.places.iter().all(|place| used[place.id.as_str()] == place.used_milli);
+    ensure(places, || format!("places of {id} are counted wrongly"))?;
+    let orders = machine.orders.iter().all(|(at, dpid)| {
+        state.processes.get(dpid).is_some_and(|process| process.changed == *at && process.machine == *id)
+    });
+    ensure(orders, || format!("{id} has orders that are nobody's"))
+}

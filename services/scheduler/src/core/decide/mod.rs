@@ -1,0 +1,49 @@
+//! Decisions: one file for each kind of input. Nothing here changes anything.
+
+mod catalogue;
+mod changes;
+mod hello;
+mod machines;
+mod refused;
+mod reports;
+mod run;
+mod start;
+mod stop;
+mod tick;
+
+use muster_ledger::{Decision, Now};
+use muster_model::Refusal;
+
+use super::JobCore;
+use super::event::Event;
+use super::input::{Input, Reply};
+use super::observed::Observed;
+use super::state::State;
+
+pub(super) fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> Result<Decision<JobCore>, Refusal> {
+    match input {
+        Input::Start(start) => start::start(state, observed, start, now),
+        Input::Stop(stop) => stop::stop(state, stop),
+        Input::AddModule(module) => catalogue::add(state, module),
+        Input::RemoveModule(name) => catalogue::remove(state, name),
+        Input::NewRun => run::new_run(state),
+        Input::Hello(hello) => Ok(answered(hello::hello(state, hello), Reply::HelloTaken)),
+        Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
+        Input::Reports(reports) => Ok(silent(reports::reports(state, reports))),
+        Input::Refused { machine, refused } => Ok(silent(refused::refused(state, observed, machine, refused, now))),
+        Input::Inventory { machine, incarnation, generation, known } => {
+            Ok(silent(hello::inventory(state, machine, (*incarnation, *generation), known)))
+        }
+        Input::Tick => Ok(silent(tick::tick(state, now.time))),
+    }
+}
+
+/// A decision that nobody waits for.
+fn silent(events: Vec<Event>) -> Decision<JobCore> {
+    Decision { events, reply: None }
+}
+
+/// A decision with a reply.
+fn answered(events: Vec<Event>, reply: Reply) -> Decision<JobCore> {
+    Decision { events, reply: Some(reply) }
+}

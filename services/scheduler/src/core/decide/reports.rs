@@ -1,0 +1,53 @@
+//! Reports of agents: the only way in which a process changes by itself.
+
+use muster_model::{Epoch, MachineId, ProcessState, Verdict};
+
+use super::super::event::{Event, ReportsTaken};
+use super::super::input::{ProcessReport, Report, Reports};
+use super::super::state::State;
+use super::changes::{Becomes, Changes};
+
+/// Takes a batch once: (incarnation, batch) only rises. Reports of unknown machines, and of attempts that are over, have no effect.
+pub(super) fn reports(state: &State, reports: &Reports) -> Vec<Event> {
+    let Some(machine) = state.machines.get(&reports.machine) else { return Vec::new() };
+    if (reports.incarnation, reports.batch) <= machine.reported {
+        return Vec::new();
+    }
+    let mut changes = Changes::default();
+    for report in &reports.reports {
+        match report {
+            Report::Process(report) => process(state, &reports.machine, report, &mut changes),
+            Report::Fenced(epoch) => fenced(state, &reports.machine, *epoch, &mut changes),
+        }
+    }
+    let taken = ReportsTaken { machine: reports.machine.clone(), incarnation: reports.incarnation, batch: reports.batch };
+    changes.into_event().into_iter().chain([Event::ReportsTaken(taken)]).collect()
+}
+
+/// An agent's word counts for the attempt, machine and epoch that it was given (invariant I4).
+fn process(state: &State, machine: &MachineId, report: &ProcessReport, changes: &mut Changes) {
+    let Some(process) = state.current(&report.id) else { return };
+    if process.machine != *machine || process.epoch != report.epoch {
+        return;
+    }
+    let verdict = if report.state.is_final() { report.verdict } else { Verdict::None };
+    let becomes = Becomes {
+        state: report.state,
+        verdict,
+        exit_status: report.exit_status,
+        reason: report.reason.clone(),
+        pid: report.pid,
+    };
+    changes.add(state, report.id.dpid, process, becomes);
+}
+
+/// Nothing of an older epoch is alive, and all that the agent knew of it was said before this: what is left is lost.
+fn fenced(state: &State, machine: &MachineId, epoch: Epoch, changes: &mut Changes) {
+    for dpid in &state.machines[machine].live {
+        let process = &state.processes[dpid];
+        if process.epoch < epoch {
+            let reason = format!("its machine changed hands (epoch {epoch} is fenced)");
+            changes.add(state, *dpid, process, Becomes::ended(ProcessState::Lost, reason));
+        }
+    }
+}

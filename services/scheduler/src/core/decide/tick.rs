@@ -1,0 +1,37 @@
+//! Due timers.
+
+use muster_model::{PoolTime, ProcessState};
+
+use super::super::event::Event;
+use super::super::job::Process;
+use super::super::limits::{FENCE_PATIENCE, LOST_AFTER};
+use super::super::machine::Machine;
+use super::super::state::State;
+use super::changes::{Becomes, Changes};
+
+/// Processes on machines that have been down for too long, or were fenced without a last word of their agent, are lost.
+pub(super) fn tick(state: &State, now: PoolTime) -> Vec<Event> {
+    let mut changes = Changes::default();
+    for machine in state.machines.values().filter(|machine| !machine.live.is_empty()) {
+        let gone = machine.down_since != PoolTime::NEVER && (machine.down_since + LOST_AFTER).is_due(now);
+        let fenced = machine.fenced_at != PoolTime::NEVER && (machine.fenced_at + FENCE_PATIENCE).is_due(now);
+        if !gone && !fenced {
+            continue;
+        }
+        for dpid in &machine.live {
+            let process = &state.processes[dpid];
+            if let Some(reason) = why_lost(machine, process, gone, fenced) {
+                changes.add(state, *dpid, process, Becomes::ended(ProcessState::Lost, reason));
+            }
+        }
+    }
+    changes.into_event().into_iter().collect()
+}
+
+fn why_lost(machine: &Machine, process: &Process, gone: bool, fenced: bool) -> Option<String> {
+    let fence = machine.seen.fenced_epoch;
+    if fenced && process.epoch < fence {
+        return Some(format!("its machine changed hands (epoch {fence} is fenced)"));
+    }
+    gone.then(|| format!("its machine has been down for {} s", LOST_AFTER.as_secs()))
+}

@@ -1,0 +1,151 @@
+//! Facts of the log JOBS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_model::{
+    Epoch, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState, ResourceId,
+    RunId, Verdict,
+};
+
+use super::job::{StartSpec, StopReason};
+use super::machine::Seen;
+use super::module::{Module, ResourceKind};
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A new run: job numbers start again at 1.
+    RunStarted(RunId),
+    /// A module entered the catalogue, or a new version of it did.
+    ModuleAdded(Box<Module>),
+    /// A module left the catalogue.
+    ModuleRemoved(ModuleName),
+    /// A job was accepted, with all of its processes placed.
+    JobStarted(JobStarted),
+    /// Stop was asked for.
+    StopRequested(StopRequested),
+    /// Processes changed state.
+    ProcessesChanged(Vec<ProcessChange>),
+    /// The last batch of reports that was taken of a machine.
+    ReportsTaken(ReportsTaken),
+    /// What MACHINES says of a machine.
+    MachineSeen(Box<MachineSeen>),
+    /// A load number was set in MACHINES.
+    LoadNumberSeen(LoadNumber),
+    /// The next attempt of a process, on another place.
+    ProcessReplaced(ProcessReplaced),
+}
+
+/// A job was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobStarted {
+    /// What its processes have in common.
+    pub spec: Arc<StartSpec>,
+    /// Selector of machines, as given.
+    pub selector: String,
+    /// Placement, coded per machine, sorted by machine.
+    pub placements: Vec<Placement>,
+}
+
+/// The part of a job on one machine: process numbers are `first`, `first + 1`, ...
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Machine.
+    pub machine: MachineId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// MACHINES generation that it was placed on.
+    pub machine_generation: Position,
+    /// First process number.
+    pub first: ProcessNumber,
+    /// Resources of each process, in turn.
+    pub processes: Vec<Vec<ResourceId>>,
+}
+
+/// Stop was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopRequested {
+    /// Job.
+    pub job: JobNumber,
+    /// Processes, sorted; empty means all.
+    pub processes: Vec<ProcessNumber>,
+    /// Time before they are killed.
+    pub grace: Duration,
+    /// Why.
+    pub reason: StopReason,
+}
+
+/// One transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessChange {
+    /// Who.
+    pub id: ProcessId,
+    /// Where.
+    pub machine: MachineId,
+    /// From.
+    pub from: ProcessState,
+    /// To.
+    pub to: ProcessState,
+    /// What the test says.
+    pub verdict: Verdict,
+    /// Exit status, when known.
+    pub exit_status: Option<i32>,
+    /// Why, for people.
+    pub reason: String,
+    /// OS process id; 0 when not known.
+    pub pid: u32,
+}
+
+/// The last batch that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportsTaken {
+    /// Machine.
+    pub machine: MachineId,
+    /// Incarnation.
+    pub incarnation: Incarnation,
+    /// Number.
+    pub batch: u64,
+}
+
+/// What MACHINES says of a machine, with what follows for placement at that time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineSeen {
+    /// What MACHINES says.
+    pub seen: Seen,
+    /// Resources that processes may use, with their load numbers; for readers of the log, the state derives its own.
+    pub usable: Vec<UsableResource>,
+}
+
+/// A resource that processes may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsableResource {
+    /// Id.
+    pub id: ResourceId,
+    /// Kind.
+    pub kind: ResourceKind,
+    /// Load number.
+    pub load: u32,
+}
+
+/// A load number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadNumber {
+    /// Kind.
+    pub kind: ResourceKind,
+    /// Device type; empty is the default of the kind.
+    pub device_type: String,
+    /// Processes that fit comfortably at once.
+    pub load: u32,
+}
+
+/// The next attempt of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessReplaced {
+    /// The attempt that is over.
+    pub id: ProcessId,
+    /// The new place; one process.
+    pub placement: Placement,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,371 @@
+//! What the core is asked and told, and what it answers and wants done.
+
+use std::time::Duration;
+
+use muster_model::{
+    CommandId, Dpid, Epoch, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessState,
+    ReservationId, RunId, Verdict,
+};
+
+use super::event::Placement;
+use super::facts::MachineFact;
+use super::job::StartSpec;
+use super::module::Module;
+
+/// A command, a message of a followed stream, or the tick.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Start processes.
+    Start(Start),
+    /// Stop processes.
+    Stop(Stop),
+    /// Put a module into the catalogue.
+    AddModule(Box<Module>),
+    /// Take one out.
+    RemoveModule(String),
+    /// Begin a new run.
+    NewRun,
+    /// An agent said hello.
+    Hello(Hello),
+    /// A message of MACHINES.
+    Machines {
+        /// Its position.
+        position: Position,
+        /// What it says, in order.
+        facts: Vec<MachineFact>,
+    },
+    /// A message of REPORTS.
+    Reports(Reports),
+    /// An agent refused processes.
+    Refused {
+        /// Machine.
+        machine: MachineId,
+        /// Which, and why.
+        refused: Vec<RefusedProcess>,
+    },
+    /// An agent was asked for all it knows.
+    Inventory {
+        /// Machine.
+        machine: MachineId,
+        /// Incarnation that was asked.
+        incarnation: Incarnation,
+        /// Generation that it has.
+        generation: Position,
+        /// What it knows.
+        known: Vec<KnownProcess>,
+    },
+    /// Due timers.
+    Tick,
+}
+
+/// Start processes of a module.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Id of the command: seeds are derived from it.
+    pub command: CommandId,
+    /// Who.
+    pub actor: String,
+    /// Module: `name` or `name@version`.
+    pub module: String,
+    /// How many.
+    pub processes: u32,
+    /// Selector of machines.
+    pub selector: String,
+    /// Parameters as given.
+    pub parameters: Vec<(String, String)>,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+    /// Reservation; 0 is the pool.
+    pub reservation: ReservationId,
+    /// Seed; 0 derives one.
+    pub seed: u64,
+}
+
+/// Stop processes.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Jobs.
+    pub jobs: Vec<JobNumber>,
+    /// Single processes.
+    pub dpids: Vec<Dpid>,
+    /// Everything.
+    pub all: bool,
+    /// Time before they are killed; zero means the module's own.
+    pub grace: Duration,
+}
+
+/// An agent's hello.
+#[derive(Debug, Clone)]
+pub struct Hello {
+    /// Machine.
+    pub machine: MachineId,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// What it knows of processes.
+    pub known: Vec<KnownProcess>,
+}
+
+/// A process as an agent knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownProcess {
+    /// Identity.
+    pub id: ProcessId,
+    /// Where it stands.
+    pub state: ProcessState,
+}
+
+/// A batch of reports.
+#[derive(Debug, Clone)]
+pub struct Reports {
+    /// Machine.
+    pub machine: MachineId,
+    /// Incarnation.
+    pub incarnation: Incarnation,
+    /// Number.
+    pub batch: u64,
+    /// What concerns the scheduler, in order.
+    pub reports: Vec<Report>,
+}
+
+/// A report that concerns the scheduler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// A process changed.
+    Process(ProcessReport),
+    /// Nothing of an older epoch is alive.
+    Fenced(Epoch),
+}
+
+/// A process changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessReport {
+    /// Who.
+    pub id: ProcessId,
+    /// Epoch that it was started in.
+    pub epoch: Epoch,
+    /// The new state.
+    pub state: ProcessState,
+    /// What the test says.
+    pub verdict: Verdict,
+    /// Exit status, when known.
+    pub exit_status: Option<i32>,
+    /// Why, for people.
+    pub reason: String,
+    /// OS process id.
+    pub pid: u32,
+}
+
+/// Why an agent did not take a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentRefusal {
+    /// It was placed on an older epoch.
+    OldEpoch,
+    /// The machine is draining, or not fenced yet.
+    Draining,
+    /// It was placed on an older generation of MACHINES.
+    Stale,
+    /// It would touch something protected.
+    Protected,
+    /// The agent can not do it at all.
+    Invalid,
+}
+
+impl AgentRefusal {
+    /// The words for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OldEpoch => "the machine has changed hands",
+            Self::Draining => "the machine is draining",
+            Self::Stale => "it was placed before the machine changed",
+            Self::Protected => "it would touch something protected",
+            Self::Invalid => "the order is not valid",
+        }
+    }
+}
+
+/// One process that an agent did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedProcess {
+    /// Identity.
+    pub id: ProcessId,
+    /// Why.
+    pub refusal: AgentRefusal,
+    /// For people.
+    pub detail: String,
+}
+
+/// News for the volatile part.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// A heartbeat was heard.
+    Heartbeat(Heartbeat),
+    /// Results of pings.
+    Pings {
+        /// Machine.
+        machine: MachineId,
+        /// Iterations of each live process.
+        iterations: Vec<(ProcessId, u64)>,
+    },
+    /// An agent has taken an update.
+    Updated {
+        /// Machine.
+        machine: MachineId,
+        /// Incarnation that was addressed.
+        incarnation: Incarnation,
+        /// Generation that it now has.
+        generation: Position,
+        /// Identities that it was told to forget or to stop although the log does not know them.
+        told: Vec<ProcessId>,
+    },
+    /// An agent said all it knows.
+    Inventory {
+        /// Machine.
+        machine: MachineId,
+        /// What it knows.
+        known: Vec<KnownProcess>,
+    },
+}
+
+/// A heartbeat.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    /// Machine.
+    pub machine: MachineId,
+    /// Incarnation of its agent.
+    pub incarnation: Incarnation,
+    /// Generation of the desired list that it has.
+    pub generation: Position,
+    /// Digest of what lives.
+    pub digest: u64,
+    /// How many live.
+    pub live: u32,
+}
+
+/// Answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// A start was accepted, or would be.
+    Started(Started),
+    /// A stop was accepted.
+    Stopped {
+        /// Processes that were told now.
+        processes: u32,
+        /// Jobs that they belong to, sorted.
+        jobs: Vec<JobNumber>,
+    },
+    /// The catalogue changed.
+    ModuleChanged {
+        /// Name.
+        name: ModuleName,
+        /// Version; empty when removed.
+        version: String,
+        /// It was the same already.
+        unchanged: bool,
+    },
+    /// A new run began.
+    RunStarted(RunId),
+    /// A hello was taken; what the agent is to do is answered from the state after it.
+    HelloTaken,
+}
+
+/// What a start did, or would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// Run.
+    pub run: RunId,
+    /// Job; 0 for a dry run.
+    pub job: JobNumber,
+    /// Placement.
+    pub placements: Vec<Placement>,
+    /// Greatest load of a machine over the mean, thousandths.
+    pub balance_milli: u64,
+    /// Seed that is used.
+    pub seed: u64,
+}
+
+/// Unit of change for effects and projections.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A machine's desired list.
+    Machine(MachineId),
+    /// A job.
+    Job(JobNumber),
+    /// A job's part on a machine.
+    Part(JobNumber, MachineId),
+}
+
+/// Something to be done outside. Idempotent.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Bring an agent to the machine's generation.
+    SendUpdate(Box<Update>),
+    /// Ask an agent for all it knows.
+    ListKnown {
+        /// Machine.
+        machine: MachineId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its incarnation.
+        incarnation: Incarnation,
+    },
+}
+
+/// What an agent is to be told.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Machine.
+    pub machine: MachineId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Generation that it builds on.
+    pub builds_on: Position,
+    /// Generation after it.
+    pub generation: Position,
+    /// What is to run or to stop.
+    pub desired: Desired,
+    /// Identities among these that the log does not know as live: told once.
+    pub told: Vec<ProcessId>,
+}
+
+/// Orders for one agent, by job, epoch and generation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Orders.
+    pub orders: Vec<Orders>,
+    /// Live processes that the log does not want: to be stopped.
+    pub strays: Vec<ProcessId>,
+    /// Identities that may be forgotten.
+    pub forget: Vec<ProcessId>,
+}
+
+/// Orders of one job on one machine that were placed together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orders {
+    /// What they have in common.
+    pub spec: std::sync::Arc<StartSpec>,
+    /// Epoch that they were placed in.
+    pub epoch: Epoch,
+    /// MACHINES generation that they were placed on.
+    pub machine_generation: Position,
+    /// The processes.
+    pub processes: Vec<Order>,
+}
+
+/// One process as its agent is to run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Process number.
+    pub process: muster_model::ProcessNumber,
+    /// Attempt.
+    pub attempt: muster_model::Attempt,
+    /// Resources.
+    pub resources: Vec<muster_model::ResourceId>,
+    /// It is to stop, with so much grace.
+    pub stop: Option<Duration>,
+}
+
+/// When something was heard of a machine.
+pub type Heard = Option<PoolTime>;

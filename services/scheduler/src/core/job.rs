@@ -1,0 +1,173 @@
+//! Jobs and processes as the log has them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_model::{
+    Attempt, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessState, ReservationId, ResourceId, RunId, Verdict,
+};
+
+use super::module::Module;
+
+/// What all processes of one job have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartSpec {
+    /// The module as it was at the start.
+    pub module: Module,
+    /// Parameters with defaults filled in, sorted by name.
+    pub parameters: Vec<(String, String)>,
+    /// Seed of the job.
+    pub seed: u64,
+    /// Reservation on whose machines it runs; 0 is the pool.
+    pub reservation: ReservationId,
+    /// Who started it.
+    pub actor: String,
+    /// Run.
+    pub run: RunId,
+    /// Job number.
+    pub job: JobNumber,
+}
+
+/// Processes by state, in the order of [`ProcessState::ALL`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts(pub [u32; ProcessState::ALL.len()]);
+
+impl Counts {
+    /// How many are in a state.
+    #[must_use]
+    pub fn of(&self, state: ProcessState) -> u32 {
+        self.0[state as usize]
+    }
+
+    /// How many are not final.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        ProcessState::ALL.iter().filter(|state| !state.is_final()).map(|state| self.of(*state)).sum()
+    }
+
+    pub(super) fn add(&mut self, state: ProcessState) {
+        self.0[state as usize] += 1;
+    }
+
+    pub(super) fn remove(&mut self, state: ProcessState) {
+        self.0[state as usize] -= 1;
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What was started.
+    pub spec: Arc<StartSpec>,
+    /// Selector of machines, as it was given.
+    pub selector: String,
+    /// How many processes.
+    pub processes: u32,
+    /// Processes by state.
+    pub by_state: Counts,
+    /// Processes by verdict, in the order of [`Verdict::ALL`]; final ones alone.
+    pub by_verdict: [u32; Verdict::ALL.len()],
+    /// Processes whose first ping was answered.
+    pub ran: u32,
+    /// Processes by state, per machine.
+    pub parts: BTreeMap<MachineId, Counts>,
+    /// Pool time of the command.
+    pub started: PoolTime,
+    /// Pool time at which all had run at least once. Set once.
+    pub all_running: PoolTime,
+    /// Pool time at which the last process was final. Set once.
+    pub ended: PoolTime,
+    /// Stop was asked for, of the whole job.
+    pub stopping: bool,
+}
+
+impl Job {
+    /// A job without processes.
+    pub(crate) fn new(spec: Arc<StartSpec>, selector: String, started: PoolTime) -> Self {
+        Self {
+            spec,
+            selector,
+            processes: 0,
+            by_state: Counts::default(),
+            by_verdict: Default::default(),
+            ran: 0,
+            parts: BTreeMap::new(),
+            started,
+            all_running: PoolTime::NEVER,
+            ended: PoolTime::NEVER,
+            stopping: false,
+        }
+    }
+}
+
+/// A process was told to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopOrder {
+    /// Time before it is killed.
+    pub grace: Duration,
+    /// When.
+    pub at: PoolTime,
+    /// Why.
+    pub reason: StopReason,
+}
+
+/// Why something was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// A person asked for it.
+    User,
+    /// Its machine changes hands.
+    Draining,
+    /// What it uses became protected.
+    Protected,
+}
+
+impl StopReason {
+    /// The word for people and machines alike.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Draining => "draining",
+            Self::Protected => "protected",
+        }
+    }
+}
+
+/// The current attempt of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Attempt.
+    pub attempt: Attempt,
+    /// Where it was placed.
+    pub machine: MachineId,
+    /// Epoch of the machine at that time.
+    pub epoch: Epoch,
+    /// MACHINES generation of the machine at that time.
+    pub machine_generation: Position,
+    /// Its resources, in the order of its module's requirements.
+    pub resources: Vec<ResourceId>,
+    /// Where it stands.
+    pub state: ProcessState,
+    /// What the test says.
+    pub verdict: Verdict,
+    /// Pool time it was placed.
+    pub placed: PoolTime,
+    /// Pool time it came into its state.
+    pub since: PoolTime,
+    /// Pool time its first ping was answered.
+    pub running: PoolTime,
+    /// Pool time it ended. Set once.
+    pub ended: PoolTime,
+    /// Exit status, as wait(2) gives it, when it is known.
+    pub exit_status: Option<i32>,
+    /// Why it is in this state, for people.
+    pub reason: String,
+    /// OS process id on its machine; 0 before.
+    pub pid: u32,
+    /// It was told to stop.
+    pub stop: Option<StopOrder>,
+    /// Position of the last event that changed what its agent is to do with it.
+    pub changed: Position,
+}

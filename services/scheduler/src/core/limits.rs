@@ -1,0 +1,32 @@
+//! Every bound of the core, by name.
+
+use std::time::Duration;
+
+/// Processes of one start.
+pub const PROCESSES_MAX: u32 = 65_535;
+/// Attempts of one process before it is given up.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// Modules in the catalogue.
+pub const MODULES_MAX: usize = 1_000;
+/// Ended jobs that are kept in the state; older ones are in the archive alone.
+pub const ENDED_JOBS_MAX: usize = 1_000;
+/// Processes of ended jobs that are kept in the state.
+pub const ENDED_PROCESSES_MAX: usize = 200_000;
+/// A process is lost when its machine has been down for so long.
+pub const LOST_AFTER: Duration = Duration::from_secs(300);
+/// Reports of a fenced machine are waited for so long, before what is left of older epochs is lost.
+pub const FENCE_PATIENCE: Duration = Duration::from_secs(10);
+/// A machine is silent when no heartbeat was heard for so long.
+pub const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// Heartbeats in a row that may differ from the log at the same generation, before the agent is asked for its list.
+pub const MISMATCHES_MAX: u32 = 3;
+/// Longest text of a parameter, a reason or a selector that is taken, bytes.
+pub const TEXT_MAX_BYTES: usize = 4_096;
+/// Records on one page of an answer.
+pub const PAGE_MAX: usize = 1_000;
+/// Longest grace of a stop.
+pub const GRACE_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// What one message to an agent may hold, bytes (design: 512 KiB), less what its envelope takes.
+pub const UPDATE_MAX_BYTES: usize = 500 * 1024;
+/// Process or job numbers that a refusal names before it says how many more there are.
+pub const NAMED_MAX: usize = 5;

@@ -1,0 +1,143 @@
+//! Volatile knowledge: what was heard of agents since this replica listens. Never logged, never hashed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_model::{Attempt, Dpid, Incarnation, MachineId, PoolTime, Position, ProcessId};
+
+use super::input::{Heartbeat, KnownProcess, Observation};
+use super::limits::{MISMATCHES_MAX, SILENT_AFTER};
+use super::state::State;
+
+/// Identities of one machine that are told to stop or to be forgotten at once; more wait for the next list.
+const TOLD_MAX: usize = 4_096;
+
+/// What was heard.
+#[derive(Debug, Default)]
+pub struct Observed {
+    machines: BTreeMap<MachineId, Agent>,
+}
+
+/// What was heard of one agent.
+#[derive(Debug, Default)]
+pub struct Agent {
+    /// When its newest heartbeat was heard.
+    pub heard: PoolTime,
+    /// Its incarnation by what was heard.
+    pub incarnation: Incarnation,
+    /// Generation that it has; none before it said so in this incarnation.
+    pub acknowledged: Option<Position>,
+    /// Live processes by its newest heartbeat.
+    pub live: u32,
+    /// Heartbeats in a row whose digest differs from the log's at the same generation.
+    pub mismatches: u32,
+    /// Iterations by the newest pings.
+    pub iterations: BTreeMap<Dpid, (Attempt, u64)>,
+    /// Live processes of it that the log does not want.
+    pub strays: BTreeSet<ProcessId>,
+    /// Ended processes of it that the log has as ended, or does not know.
+    pub forgettable: BTreeSet<ProcessId>,
+}
+
+impl Observed {
+    /// What was heard of a machine's agent.
+    #[must_use]
+    pub fn agent(&self, machine: &MachineId) -> Option<&Agent> {
+        self.machines.get(machine)
+    }
+
+    /// When a machine was heard last; none if never.
+    #[must_use]
+    pub fn heard(&self, machine: &MachineId) -> Option<PoolTime> {
+        self.agent(machine).map(|agent| agent.heard).filter(|heard| *heard != PoolTime::NEVER)
+    }
+
+    /// Iterations of a process by its newest ping.
+    #[must_use]
+    pub fn iterations(&self, machine: &MachineId, dpid: Dpid, attempt: Attempt) -> u64 {
+        let found = self.agent(machine).and_then(|agent| agent.iterations.get(&dpid));
+        found.filter(|(of, _)| *of == attempt).map_or(0, |(_, iterations)| *iterations)
+    }
+
+    /// Takes news.
+    pub(super) fn take(&mut self, state: &State, observation: Observation, now: PoolTime) {
+        match observation {
+            Observation::Heartbeat(heartbeat) => self.take_heartbeat(state, &heartbeat, now),
+            Observation::Pings { machine, iterations } => {
+                let of_run = iterations.into_iter().filter(|(id, _)| state.current(id).is_some());
+                if let Some(agent) = self.machines.get_mut(&machine) {
+                    agent.iterations = of_run.map(|(id, count)| (id.dpid, (id.attempt, count))).collect();
+                }
+            }
+            Observation::Updated { machine, incarnation, generation, told } => {
+                let Some(agent) = self.machines.get_mut(&machine) else { return };
+                for id in told {
+                    agent.strays.remove(&id);
+                    agent.forgettable.remove(&id);
+                }
+                if agent.incarnation == incarnation {
+                    agent.acknowledged = agent.acknowledged.max(Some(generation));
+                }
+            }
+            Observation::Inventory { machine, known } => self.take_inventory(state, &machine, &known),
+        }
+    }
+
+    fn take_heartbeat(&mut self, state: &State, heartbeat: &Heartbeat, now: PoolTime) {
+        // Only machines of the log are remembered, so that nobody can fill this memory (invariant I12).
+        let Some(machine) = state.machines.get(&heartbeat.machine) else {
+            self.machines.remove(&heartbeat.machine);
+            return;
+        };
+        let agent = self.machines.entry(heartbeat.machine.clone()).or_default();
+        if heartbeat.incarnation < agent.incarnation {
+            return;
+        }
+        if heartbeat.incarnation > agent.incarnation {
+            *agent = Agent { incarnation: heartbeat.incarnation, ..Agent::default() };
+        }
+        agent.heard = now;
+        agent.live = heartbeat.live;
+        agent.acknowledged = agent.acknowledged.max(Some(heartbeat.generation));
+        let same_generation = heartbeat.generation == machine.generation;
+        let same_processes = heartbeat.digest == machine.digest && heartbeat.live as usize == machine.live.len();
+        agent.mismatches = if same_generation && !same_processes { agent.mismatches.saturating_add(1) } else { 0 };
+    }
+
+    fn take_inventory(&mut self, state: &State, machine: &MachineId, known: &[KnownProcess]) {
+        let Some(agent) = self.machines.get_mut(machine) else { return };
+        agent.mismatches = 0;
+        let (strays, forgettable) = unwanted(state, machine, known);
+        agent.strays = strays.into_iter().take(TOLD_MAX).collect();
+        agent.forgettable = forgettable.into_iter().take(TOLD_MAX).collect();
+    }
+}
+
+impl Agent {
+    /// A heartbeat was heard lately.
+    #[must_use]
+    pub fn is_heard(&self, now: PoolTime) -> bool {
+        self.heard != PoolTime::NEVER && now.since(self.heard) <= SILENT_AFTER
+    }
+
+    /// It is to be asked for all it knows.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.mismatches > MISMATCHES_MAX
+    }
+}
+
+/// What an agent knows and the log does not want: live processes to be stopped, and ended ones that may be forgotten.
+/// Absence from a list ends nothing, so both are said.
+#[must_use]
+pub fn unwanted(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (Vec<ProcessId>, Vec<ProcessId>) {
+    let (mut strays, mut forgettable) = (Vec::new(), Vec::new());
+    for process in known {
+        let wanted = state.current(&process.id).is_some_and(|here| here.machine == *machine && !here.state.is_final());
+        match (wanted, process.state.is_final()) {
+            (true, _) => {}
+            (false, false) => strays.push(process.id),
+            (false, true) => forgettable.push(process.id),
+        }
+    }
+    (strays, forgettable)
+}

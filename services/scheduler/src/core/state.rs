@@ -1,0 +1,231 @@
+//! State: the fold of JOBS. Every change of a process goes through here, so that counts, digests and indexes can not differ from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use muster_model::{Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, RunId};
+use muster_proto::process_digest;
+
+use super::job::{Job, Process};
+use super::machine::{LoadNumbers, Machine, Seen};
+use super::module::Module;
+
+/// The fold of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Current run.
+    pub run: RunId,
+    /// Number of the newest job of the run.
+    pub last_job: JobNumber,
+    /// The catalogue.
+    pub modules: BTreeMap<ModuleName, Arc<Module>>,
+    /// Machines.
+    pub machines: BTreeMap<MachineId, Machine>,
+    /// Load numbers that were set.
+    pub loads: LoadNumbers,
+    /// Jobs of the current run that are remembered.
+    pub jobs: BTreeMap<JobNumber, Job>,
+    /// Their processes.
+    pub processes: BTreeMap<Dpid, Process>,
+    /// Ended jobs, by when they ended.
+    pub(super) ended: BTreeSet<(PoolTime, JobNumber)>,
+    /// Processes of ended jobs.
+    pub(super) ended_processes: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::empty(RunId(1), JobNumber(0))
+    }
+}
+
+impl State {
+    /// A state that holds nothing.
+    pub(crate) fn empty(run: RunId, last_job: JobNumber) -> Self {
+        Self {
+            run,
+            last_job,
+            modules: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            loads: LoadNumbers::new(),
+            jobs: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            ended_processes: 0,
+        }
+    }
+}
+
+/// All DPIDs of a job.
+#[must_use]
+pub fn dpids_of(job: JobNumber) -> RangeInclusive<Dpid> {
+    Dpid { job, process: ProcessNumber(0) }..=Dpid { job, process: ProcessNumber(u32::MAX) }
+}
+
+impl State {
+    /// Identity of a process's current attempt.
+    #[must_use]
+    pub fn identity(&self, dpid: Dpid, process: &Process) -> ProcessId {
+        ProcessId { run: self.run, dpid, attempt: process.attempt }
+    }
+
+    /// The process that an identity names, if it is the current attempt.
+    #[must_use]
+    pub fn current(&self, id: &ProcessId) -> Option<&Process> {
+        let process = self.processes.get(&id.dpid)?;
+        (id.run == self.run && id.attempt == process.attempt).then_some(process)
+    }
+
+    /// Processes of a job, in order.
+    pub fn processes_of(&self, job: JobNumber) -> impl Iterator<Item = (Dpid, &Process)> {
+        self.processes.range(dpids_of(job)).map(|(dpid, process)| (*dpid, process))
+    }
+
+    /// Adds a job without processes.
+    pub(super) fn insert_job(&mut self, job: Job) {
+        self.jobs.insert(job.spec.job, job);
+    }
+
+    /// Adds a job of a snapshot. Its machines are known already.
+    pub(crate) fn restore_job(&mut self, job: Job, processes: Vec<(Dpid, Process)>) {
+        let (number, ended) = (job.spec.job, job.ended);
+        self.insert_job(job);
+        if ended != PoolTime::NEVER {
+            self.ended.insert((ended, number));
+            self.ended_processes += processes.len();
+        }
+        for (dpid, process) in processes {
+            self.insert_process(dpid, process);
+        }
+    }
+
+    /// Adds a machine of a snapshot.
+    pub(crate) fn restore_machine(&mut self, machine: Machine) {
+        let id = machine.seen.machine.clone();
+        self.machines.insert(id.clone(), machine);
+        self.derive_places(&id);
+    }
+
+    /// Adds a process to its job and machine, with everything that is counted.
+    pub(super) fn insert_process(&mut self, dpid: Dpid, process: Process) {
+        let job = self.jobs.get_mut(&dpid.job).expect("a process is placed within its job");
+        job.processes += 1;
+        job.by_state.add(process.state);
+        job.parts.entry(process.machine.clone()).or_default().add(process.state);
+        job.ran += u32::from(process.running != PoolTime::NEVER);
+        if process.state.is_final() {
+            job.by_verdict[process.verdict as usize] += 1;
+        }
+        self.attach(dpid, &process);
+        self.processes.insert(dpid, process);
+    }
+
+    /// Makes a machine know a process.
+    pub(super) fn attach(&mut self, dpid: Dpid, process: &Process) {
+        let id = self.identity(dpid, process);
+        let spec = &self.jobs[&dpid.job].spec;
+        let machine = self.machines.get_mut(&process.machine).expect("a process is placed on a known machine");
+        machine.orders.insert((process.changed, dpid));
+        if !process.state.is_final() {
+            machine.live.insert(dpid);
+            machine.digest ^= process_digest(&id);
+            machine.count_use(&process.resources, spec.module.weights(), true);
+        }
+    }
+
+    /// Makes a machine forget that a process lives there.
+    pub(super) fn end_on_machine(&mut self, dpid: Dpid, process: &Process) {
+        let id = self.identity(dpid, process);
+        let spec = &self.jobs[&dpid.job].spec;
+        let Some(machine) = self.machines.get_mut(&process.machine) else { return };
+        if machine.live.remove(&dpid) {
+            machine.digest ^= process_digest(&id);
+            machine.count_use(&process.resources, spec.module.weights(), false);
+        }
+    }
+
+    /// The order of a process changed: its agent is to be told.
+    pub(super) fn reorder(&mut self, dpid: Dpid, position: Position) {
+        let Some(process) = self.processes.get_mut(&dpid) else { return };
+        let Some(machine) = self.machines.get_mut(&process.machine) else { return };
+        machine.orders.remove(&(process.changed, dpid));
+        process.changed = position;
+        machine.orders.insert((position, dpid));
+        machine.generation = position;
+    }
+
+    /// Sets what MACHINES says of a machine, and derives its places again.
+    pub(super) fn see(&mut self, seen: Seen) {
+        let id = seen.machine.clone();
+        match self.machines.get_mut(&id) {
+            Some(machine) => machine.seen = seen,
+            None => {
+                self.machines.insert(id.clone(), Machine::new(seen));
+            }
+        }
+        self.derive_places(&id);
+        self.drop_if_removed(&id);
+    }
+
+    /// Derives the places of a machine from its facts, the load numbers and what runs there.
+    pub(super) fn derive_places(&mut self, id: &MachineId) {
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        machine.places = machine.seen.places(&self.loads);
+        for dpid in machine.live.clone() {
+            let process = &self.processes[&dpid];
+            let spec = &self.jobs[&dpid.job].spec;
+            machine.count_use(&process.resources, spec.module.weights(), true);
+        }
+    }
+
+    /// A removed machine is forgotten once no remembered process was there.
+    fn drop_if_removed(&mut self, id: &MachineId) {
+        if self.machines.get(id).is_some_and(|machine| machine.seen.removed && machine.orders.is_empty()) {
+            self.machines.remove(id);
+        }
+    }
+
+    /// Notes that a job ended, and forgets the oldest ended ones beyond the bounds.
+    pub(super) fn note_ended(&mut self, number: JobNumber, limits: EndedLimits) {
+        let job = &self.jobs[&number];
+        self.ended.insert((job.ended, number));
+        self.ended_processes += job.processes as usize;
+        while self.ended.len() > limits.jobs || (self.ended_processes > limits.processes && self.ended.len() > 1) {
+            let Some((_, oldest)) = self.ended.pop_first() else { return };
+            self.forget_job(oldest);
+        }
+    }
+
+    fn forget_job(&mut self, number: JobNumber) {
+        let Some(job) = self.jobs.remove(&number) else { return };
+        self.ended_processes = self.ended_processes.saturating_sub(job.processes as usize);
+        let dpids: Vec<Dpid> = self.processes.range(dpids_of(number)).map(|(dpid, _)| *dpid).collect();
+        for dpid in dpids {
+            let Some(process) = self.processes.remove(&dpid) else { continue };
+            if let Some(machine) = self.machines.get_mut(&process.machine) {
+                machine.orders.remove(&(process.changed, dpid));
+            }
+            self.drop_if_removed(&process.machine);
+        }
+    }
+
+    /// Forgets every job: a new run begins.
+    pub(super) fn forget_all_jobs(&mut self) {
+        let numbers: Vec<JobNumber> = self.jobs.keys().copied().collect();
+        self.ended.clear();
+        for number in numbers {
+            self.forget_job(number);
+        }
+        self.ended_processes = 0;
+    }
+}
+
+/// How many ended jobs are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndedLimits {
+    /// Jobs.
+    pub(super) jobs: usize,
+    /// Their processes.
+    pub(super) processes: usize,
+}

@@ -1,0 +1,192 @@
+//! What is to be done outside, by state alone: bring each agent that is heard to its machine's generation, and ask the ones whose
+//! processes differ from the log.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use muster_ledger::Scope;
+use muster_model::{Dpid, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessId, ProcessNumber};
+
+use super::input::{Desired, Effect, Key, KnownProcess, Order, Orders, Update};
+use super::job::Process;
+use super::limits::UPDATE_MAX_BYTES;
+use super::machine::Machine;
+use super::observed::{Agent, Observed, unwanted};
+use super::state::State;
+
+/// Effects for every machine of a scope.
+pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Key>, now: PoolTime) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match scope {
+        Scope::Full => state.machines.values().for_each(|machine| for_machine(state, observed, machine, now, &mut effects)),
+        Scope::Keys(keys) => {
+            for key in keys {
+                let Key::Machine(id) = key else { continue };
+                let Some(machine) = state.machines.get(id) else { continue };
+                for_machine(state, observed, machine, now, &mut effects);
+            }
+        }
+    }
+    effects
+}
+
+fn for_machine(state: &State, observed: &Observed, machine: &Machine, now: PoolTime, effects: &mut Vec<Effect>) {
+    let Some(agent) = observed.agent(&machine.seen.machine) else { return };
+    // An agent of another incarnation than MACHINES names is about to say hello, and gets the whole list then.
+    if !agent.is_heard(now) || agent.incarnation != machine.seen.incarnation {
+        return;
+    }
+    let Some(acknowledged) = agent.acknowledged else { return };
+    if machine.generation > acknowledged || !agent.strays.is_empty() || !agent.forgettable.is_empty() {
+        effects.push(Effect::SendUpdate(Box::new(update(state, machine, agent, acknowledged))));
+    } else if agent.differs() {
+        let seen = &machine.seen;
+        let (machine, epoch, incarnation) = (seen.machine.clone(), seen.epoch, seen.incarnation);
+        effects.push(Effect::ListKnown { machine, epoch, incarnation });
+    }
+}
+
+fn update(state: &State, machine: &Machine, agent: &Agent, acknowledged: Position) -> Update {
+    let mut desired = changed_since(state, machine, acknowledged);
+    desired.strays.extend(&agent.strays);
+    desired.forget.extend(&agent.forgettable);
+    Update {
+        machine: machine.seen.machine.clone(),
+        epoch: machine.seen.epoch,
+        incarnation: machine.seen.incarnation,
+        builds_on: acknowledged,
+        generation: machine.generation.max(acknowledged),
+        desired,
+        told: agent.strays.iter().chain(&agent.forgettable).copied().collect(),
+    }
+}
+
+/// Orders that changed after a generation, and identities that ended after it.
+fn changed_since(state: &State, machine: &Machine, generation: Position) -> Desired {
+    let last = Dpid { job: JobNumber(u32::MAX), process: ProcessNumber(u32::MAX) };
+    let newer = (Bound::Excluded((generation, last)), Bound::Unbounded);
+    let mut collected = Collected::default();
+    for (_, dpid) in machine.orders.range(newer) {
+        collected.add(state, *dpid, &state.processes[dpid]);
+    }
+    collected.into_desired(state)
+}
+
+/// The whole desired list of a machine, as a hello is answered, with what the agent knows and the log does not want.
+#[must_use]
+pub fn desired(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (Position, Desired) {
+    let (strays, forget) = unwanted(state, machine, known);
+    let Some(found) = state.machines.get(machine) else {
+        return (Position::default(), Desired { orders: Vec::new(), strays, forget });
+    };
+    let mut collected = Collected::default();
+    for dpid in &found.live {
+        collected.add(state, *dpid, &state.processes[dpid]);
+    }
+    let mut desired = collected.into_desired(state);
+    (desired.strays, desired.forget) = (strays, forget);
+    (found.generation, desired)
+}
+
+/// Orders by what they have in common.
+#[derive(Default)]
+struct Collected {
+    orders: BTreeMap<(JobNumber, Epoch, Position), Vec<Order>>,
+    forget: Vec<ProcessId>,
+}
+
+impl Collected {
+    fn add(&mut self, state: &State, dpid: Dpid, process: &Process) {
+        if process.state.is_final() {
+            self.forget.push(state.identity(dpid, process));
+            return;
+        }
+        let order = Order {
+            process: dpid.process,
+            attempt: process.attempt,
+            resources: process.resources.clone(),
+            stop: process.stop.as_ref().map(|stop| stop.grace),
+        };
+        self.orders.entry((dpid.job, process.epoch, process.machine_generation)).or_default().push(order);
+    }
+
+    fn into_desired(self, state: &State) -> Desired {
+        let orders = self.orders.into_iter().map(|((job, epoch, machine_generation), mut processes)| {
+            processes.sort_by_key(|order| order.process);
+            Orders { spec: Arc::clone(&state.jobs[&job].spec), epoch, machine_generation, processes }
+        });
+        Desired { orders: orders.collect(), strays: Vec::new(), forget: self.forget }
+    }
+}
+
+/// Bytes that an order takes on the wire, at most.
+fn size_of(order: &Order) -> usize {
+    32 + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
+}
+
+/// Bytes that what a job has in common takes on the wire, about.
+fn size_of_spec(orders: &Orders) -> usize {
+    let spec = &orders.spec;
+    let parameters: usize = spec.parameters.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    let module = &spec.module;
+    let described: usize =
+        module.parameters.iter().map(|p| 64 + p.name.len() + p.default.len() + p.help.len() + p.values.concat().len()).sum();
+    512 + module.description.len() + module.artifacts.len() * 96 + described + parameters
+}
+
+/// Bytes of an identity on the wire, at most.
+const ID_BYTES: usize = 40;
+
+impl Desired {
+    /// Bytes on the wire, about, and never less than they are by more than the reserve of [`UPDATE_MAX_BYTES`].
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let orders = self.orders.iter().map(|orders| size_of_spec(orders) + orders.processes.iter().map(size_of).sum::<usize>());
+        orders.sum::<usize>() + (self.strays.len() + self.forget.len()) * ID_BYTES
+    }
+
+    /// It fits one message.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.size() <= UPDATE_MAX_BYTES
+    }
+
+    /// Parts that fit one message each; at least one.
+    #[must_use]
+    pub fn split(self) -> Vec<Self> {
+        let mut parts = vec![Self::default()];
+        let mut size = 0;
+        let make_room = |parts: &mut Vec<Self>, needed: usize, size: &mut usize| {
+            if *size + needed > UPDATE_MAX_BYTES && *size > 0 {
+                parts.push(Self::default());
+                *size = 0;
+            }
+            *size += needed;
+        };
+        for orders in self.orders {
+            let spec = size_of_spec(&orders);
+            for order in orders.processes {
+                make_room(&mut parts, size_of(&order), &mut size);
+                let part = parts.last_mut().expect("never empty");
+                let same = part.orders.last().is_some_and(|last| {
+                    Arc::ptr_eq(&last.spec, &orders.spec)
+                        && (last.epoch, last.machine_generation) == (orders.epoch, orders.machine_generation)
+                });
+                if !same {
+                    size += spec;
+                    part.orders.push(Orders { spec: orders.spec.clone(), processes: Vec::new(), ..orders });
+                }
+                part.orders.last_mut().expect("pushed above").processes.push(order);
+            }
+        }
+        for (ids, forget) in [(self.strays, false), (self.forget, true)] {
+            for id in ids {
+                make_room(&mut parts, ID_BYTES, &mut size);
+                let part = parts.last_mut().expect("never empty");
+                if forget { part.forget.push(id) } else { part.strays.push(id) }
+            }
+        }
+        parts
+    }
+}

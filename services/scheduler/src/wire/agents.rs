@@ -1,0 +1,173 @@
+//! What agents say, and what they are told.
+
+use muster_bus::{StoredMessage, subjects};
+use muster_model::{Dpid, Epoch, Incarnation, JobNumber, MachineId, Position, ProcessId, RunId};
+use muster_proto::v1::envelope::Body;
+use muster_proto::{WireError, v1};
+use prost::Message;
+
+use super::{machine_id, milliseconds, position};
+use crate::core::Input;
+use crate::core::input::{
+    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, ProcessReport, RefusedProcess, Report, Reports,
+};
+
+/// Grace of a process that nobody wants: what its module says is not known here any more.
+const STRAY_GRACE_MS: u64 = 10_000;
+
+/// Turns a message of REPORTS into at most one input.
+pub(crate) fn take_reports(message: &StoredMessage) -> Result<Vec<Input>, String> {
+    let envelope = v1::Envelope::decode(message.payload.clone()).map_err(|error| error.to_string())?;
+    let incarnation = Incarnation(envelope.incarnation);
+    let Some(Body::ReportBatch(batch)) = envelope.body else { return Err("it is not a batch of reports".into()) };
+    let machine = machine_id("ReportBatch", &batch.machine).map_err(|error| error.to_string())?;
+    if subjects::machine_of(&message.subject).as_ref() != Some(&machine) {
+        return Err(format!("it speaks for {machine} on the subject of another machine"));
+    }
+    let reports = batch.reports.into_iter().filter_map(report).collect();
+    Ok(vec![Input::Reports(Reports { machine, incarnation, batch: batch.batch, reports })])
+}
+
+/// A report that concerns the scheduler; the others go to the store alone.
+fn report(report: v1::Report) -> Option<Report> {
+    match report.kind? {
+        v1::report::Kind::Process(process) => {
+            let state = process.state().try_into().ok()?;
+            Some(Report::Process(ProcessReport {
+                epoch: Epoch(process.epoch),
+                state,
+                verdict: process.verdict().into(),
+                exit_status: process.exited.then_some(process.exit_status),
+                id: process.id?.into(),
+                reason: bounded(process.reason),
+                pid: process.pid,
+            }))
+        }
+        v1::report::Kind::Fence(fence) => Some(Report::Fenced(Epoch(fence.epoch))),
+        v1::report::Kind::Error(_)
+        | v1::report::Kind::Corruption(_)
+        | v1::report::Kind::Artifact(_)
+        | v1::report::Kind::Gap(_)
+        | v1::report::Kind::Final(_) => None,
+    }
+}
+
+/// A text for people, cut to what the log takes.
+fn bounded(mut text: String) -> String {
+    const REASON_MAX_BYTES: usize = 1_024;
+    if text.len() > REASON_MAX_BYTES {
+        let end = (0..=REASON_MAX_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// A hello.
+pub(crate) fn hello(incarnation: u64, hello: v1::Hello) -> Result<Hello, WireError> {
+    Ok(Hello {
+        machine: machine_id("Hello", &hello.machine)?,
+        incarnation: Incarnation(incarnation),
+        known: known(hello.processes),
+    })
+}
+
+/// Processes as an agent knows them; one without an identity or state is nobody's.
+pub(crate) fn known(processes: Vec<v1::KnownProcess>) -> Vec<KnownProcess> {
+    let known = processes.into_iter().filter_map(|process| {
+        let state = process.state().try_into().ok()?;
+        Some(KnownProcess { id: process.id?.into(), state })
+    });
+    known.collect()
+}
+
+/// A heartbeat.
+pub(crate) fn heartbeat(incarnation: u64, heartbeat: &v1::Heartbeat) -> Result<Heartbeat, WireError> {
+    Ok(Heartbeat {
+        machine: machine_id("Heartbeat", &heartbeat.machine)?,
+        incarnation: Incarnation(incarnation),
+        generation: position(heartbeat.job_generation),
+        digest: heartbeat.processes_digest,
+        live: heartbeat.processes_live,
+    })
+}
+
+/// Iterations by pings.
+pub(crate) fn pings(batch: v1::PingBatch) -> Result<(MachineId, Vec<(ProcessId, u64)>), WireError> {
+    let machine = machine_id("PingBatch", &batch.machine)?;
+    let results = batch.results.into_iter().filter_map(|result| Some((result.id?.into(), result.iterations)));
+    Ok((machine, results.collect()))
+}
+
+/// Single processes that an agent refused.
+pub(crate) fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
+    let known = refused.into_iter().filter_map(|process| {
+        let refusal = match process.refusal() {
+            v1::AgentRefusal::OldEpoch => AgentRefusal::OldEpoch,
+            v1::AgentRefusal::Draining => AgentRefusal::Draining,
+            v1::AgentRefusal::Stale => AgentRefusal::Stale,
+            v1::AgentRefusal::Protected => AgentRefusal::Protected,
+            v1::AgentRefusal::Invalid => AgentRefusal::Invalid,
+            // Not of a single process: the agent gets the whole list by its hello.
+            v1::AgentRefusal::Unspecified
+            | v1::AgentRefusal::OldTerm
+            | v1::AgentRefusal::OtherGeneration
+            | v1::AgentRefusal::OldIncarnation => return None,
+        };
+        Some(RefusedProcess { id: process.id?.into(), refusal, detail: bounded(process.detail) })
+    });
+    known.collect()
+}
+
+/// The whole desired list.
+pub(crate) fn job_desired(generation: Position, desired: Desired) -> v1::JobDesired {
+    let (jobs, forget) = orders(desired);
+    v1::JobDesired { generation: Some(generation.into()), jobs, forget }
+}
+
+/// A change of the desired list.
+pub(crate) fn update_jobs(builds_on: Position, generation: Position, desired: Desired) -> v1::UpdateJobs {
+    let (jobs, forget) = orders(desired);
+    v1::UpdateJobs { builds_on: Some(builds_on.into()), generation: Some(generation.into()), jobs, forget }
+}
+
+fn orders(desired: Desired) -> (Vec<v1::JobOrders>, Vec<v1::ProcessId>) {
+    let strays = desired.strays.into_iter().map(stray);
+    let jobs = desired.orders.into_iter().map(job_orders).chain(strays).collect();
+    (jobs, desired.forget.into_iter().map(Into::into).collect())
+}
+
+fn job_orders(orders: Orders) -> v1::JobOrders {
+    v1::JobOrders {
+        spec: Some((&*orders.spec).into()),
+        epoch: orders.epoch.0,
+        machine_generation: Some(orders.machine_generation.into()),
+        processes: orders.processes.into_iter().map(order).collect(),
+    }
+}
+
+fn order(order: Order) -> v1::ProcessOrder {
+    v1::ProcessOrder {
+        process: order.process.0,
+        attempt: order.attempt.0,
+        resources: order.resources.iter().map(ToString::to_string).collect(),
+        stop: order.stop.is_some(),
+        grace_ms: order.stop.map_or(0, milliseconds),
+    }
+}
+
+/// An order to stop what the log does not want: its identity is all that is known of it.
+fn stray(id: ProcessId) -> v1::JobOrders {
+    let ProcessId { run: RunId(run), dpid: Dpid { job: JobNumber(job), process }, attempt } = id;
+    v1::JobOrders {
+        spec: Some(v1::StartSpec { run, job, ..Default::default() }),
+        epoch: 0,
+        machine_generation: None,
+        processes: vec![v1::ProcessOrder {
+            process: process.0,
+            attempt: attempt.0,
+            resources: Vec::new(),
+            stop: true,
+            grace_ms: STRAY_GRACE_MS,
+        }],
+    }
+}

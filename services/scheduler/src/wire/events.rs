@@ -1,0 +1,163 @@
+//! Events of JOBS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_model::{Incarnation, JobNumber, ModuleName, ProcessNumber, RunId};
+use muster_proto::v1::job_event::Kind;
+use muster_proto::{WireError, v1};
+use prost::Message;
+
+use super::{machine_id, milliseconds};
+use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
+use crate::core::job::StopReason;
+
+/// Encodes an event.
+pub(crate) fn encode(event: &Event) -> Bytes {
+    v1::JobEvent::from(event).encode_to_vec().into()
+}
+
+/// Decodes an event.
+pub(crate) fn decode(bytes: &Bytes) -> Result<Event, String> {
+    let event = v1::JobEvent::decode(bytes.clone()).map_err(|error| error.to_string())?;
+    event.try_into().map_err(|error: WireError| error.to_string())
+}
+
+impl From<&Event> for v1::JobEvent {
+    fn from(event: &Event) -> Self {
+        let kind = match event {
+            Event::RunStarted(run) => Kind::RunStarted(v1::RunStarted { run: run.0 }),
+            Event::ModuleAdded(module) => Kind::ModuleAdded(v1::ModuleAdded { module: Some((&**module).into()) }),
+            Event::ModuleRemoved(name) => Kind::ModuleRemoved(v1::ModuleRemoved { name: name.to_string() }),
+            Event::JobStarted(started) => Kind::JobStarted(v1::JobStarted {
+                spec: Some((&*started.spec).into()),
+                selector: started.selector.clone(),
+                placements: started.placements.iter().map(Into::into).collect(),
+            }),
+            Event::StopRequested(stop) => Kind::StopRequested(v1::StopRequested {
+                job: stop.job.0,
+                processes: stop.processes.iter().map(|process| process.0).collect(),
+                grace_ms: milliseconds(stop.grace),
+                reason: stop.reason.as_str().to_owned(),
+            }),
+            Event::ProcessesChanged(changes) => {
+                Kind::ProcessesChanged(v1::ProcessesChanged { changes: changes.iter().map(change_to_wire).collect() })
+            }
+            Event::ReportsTaken(taken) => Kind::ReportsTaken(v1::ReportsTaken {
+                machine: taken.machine.to_string(),
+                incarnation: taken.incarnation.0,
+                batch: taken.batch,
+            }),
+            Event::MachineSeen(seen) => Kind::MachineSeen((&**seen).into()),
+            Event::LoadNumberSeen(number) => Kind::LoadNumberSeen(v1::LoadNumberSeen { number: Some(number.into()) }),
+            Event::ProcessReplaced(replaced) => Kind::ProcessReplaced(v1::ProcessReplaced {
+                id: Some(replaced.id.into()),
+                placement: Some((&replaced.placement).into()),
+                reason: replaced.reason.clone(),
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::JobEvent> for Event {
+    type Error = WireError;
+    fn try_from(event: v1::JobEvent) -> Result<Self, WireError> {
+        let missing = WireError::missing;
+        Ok(match event.kind.ok_or_else(|| missing("JobEvent", "kind"))? {
+            Kind::RunStarted(started) => Self::RunStarted(RunId(started.run)),
+            Kind::ModuleAdded(added) => {
+                Self::ModuleAdded(Box::new(added.module.ok_or_else(|| missing("ModuleAdded", "module"))?.try_into()?))
+            }
+            Kind::ModuleRemoved(removed) => Self::ModuleRemoved(
+                ModuleName::new(&removed.name).map_err(|error| WireError::invalid("ModuleRemoved", "name", error))?,
+            ),
+            Kind::JobStarted(started) => Self::JobStarted(started.try_into()?),
+            Kind::StopRequested(stop) => Self::StopRequested(stop.try_into()?),
+            Kind::ProcessesChanged(changed) => {
+                Self::ProcessesChanged(changed.changes.into_iter().map(change_from_wire).collect::<Result<_, _>>()?)
+            }
+            Kind::ReportsTaken(taken) => Self::ReportsTaken(ReportsTaken {
+                machine: machine_id("ReportsTaken", &taken.machine)?,
+                incarnation: Incarnation(taken.incarnation),
+                batch: taken.batch,
+            }),
+            Kind::MachineSeen(seen) => Self::MachineSeen(Box::new(seen.try_into()?)),
+            Kind::ProcessReplaced(replaced) => Self::ProcessReplaced(replaced.try_into()?),
+            Kind::LoadNumberSeen(seen) => {
+                Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)
+            }
+        })
+    }
+}
+
+impl TryFrom<v1::JobStarted> for JobStarted {
+    type Error = WireError;
+    fn try_from(started: v1::JobStarted) -> Result<Self, WireError> {
+        let spec = started.spec.ok_or_else(|| WireError::missing("JobStarted", "spec"))?;
+        Ok(Self {
+            spec: Arc::new(spec.try_into()?),
+            selector: started.selector,
+            placements: started.placements.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TryFrom<v1::StopRequested> for StopRequested {
+    type Error = WireError;
+    fn try_from(stop: v1::StopRequested) -> Result<Self, WireError> {
+        Ok(Self {
+            job: JobNumber(stop.job),
+            processes: stop.processes.into_iter().map(ProcessNumber).collect(),
+            grace: Duration::from_millis(stop.grace_ms),
+            reason: stop_reason(&stop.reason)?,
+        })
+    }
+}
+
+/// A reason of a stop, by its word.
+pub(super) fn stop_reason(word: &str) -> Result<StopReason, WireError> {
+    let reasons = [StopReason::User, StopReason::Draining, StopReason::Protected];
+    let found = reasons.into_iter().find(|reason| reason.as_str() == word);
+    found.ok_or_else(|| WireError::invalid("StopRequested", "reason", word))
+}
+
+fn change_to_wire(change: &ProcessChange) -> v1::ProcessChange {
+    v1::ProcessChange {
+        id: Some(change.id.into()),
+        from: v1::ProcessState::from(change.from).into(),
+        to: v1::ProcessState::from(change.to).into(),
+        verdict: v1::Verdict::from(change.verdict).into(),
+        exit_status: change.exit_status.unwrap_or(0),
+        exited: change.exit_status.is_some(),
+        reason: change.reason.clone(),
+        pid: change.pid,
+        machine: change.machine.to_string(),
+    }
+}
+
+fn change_from_wire(change: v1::ProcessChange) -> Result<ProcessChange, WireError> {
+    Ok(ProcessChange {
+        from: change.from().try_into()?,
+        to: change.to().try_into()?,
+        verdict: change.verdict().into(),
+        exit_status: change.exited.then_some(change.exit_status),
+        id: change.id.ok_or_else(|| WireError::missing("ProcessChange", "id"))?.into(),
+        machine: machine_id("ProcessChange", &change.machine)?,
+        reason: change.reason,
+        pid: change.pid,
+    })
+}
+
+impl TryFrom<v1::ProcessReplaced> for ProcessReplaced {
+    type Error = WireError;
+    fn try_from(replaced: v1::ProcessReplaced) -> Result<Self, WireError> {
+        let missing = |field| WireError::missing("ProcessReplaced", field);
+        Ok(Self {
+            id: replaced.id.ok_or_else(|| missing("id"))?.into(),
+            placement: replaced.placement.ok_or_else(|| missing("placement"))?.try_into()?,
+            reason: replaced.reason,
+        })
+    }
+}

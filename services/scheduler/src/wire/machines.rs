@@ -1,0 +1,116 @@
+//! Messages of MACHINES, as far as the scheduler needs them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_bus::StoredMessage;
+use muster_ledger::open_turn;
+use muster_model::{Epoch, Incarnation, MachineId, ReservationId, ResourceId};
+use muster_proto::v1;
+use muster_proto::v1::machine_event::Kind;
+use prost::Message;
+
+use super::module::resource_kind;
+use super::seen::phase;
+use crate::core::Input;
+use crate::core::facts::{Fact, Flag, MachineFact};
+use crate::core::machine::Resource;
+use crate::core::module::ResourceKind;
+
+/// Type name of the events of MACHINES.
+const EVENT_TYPE: &str = "muster.v1.MachineEvent";
+
+/// Turns a message of MACHINES into at most one input.
+pub(crate) fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
+    let turn = open_turn(&message.payload)?;
+    if turn.event_type != EVENT_TYPE {
+        return Err(format!("its events are {}, not {EVENT_TYPE}", turn.event_type));
+    }
+    let mut facts = Vec::new();
+    for bytes in turn.entries.into_iter().flat_map(|entry| entry.events) {
+        let event = v1::MachineEvent::decode(bytes).map_err(|error| error.to_string())?;
+        facts.extend(fact_of(event)?);
+    }
+    Ok(if facts.is_empty() { Vec::new() } else { vec![Input::Machines { position: turn.position, facts }] })
+}
+
+/// What one event says; none where it does not matter here, or is newer than this version.
+fn fact_of(event: v1::MachineEvent) -> Result<Option<MachineFact>, String> {
+    let Some(kind) = event.kind else { return Ok(None) };
+    if let Kind::LoadNumberSet(set) = kind {
+        let number = set.number.ok_or("a load number is missing")?;
+        // A kind of a later version has no places here that it could weigh.
+        return Ok(number.try_into().ok().map(MachineFact::LoadNumber));
+    }
+    let machine = MachineId::new(&event.machine).map_err(|error| error.to_string())?;
+    Ok(fact(kind).map(|fact| MachineFact::Of(machine, fact)))
+}
+
+fn fact(kind: Kind) -> Option<Fact> {
+    Some(match kind {
+        Kind::Added(added) => Fact::Added { protect: set(added.protect), tags: set(added.tags) },
+        Kind::FlagChanged(changed) => Fact::FlagChanged { flag: flag(changed.flag())?, value: changed.value },
+        Kind::Removed(_) => Fact::Removed,
+        Kind::IncarnationGranted(granted) => {
+            Fact::IncarnationGranted { incarnation: Incarnation(granted.incarnation), boot_id: granted.boot_id }
+        }
+        Kind::InventoryChanged(changed) => inventory(changed.inventory.unwrap_or_default()),
+        Kind::ProtectionChanged(changed) => Fact::ProtectionChanged {
+            protected: set(changed.protected),
+            released: set(changed.released),
+            machine: changed.machine_protected,
+        },
+        Kind::DrainingStarted(_) => Fact::DrainingStarted,
+        Kind::EpochRaised(raised) => Fact::EpochRaised {
+            epoch: Epoch(raised.epoch),
+            reservation: ReservationId(raised.holder.map_or(0, |holder| holder.reservation)),
+        },
+        Kind::FenceReported(fence) => Fact::FenceReported(Epoch(fence.epoch)),
+        Kind::PhaseChanged(changed) => Fact::PhaseChanged(phase(changed.to)),
+        Kind::HealthChanged(changed) => Fact::HealthChanged { down: changed.health() == v1::Health::Down },
+        Kind::TagsSet(tags) => Fact::TagsSet(set(tags.tags)),
+        Kind::Quarantined(_) => Fact::Quarantined,
+        Kind::BootObserved(boot) => Fact::BootObserved(boot.boot_id),
+        Kind::DeadlineMoved(_) => Fact::Other,
+        // Neither changes what an agent is to know.
+        Kind::ProtectionAcknowledged(_) | Kind::Claimed(_) | Kind::LoadNumberSet(_) => return None,
+    })
+}
+
+fn set(texts: Vec<String>) -> BTreeSet<String> {
+    texts.into_iter().collect()
+}
+
+fn flag(flag: v1::MachineFlag) -> Option<Flag> {
+    match flag {
+        v1::MachineFlag::Unspecified => None,
+        v1::MachineFlag::Active => Some(Flag::Active),
+        v1::MachineFlag::Maintenance => Some(Flag::Maintenance),
+        v1::MachineFlag::Retired => Some(Flag::Retired),
+    }
+}
+
+/// Resources of a kind or name that this version does not know are left out: nothing is placed on them.
+fn inventory(inventory: v1::Inventory) -> Fact {
+    let (mut resources, mut signed) = (BTreeMap::new(), BTreeSet::new());
+    let mut counts = BTreeMap::<ResourceKind, usize>::new();
+    for resource in inventory.resources {
+        let (Some(kind), Ok(id)) = (resource_kind(resource.kind), ResourceId::new(&resource.id)) else { continue };
+        *counts.entry(kind).or_default() += 1;
+        if !resource.signatures.is_empty() {
+            signed.insert(id.clone());
+        }
+        resources.insert(id.clone(), Resource { id, kind, device_type: resource.device_type });
+    }
+    let count = |kind| counts.get(&kind).copied().unwrap_or(0).to_string();
+    let attributes = [
+        ("arch", inventory.architecture),
+        ("type", inventory.machine_type),
+        ("kernel", inventory.kernel_release),
+        ("memory", inventory.memory_bytes.to_string()),
+        ("cpus", count(ResourceKind::Cpu)),
+        ("disks", count(ResourceKind::Disk)),
+        ("nics", count(ResourceKind::Nic)),
+    ];
+    let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    Fact::InventoryChanged { resources: resources.into_values().collect(), signed, attributes }
+}

@@ -1,0 +1,47 @@
+//! Conversions between the wire and the core. Domain types end here; nothing is decided here.
+
+pub(crate) mod agents;
+pub(crate) mod events;
+pub(crate) mod machines;
+mod module;
+pub(crate) mod projection;
+pub(crate) mod replies;
+pub(crate) mod requests;
+mod seen;
+pub(crate) mod snapshot;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use muster_model::{MachineId, Position, ResourceId};
+use muster_proto::{WireError, v1};
+
+/// A machine id of a field `machine`.
+fn machine_id(message: &'static str, text: &str) -> Result<MachineId, WireError> {
+    MachineId::new(text).map_err(|error| WireError::invalid(message, "machine", error))
+}
+
+/// A resource id of a field `resources`.
+fn resource_id(message: &'static str, text: &str) -> Result<ResourceId, WireError> {
+    ResourceId::new(text).map_err(|error| WireError::invalid(message, "resources", error))
+}
+
+fn resource_ids(message: &'static str, texts: &[String]) -> Result<Vec<ResourceId>, WireError> {
+    texts.iter().map(|text| resource_id(message, text)).collect()
+}
+
+fn position(found: Option<v1::Position>) -> Position {
+    found.map(Position::from).unwrap_or_default()
+}
+
+fn pairs(values: Vec<v1::KeyValue>) -> Vec<(String, String)> {
+    values.into_iter().map(|value| (value.key, value.value)).collect()
+}
+
+fn key_values<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<v1::KeyValue> {
+    pairs.into_iter().map(|(key, value)| v1::KeyValue { key: key.clone(), value: value.clone() }).collect()
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,34 @@
+//! Replies to commands.
+
+use bytes::Bytes;
+use muster_proto::v1;
+use muster_proto::v1::job_reply::Kind;
+use prost::Message;
+
+use crate::core::Reply;
+
+/// Encodes a reply as `JobReply`.
+pub(crate) fn encode(reply: &Reply) -> Bytes {
+    let kind = match reply {
+        Reply::Started(started) => Some(Kind::Started(v1::Started {
+            run: started.run.0,
+            job: started.job.0,
+            placements: started.placements.iter().map(Into::into).collect(),
+            balance: started.balance_milli as f64 / 1000.0,
+            seed: started.seed,
+        })),
+        Reply::Stopped { processes, jobs } => Some(Kind::Stopped(v1::Stopped {
+            processes: *processes,
+            jobs: jobs.iter().map(|job| job.0).collect(),
+        })),
+        Reply::ModuleChanged { name, version, unchanged } => Some(Kind::ModuleChanged(v1::ModuleChanged {
+            name: name.to_string(),
+            version: version.clone(),
+            unchanged: *unchanged,
+        })),
+        Reply::RunStarted(run) => Some(Kind::RunStarted(v1::RunStarted { run: run.0 })),
+        // What the agent is to do is answered from the state after it, not remembered.
+        Reply::HelloTaken => None,
+    };
+    v1::JobReply { kind }.encode_to_vec().into()
+}
