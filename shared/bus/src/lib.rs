@@ -10,6 +10,7 @@ mod metrics;
 mod objects;
 mod read;
 mod request;
+mod room;
 mod serve;
 pub mod streams;
 pub mod subjects;

@@ -24,6 +24,8 @@ pub const LEASE_AGE: Duration = Duration::from_secs(6);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const GIB: i64 = 1 << 30;
+/// Greatest size of an object store, bytes.
+pub(crate) const BUCKET_SIZE_MAX_BYTES: i64 = 16 * GIB;
 
 /// A stream of the table.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +152,7 @@ impl Bus {
         }
         let config = object_store::Config {
             bucket: bucket.as_str().into(),
-            max_bytes: 16 * GIB / options.size_divisor,
+            max_bytes: BUCKET_SIZE_MAX_BYTES / options.size_divisor,
             num_replicas: options.replicas,
             ..Default::default()
         };

@@ -1,0 +1,173 @@
+//! Commands about modules, jobs, processes and runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::target::{ProcessName, Target};
+use crate::times::parse_duration;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModuleCommand {
+    /// Put a module into the catalogue
+    Add(ModuleAddArguments),
+    /// List the catalogue
+    List,
+    /// Show a module with its parameters
+    Show {
+        /// Module
+        name: String,
+    },
+    /// Take a module out of the catalogue
+    Remove {
+        /// Module
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModuleAddArguments {
+    /// Folder with a module.toml, or the file itself
+    pub(crate) path: PathBuf,
+    /// Folder in which the artifacts are looked for; beside the manifest without it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artifacts: Option<PathBuf>,
+}
+
+/// How far a job is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// All of its processes have run.
+    Running,
+    /// All of its processes have ended.
+    End,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StartArguments {
+    /// Module of the catalogue
+    pub(crate) module: String,
+    /// How many processes
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) processes: u32,
+    /// Which machines: names, globs, or an expression like `cpus>=4 and not tag=slow`; all without it
+    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pub(crate) on: String,
+    /// A parameter of the module; may be given often
+    #[arg(long = "param", short = 'p', value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Say where the processes would run, and start nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until all processes have run; with `=end` until all have ended
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "running")]
+    pub(crate) wait: Option<Until>,
+    /// Give up waiting after this; without it 5m for running, 7d for the end
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) within: Option<Duration>,
+    /// Run on the machines of this reservation
+    #[arg(long, value_name = "R", default_value_t = 0, hide_default_value = true)]
+    pub(crate) reservation: u64,
+    /// Seed of the job, to repeat one; derived from the command without it
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) seed: u64,
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write `name=value`".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["targets", "all"]))]
+pub(crate) struct StopArguments {
+    /// Job numbers or DPIDs
+    #[arg(value_name = "JOB|DPID")]
+    pub(crate) targets: Vec<Target>,
+    /// Everything that runs
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How long the processes may take before they are killed; as the module says without it
+    #[arg(long, value_parser = parse_duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Wait until all of them have ended
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Give up waiting after this
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub(crate) within: Duration,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArguments {
+    /// Job number
+    pub(crate) job: u32,
+    /// What to wait for
+    #[arg(long = "for", value_enum, default_value = "end")]
+    pub(crate) until: Until,
+    /// Give up waiting after this; without it 5m for running, 7d for the end
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) within: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArguments {
+    /// Ended processes too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Of this job
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) job: u32,
+    /// On this machine
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) machine: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArguments {
+    /// Ended jobs too
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetArguments {
+    /// Job number or DPID
+    #[arg(value_name = "JOB|DPID")]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whose").required(true).args(["process", "agent"]))]
+pub(crate) struct LogsArguments {
+    /// DPID, or RUN/DPID for a run that is over
+    #[arg(value_name = "DPID")]
+    pub(crate) process: Option<ProcessName>,
+    /// The log of the agent of this machine
+    #[arg(long, value_name = "MACHINE")]
+    pub(crate) agent: Option<String>,
+    /// Go on as the log grows, until the process ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunIdCommand {
+    /// Show the current run
+    Show,
+    /// Begin a new run: job numbers start again at 1
+    New {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}

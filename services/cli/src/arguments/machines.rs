@@ -1,0 +1,117 @@
+//! `muster machine`, `muster resource` and `muster load-number`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// List machines
+    List(SelectorArguments),
+    /// Show all that is known of machines
+    Show(SelectorArguments),
+    /// Let machines take part
+    Activate(MachineFlagArguments),
+    /// Let machines no longer take part
+    Deactivate(MachineFlagArguments),
+    /// Take machines out for a while
+    Maintenance(MachineFlagArguments),
+    /// Take machines out for good
+    Retire(MachineFlagArguments),
+    /// Forget retired machines
+    Remove(RemoveArguments),
+    /// Name machines and their protection before they appear
+    #[command(after_help = POOL_HELP)]
+    LoadPool {
+        /// TOML file with a `[[machine]]` table for each machine
+        file: PathBuf,
+    },
+}
+
+const POOL_HELP: &str = "The file:\n\n  [[machine]]\n  name = \"node-1\"\n  protect = [\"disk-sda\", \"nic-*\"]\n  \
+    tags = [\"rack-a\"]\n  active = true";
+
+#[derive(Debug, Args)]
+pub(crate) struct SelectorArguments {
+    /// Which machines: names, globs, or an expression like `cpus>=4 and not tag=slow`; all without it
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) selector: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MachineFlagArguments {
+    /// Which machines; `*` means all
+    pub(crate) selector: String,
+    /// Take the flag back
+    #[arg(long)]
+    pub(crate) off: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArguments {
+    /// Which machines; `*` means all
+    pub(crate) selector: String,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ResourceCommand {
+    /// List resources of machines
+    List(SelectorArguments),
+    /// Hide resources from tests, and wait until the agents have it on disk
+    Protect(ProtectionArguments),
+    /// Give resources to testing: tests may destroy what is on them
+    Release(ProtectionArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["resources", "machine"]))]
+pub(crate) struct ProtectionArguments {
+    /// Which machines; `*` means all
+    pub(crate) selector: String,
+    /// Resource ids or globs: `disk-sda`, `disk-*`
+    pub(crate) resources: Vec<String>,
+    /// The machine as a whole
+    #[arg(long)]
+    pub(crate) machine: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoadNumberCommand {
+    /// List load numbers
+    List,
+    /// Set a load number
+    Set(LoadNumberSetArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadNumberSetArguments {
+    /// Kind of resource
+    #[arg(value_enum)]
+    pub(crate) kind: KindName,
+    /// How many processes fit comfortably at once
+    pub(crate) load: u32,
+    /// Only for this device type, as `muster resource list` shows it; the default of the kind without it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) device_type: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindName {
+    /// Logical CPUs.
+    Cpu,
+    /// Disks.
+    Disk,
+    /// Network interfaces.
+    Nic,
+    /// Memory as a whole.
+    Memory,
+}

@@ -1,0 +1,128 @@
+//! The command line: what can be typed. Nothing is done here.
+
+mod admin;
+mod jobs;
+mod machines;
+mod reports;
+mod reservations;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
+pub(crate) use jobs::{
+    JobsArguments, LogsArguments, ModuleAddArguments, ModuleCommand, PsArguments, RunIdCommand, StartArguments,
+    StopArguments, TargetArguments, Until, WaitArguments,
+};
+pub(crate) use machines::{
+    KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments, ProtectionArguments,
+    RemoveArguments, ResourceCommand, SelectorArguments,
+};
+pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
+pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
+
+use crate::output::Format;
+use crate::times::parse_duration;
+
+/// Muster: starts test processes on a pool of machines, watches them, and says what happened.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, arg_required_else_help = true, after_help = EXIT_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_HELP: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 refused, 4 not found, 5 timed out waiting, \
+    6 quorum not reached, 7 tests failed, 69 bus unreachable. Data go to stdout, everything else to stderr.";
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// NATS server, `nats://host:port`, several with commas
+    #[arg(long, global = true, env = "MUSTER_NATS", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
+    pub(crate) nats: String,
+    /// On whose behalf; the login name without it
+    #[arg(long, global = true, env = "MUSTER_USER", hide_env_values = true)]
+    user: Option<String>,
+    /// Form of the data on stdout
+    #[arg(long, global = true, env = "MUSTER_OUTPUT", value_enum, default_value = "table", hide_env_values = true)]
+    pub(crate) output: Format,
+    /// How long a request may take, with all of its retries
+    #[arg(long, global = true, default_value = "15s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+impl Global {
+    /// The user: as said, else the login name, else the number of the account.
+    pub(crate) fn user(&self) -> String {
+        let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
+        let named = self.user.clone().filter(|user| !user.is_empty()).or_else(login);
+        named.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
+    }
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Machines of the pool
+    #[command(subcommand)]
+    Machine(MachineCommand),
+    /// What tests may use on machines
+    #[command(subcommand)]
+    Resource(ResourceCommand),
+    /// Capacity weights of types of resources
+    #[command(subcommand)]
+    LoadNumber(LoadNumberCommand),
+    /// The catalogue of test modules
+    #[command(subcommand)]
+    Module(ModuleCommand),
+    /// Start processes of a module
+    Start(StartArguments),
+    /// Stop jobs or processes
+    Stop(StopArguments),
+    /// Wait until a job runs or has ended
+    Wait(WaitArguments),
+    /// List processes
+    Ps(PsArguments),
+    /// List jobs
+    Jobs(JobsArguments),
+    /// Show all that is known of a job or process
+    Show(TargetArguments),
+    /// Explain why a job or process is where it is
+    Why(TargetArguments),
+    /// Print the log of a process, or of an agent
+    Logs(LogsArguments),
+    /// The run of the system
+    #[command(subcommand)]
+    RunId(RunIdCommand),
+    /// Show the pool clock
+    Clock,
+    /// Check machines out
+    Reserve(ReserveArguments),
+    /// Reservations
+    #[command(subcommand)]
+    Reservation(ReservationCommand),
+    /// Move the deadline of a reservation
+    Extend(ExtendArguments),
+    /// Check machines in: give a reservation back
+    Checkin(ReservationNumber),
+    /// Reports from the store
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Print the decision logs, one JSON object for each event
+    Events(EventsArguments),
+    /// Turn one message from stdin into JSON: for `nats sub 'muster.v1.>' --translate 'muster decode'`
+    Decode,
+    /// Set up and look after a system
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Print generated pages of the documentation
+    #[command(subcommand, hide = true)]
+    Generate(GenerateCommand),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! `muster report` and `muster events`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::times::{Since, parse_duration, parse_since};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// What ran, and how it ended
+    Summary(FilterArguments),
+    /// Performance by module, machine, device, process or time
+    Perf(PerfArguments),
+    /// How far the store is
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilterArguments {
+    /// Run; the newest without it
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) run: u32,
+    /// Job; all without it
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) job: u32,
+    /// Module; all without it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) module: String,
+    /// Machine; all without it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) machine: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerfArguments {
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// What to group by
+    #[arg(long, value_enum, default_value = "module")]
+    pub(crate) by: DimensionName,
+    /// Only this metric; may be given often
+    #[arg(long = "metric", value_name = "NAME")]
+    pub(crate) metrics: Vec<String>,
+    /// Width of a time bucket, with `--by time`
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub(crate) bucket: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DimensionName {
+    /// By module.
+    Module,
+    /// By machine.
+    Machine,
+    /// By device.
+    Device,
+    /// By process.
+    Process,
+    /// By time.
+    Time,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArguments {
+    /// Go on as events come
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// From when on: a duration like `5m`, a sequence number, or a time; all without it
+    #[arg(long, value_name = "5m|SEQUENCE|TIME", value_parser = parse_since)]
+    pub(crate) since: Option<Since>,
+    /// Only this log; may be given often
+    #[arg(long = "log", value_enum, ignore_case = true)]
+    pub(crate) logs: Vec<LogName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogName {
+    /// What runs.
+    Jobs,
+    /// What is on machines.
+    Machines,
+    /// Who has machines.
+    Reservations,
+}
+
+impl LogName {
+    /// All logs.
+    pub(crate) const ALL: [Self; 3] = [Self::Jobs, Self::Machines, Self::Reservations];
+}

@@ -1,0 +1,109 @@
+//! What can be typed, and what can not.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+fn parsed(line: &str) -> Result<Command, clap::error::ErrorKind> {
+    let words = std::iter::once("muster").chain(line.split_whitespace());
+    Cli::try_parse_from(words).map(|cli| cli.command).map_err(|error| error.kind())
+}
+
+#[test]
+fn the_command_tree_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn documented_lines_parse() {
+    let lines = [
+        "machine list",
+        "machine list cpus>=4 --output json",
+        "machine show node-1",
+        "machine activate * --yes",
+        "machine maintenance node-1 --off",
+        "machine retire node-1 --yes",
+        "machine remove node-1 --yes",
+        "machine load-pool pool.toml",
+        "resource list node-*",
+        "resource protect node-1 disk-sda disk-sdb",
+        "resource release node-1 --machine --yes",
+        "load-number list",
+        "load-number set disk 8 --device-type QEMU",
+        "module add modules/high-io --artifacts target/debug",
+        "module remove high-io",
+        "start high-io --processes 50 --on tag=a -p block=4KiB --param depth=2 --dry-run",
+        "start high-io -n 1 --wait",
+        "start high-io -n 1 --wait=end --within 10m --reservation 3 --seed 7",
+        "stop 1 00010002 --grace 5s --wait",
+        "stop --all --yes",
+        "wait 1 --for running",
+        "ps --all --job 1 --machine node-1",
+        "jobs --all",
+        "show 1",
+        "why 00010001",
+        "logs 00010001 -f",
+        "logs 2/00010001",
+        "logs --agent node-1",
+        "run-id show",
+        "run-id new --yes",
+        "clock",
+        "reserve node-* --count 2 --for 2h --wait",
+        "reservation list --all",
+        "reservation show 1",
+        "extend 1 --by 30m",
+        "checkin 1",
+        "report summary --run 2 --job 1",
+        "report perf --by device --metric written_bytes --metric read_bytes",
+        "report perf --by time --bucket 1m",
+        "report status",
+        "events --follow --since 5m --log jobs --log machines",
+        "decode",
+        "admin init --new-system --replicas 3",
+        "admin recover jobs --yes",
+        "admin status --timeout 2s",
+        "generate cli",
+    ];
+    for line in lines {
+        assert!(parsed(line).is_ok(), "muster {line}: {:?}", parsed(line));
+    }
+}
+
+#[test]
+fn wrong_lines_are_usage_errors() {
+    let lines = [
+        "machine activate",
+        "resource protect node-1",
+        "start high-io",
+        "start high-io --processes 0",
+        "start high-io --processes 70000",
+        "start high-io -n 1 --param depth",
+        "start high-io -n 1 --wait=soon",
+        "stop",
+        "stop 1 --all",
+        "show x",
+        "logs",
+        "logs 00010001 --agent node-1",
+        "reserve --count 0",
+        "extend 1",
+        "checkin 0",
+        "events --since yesterday",
+        "admin init --replicas 2",
+        "jobs --timeout 3",
+        "nonsense",
+    ];
+    for line in lines {
+        assert!(parsed(line).is_err(), "muster {line}");
+    }
+}
+
+#[test]
+fn wait_without_a_value_waits_for_running() {
+    let wait = |line| match parsed(line) {
+        Ok(Command::Start(arguments)) => arguments.wait,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wait("start m -n 1"), None);
+    assert_eq!(wait("start m -n 1 --wait"), Some(Until::Running));
+    assert_eq!(wait("start m -n 1 --wait=end"), Some(Until::End));
+}

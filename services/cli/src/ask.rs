@@ -1,0 +1,177 @@
+//! Questions and commands to each service, typed: what goes in, and what must come out.
+
+use muster_bus::subjects::Service;
+use muster_proto::v1::{self, envelope::Body};
+
+use crate::client::{Client, unexpected};
+use crate::exit::Failure;
+
+/// A listing has at most so many pages: more means that the service goes round in circles.
+const PAGES_MAX: usize = 100_000;
+
+impl Client {
+    /// Gives a command to the scheduler.
+    pub(crate) async fn job_command(
+        &self,
+        what: &str,
+        kind: v1::job_command::Kind,
+    ) -> Result<v1::job_reply::Kind, Failure> {
+        let body = Body::JobCommand(v1::JobCommand { kind: Some(kind) });
+        job_reply(self.command(what, Service::Scheduler, body).await?)
+    }
+
+    /// Asks the scheduler.
+    pub(crate) async fn job_query(
+        &self,
+        what: &str,
+        kind: v1::job_query::Kind,
+    ) -> Result<v1::job_reply::Kind, Failure> {
+        let body = Body::JobQuery(v1::JobQuery { kind: Some(kind) });
+        job_reply(self.query(what, Service::Scheduler, body).await?)
+    }
+
+    /// Gives a command to machine-lifecycle.
+    pub(crate) async fn machine_command(
+        &self,
+        what: &str,
+        kind: v1::machine_command::Kind,
+    ) -> Result<v1::MachinesChanged, Failure> {
+        let body = Body::MachineCommand(v1::MachineCommand { kind: Some(kind) });
+        match machine_reply(self.command(what, Service::MachineLifecycle, body).await?)? {
+            v1::machine_reply::Kind::Changed(changed) => Ok(changed),
+            _ => Err(unexpected(Service::MachineLifecycle.as_str())),
+        }
+    }
+
+    /// Asks machine-lifecycle.
+    pub(crate) async fn machine_query(
+        &self,
+        what: &str,
+        kind: v1::machine_query::Kind,
+    ) -> Result<v1::machine_reply::Kind, Failure> {
+        let body = Body::MachineQuery(v1::MachineQuery { kind: Some(kind) });
+        machine_reply(self.query(what, Service::MachineLifecycle, body).await?)
+    }
+
+    /// Gives a command to reservation.
+    pub(crate) async fn reservation_command(
+        &self,
+        what: &str,
+        kind: v1::reservation_command::Kind,
+    ) -> Result<v1::ReservationRecord, Failure> {
+        let body = Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind) });
+        match self.command(what, Service::Reservation, body).await? {
+            Body::ReservationReply(v1::ReservationReply {
+                kind: Some(v1::reservation_reply::Kind::Reservation(record)),
+            }) => Ok(record),
+            _ => Err(unexpected(Service::Reservation.as_str())),
+        }
+    }
+
+    /// Reservations; number 0 means all.
+    pub(crate) async fn reservations(
+        &self,
+        what: &str,
+        reservation: u64,
+        ended: bool,
+    ) -> Result<Vec<v1::ReservationRecord>, Failure> {
+        let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended });
+        let body = Body::ReservationQuery(v1::ReservationQuery { kind: Some(kind) });
+        match self.query(what, Service::Reservation, body).await? {
+            Body::ReservationReply(v1::ReservationReply {
+                kind: Some(v1::reservation_reply::Kind::Reservations(list)),
+            }) => Ok(list.reservations),
+            _ => Err(unexpected(Service::Reservation.as_str())),
+        }
+    }
+
+    /// Asks the report service.
+    pub(crate) async fn report(&self, what: &str, kind: v1::report_query::Kind) -> Result<v1::ReportReply, Failure> {
+        let body = Body::ReportQuery(v1::ReportQuery { kind: Some(kind) });
+        match self.query(what, Service::Report, body).await? {
+            Body::ReportReply(reply) => Ok(reply),
+            _ => Err(unexpected(Service::Report.as_str())),
+        }
+    }
+
+    /// Jobs of the current run, all pages, and the run.
+    pub(crate) async fn jobs(&self, what: &str, job: u32, ended: bool) -> Result<(Vec<v1::JobRecord>, u32), Failure> {
+        let (mut jobs, mut after) = (Vec::new(), 0);
+        for _ in 0..PAGES_MAX {
+            let kind = v1::job_query::Kind::Jobs(v1::ListJobs { job, ended, after });
+            let v1::job_reply::Kind::Jobs(page) = self.job_query(what, kind).await? else {
+                return Err(unexpected(Service::Scheduler.as_str()));
+            };
+            let last = page.jobs.last().and_then(|job| job.spec.as_ref()).map(|spec| spec.job);
+            jobs.extend(page.jobs);
+            match last {
+                Some(last) if page.more && last > after => after = last,
+                _ => return Ok((jobs, page.run)),
+            }
+        }
+        Err(unexpected(Service::Scheduler.as_str()))
+    }
+
+    /// Processes of the current run, all pages, and the run.
+    pub(crate) async fn processes(
+        &self,
+        what: &str,
+        asked: v1::ListProcesses,
+    ) -> Result<(Vec<v1::ProcessRecord>, u32), Failure> {
+        let (mut processes, mut asked) = (Vec::new(), asked);
+        for _ in 0..PAGES_MAX {
+            let kind = v1::job_query::Kind::Processes(asked.clone());
+            let v1::job_reply::Kind::Processes(page) = self.job_query(what, kind).await? else {
+                return Err(unexpected(Service::Scheduler.as_str()));
+            };
+            let last = page.processes.last().and_then(|process| process.id).and_then(|id| id.dpid);
+            processes.extend(page.processes);
+            let advanced = last.is_some() && last != asked.after;
+            if !(page.more && advanced) {
+                return Ok((processes, page.run));
+            }
+            asked.after = last;
+        }
+        Err(unexpected(Service::Scheduler.as_str()))
+    }
+
+    /// Machines that a selector names, all pages.
+    pub(crate) async fn machines(
+        &self,
+        what: &str,
+        selector: &str,
+        brief: bool,
+    ) -> Result<Vec<v1::MachineStatus>, Failure> {
+        let (mut machines, mut after) = (Vec::new(), String::new());
+        for _ in 0..PAGES_MAX {
+            let asked = v1::ListMachines { selector: selector.to_owned(), brief, after: after.clone() };
+            let v1::machine_reply::Kind::Machines(page) =
+                self.machine_query(what, v1::machine_query::Kind::List(asked)).await?
+            else {
+                return Err(unexpected(Service::MachineLifecycle.as_str()));
+            };
+            let last = page.machines.last().and_then(|machine| machine.record.as_ref());
+            let last = last.map(|record| record.machine.clone());
+            machines.extend(page.machines);
+            match last {
+                Some(last) if page.more && last > after => after = last,
+                _ => return Ok(machines),
+            }
+        }
+        Err(unexpected(Service::MachineLifecycle.as_str()))
+    }
+}
+
+fn job_reply(body: Body) -> Result<v1::job_reply::Kind, Failure> {
+    match body {
+        Body::JobReply(v1::JobReply { kind: Some(kind) }) => Ok(kind),
+        _ => Err(unexpected(Service::Scheduler.as_str())),
+    }
+}
+
+fn machine_reply(body: Body) -> Result<v1::machine_reply::Kind, Failure> {
+    match body {
+        Body::MachineReply(v1::MachineReply { kind: Some(kind) }) => Ok(kind),
+        _ => Err(unexpected(Service::MachineLifecycle.as_str())),
+    }
+}

@@ -1,0 +1,248 @@
+//! The one request client: connects, asks, and asks again with the same command id until an answer comes or time is up.
+
+use std::time::{Duration, Instant};
+
+use muster_bus::subjects::{self, Service};
+use muster_bus::{Authority, Bus, BusOptions, RequestError};
+use muster_model::{CommandId, MachineId, PoolTime, Refusal, RefusalCode};
+use muster_proto::v1::{self, envelope::Body};
+
+use crate::arguments::Global;
+use crate::exit::{Failure, one_line};
+use crate::times::Viewer;
+
+/// The first connection may take so long, or as long as `--timeout` says if that is less.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+/// One attempt is answered within this, or made again.
+const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3);
+/// The pool time is asked for once and quickly: only ages that people see depend on it.
+const CLOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Waits between attempts double up to this.
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+/// A wait is told of after this: a change of leader is over sooner.
+const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Access to the services.
+pub(crate) struct Client {
+    bus: Bus,
+    timeout: Duration,
+}
+
+/// One question or command, the same in every attempt.
+struct Asked<'a> {
+    what: &'a str,
+    party: &'a str,
+    subject: &'a str,
+    envelope: v1::Envelope,
+    deadline: Instant,
+    limit: Duration,
+}
+
+/// Why an attempt brought no answer.
+enum Miss {
+    /// Nobody listens, or nobody can be reached: it was not taken.
+    NobodyAnswers,
+    /// It may have been taken.
+    Late,
+    /// The service said so.
+    Unavailable(Refusal),
+}
+
+impl Client {
+    /// Connects as the user.
+    ///
+    /// # Errors
+    /// [`Failure::Unreachable`] when no usable server answers in time.
+    pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
+        let mut options = BusOptions::new(&global.nats, &format!("cli/{}", global.user()));
+        options.actor = format!("user:{}", global.user());
+        options.connect_timeout = CONNECT_TIMEOUT_MAX.min(global.timeout);
+        let bus = Bus::connect(&options).await?;
+        Ok(Self { bus, timeout: global.timeout })
+    }
+
+    /// The bus itself: streams and object stores.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// How long requests may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Gives a command, with one id for all attempts.
+    ///
+    /// # Errors
+    /// The service's refusal, or that nobody answered in time.
+    pub(crate) async fn command(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
+        let command = Some(CommandId(*uuid::Uuid::now_v7().as_bytes()));
+        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
+        self.ask(what, service.as_str(), &subjects::service(service, "command"), envelope, self.timeout).await
+    }
+
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn query(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
+        self.query_within(what, service, body, self.timeout).await
+    }
+
+    /// Asks a question, for at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn query_within(
+        &self,
+        what: &str,
+        service: Service,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Body, Failure> {
+        let envelope = self.bus.envelope(body, Authority::default());
+        self.ask(what, service.as_str(), &subjects::service(service, "query"), envelope, limit).await
+    }
+
+    /// Asks the agent of a machine, once.
+    ///
+    /// # Errors
+    /// [`Failure::Unreachable`] when it does not answer.
+    pub(crate) async fn agent(
+        &self,
+        machine: &MachineId,
+        verb: &str,
+        kind: v1::agent_command::Kind,
+    ) -> Result<v1::AgentReply, Failure> {
+        let envelope =
+            self.bus.envelope(Body::AgentCommand(v1::AgentCommand { kind: Some(kind) }), Authority::default());
+        let subject = subjects::command(machine, verb);
+        match self.bus.request(&subject, &envelope, ATTEMPT_TIMEOUT_MAX.min(self.timeout)).await {
+            Ok(v1::Envelope { body: Some(Body::AgentReply(reply)), .. }) => Ok(reply),
+            Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => Err(Refusal::from(refusal).into()),
+            Ok(_) => Err(unexpected(&format!("agent of {machine}"))),
+            Err(error) => Err(Failure::Unreachable(format!(
+                "ask the agent of {machine}: {error}; `muster machine show {machine}` says how the machine is"
+            ))),
+        }
+    }
+
+    /// A viewer with the pool time, where the scheduler tells it quickly.
+    pub(crate) async fn viewer(&self) -> Viewer {
+        let now = self.pool_time().await.map_or_else(|| self.bus.now(), |clock| clock.time);
+        Viewer::here(now)
+    }
+
+    /// The pool time, asked for once.
+    pub(crate) async fn pool_time(&self) -> Option<Clocked> {
+        let kind = v1::job_query::Kind::Clock(v1::ClockQuery {});
+        let envelope = self.bus.envelope(Body::JobQuery(v1::JobQuery { kind: Some(kind) }), Authority::default());
+        let subject = subjects::service(Service::Scheduler, "query");
+        let asked = Instant::now();
+        let answer = self.bus.request(&subject, &envelope, CLOCK_TIMEOUT.min(self.timeout)).await.ok()?;
+        let Some(Body::JobReply(v1::JobReply { kind: Some(v1::job_reply::Kind::Clock(clock)) })) = answer.body else {
+            return None;
+        };
+        let round_trip = asked.elapsed();
+        self.bus.clock().observe(PoolTime(clock.pool_time_ns), round_trip);
+        Some(Clocked { time: PoolTime(clock.pool_time_ns) + round_trip / 2, round_trip })
+    }
+
+    async fn ask(
+        &self,
+        what: &str,
+        party: &str,
+        subject: &str,
+        envelope: v1::Envelope,
+        limit: Duration,
+    ) -> Result<Body, Failure> {
+        let asked = Asked { what, party, subject, envelope, deadline: Instant::now() + limit, limit };
+        let (begun, mut delay, mut told) = (Instant::now(), RETRY_DELAY_MIN, false);
+        loop {
+            let miss = match self.attempt(&asked).await? {
+                Ok(body) => return Ok(body),
+                Err(miss) => miss,
+            };
+            if Instant::now() + delay >= asked.deadline {
+                return Err(self.given_up(&asked, miss));
+            }
+            if !told && begun.elapsed() >= SILENT_WAIT_MAX {
+                self.tell(&asked, &miss);
+                told = true;
+            }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(RETRY_DELAY_MAX);
+        }
+    }
+
+    /// One attempt: an answer, a miss that may be tried again, or a failure that may not.
+    async fn attempt(&self, asked: &Asked<'_>) -> Result<Result<Body, Miss>, Failure> {
+        let left = asked.deadline.saturating_duration_since(Instant::now()).max(RETRY_DELAY_MIN);
+        match self.bus.request(asked.subject, &asked.envelope, left.min(ATTEMPT_TIMEOUT_MAX)).await {
+            Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => {
+                let refusal = Refusal::from(refusal);
+                match refusal.code {
+                    RefusalCode::Unavailable => Ok(Err(Miss::Unavailable(refusal))),
+                    RefusalCode::Invalid
+                    | RefusalCode::Refused
+                    | RefusalCode::NotFound
+                    | RefusalCode::TooOld
+                    | RefusalCode::Limit => Err(refusal.into()),
+                }
+            }
+            Ok(v1::Envelope { body: Some(body), .. }) => Ok(Ok(body)),
+            Ok(v1::Envelope { body: None, .. }) => Err(unexpected(asked.party)),
+            Err(RequestError::NoResponders { .. } | RequestError::Bus(_)) => Ok(Err(Miss::NobodyAnswers)),
+            Err(RequestError::TimedOut { .. }) if !self.bus.is_connected() => Ok(Err(Miss::NobodyAnswers)),
+            Err(RequestError::TimedOut { .. }) => Ok(Err(Miss::Late)),
+            Err(error @ RequestError::Undecodable { .. }) => Err(Failure::Other(error.into())),
+        }
+    }
+
+    fn tell(&self, asked: &Asked<'_>, miss: &Miss) {
+        let until = self.bus.now() + asked.deadline.saturating_duration_since(Instant::now());
+        let until = Viewer::here(self.bus.now()).time(until);
+        eprintln!("muster: waiting for {} until {until}: {}", asked.party, self.why(miss));
+    }
+
+    fn why(&self, miss: &Miss) -> String {
+        match miss {
+            _ if !self.bus.is_connected() => "the connection to NATS is lost".into(),
+            Miss::NobodyAnswers => "nobody answers".into(),
+            Miss::Late => "no answer yet".into(),
+            Miss::Unavailable(refusal) => one_line(&refusal.why),
+        }
+    }
+
+    fn given_up(&self, asked: &Asked<'_>, miss: Miss) -> Failure {
+        let (what, party, limit) = (asked.what, asked.party, asked.limit);
+        match miss {
+            Miss::NobodyAnswers if self.bus.is_connected() => Failure::Unreachable(format!(
+                "{what}: nobody answered for {party} within {limit:?}; is it running? `muster admin status` shows"
+            )),
+            Miss::NobodyAnswers => Failure::Unreachable(format!(
+                "{what}: the connection to NATS was lost for {limit:?}; is nats-server running?"
+            )),
+            Miss::Late => Failure::TimedOut(format!(
+                "{what}: {party} did not answer within {limit:?}, and may or may not have done it; look before trying again"
+            )),
+            Miss::Unavailable(refusal) => Failure::Refused(refusal),
+        }
+    }
+}
+
+/// The pool time, and how well it is known.
+pub(crate) struct Clocked {
+    /// The pool time now.
+    pub(crate) time: PoolTime,
+    /// The round trip of the question.
+    pub(crate) round_trip: Duration,
+}
+
+/// The answer is none that this version knows.
+pub(crate) fn unexpected(party: &str) -> Failure {
+    Failure::Other(anyhow::anyhow!(
+        "the answer of {party} is not one that this version knows; are all parts of the same version?"
+    ))
+}

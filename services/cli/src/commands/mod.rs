@@ -1,0 +1,114 @@
+//! One file for each family of commands: ask, wait, print.
+
+mod admin;
+mod clock;
+mod events;
+mod jobs;
+mod load_numbers;
+mod logs;
+mod machines;
+mod manifest;
+mod modules;
+mod pool_file;
+mod processes;
+mod recover;
+mod reports;
+mod reservations;
+mod resources;
+mod runs;
+mod show;
+mod start;
+mod stop;
+mod upload;
+mod wait;
+
+use std::io::Read;
+
+use muster_model::{Refusal, RefusalCode};
+
+use crate::arguments::{Cli, Command, GenerateCommand, Global};
+use crate::client::Client;
+use crate::exit::Failure;
+use crate::output::{self, Format, Layout, Table};
+use crate::times::Viewer;
+use crate::{decode, generate};
+
+/// `muster decode` reads at most this: NATS carries at most 64 MiB.
+const MESSAGE_SIZE_MAX: u64 = 64 << 20;
+
+/// What a command works with.
+pub(crate) struct Session {
+    client: Client,
+    format: Format,
+}
+
+impl Session {
+    async fn begin(global: &Global) -> Result<Self, Failure> {
+        Ok(Self { client: Client::connect(global).await?, format: global.output })
+    }
+
+    /// Prints a table in the form that the user chose.
+    async fn print(&self, table: &Table) -> Result<(), Failure> {
+        let layout = Layout { format: self.format, viewer: self.viewer().await };
+        output::write(&layout.render(table)?)
+    }
+
+    /// Who looks: programs see no ages, so the pool time is asked for people alone.
+    async fn viewer(&self) -> Viewer {
+        match self.format {
+            Format::Table => self.client.viewer().await,
+            Format::Json | Format::Csv => Viewer::here(self.client.bus().now()),
+        }
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// How it ended, when not as it should.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Decode => return decode_stdin(),
+        Command::Generate(GenerateCommand::Cli) => return output::write(&generate::cli_markdown()),
+        Command::Generate(GenerateCommand::Subjects) => return output::write(&generate::subjects_markdown()),
+        _ => {}
+    }
+    let session = Session::begin(&cli.global).await?;
+    match cli.command {
+        Command::Machine(command) => machines::run(&session, command).await,
+        Command::Resource(command) => resources::run(&session, command).await,
+        Command::LoadNumber(command) => load_numbers::run(&session, command).await,
+        Command::Module(command) => modules::run(&session, command).await,
+        Command::Start(arguments) => start::run(&session, arguments).await,
+        Command::Stop(arguments) => stop::run(&session, arguments).await,
+        Command::Wait(arguments) => wait::run(&session, &arguments).await,
+        Command::Ps(arguments) => processes::list(&session, &arguments).await,
+        Command::Jobs(arguments) => jobs::list(&session, &arguments).await,
+        Command::Show(arguments) => show::show(&session, arguments.target).await,
+        Command::Why(arguments) => show::why(&session, arguments.target).await,
+        Command::Logs(arguments) => logs::run(&session, arguments).await,
+        Command::RunId(command) => runs::run(&session, &command).await,
+        Command::Clock => clock::run(&session).await,
+        Command::Reserve(arguments) => reservations::reserve(&session, arguments).await,
+        Command::Reservation(command) => reservations::run(&session, &command).await,
+        Command::Extend(arguments) => reservations::extend(&session, &arguments).await,
+        Command::Checkin(number) => reservations::check_in(&session, number.reservation).await,
+        Command::Report(command) => reports::run(&session, command).await,
+        Command::Events(arguments) => events::run(&session, &arguments).await,
+        Command::Admin(command) => admin::run(&session, &command).await,
+        Command::Decode | Command::Generate(_) => unreachable!("these need no session and were done above"),
+    }
+}
+
+/// Names a thing that is not there.
+fn not_found(what: String, thing: String, next: &str) -> Failure {
+    Refusal::new(RefusalCode::NotFound, what, format!("there is no {thing}"), next).into()
+}
+
+fn decode_stdin() -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MESSAGE_SIZE_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::Other(anyhow::Error::new(error).context("read stdin")))?;
+    let value = decode::envelope_json(&bytes).map_err(anyhow::Error::new)?;
+    output::write(&format!("{value}\n"))
+}

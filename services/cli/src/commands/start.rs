@@ -1,0 +1,86 @@
+//! `muster start`: starts processes of a module, or says where they would run.
+
+use muster_model::{Dpid, JobNumber, ProcessNumber};
+use muster_proto::v1::{self, job_command, job_reply};
+
+use super::{Session, wait};
+use crate::arguments::StartArguments;
+use crate::client::unexpected;
+use crate::exit::Failure;
+use crate::output::{Cell, Column, Table};
+
+pub(super) async fn run(session: &Session, arguments: StartArguments) -> Result<(), Failure> {
+    let what = format!("start {}", arguments.module);
+    let (dry_run, wait, within) = (arguments.dry_run, arguments.wait, arguments.within);
+    let kind = job_command::Kind::Start(command(arguments)?);
+    let job_reply::Kind::Started(started) = session.client.job_command(&what, kind).await? else {
+        return Err(unexpected("scheduler"));
+    };
+    if dry_run {
+        return session.print(&placements(&started)).await;
+    }
+    session.print(&summary(&started)).await?;
+    match wait {
+        Some(until) => wait::wait_for(session, started.job, until, within).await,
+        None => Ok(()),
+    }
+}
+
+fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
+    let mut parameters = arguments.parameters;
+    parameters.sort();
+    if let Some(twice) = parameters.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Failure::Usage(format!("start {}: parameter `{}` is given twice", arguments.module, twice[0].0)));
+    }
+    Ok(v1::Start {
+        module: arguments.module,
+        processes: arguments.processes,
+        selector: arguments.on,
+        parameters: parameters.into_iter().map(|(key, value)| v1::KeyValue { key, value }).collect(),
+        dry_run: arguments.dry_run,
+        reservation: arguments.reservation,
+        seed: arguments.seed,
+    })
+}
+
+fn dpid(job: u32, process: u32) -> Cell {
+    Cell::text(Dpid { job: JobNumber(job), process: ProcessNumber(process) }.to_string())
+}
+
+/// One row: the job.
+fn summary(started: &v1::Started) -> Table {
+    let processes: u32 = started.placements.iter().map(|placement| placement.count).sum();
+    let first = started.placements.iter().map(|placement| placement.first).min().unwrap_or(1);
+    let names = ["job", "processes", "machines", "first", "last", "balance", "run", "seed"];
+    let mut table = Table::new(names.into_iter().map(Column::new).collect());
+    table.push(vec![
+        Cell::Integer(started.job.into()),
+        Cell::Integer(processes.into()),
+        Cell::Integer(started.placements.len() as u64),
+        dpid(started.job, first),
+        dpid(started.job, first + processes.saturating_sub(1)),
+        Cell::Number(started.balance),
+        Cell::Integer(started.run.into()),
+        Cell::Integer(started.seed),
+    ]);
+    table
+}
+
+/// One row for each machine: where the processes would run.
+fn placements(started: &v1::Started) -> Table {
+    let names = ["machine", "processes", "first_process", "resources", "balance"];
+    let mut table = Table::new(names.into_iter().map(Column::new).collect());
+    for placement in &started.placements {
+        let mut resources = placement.resources.clone();
+        resources.sort();
+        resources.dedup();
+        table.push(vec![
+            Cell::text(&placement.machine),
+            Cell::Integer(placement.count.into()),
+            Cell::Integer(placement.first.into()),
+            Cell::List(resources),
+            Cell::Number(started.balance),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,52 @@
+//! Destructive commands say what they will touch, and ask.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use muster_model::{Refusal, RefusalCode};
+
+use crate::exit::{Failure, one_line};
+
+/// At most so many things are named; the others are counted.
+const NAMED_MAX: usize = 20;
+
+/// Says what `what` will touch, and asks, unless the user has said yes already.
+///
+/// # Errors
+/// Refused when the answer is not yes, or when nobody can be asked.
+pub(crate) fn confirm(what: &str, touched: &[String], yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        let why = format!("it touches {}, and there is no terminal to ask on", named(touched));
+        return Err(Refusal::new(RefusalCode::Refused, what, why, "say --yes to do it").into());
+    }
+    eprint!("muster: {} will touch {}. Go on? [y/N] ", one_line(what), named(touched));
+    let mut answer = String::new();
+    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    read.map_err(|error| Failure::Other(error.into()))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Refusal::new(RefusalCode::Refused, what, "it was not confirmed", "nothing was changed").into()),
+    }
+}
+
+fn named(touched: &[String]) -> String {
+    let mut text = touched.iter().take(NAMED_MAX).map(|name| one_line(name)).collect::<Vec<_>>().join(", ");
+    if touched.len() > NAMED_MAX {
+        text.push_str(&format!(" and {} more", touched.len() - NAMED_MAX));
+    }
+    if text.is_empty() { "nothing".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_things_are_counted_not_listed() {
+        let touched: Vec<String> = (1..=23).map(|number| format!("m{number}")).collect();
+        assert!(named(&touched).ends_with("m20 and 3 more"));
+        assert_eq!(named(&[]), "nothing");
+    }
+}

@@ -1,0 +1,39 @@
+//! Turns of decision logs: uncompressed, and with their entries and events in the open.
+
+use muster_proto::v1::{Compression, Turn, TurnBlock};
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::{DecodeError, json, message};
+
+/// A block is never larger than this, uncompressed: more is not one of ours.
+const BLOCK_SIZE_MAX: usize = 64 << 20;
+
+/// The block of a turn.
+pub(super) fn block_of(turn: &Turn) -> Result<TurnBlock, DecodeError> {
+    let failed = |reason: String| DecodeError::NotA { kind: "muster.v1.TurnBlock".into(), reason };
+    let bytes = match Compression::try_from(turn.compression) {
+        Ok(Compression::Unspecified) => turn.block.to_vec(),
+        Ok(Compression::Zstd) => {
+            zstd::bulk::decompress(&turn.block, BLOCK_SIZE_MAX).map_err(|error| failed(error.to_string()))?
+        }
+        Err(_) => return Err(failed(format!("compression {} is not known here", turn.compression))),
+    };
+    TurnBlock::decode(bytes.as_slice()).map_err(|error| failed(error.to_string()))
+}
+
+/// A turn as JSON, unfolded.
+pub(super) fn unfolded(turn: &Turn) -> Result<Value, DecodeError> {
+    let mut entries = Vec::new();
+    for entry in block_of(turn)?.entries {
+        let bytes = entry.encode_to_vec();
+        let mut value = json::of_message(&message("muster.v1.Entry", &bytes)?);
+        if !entry.events.is_empty() {
+            let events = entry.events.iter().map(|event| Ok(json::of_message(&message(&turn.event_type, event)?)));
+            value["events"] = events.collect::<Result<Vec<Value>, DecodeError>>()?.into();
+        }
+        entries.push(value);
+    }
+    let previous: String = turn.previous_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(json!({ "event_type": turn.event_type, "previous_hash": previous, "entries": entries }))
+}

@@ -1,0 +1,192 @@
+//! Laying a table out. Pure: it makes text from a table.
+
+use comfy_table::{CellAlignment, presets};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use super::{Cell, Column, Format, Shown, Table};
+use crate::times::Viewer;
+
+/// Units that stand at the end of a column's name for programs; people see them at the values.
+const SUFFIXES: [&str; 3] = ["_seconds", "_bytes", "_time"];
+
+/// How tables are laid out.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    /// The form.
+    pub(crate) format: Format,
+    /// Who looks.
+    pub(crate) viewer: Viewer,
+}
+
+impl Layout {
+    /// The table as text, ending with a line feed unless it is empty.
+    ///
+    /// # Errors
+    /// Never for tables that are made of cells; serializers say otherwise.
+    pub(crate) fn render(&self, table: &Table) -> anyhow::Result<String> {
+        match self.format {
+            Format::Table if table.upright => Ok(upright(table, &self.viewer)),
+            Format::Table => Ok(listing(table, &self.viewer)),
+            Format::Json => Ok(serde_json::to_string_pretty(&Rows(table))? + "\n"),
+            Format::Csv => csv_text(table),
+        }
+    }
+}
+
+/// Columns that a reader sees, with their places.
+fn seen(table: &Table, hidden: Shown) -> impl Iterator<Item = (usize, &Column)> {
+    table.columns.iter().enumerate().filter(move |(_, column)| column.shown != hidden)
+}
+
+fn title(column: &Column) -> String {
+    let name = column.name.as_ref();
+    let bare = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    bare.replace('_', " ")
+}
+
+fn listing(table: &Table, viewer: &Viewer) -> String {
+    let mut text = comfy_table::Table::new();
+    text.load_style(presets::NOTHING);
+    text.set_header(seen(table, Shown::Programs).map(|(_, column)| title(column)));
+    for row in &table.rows {
+        text.add_row(seen(table, Shown::Programs).map(|(at, _)| row[at].for_people(viewer)));
+    }
+    for (place, (at, _)) in seen(table, Shown::Programs).enumerate() {
+        let Some(laid_out) = text.column_mut(place) else { continue };
+        laid_out.set_padding((0, 2));
+        let mut known = table.rows.iter().map(|row| &row[at]).filter(|cell| **cell != Cell::None);
+        if known.next().is_some_and(Cell::is_numeric) {
+            laid_out.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    trimmed(&text.to_string())
+}
+
+fn upright(table: &Table, viewer: &Viewer) -> String {
+    let width = seen(table, Shown::Programs).map(|(_, column)| title(column).chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (number, row) in table.rows.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        for (at, column) in seen(table, Shown::Programs) {
+            let line = format!("{:<width$}  {}", title(column), row[at].for_people(viewer));
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Without blanks at the ends of lines.
+fn trimmed(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn csv_text(table: &Table) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(seen(table, Shown::People).map(|(_, column)| column.name.as_ref()))?;
+    for row in &table.rows {
+        writer.write_record(seen(table, Shown::People).map(|(at, _)| row[at].for_csv()))?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+/// All rows as an array of objects, in the order of the columns.
+struct Rows<'a>(&'a Table);
+
+struct OneRow<'a>(&'a Table, &'a [Cell]);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(Some(self.0.rows.len()))?;
+        for row in &self.0.rows {
+            rows.serialize_element(&OneRow(self.0, row))?;
+        }
+        rows.end()
+    }
+}
+
+impl Serialize for OneRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        for (at, column) in seen(self.0, Shown::People) {
+            object.serialize_entry(column.name.as_ref(), &self.1[at])?;
+        }
+        object.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+    use muster_model::PoolTime;
+
+    use super::*;
+
+    const NOON: PoolTime = PoolTime(1_763_640_000_000_000_000);
+
+    fn sample() -> Table {
+        let mut table = Table::new(vec![
+            Column::new("dpid"),
+            Column::people("state"),
+            Column::new("iterations"),
+            Column::new("age_seconds"),
+            Column::new("placed_time"),
+            Column::programs("resources"),
+        ]);
+        let resources = Cell::List(vec!["disk-sda".into(), "cpu0".into()]);
+        table.push(vec![
+            Cell::text("00010001"),
+            Cell::text("running"),
+            Cell::Integer(7),
+            Cell::Span(Duration::from_millis(1500)),
+            Cell::Time(NOON),
+            resources,
+        ]);
+        table.push(vec![
+            Cell::text("00010002"),
+            Cell::text("dead\nand gone"),
+            Cell::Integer(12_345),
+            Cell::None,
+            Cell::None,
+            Cell::List(vec![]),
+        ]);
+        table
+    }
+
+    fn rendered(format: Format, table: &Table) -> String {
+        let viewer = Viewer { now: NOON, zone: TimeZone::UTC };
+        Layout { format, viewer }.render(table).unwrap()
+    }
+
+    #[test]
+    fn people_see_aligned_columns_without_control_characters() {
+        insta::assert_snapshot!(rendered(Format::Table, &sample()), @"");
+    }
+
+    #[test]
+    fn programs_see_stable_fields_in_json() {
+        insta::assert_snapshot!(rendered(Format::Json, &sample()), @"");
+    }
+
+    #[test]
+    fn programs_see_a_header_and_seconds_in_csv() {
+        insta::assert_snapshot!(rendered(Format::Csv, &sample()), @"");
+    }
+
+    #[test]
+    fn an_upright_table_shows_all_cells_of_a_row() {
+        insta::assert_snapshot!(rendered(Format::Table, &sample().upright()), @"");
+    }
+
+    #[test]
+    fn an_empty_table_keeps_its_header_and_is_an_empty_array() {
+        let table = Table::new(vec![Column::new("machine"), Column::new("health")]);
+        assert_eq!(rendered(Format::Table, &table), "machine  health\n");
+        assert_eq!(rendered(Format::Json, &table), "[]\n");
+        assert_eq!(rendered(Format::Csv, &table), "machine,health\n");
+    }
+}
