@@ -10,7 +10,7 @@ use muster_proto::v1::{ArchiveQuery, ArchivedMessage, envelope::Body};
 
 use crate::chain::{self, Hash};
 use crate::log::Log;
-use crate::{Core, LedgerError};
+use crate::LedgerError;
 
 /// How long the archive may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ pub(crate) enum Compared {
 ///
 /// # Errors
 /// When the archive holds more than the log, or something else.
-pub(crate) async fn compare<C: Core>(log: &Log, at: Position) -> Result<Compared, LedgerError> {
+pub(crate) async fn compare(log: &Log, at: Position) -> Result<Compared, LedgerError> {
     let head = match head(log).await {
         Ok(Some(head)) => head,
         Ok(None) => return Ok(Compared::Agrees),

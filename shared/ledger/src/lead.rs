@@ -64,7 +64,7 @@ pub(crate) async fn lead<C: Core, S: Shell<C>>(
     let watched = Arc::new(Watched::default());
     tasks.spawn(watch_store(context.log.clone(), watched.clone()));
     if !is_compared {
-        tasks.spawn(compare_later::<C>(context.log.clone(), loaded.fold.head.position, alarm));
+        tasks.spawn(compare_later(context.log.clone(), loaded.fold.head.position, alarm));
     }
     for (index, source) in context.options.sources.iter().enumerate() {
         let followed = loaded.fold.followed.get(source.stream).copied().unwrap_or_default();
@@ -191,9 +191,9 @@ async fn watch_store(log: Log, watched: Arc<Watched>) {
 }
 
 /// Compares with an archive that was away at the start, once it is there.
-async fn compare_later<C: Core>(log: Log, at: Position, alarm: mpsc::Sender<LedgerError>) {
+async fn compare_later(log: Log, at: Position, alarm: mpsc::Sender<LedgerError>) {
     loop {
-        match archive::compare::<C>(&log, at).await {
+        match archive::compare(&log, at).await {
             Ok(Compared::Agrees) => return,
             Ok(Compared::Later(_)) => tokio::time::sleep(ARCHIVE_RETRY_EVERY).await,
             Err(error) => {

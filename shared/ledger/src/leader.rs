@@ -17,7 +17,7 @@ use crate::fold::Fold;
 use crate::follow::LazyPositions;
 use crate::handle::{Intake, Query, ReplyTo, Waiting};
 use crate::lease::Lease;
-use crate::log::RETRY_DELAY;
+use crate::log::{Log, RETRY_DELAY};
 use crate::projection::Projector;
 use crate::run::Context;
 use crate::snapshot::Snapshots;
@@ -173,7 +173,7 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             if self.append(&mut draft).await? == Appended::Lost {
                 return Ok(Appended::Lost);
             }
-        } else if !(draft.answers.is_empty() && draft.queries.is_empty()) && !self.is_newest().await? {
+        } else if !(draft.answers.is_empty() && draft.queries.is_empty()) && !is_newest(&self.context.log, &self.lease, self.fold.head.position.sequence.0).await? {
             return Ok(Appended::Lost);
         }
         if !self.lease.is_valid() {
@@ -238,28 +238,6 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
         Ok(Appended::Landed)
     }
 
-    /// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or the lease ends.
-    async fn is_newest(&self) -> Result<bool, LedgerError> {
-        let log = &self.context.log;
-        let applied = self.fold.head.position.sequence.0;
-        while self.lease.is_valid() {
-            self.lease.turned();
-            match log.ends().await {
-                Ok(Some(ends)) if ends.last < applied => {
-                    let reason = format!("it ends at message {}, and message {applied} was acknowledged", ends.last);
-                    return Err(LedgerError::damaged(log.name, reason));
-                }
-                Ok(Some(ends)) => return Ok(ends.last == applied),
-                Ok(None) => tokio::time::sleep(RETRY_DELAY).await,
-                Err(error) => {
-                    tracing::debug!(log = log.name, %error, "looking at the log failed, trying again");
-                    tokio::time::sleep(RETRY_DELAY).await;
-                }
-            }
-        }
-        Ok(false)
-    }
-
     fn answer(&self, answers: Vec<(ReplyTo, Outcome)>, queries: Vec<Query<C>>) {
         let head = &self.fold.head;
         for (reply, outcome) in answers {
@@ -296,6 +274,26 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             projector.send(&self.fold);
         }
     }
+}
+
+/// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or the lease ends.
+async fn is_newest(log: &Log, lease: &Lease, applied: u64) -> Result<bool, LedgerError> {
+    while lease.is_valid() {
+        lease.turned();
+        match log.ends().await {
+            Ok(Some(ends)) if ends.last < applied => {
+                let reason = format!("it ends at message {}, and message {applied} was acknowledged", ends.last);
+                return Err(LedgerError::damaged(log.name, reason));
+            }
+            Ok(Some(ends)) => return Ok(ends.last == applied),
+            Ok(None) => tokio::time::sleep(RETRY_DELAY).await,
+            Err(error) => {
+                tracing::debug!(log = log.name, %error, "looking at the log failed, trying again");
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn gauge(value: usize) -> f64 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_bus::Bus;
+use muster_model::Position;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{self, Compared};
@@ -66,7 +67,7 @@ async fn drive<C: Core, S: Shell<C>>(
         let Some(loaded) = load::load(&context.log, stop).await? else { return Ok(()) };
         if !is_compared {
             genesis::check_system(&context.log, loaded.fold.system).await?;
-            is_compared = compare(context, &loaded).await?;
+            is_compared = compare(context, loaded.fold.head.position).await?;
         }
         match follow(context, loaded, stop).await? {
             Followed::Stopped => return Ok(()),
@@ -83,8 +84,8 @@ async fn drive<C: Core, S: Shell<C>>(
     }
 }
 
-async fn compare<C: Core>(context: &Context<C>, loaded: &Loaded<C>) -> Result<bool, LedgerError> {
-    match archive::compare::<C>(&context.log, loaded.fold.head.position).await? {
+async fn compare<C: Core>(context: &Context<C>, at: Position) -> Result<bool, LedgerError> {
+    match archive::compare(&context.log, at).await? {
         Compared::Agrees => Ok(true),
         Compared::Later(reason) => {
             tracing::warn!(log = context.log.name, reason, "the archive is away: the log is compared with it later");

@@ -1,0 +1,12 @@
+//! The ledger against a real nats-server, with a core that counts.
+
+mod archive;
+mod chain;
+mod child;
+mod commands;
+mod counter;
+mod faults;
+mod followed;
+mod harness;
+mod leadership;
+mod snapshots;
