@@ -5,6 +5,18 @@ CREATE FUNCTION muster_time(ns bigint) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ns <> 0 THEN timestamptz '1970-01-01 00:00:00+00' + (ns / 1000) * interval '1 microsecond' END;
 
+-- Job and process number as people read them: 00010064.
+CREATE FUNCTION muster_dpid(job bigint, process bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN job <= 65535 AND process <= 65535
+                THEN lpad(upper(to_hex(job)), 4, '0') || lpad(upper(to_hex(process)), 4, '0')
+                ELSE lpad(upper(to_hex(job)), 8, '0') || lpad(upper(to_hex(process)), 8, '0') END;
+
+-- A moment as programs read it.
+CREATE FUNCTION muster_text(moment timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+
 CREATE TABLE stream_offset (
     stream     text        NOT NULL,
     shard      integer     NOT NULL DEFAULT 0,

@@ -1,0 +1,108 @@
+//! One question and its answer.
+
+use std::collections::BTreeMap;
+
+use muster_bus::{Bus, body, streams};
+use muster_model::{Refusal, RefusalCode, RunId};
+use muster_proto::v1;
+use muster_proto::v1::envelope::Body;
+use muster_proto::v1::report_query::Kind;
+use muster_store::{Error, Store};
+use muster_telemetry::query::{self, Bucket, Run, StreamEnd};
+
+/// Narrowest time bucket, nanoseconds.
+const BUCKET_MIN: i64 = 1_000_000;
+
+/// Answers a question.
+///
+/// # Errors
+/// What was asked for does not exist, is malformed, or the store is away.
+pub(crate) async fn answer(
+    bus: &Bus,
+    store: &Store,
+    envelope: &Result<v1::Envelope, String>,
+) -> Result<v1::ReportReply, Refusal> {
+    let envelope = envelope.clone().map_err(|error| invalid(&error))?;
+    let Body::ReportQuery(query) = body(envelope).map_err(invalid)? else {
+        return Err(invalid("the request is no report_query"));
+    };
+    match query.kind.ok_or_else(|| invalid("it asks nothing that this version knows"))? {
+        Kind::Summary(query) => {
+            let filter = query.filter.unwrap_or_default();
+            let run = known_run(store, &filter).await?;
+            query::summary(store, &run, &filter).await.map_err(|error| refusal(&error))
+        }
+        Kind::Perf(query) => perf(store, &query).await,
+        Kind::Status(_) => {
+            let ends = stream_ends(bus).await;
+            query::status(store, &ends).await.map_err(|error| refusal(&error))
+        }
+    }
+}
+
+async fn perf(store: &Store, query: &v1::PerfQuery) -> Result<v1::ReportReply, Refusal> {
+    let bucket = match query.bucket_ns {
+        0 => Bucket::default(),
+        nanoseconds if nanoseconds >= BUCKET_MIN => Bucket { nanoseconds },
+        _ => return Err(invalid("a time bucket is narrower than 1 ms")),
+    };
+    let run = known_run(store, &query.filter.clone().unwrap_or_default()).await?;
+    let answer = query::perf(store, &run, query, bucket).await.map_err(|error| refusal(&error))?;
+    answer.ok_or_else(|| invalid("it names no dimension; there are module, machine, device, process and time"))
+}
+
+async fn known_run(store: &Store, filter: &v1::ReportFilter) -> Result<Run, Refusal> {
+    let run = query::find_run(store, RunId(filter.run)).await.map_err(|error| refusal(&error))?;
+    run.ok_or_else(|| {
+        let (why, next) = match filter.run {
+            0 => {
+                ("the store knows no run yet".into(), "start a job; `muster report status` shows how far the store is")
+            }
+            number => (format!("the store does not know run {number}"), "leave --run out for the newest"),
+        };
+        Refusal::new(RefusalCode::NotFound, "report", why, next)
+    })
+}
+
+/// Where the streams end, as far as the bus answers.
+async fn stream_ends(bus: &Bus) -> BTreeMap<String, StreamEnd> {
+    let mut ends = BTreeMap::new();
+    for row in streams::TABLE {
+        match bus.stream_state(row.name).await {
+            Ok(Some(state)) => {
+                let end = StreamEnd { epoch: state.created.0, last: state.last };
+                ends.insert(row.name.to_owned(), end);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(stream = row.name, %error, "a stream could not be looked at"),
+        }
+    }
+    ends
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::new(RefusalCode::Invalid, "report", why, "see `muster report --help`")
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let why = error.to_string();
+    match error {
+        Error::Unavailable { .. } => Refusal::new(
+            RefusalCode::Unavailable,
+            "report",
+            why,
+            "jobs go on without it; try again when PostgreSQL is back",
+        ),
+        Error::TimedOut { .. } => Refusal::new(
+            RefusalCode::Limit,
+            "report",
+            why,
+            "narrow it: --job, --module, --machine, --metric, a time span",
+        ),
+        Error::Broken { .. } | Error::Unfit { .. } => {
+            tracing::error!(%error, "the store refused a question");
+            let next = "is muster-telemetry-logger of the same version running? it makes the schema";
+            Refusal::new(RefusalCode::Unavailable, "report", why, next)
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Arguments, and the bounds of the service.
+
+use std::time::Duration;
+
+use muster_bus::streams;
+use muster_store::{Access, StoreOptions};
+
+use crate::core::{Kind, Limits};
+
+/// From JetStream to PostgreSQL, exactly once.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "muster-telemetry-logger", version)]
+pub struct Arguments {
+    /// What every service has.
+    #[command(flatten)]
+    pub common: muster_chassis::CommonArguments,
+    /// PostgreSQL, `postgres://user@host:port/database`
+    #[arg(long, env = "MUSTER_POSTGRES", default_value = "postgres://muster@127.0.0.1:5432/muster", global = true)]
+    pub postgres: String,
+    /// Something else than serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Something else than serving.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Bring the schema to this version's, and end.
+    Migrate,
+}
+
+/// A stream that is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Name of the stream.
+    pub stream: &'static str,
+    /// What it carries.
+    pub kind: Kind,
+    /// A batch is written this long after its first message at the latest.
+    pub window: Duration,
+}
+
+const SAMPLES_WINDOW: Duration = Duration::from_secs(1);
+/// Reports and logs are asked for right after a job's end: they wait less.
+const WORDS_WINDOW: Duration = Duration::from_millis(200);
+
+const fn words(stream: &'static str, kind: Kind) -> Source {
+    Source { stream, kind, window: WORDS_WINDOW }
+}
+
+/// Every stream that is read.
+pub const SOURCES: [Source; 5] = [
+    Source { stream: streams::TEL, kind: Kind::Samples, window: SAMPLES_WINDOW },
+    words(streams::REPORTS, Kind::Reports),
+    words(streams::JOBS, Kind::Log),
+    words(streams::MACHINES, Kind::Log),
+    words(streams::RESERVATIONS, Kind::Log),
+];
+
+/// When a batch is full.
+pub const LIMITS: Limits = Limits { samples_max: 50_000, bytes_max: 4 << 20, messages_max: 10_000 };
+/// A stream is looked at this often, to see whether it was made again.
+pub const EPOCH_INTERVAL: Duration = Duration::from_secs(2);
+/// A transaction may take so long until it counts as failed with an unknown outcome.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// First and greatest time between attempts at what is away.
+pub const RETRY_MIN: Duration = Duration::from_millis(100);
+/// See [`RETRY_MIN`].
+pub const RETRY_MAX: Duration = Duration::from_secs(3);
+/// Newest batches of so many agents are remembered.
+pub const REPEATS_MAX: usize = 100_000;
+/// Requests on the archive that are answered at once.
+pub const REQUESTS_MAX: usize = 4;
+
+/// How the logger uses the store: a connection for each stream, some for the archive.
+#[must_use]
+pub fn store_options() -> StoreOptions {
+    StoreOptions {
+        application: "muster-telemetry-logger".into(),
+        access: Access::Write,
+        connections_max: SOURCES.len() + REQUESTS_MAX,
+        statement_timeout: Duration::from_secs(30),
+    }
+}

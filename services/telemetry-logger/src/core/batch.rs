@@ -1,0 +1,179 @@
+//! A batch: consecutive messages of one stream that become one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_bus::StoredMessage;
+use muster_telemetry::records::{Gap, Origin, Records};
+
+use super::{Decoded, Kind};
+
+/// Reason of rejects that PostgreSQL refused; its own words follow.
+const REASON_STORE: &str = "the store can not hold it";
+
+/// When a batch is full.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Values of samples.
+    pub samples_max: usize,
+    /// Bytes of payloads.
+    pub bytes_max: usize,
+    /// Messages.
+    pub messages_max: usize,
+}
+
+/// Newest batches of agents that are known, so that repeats are dropped.
+pub type Repeats = BTreeMap<Origin, u64>;
+
+/// Consecutive messages.
+#[derive(Debug)]
+pub struct Batch {
+    kind: Kind,
+    stream: String,
+    /// Position before the first message.
+    from: u64,
+    /// Position after the last.
+    to: u64,
+    messages: Vec<(StoredMessage, Decoded)>,
+    samples: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    /// An empty batch after a position.
+    #[must_use]
+    pub fn new(kind: Kind, stream: &str, from: u64) -> Self {
+        Self { kind, stream: stream.into(), from, to: from, messages: Vec::new(), samples: 0, bytes: 0 }
+    }
+
+    /// Adds the next message; one that is not beyond the last is passed over.
+    pub fn push(&mut self, message: StoredMessage) {
+        if message.sequence <= self.to {
+            return;
+        }
+        let decoded = Decoded::new(self.kind, &message);
+        self.samples += decoded.samples();
+        self.bytes += message.payload.len();
+        self.to = message.sequence;
+        self.messages.push((message, decoded));
+    }
+
+    /// Nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// It is to be written now.
+    #[must_use]
+    pub fn is_full(&self, limits: Limits) -> bool {
+        self.samples >= limits.samples_max || self.bytes >= limits.bytes_max || self.len() >= limits.messages_max
+    }
+
+    /// How many messages are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Values of samples in it.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Position before its first message.
+    #[must_use]
+    pub fn from(&self) -> u64 {
+        self.from
+    }
+
+    /// Position after its last message.
+    #[must_use]
+    pub fn to(&self) -> u64 {
+        self.to
+    }
+
+    /// Agents that speak in it.
+    #[must_use]
+    pub fn origins(&self) -> BTreeSet<Origin> {
+        self.messages
+            .iter()
+            .filter_map(|(_, decoded)| decoded.batch.as_ref())
+            .map(|(origin, _)| origin.clone())
+            .collect()
+    }
+
+    /// Its rows: without repeats, with gaps where sequences are missing.
+    #[must_use]
+    pub fn records(&self, repeats: &Repeats) -> Records {
+        let mut all = Records::default();
+        let mut before = self.from;
+        for (message, decoded) in &self.messages {
+            all.gaps.extend(gap(&self.stream, before, message.sequence));
+            before = message.sequence;
+            if let Some((origin, batch)) = &decoded.batch {
+                let newest = all.batches.get(origin).or_else(|| repeats.get(origin)).copied().unwrap_or(0);
+                if *batch <= newest {
+                    continue;
+                }
+                all.batches.insert(origin.clone(), *batch);
+            }
+            append(&mut all, decoded.records.clone());
+        }
+        all
+    }
+
+    /// The same messages, one batch each: to find the one that PostgreSQL refuses.
+    #[must_use]
+    pub fn split(self) -> Vec<Self> {
+        let mut from = self.from;
+        let mut parts = Vec::with_capacity(self.messages.len());
+        for (message, decoded) in self.messages {
+            let (to, samples, bytes) = (message.sequence, decoded.samples(), message.payload.len());
+            let stream = self.stream.clone();
+            parts.push(Self { kind: self.kind, stream, from, to, messages: vec![(message, decoded)], samples, bytes });
+            from = to;
+        }
+        parts
+    }
+
+    /// The same positions, with every message as a reject.
+    #[must_use]
+    pub fn rejected(mut self, reason: &str) -> Self {
+        for (message, decoded) in &mut self.messages {
+            let archived = std::mem::take(&mut decoded.records.archived);
+            *decoded = Decoded::rejected(message, format!("{REASON_STORE}: {reason}"));
+            // The chain of a log must not lose a link because of what could not be decoded from it.
+            decoded.records.archived = archived;
+        }
+        self
+    }
+}
+
+/// The gap between two consecutive messages, if there is one.
+fn gap(stream: &str, before: u64, next: u64) -> Option<Gap> {
+    let reason = "the stream no longer held them";
+    let (first, last) = (before + 1, next - 1);
+    (first <= last).then(|| Gap { place: stream.into(), machine: None, first, last, reason: reason.into() })
+}
+
+fn append(all: &mut Records, part: Records) {
+    let Records { rejects, gaps, batches, layouts, samples, reports, archived, events, runs, jobs, processes, states } =
+        part;
+    all.rejects.extend(rejects);
+    all.gaps.extend(gaps);
+    all.batches.extend(batches);
+    all.layouts.extend(layouts);
+    all.samples.extend(samples);
+    all.reports.extend(reports);
+    all.archived.extend(archived);
+    all.events.extend(events);
+    for (run, started) in runs {
+        all.runs.entry(run).or_insert(started);
+    }
+    all.jobs.extend(jobs);
+    for (id, change) in processes {
+        super::job::merge(all.processes.entry(id).or_default(), change);
+    }
+    all.states.extend(states);
+}

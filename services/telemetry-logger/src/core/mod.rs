@@ -1,0 +1,91 @@
+//! From messages to rows: pure. No I/O, clock or randomness, so two writers make the same rows of the same messages.
+
+mod batch;
+mod event;
+mod job;
+mod log;
+mod report;
+mod sample;
+
+pub use batch::{Batch, Limits, Repeats};
+
+use muster_bus::StoredMessage;
+use muster_model::PoolTime;
+use muster_proto::v1::Envelope;
+use muster_telemetry::records::{Origin, Records, Reject};
+use prost::Message;
+
+/// What a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Batches of samples.
+    Samples,
+    /// Batches of reports.
+    Reports,
+    /// Turns of a decision log.
+    Log,
+}
+
+/// What one message says, as rows.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The agent's batch that it is; none for a log.
+    batch: Option<(Origin, u64)>,
+    /// Its rows, unless it is a repeat.
+    records: Records,
+}
+
+impl Decoded {
+    /// Decodes a message. What can not be decoded becomes a reject, never an error.
+    #[must_use]
+    pub fn new(kind: Kind, message: &StoredMessage) -> Self {
+        let decoded = Envelope::decode(message.payload.clone()).map_err(|error| error.to_string()).and_then(
+            |envelope| match kind {
+                Kind::Samples => sample::decode(message, envelope),
+                Kind::Reports => report::decode(message, envelope),
+                Kind::Log => log::decode(message, envelope),
+            },
+        );
+        decoded.unwrap_or_else(|reason| Self::rejected(message, reason))
+    }
+
+    /// The message as a reject.
+    #[must_use]
+    pub fn rejected(message: &StoredMessage, reason: String) -> Self {
+        let records = Records { rejects: vec![reject(message, reason, 1)], ..Records::default() };
+        Self { batch: None, records }
+    }
+
+    /// Values that it brings.
+    fn samples(&self) -> usize {
+        self.records.samples.iter().map(|sample| sample.values.len()).sum()
+    }
+}
+
+/// A part of a message that could not be taken.
+fn reject(message: &StoredMessage, reason: String, items: u32) -> Reject {
+    Reject {
+        sequence: message.sequence,
+        stored: message.stored,
+        subject: message.subject.clone(),
+        reason,
+        items,
+        payload: message.payload.clone(),
+    }
+}
+
+/// The time that a sender says, or when the stream stored it where it says none.
+fn said_time(time_ns: i64, message: &StoredMessage) -> PoolTime {
+    if time_ns > 0 { PoolTime(time_ns) } else { message.stored }
+}
+
+/// Checks that an agent speaks of itself: its machine is in the subject too.
+fn check_machine(message: &StoredMessage, machine: &str) -> Result<(), String> {
+    match muster_bus::subjects::machine_of(&message.subject) {
+        Some(named) if named.as_str() == machine => Ok(()),
+        _ => Err(format!("the batch is of machine `{}`, its subject is not", machine.escape_debug())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

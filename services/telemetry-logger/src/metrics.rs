@@ -1,0 +1,33 @@
+//! The service's own health, as counters.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+
+const MESSAGES: &str = "muster_telemetry_logger_messages_total";
+const SAMPLES: &str = "muster_telemetry_logger_samples_total";
+const REJECTS: &str = "muster_telemetry_logger_rejects_total";
+const RETRIES: &str = "muster_telemetry_logger_retries_total";
+const PENDING: &str = "muster_telemetry_logger_pending_messages";
+
+/// Says what the names mean.
+pub(crate) fn describe() {
+    describe_counter!(MESSAGES, Unit::Count, "Messages stored, by stream");
+    describe_counter!(SAMPLES, Unit::Count, "Values of samples stored");
+    describe_counter!(REJECTS, Unit::Count, "Messages or parts that could not be taken, by stream");
+    describe_counter!(RETRIES, Unit::Count, "Transactions that failed and were tried again, by stream");
+    describe_gauge!(PENDING, Unit::Count, "Messages that wait in the stream, by stream");
+}
+
+pub(crate) fn stored(stream: &'static str, messages: usize, samples: usize, rejects: usize) {
+    counter!(MESSAGES, "stream" => stream).increment(messages as u64);
+    counter!(SAMPLES).increment(samples as u64);
+    counter!(REJECTS, "stream" => stream).increment(rejects as u64);
+}
+
+pub(crate) fn retried(stream: &'static str) {
+    counter!(RETRIES, "stream" => stream).increment(1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge")]
+pub(crate) fn pending(stream: &'static str, messages: u64) {
+    gauge!(PENDING, "stream" => stream).set(messages as f64);
+}

@@ -1,0 +1,20 @@
+//! Questions about the past, and their answers as tables. Read-only; each statement has a limit, and the pool a time-out.
+
+mod cells;
+mod perf;
+mod run;
+mod status;
+mod summary;
+
+pub use perf::{Bucket, perf};
+pub use run::{Run, find_run};
+pub use status::{StreamEnd, status};
+pub use summary::summary;
+
+/// Rows of an answer at most; the answer says so when there are more.
+pub const ROWS_MAX: usize = 1_000;
+
+/// The note under an answer that was cut.
+fn cut_note() -> String {
+    format!("only the first {ROWS_MAX} rows are shown: narrow the question")
+}
