@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{kv, stream};
 use bytes::Bytes;
@@ -31,6 +32,8 @@ const BATCH_MAX: usize = 999;
 const CHANGES_MAX: usize = 4;
 /// How long one batch may take.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a bucket that nothing changes is looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait before a bucket that failed is looked at again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
@@ -112,8 +115,13 @@ enum Written {
 
 impl Writer {
     async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
-        while let Some(change) = changes.recv().await {
-            self.merge(change);
+        loop {
+            match tokio::time::timeout(CHECK_EVERY, changes.recv()).await {
+                Ok(Some(change)) => self.merge(change),
+                Ok(None) => return,
+                Err(_) if self.is_there().await => continue,
+                Err(_) => self.last = None,
+            }
             while let Ok(change) = changes.try_recv() {
                 self.merge(change);
             }
@@ -128,6 +136,16 @@ impl Writer {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether the bucket is as it was left: it goes with the server's memory.
+    async fn is_there(&self) -> bool {
+        let name = format!("KV_{}", self.bucket);
+        match self.log.bus.jetstream().get_stream(&name).await {
+            Ok(found) => self.last.is_none_or(|last| last == found.cached_info().state.last_sequence),
+            // A server that is away says nothing about the bucket; without the stream a write would say so.
+            Err(error) => !matches!(error.kind(), GetStreamErrorKind::JetStream(_)) || self.last.is_none(),
         }
     }
 

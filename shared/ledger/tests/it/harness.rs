@@ -156,7 +156,7 @@ pub(crate) async fn state_hash(handle: &Handle<Counter>) -> [u8; 32] {
 }
 
 /// Asks again and again until `condition` holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !condition().await {
         assert!(start.elapsed() < DEADLINE, "{what} did not come true in time");
