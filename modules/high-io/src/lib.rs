@@ -1,1 +1,49 @@
-//! placeholder
+//! The disk test `high-io`: it writes a self-describing pattern to a file of its own, in pseudo-random order and with direct
+//! I/O, reads every transfer back and verifies it, and begins again with every bit changed.
+//!
+//! What wrong data are is told by `muster-pattern`; reading them again, saving and reporting them is done here
+//! ([`mismatch`]). One transfer at a time: load comes from many processes.
+
+mod inject;
+mod latency;
+mod mismatch;
+mod order;
+mod passes;
+mod settings;
+mod tally;
+mod target;
+mod transfer;
+mod trouble;
+
+use std::process::ExitCode;
+
+use muster_sdk::{Ending, Session};
+
+use passes::Passes;
+use settings::Settings;
+use target::Target;
+use trouble::Trouble;
+
+/// Runs the module.
+#[must_use]
+pub fn main() -> ExitCode {
+    muster_sdk::run(include_str!("../module.toml"), test)
+}
+
+fn test(session: &Session) -> Result<Ending, Trouble> {
+    let settings = Settings::read(session)?;
+    let target = Target::create(session, &settings)?;
+    session.ready();
+    let mut passes = Passes::new(session, &settings, &target);
+    let ending = match passes.run() {
+        Ok(()) => Ending::pass(),
+        Err(Trouble::Corrupt(reason)) => {
+            target.keep_as_evidence(session);
+            return Ok(passes.tally().finish(session, Ending::fail(&reason)));
+        }
+        Err(Trouble::Device(reason)) => Ending::fail(&reason),
+        Err(trouble) => Ending::error(&trouble.to_string()),
+    };
+    target.remove(session);
+    Ok(passes.tally().finish(session, ending))
+}

@@ -204,7 +204,7 @@ impl<'a> View<'a> {
             Class::Shifted
         } else if found.words.count_ones() * 2 < (self.wrong & !HEADER_MASK).count_ones() && !self.is_torn(explained) {
             Class::Unknown
-        } else if self.is_torn(explained) && !self.is_complemented(image, expected) {
+        } else if self.is_torn(explained) && !(self.is_whole_body_wrong() && self.is_complemented(image, expected)) {
             Class::Torn
         } else {
             self.relation(image, expected)
@@ -220,13 +220,18 @@ impl<'a> View<'a> {
         self.wrong != u64::MAX && (first_part || last_part) && explained & body == body
     }
 
-    /// Right but for its form, while the header, in whatever form, says the expected pass.
+    /// Right but for its form: no pass can have written this. Either all of it, while the header, in whatever form, says the
+    /// expected pass; or words in a form that only the next pass has. Other words in the other form are stale by one pass.
     fn is_complemented(&self, image: &Image, expected: &Image) -> bool {
-        let says_expected = match self.header {
-            Some((_, header)) => header.stamp.expectation.sequence == self.expectation.sequence,
-            None => expected.form == Form::True,
-        };
-        image.form != expected.form && Image { form: expected.form, ..*image } == *expected && says_expected
+        let header = self.header.map(|(_, header)| header.stamp.expectation.sequence == self.expectation.sequence);
+        let says_expected = if self.is_whole_body_wrong() { header } else { None };
+        image.form != expected.form
+            && Image { form: expected.form, ..*image } == *expected
+            && says_expected.unwrap_or(expected.form == Form::True)
+    }
+
+    fn is_whole_body_wrong(&self) -> bool {
+        self.wrong | HEADER_MASK == u64::MAX
     }
 
     /// What data of an image are, seen from what was expected.

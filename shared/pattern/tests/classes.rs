@@ -24,6 +24,11 @@ fn class(actual: &Sector, expectation: &Expectation) -> Class {
     found(actual, expectation).class
 }
 
+/// Passes to be behind by; beyond 131,071 a word alone can not tell.
+fn passes() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(1u64), Just(2), 3u64..131_072]
+}
+
 prop_compose! {
     /// Any place of a disk and any pass from the third on, of a small owner.
     fn expectations()(
@@ -64,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn an_older_pass_is_stale_and_says_by_how_many(e in expectations(), behind in 1u64..300_000) {
+    fn an_older_pass_is_stale_and_says_by_how_many(e in expectations(), behind in passes()) {
         let behind = behind.min(e.sequence);
         let finding = found(&sector(Expectation { sequence: e.sequence - behind, ..e }), &e);
         prop_assert_eq!(finding.class, Class::Stale);
@@ -73,9 +78,8 @@ proptest! {
     }
 
     #[test]
-    fn a_single_stale_word_names_its_pass(e in expectations(), behind in 1u64..100_000, word in 9usize..63) {
+    fn a_single_stale_word_names_its_pass(e in expectations(), behind in passes(), word in 9usize..63) {
         let behind = behind.min(e.sequence);
-        prop_assume!(behind > 1 || e.sequence % 2 == 1);
         let old = sector(Expectation { sequence: e.sequence - behind, ..e });
         let mut actual = sector(e);
         actual[word * 8..word * 8 + 8].copy_from_slice(&old[word * 8..word * 8 + 8]);
@@ -126,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sector_of_two_writings_is_torn(e in expectations(), behind in 1u64..1000, word in 9usize..64, first: bool) {
+    fn a_sector_of_two_writings_is_torn(e in expectations(), behind in passes(), word in 9usize..64, first: bool) {
         let behind = behind.min(e.sequence);
         let (new, old) = (sector(e), sector(Expectation { sequence: e.sequence - behind, ..e }));
         let (head, tail) = if first { (new, old) } else { (old, new) };

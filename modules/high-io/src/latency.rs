@@ -1,0 +1,99 @@
+//! Latencies of an interval in fixed memory: buckets of 1/16 of an octave, so a percentile is right to 6 %.
+
+use std::time::Duration;
+
+const STEPS_LOG: u32 = 4;
+const STEPS: u64 = 1 << STEPS_LOG;
+const BUCKETS: usize = (u64::BITS as usize) << STEPS_LOG;
+
+/// A histogram of nanoseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Latency {
+    counts: Box<[u32; BUCKETS]>,
+    total: u64,
+    greatest: Duration,
+}
+
+impl Latency {
+    pub(crate) fn new() -> Self {
+        Self { counts: Box::new([0; BUCKETS]), total: 0, greatest: Duration::ZERO }
+    }
+
+    pub(crate) fn record(&mut self, latency: Duration) {
+        let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.counts[bucket(nanoseconds)] += 1;
+        self.total += 1;
+        self.greatest = self.greatest.max(latency);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    pub(crate) fn greatest_seconds(&self) -> f64 {
+        self.greatest.as_secs_f64()
+    }
+
+    /// Seconds that so many percent are at or below, never more than the greatest.
+    pub(crate) fn percentile_seconds(&self, percent: u64) -> f64 {
+        let wanted = (self.total * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            seen += u64::from(*count);
+            if seen >= wanted {
+                return Duration::from_nanos(upper(bucket)).min(self.greatest).as_secs_f64();
+            }
+        }
+        self.greatest_seconds()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.counts.fill(0);
+        self.total = 0;
+        self.greatest = Duration::ZERO;
+    }
+}
+
+fn bucket(nanoseconds: u64) -> usize {
+    let octave = nanoseconds.max(STEPS).ilog2();
+    let step = (nanoseconds >> (octave - STEPS_LOG)) & (STEPS - 1);
+    let first = if nanoseconds < STEPS { 0 } else { (u64::from(octave - STEPS_LOG) + 1) << STEPS_LOG };
+    usize::try_from(first + if nanoseconds < STEPS { nanoseconds } else { step }).unwrap_or(BUCKETS - 1)
+}
+
+/// Greatest value of a bucket.
+fn upper(bucket: usize) -> u64 {
+    let (octave, step) = (bucket as u64 >> STEPS_LOG, bucket as u64 & (STEPS - 1));
+    match octave.checked_sub(1) {
+        None => step,
+        Some(shift) => ((STEPS + step) << shift) + ((1 << shift) - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_lies_at_most_a_sixteenth_below_the_top_of_its_bucket() {
+        let powers = (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) + 1, (1 << bit) - 1]);
+        for value in powers.chain(0..2000) {
+            let top = upper(bucket(value));
+            assert!(top >= value && top - value <= value / 16, "{value} {top}");
+        }
+    }
+
+    #[test]
+    fn percentiles_are_of_what_was_recorded() {
+        let mut latency = Latency::new();
+        assert!(latency.is_empty());
+        for milliseconds in 1..=100 {
+            latency.record(Duration::from_millis(milliseconds));
+        }
+        assert!((0.050..0.054).contains(&latency.percentile_seconds(50)));
+        assert!((0.099..=0.100).contains(&latency.percentile_seconds(99)));
+        assert!((latency.percentile_seconds(100) - 0.1).abs() < 1e-9);
+        latency.clear();
+        assert!(latency.is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+//! What was done so far: counted exactly, reported every second and at the end.
+
+use std::time::{Duration, Instant};
+
+use muster_model::quantity::print_size;
+use muster_sdk::{Ending, Session};
+
+use crate::latency::Latency;
+
+/// Time between two metrics.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Counts of one process.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    device: String,
+    begin: Instant,
+    reported: Instant,
+    write_latency: Latency,
+    read_latency: Latency,
+    pub(crate) writes: u64,
+    pub(crate) reads: u64,
+    pub(crate) written_bytes: u64,
+    pub(crate) read_bytes: u64,
+    /// Bytes that were read and found right.
+    pub(crate) verified_bytes: u64,
+    /// Passes that were written and verified whole.
+    pub(crate) passes: u64,
+}
+
+impl Tally {
+    pub(crate) fn new(device: &str) -> Self {
+        let now = Instant::now();
+        Self {
+            device: device.to_owned(),
+            begin: now,
+            reported: now,
+            write_latency: Latency::new(),
+            read_latency: Latency::new(),
+            writes: 0,
+            reads: 0,
+            written_bytes: 0,
+            read_bytes: 0,
+            verified_bytes: 0,
+            passes: 0,
+        }
+    }
+
+    /// Time since the work began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    pub(crate) fn wrote(&mut self, bytes: usize, latency: Duration) {
+        self.writes += 1;
+        self.written_bytes += bytes as u64;
+        self.write_latency.record(latency);
+    }
+
+    pub(crate) fn read(&mut self, bytes: usize, latency: Duration) {
+        self.reads += 1;
+        self.read_bytes += bytes as u64;
+        self.read_latency.record(latency);
+    }
+
+    /// Reports if it is time to.
+    pub(crate) fn report(&mut self, session: &Session) {
+        if self.reported.elapsed() >= INTERVAL {
+            self.report_now(session);
+        }
+    }
+
+    fn report_now(&mut self, session: &Session) {
+        let mut gauges = Vec::new();
+        gauges.extend(quantiles(&self.write_latency, WRITE_NAMES));
+        gauges.extend(quantiles(&self.read_latency, READ_NAMES));
+        session.metric(&self.device, &self.counters(), &gauges);
+        self.write_latency.clear();
+        self.read_latency.clear();
+        self.reported = Instant::now();
+    }
+
+    fn counters(&self) -> [(&'static str, f64); 6] {
+        [
+            ("written_bytes", float(self.written_bytes)),
+            ("read_bytes", float(self.read_bytes)),
+            ("verified_bytes", float(self.verified_bytes)),
+            ("writes", float(self.writes)),
+            ("reads", float(self.reads)),
+            ("passes", float(self.passes)),
+        ]
+    }
+
+    /// Reports for the last time and adds the totals to the ending.
+    pub(crate) fn finish(&mut self, session: &Session, ending: Ending) -> Ending {
+        self.report_now(session);
+        let seconds = self.elapsed().as_secs_f64();
+        let iops = if seconds > 0.0 { float(self.writes + self.reads) / seconds } else { 0.0 };
+        let ending = self.counters().iter().fold(ending, |ending, (name, value)| ending.total(name, *value));
+        let text = format!(
+            "{}: {} passes, {} written, {} verified, {seconds:.1} s, {iops:.0} transfers/s",
+            self.device,
+            self.passes,
+            print_size(self.written_bytes),
+            print_size(self.verified_bytes),
+        );
+        ending.total("seconds", seconds).total("iops", iops).text(&text)
+    }
+}
+
+const WRITE_NAMES: [&str; 3] = ["write_latency_p50_seconds", "write_latency_p99_seconds", "write_latency_max_seconds"];
+const READ_NAMES: [&str; 3] = ["read_latency_p50_seconds", "read_latency_p99_seconds", "read_latency_max_seconds"];
+
+/// None where nothing was done: an absent level is not a level of zero.
+fn quantiles(latency: &Latency, names: [&'static str; 3]) -> Vec<(&'static str, f64)> {
+    if latency.is_empty() {
+        return Vec::new();
+    }
+    let values = [latency.percentile_seconds(50), latency.percentile_seconds(99), latency.greatest_seconds()];
+    names.into_iter().zip(values).collect()
+}
+
+/// JSON's numbers hold counts exactly up to 2^53: 9 PB.
+#[expect(clippy::cast_precision_loss, reason = "the wire's numbers are floating")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
