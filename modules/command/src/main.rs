@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! `muster-command`: see the library's head.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    muster_command::main()
+}

@@ -1,0 +1,172 @@
+//! The program while it runs: started, waited for, stopped, and what is left of it removed.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use muster_sdk::Session;
+use rustix::process::Signal;
+
+use crate::group::Group;
+use crate::settings::Settings;
+
+/// How soon a stop or a time-out is noticed.
+const NOTICE: Duration = Duration::from_millis(50);
+/// Between SIGTERM and SIGKILL after a time-out, and the most after a stop.
+const GRACE_MAX: Duration = Duration::from_secs(5);
+/// Rounds of killing what the program left behind: each finds what was forked during the one before.
+const SWEEPS_MAX: u32 = 20;
+
+/// Why the program was told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The agent stopped the process.
+    Stop,
+    /// It took too long.
+    Timeout,
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    pub(crate) elapsed: Duration,
+    pub(crate) usage: Usage,
+    pub(crate) told: Option<Told>,
+}
+
+/// What the program and all that it waited for used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) user_seconds: f64,
+    pub(crate) system_seconds: f64,
+    pub(crate) memory_bytes: f64,
+}
+
+/// Whether the program could be started.
+pub(crate) enum Start {
+    Running(Child),
+    /// There is no such program here.
+    Missing,
+}
+
+/// The program.
+pub(crate) struct Child {
+    group: Option<Group>,
+    begin: Instant,
+    ended: Receiver<std::io::Result<ExitStatus>>,
+}
+
+impl Child {
+    pub(crate) fn start(settings: &Settings) -> anyhow::Result<Start> {
+        // Messages may go to our stdout, so what the program prints goes to stderr; under an agent both are the log.
+        let log = std::io::stderr().as_fd().try_clone_to_owned().context("share stderr")?;
+        let mut command = Command::new(&settings.program);
+        command.args(&settings.arguments).stdin(Stdio::null()).stdout(log);
+        let own = Group::own();
+        if own.is_none() {
+            command.process_group(0);
+        }
+        let begin = Instant::now();
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Start::Missing),
+            Err(error) => return Err(error).with_context(|| format!("start program `{}`", settings.program)),
+        };
+        let group = own.or_else(|| Group::led_by(child.id()));
+        let (sender, ended) = channel();
+        std::thread::Builder::new().name("wait".into()).stack_size(64 * 1024).spawn(move || {
+            // The receiver lives until the end was received.
+            let _ = sender.send(child.wait());
+        })?;
+        Ok(Start::Running(Self { group, begin, ended }))
+    }
+
+    /// Waits for its end, and brings that about when it is told to.
+    pub(crate) fn wait(self, session: &Session, settings: &Settings) -> anyhow::Result<End> {
+        let (mut told, mut kill_at) = (None, None);
+        let status = loop {
+            match self.ended.recv_timeout(NOTICE) {
+                Ok(status) => break status.context("wait for the program")?,
+                Err(RecvTimeoutError::Timeout) => session.iterate(1),
+                Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread that waits for the program is gone"),
+            }
+            if told.is_none() {
+                told = self.told(session, settings);
+                kill_at = told.map(|told| Instant::now() + grace(session, told));
+                told.inspect(|_| self.signal(Signal::TERM));
+            } else if kill_at.is_some_and(|at| Instant::now() >= at) {
+                self.signal(Signal::KILL);
+            }
+        };
+        let elapsed = self.begin.elapsed();
+        let usage = Usage::of_children();
+        self.sweep(session);
+        Ok(End { status, elapsed, usage, told })
+    }
+
+    fn told(&self, session: &Session, settings: &Settings) -> Option<Told> {
+        if session.stopping() {
+            Some(Told::Stop)
+        } else {
+            settings.timeout.filter(|timeout| self.begin.elapsed() >= *timeout).map(|_| Told::Timeout)
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.group.map(|group| group.signal(signal));
+    }
+
+    /// Kills what the program left running in its group.
+    fn sweep(&self, session: &Session) {
+        let Some(group) = self.group else { return };
+        let left = group.signal(Signal::KILL);
+        if left == 0 {
+            return;
+        }
+        session.event("left_behind", &format!("{left} processes that the program left running were killed"));
+        for _ in 0..SWEEPS_MAX {
+            std::thread::sleep(Duration::from_millis(1));
+            if group.signal(Signal::KILL) == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Time between SIGTERM and SIGKILL: three quarters of what the agent gives, so that done can still be said.
+fn grace(session: &Session, told: Told) -> Duration {
+    match (told, session.stop_deadline()) {
+        (Told::Stop, Some(deadline)) => deadline.saturating_duration_since(Instant::now()) * 3 / 4,
+        (Told::Stop, None) | (Told::Timeout, _) => GRACE_MAX,
+    }
+}
+
+impl Usage {
+    fn of_children() -> Self {
+        // SAFETY: getrusage writes to a struct of integers that is valid when zeroed, and that lives until it returns.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+            usage
+        };
+        Self {
+            user_seconds: seconds(usage.ru_utime),
+            system_seconds: seconds(usage.ru_stime),
+            memory_bytes: float(usage.ru_maxrss) * 1024.0,
+        }
+    }
+}
+
+fn seconds(time: libc::timeval) -> f64 {
+    float(time.tv_sec) + float(time.tv_usec) / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds and kilobytes are far below 2^53")]
+fn float(value: i64) -> f64 {
+    value as f64
+}
