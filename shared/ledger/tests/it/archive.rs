@@ -1,1 +1,131 @@
-//! Placeholder.
+//! The second copy: compared at the start, and what a lost log is rebuilt from.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use muster_bus::subjects::Service;
+use muster_bus::{Authority, Bus};
+use muster_ledger::RecoverOptions;
+use muster_model::Position;
+use muster_proto::v1::{ArchiveReply, ArchivedMessage, envelope::Body};
+use tokio::task::JoinHandle;
+
+use crate::counter::Input;
+use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, state, state_hash, system};
+
+type Rows = Arc<Mutex<Vec<ArchivedMessage>>>;
+
+/// An archive as the telemetry-logger serves it.
+async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
+    let mut served = bus.serve(Service::TelemetryLogger, "archive", &["archive"]).await.expect("served");
+    tokio::spawn(async move {
+        let mut endpoint = served.endpoints.remove(0);
+        while let Some(request) = endpoint.next().await {
+            let Ok(Some(Body::ArchiveQuery(query))) = request.envelope.as_ref().map(|envelope| envelope.body.clone()) else {
+                continue;
+            };
+            let messages = {
+                let rows = rows.lock().expect("not poisoned");
+                let from = query.from.map_or(Position::default(), Position::from);
+                let at = |row: &ArchivedMessage| Position::from(row.position.unwrap_or_default());
+                match query.head_only {
+                    true => rows.last().cloned().into_iter().collect(),
+                    false => rows.iter().filter(|row| at(row) >= from).take(7).cloned().collect(),
+                }
+            };
+            request.answer(Body::ArchiveReply(ArchiveReply { messages }), Authority::default()).await;
+        }
+    })
+}
+
+/// Copies the log, as the telemetry-logger does.
+async fn copy(bus: &Bus, lineage: u64) -> Vec<ArchivedMessage> {
+    let stream = bus.jetstream().get_stream(LOG).await.expect("the log");
+    let state = stream.cached_info().state.clone();
+    let mut rows = Vec::new();
+    for sequence in state.first_sequence..=state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.expect("it is there");
+        let hash = Bytes::copy_from_slice(blake3::hash(&message.payload).as_bytes());
+        let position = Some(Position::new(lineage, sequence).into());
+        rows.push(ArchivedMessage { position, hash, payload: message.payload, subject: message.subject.to_string() });
+    }
+    rows
+}
+
+async fn used(bus: &Bus, count: u64) -> [u8; 32] {
+    let instance = Instance::start(bus, "a");
+    for token in 0..count {
+        Instance::command(&[&instance], command_id(), || Input::Add(token)).await.expect("taken");
+    }
+    let (_, handle) = instance.leading().await;
+    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    let hash = state_hash(&handle).await;
+    instance.stop().await;
+    hash
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_shorter_than_its_archive_or_other_than_it_is_refused() {
+    let (_server, bus) = system().await;
+    used(&bus, 5).await;
+    let rows = Rows::new(Mutex::new(copy(&bus, 1).await));
+    let archive = serve(&bus, rows.clone()).await;
+    let instance = Instance::start(&bus, "agrees");
+    instance.leading().await;
+    instance.stop().await;
+    let newest = rows.lock().expect("not poisoned").last().cloned().expect("rows");
+    let longer = ArchivedMessage { position: Some(Position::new(1, 1_000).into()), ..newest.clone() };
+    rows.lock().expect("not poisoned").push(longer);
+    let error = Instance::start(&bus, "shorter").end().await.expect_err("refused");
+    assert!(error.to_string().contains("its archive at 1/1000") && error.to_string().contains("recover"), "{error}");
+    let other = ArchivedMessage { hash: vec![1; 32].into(), ..newest };
+    rows.lock().expect("not poisoned").push(other);
+    let error = Instance::start(&bus, "other").end().await.expect_err("refused");
+    assert!(error.to_string().contains("not the one that was archived"), "{error}");
+    archive.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_log_is_rebuilt_from_the_archive_as_a_new_lineage() {
+    let (_server, bus) = system().await;
+    let hash = used(&bus, 12).await;
+    let rows = copy(&bus, 1).await;
+    let count = rows.len() as u64;
+    let archive = serve(&bus, Rows::new(Mutex::new(rows))).await;
+    let options = RecoverOptions { replace: false };
+    let error = muster_ledger::recover(&bus, SERVICE, options, |_, _| {}).await.expect_err("it holds something");
+    assert!(error.to_string().contains("--replace"), "{error}");
+    let mut heard = Vec::new();
+    let recovered = muster_ledger::recover(&bus, SERVICE, RecoverOptions { replace: true }, |done, all| heard.push((done, all)));
+    let recovered = recovered.await.expect("rebuilt");
+    assert_eq!((recovered.lineage, recovered.messages, recovered.system), (2, count, SYSTEM));
+    assert_eq!(heard.last(), Some(&(count, count)));
+    let instance = Instance::start(&bus, "b");
+    let (term, handle) = instance.leading().await;
+    assert_eq!(state_hash(&handle).await, hash);
+    assert!(term.0 > 1_000, "terms rise above what the lost log may have reached");
+    let position = handle.query(|view| view.now.position).await.expect("answered");
+    assert_eq!(position.lineage.0, 2);
+    instance.stop().await;
+    archive.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rebuilding_that_was_interrupted_can_be_repeated() {
+    let (_server, bus) = system().await;
+    let hash = used(&bus, 6).await;
+    let shared = Rows::new(Mutex::new(copy(&bus, 1).await));
+    let archive = serve(&bus, shared.clone()).await;
+    let replace = RecoverOptions { replace: true };
+    muster_ledger::recover(&bus, SERVICE, replace, |_, _| {}).await.expect("rebuilt");
+    // Only the first three messages of the new lineage were written, and archived.
+    let partial: Vec<_> = copy(&bus, 2).await.into_iter().take(3).collect();
+    shared.lock().expect("not poisoned").extend(partial);
+    let recovered = muster_ledger::recover(&bus, SERVICE, replace, |_, _| {}).await.expect("rebuilt again");
+    assert_eq!((recovered.lineage, recovered.rebuilt_from.lineage.0), (3, 1));
+    let instance = Instance::start(&bus, "b");
+    let (_, handle) = instance.leading().await;
+    assert_eq!(state_hash(&handle).await, hash);
+    instance.stop().await;
+    archive.abort();
+}
