@@ -3,5 +3,66 @@
 //! Responsible for the catalogue, jobs, placement, processes and the pool clock. Not for who gets machines (reservation), nor for
 //! what is on them (machine-lifecycle): it follows their logs.
 
+mod clock;
 pub mod core;
-mod wire;
+mod effects;
+mod explain;
+mod handler;
+mod heartbeats;
+mod hello;
+mod metrics;
+mod queries;
+mod shell;
+pub mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use muster_bus::streams;
+use muster_bus::subjects::Service;
+use muster_chassis::CommonArguments;
+use muster_ledger::{LedgerOptions, Source};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::JobCore;
+use crate::shell::JobShell;
+
+/// KV memory bucket for readers: `job-<n>` holds a `JobRecord`, `part-<n>-<machine>` a `JobOnMachine`.
+pub const PROJECTION: &str = "jobs";
+/// Time between ticks: how late a timer, or what a heartbeat says, may be noticed.
+const TICK: Duration = Duration::from_millis(250);
+/// A snapshot is taken after so many messages of the log.
+const SNAPSHOT_EVERY: u64 = 10_000;
+
+/// How the ledger of the scheduler runs.
+#[must_use]
+pub fn ledger_options(instance: &str) -> LedgerOptions<JobCore> {
+    LedgerOptions {
+        service: Service::Scheduler,
+        instance: instance.to_owned(),
+        tick: TICK,
+        sources: vec![
+            Source { stream: streams::MACHINES, filter: "", is_log: true, take: wire::machines::take },
+            Source { stream: streams::REPORTS, filter: "", is_log: false, take: wire::agents::take_reports },
+        ],
+        projection: Some(PROJECTION),
+        snapshot_every: SNAPSHOT_EVERY,
+    }
+}
+
+/// Runs the service until `stop`.
+///
+/// # Errors
+/// When the bus is not reachable at the start, or the log is refused.
+pub async fn run(arguments: CommonArguments, stop: CancellationToken) -> anyhow::Result<()> {
+    metrics::describe();
+    let bus = muster_chassis::connect(&arguments, Service::Scheduler.as_str()).await?;
+    let shell = Arc::new(JobShell::new(bus.clone(), arguments.instance.clone()));
+    let clock = tokio::spawn(clock::follow_while_standing_by(bus.clone(), shell.leading(), stop.clone()));
+    muster_chassis::set_ready(true);
+    let led = muster_ledger::run(bus, ledger_options(&arguments.instance), shell, stop.clone()).await;
+    stop.cancel();
+    clock.await.context("stop following the pool clock")?;
+    led.context("keep the log JOBS")
+}

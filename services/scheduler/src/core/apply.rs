@@ -103,7 +103,13 @@ fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
 fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
     let dpid = change.id.dpid;
     let Some(before) = state.current(&change.id).cloned() else { return };
-    assert!(before.state.may_become(change.to), "{} {} -> {} is not a listed transition", change.id, before.state, change.to);
+    assert!(
+        before.state.may_become(change.to),
+        "{} {} -> {} is not a listed transition",
+        change.id,
+        before.state,
+        change.to
+    );
     let first_run = change.to == ProcessState::Running && before.running == PoolTime::NEVER;
     let process = state.processes.get_mut(&dpid).expect("looked up above");
     process.state = change.to;

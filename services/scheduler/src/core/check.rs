@@ -23,8 +23,11 @@ pub fn check(state: &State) -> Result<(), String> {
     for (id, machine) in &state.machines {
         check_machine(state, id, machine)?;
     }
-    let ended: usize = state.jobs.values().filter(|job| job.ended != PoolTime::NEVER).map(|job| job.processes as usize).sum();
-    ensure(ended == state.ended_processes, || format!("{} processes of ended jobs are counted, there are {ended}", state.ended_processes))
+    let ended: usize =
+        state.jobs.values().filter(|job| job.ended != PoolTime::NEVER).map(|job| job.processes as usize).sum();
+    ensure(ended == state.ended_processes, || {
+        format!("{} processes of ended jobs are counted, there are {ended}", state.ended_processes)
+    })
 }
 
 fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
@@ -46,8 +49,12 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
     ensure(counted == kept, || format!("job {number} counts {kept:?}, its processes are {counted:?}"))?;
     ensure(parts == job.parts, || format!("job {number} counts machines wrongly"))?;
     let is_over = by_state.live() == 0;
-    ensure(is_over == (job.ended != PoolTime::NEVER), || format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended))?;
-    ensure(is_over == state.ended.contains(&(job.ended, number)), || format!("job {number} is not listed as it ended"))?;
+    ensure(is_over == (job.ended != PoolTime::NEVER), || {
+        format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended)
+    })?;
+    ensure(is_over == state.ended.contains(&(job.ended, number)), || {
+        format!("job {number} is not listed as it ended")
+    })?;
     let all_ran = ran == count;
     ensure(all_ran == (job.all_running != PoolTime::NEVER), || format!("job {number} all ran: {all_ran}"))?;
     ensure(number <= state.last_job, || format!("job {number} is above the last one"))
@@ -55,18 +62,26 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
 
 fn check_process(state: &State, dpid: Dpid, process: &Process) -> Result<(), String> {
     let is_final = process.state.is_final();
-    ensure(is_final == (process.ended != PoolTime::NEVER), || format!("{dpid} is {} and ended {:?} (I8)", process.state, process.ended))?;
+    ensure(is_final == (process.ended != PoolTime::NEVER), || {
+        format!("{dpid} is {} and ended {:?} (I8)", process.state, process.ended)
+    })?;
     ensure(state.jobs.contains_key(&dpid.job), || format!("{dpid} has no job"))?;
     let needed = state.jobs[&dpid.job].spec.module.resources_each();
-    ensure(process.resources.len() == needed, || format!("{dpid} has {} of {needed} resources", process.resources.len()))?;
+    ensure(process.resources.len() == needed, || {
+        format!("{dpid} has {} of {needed} resources", process.resources.len())
+    })?;
     let Some(machine) = state.machines.get(&process.machine) else {
         return Err(format!("{dpid} is on {}, which is not known", process.machine));
     };
-    ensure(machine.live.contains(&dpid) != is_final, || format!("{dpid} is {} and live on its machine wrongly", process.state))?;
+    ensure(machine.live.contains(&dpid) != is_final, || {
+        format!("{dpid} is {} and live on its machine wrongly", process.state)
+    })?;
     ensure(machine.orders.contains(&(process.changed, dpid)), || format!("{dpid} has no order on its machine"))?;
     ensure(process.changed <= machine.generation, || format!("{dpid} changed after its machine's generation"))?;
     let left_behind = !is_final && process.epoch < machine.seen.epoch;
-    ensure(!left_behind || process.stop.is_some(), || format!("{dpid} lives in an old epoch and was not told to stop (I7)"))
+    ensure(!left_behind || process.stop.is_some(), || {
+        format!("{dpid} lives in an old epoch and was not told to stop (I7)")
+    })
 }
 
 fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(), String> {

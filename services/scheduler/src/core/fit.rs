@@ -41,7 +41,11 @@ pub(super) enum Unfit {
 }
 
 /// Machines that fit, sorted by id; or the count of each reason why others do not.
-pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Result<Vec<&'a Machine>, Unfitness<'a>> {
+pub(super) fn fitting<'a>(
+    state: &'a State,
+    observed: &Observed,
+    ask: &Ask<'_>,
+) -> Result<Vec<&'a Machine>, Unfitness<'a>> {
     let mut fit = Vec::new();
     let mut reasons = BTreeMap::<Unfit, (usize, &Machine)>::new();
     for machine in state.machines.values() {
@@ -87,14 +91,18 @@ impl Unfitness<'_> {
         let refuse = |why: String, next: String| Refusal::new(RefusalCode::Refused, what.clone(), why, next);
         let total: usize = self.reasons.values().map(|(count, _)| count).sum();
         let Some((nearest, (_, machine))) = self.reasons.last_key_value() else {
-            return refuse("no machine is known".into(), "start an agent on a machine, then `muster machine activate` it".into());
+            return refuse(
+                "no machine is known".into(),
+                "start an agent on a machine, then `muster machine activate` it".into(),
+            );
         };
         let id = &machine.seen.machine;
         if *nearest == Unfit::NotHeld && ask.reservation != ReservationId(0) {
             let why = format!("reservation {} holds no machine", ask.reservation);
             return refuse(why, "`muster reservation list` shows what each reservation holds".into());
         }
-        let counted: Vec<String> = self.reasons.iter().map(|(reason, (count, _))| format!("{count} {}", reason.words(ask))).collect();
+        let counted: Vec<String> =
+            self.reasons.iter().map(|(reason, (count, _))| format!("{count} {}", reason.words(ask))).collect();
         let (noun, verb) = if total == 1 { ("machine", "fits") } else { ("machines", "fit") };
         let why = format!("none of {total} {noun} {verb}: {}", counted.join(", "));
         let next = format!("nearest is {id}: {}", nearest.remedy(id.as_str(), ask));
@@ -124,7 +132,7 @@ impl Unfit {
             Self::NotHeld => format!("start on its reservation (--reservation), or wait until {machine} is the pool's"),
             Self::NotSelected => "change the selector; `muster machine list` shows what it can compare".into(),
             Self::Trouble(trouble) => remedy_of(*trouble, machine),
-            Self::Silent => format!("its agent sends no heartbeats; see to muster-agent on {machine}"),
+            Self::Silent => format!("its agent sends no heartbeats; see to the agent on {machine}"),
             Self::Architecture => format!("add an artifact for it to module {}", ask.module.name),
             Self::TooFew(kind, _, _) => {
                 format!("`muster resource list {machine}` shows which {} are protected; release some", plural(*kind, 2))
@@ -136,10 +144,10 @@ impl Unfit {
 fn remedy_of(trouble: Trouble, machine: &str) -> String {
     match trouble {
         Trouble::Inactive => format!("let it take part with `muster machine activate {machine}`"),
-        Trouble::Maintenance => format!("end its maintenance with `muster machine maintenance {machine} off`"),
+        Trouble::Maintenance => format!("end its maintenance with `muster machine maintenance {machine} --off`"),
         Trouble::Retired | Trouble::Removed => "it was taken out for good; add another machine".into(),
         Trouble::Quarantined => format!("look at `muster machine show {machine}`, then restart its agent"),
-        Trouble::Protected => format!("release it with `muster machine release {machine}`"),
+        Trouble::Protected => format!("release it with `muster resource release {machine} --machine`"),
         Trouble::NeverSeen => "start its agent".into(),
         Trouble::Down => "bring it up: its agent is not heard".into(),
         Trouble::NotReady | Trouble::Draining | Trouble::Unfenced => {

@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Dpid, Epoch, Facts, Incarnation, MachineId, PoolTime, Position, ReservationId, ResourceId, glob_matches};
+use muster_model::{
+    Dpid, Epoch, Facts, Incarnation, MachineId, PoolTime, Position, ReservationId, ResourceId, glob_matches,
+};
 
 use super::module::ResourceKind;
 

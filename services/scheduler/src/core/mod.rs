@@ -121,17 +121,24 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
     };
     match event {
         Event::RunStarted(_) => state.jobs.keys().map(|number| Key::Job(*number)).collect(),
-        Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => Vec::new(),
+        Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
+            Vec::new()
+        }
         Event::JobStarted(started) => {
             let job = started.spec.job;
             let machines = started.placements.iter().map(|placement| placement.machine.clone());
-            machines.flat_map(|machine| [Key::Part(job, machine.clone()), Key::Machine(machine)]).chain([Key::Job(job)]).collect()
+            machines
+                .flat_map(|machine| [Key::Part(job, machine.clone()), Key::Machine(machine)])
+                .chain([Key::Job(job)])
+                .collect()
         }
         Event::StopRequested(stop) => {
             let machines = state.jobs.get(&stop.job).into_iter().flat_map(|job| job.parts.keys().cloned());
             machines.map(Key::Machine).chain([Key::Job(stop.job)]).collect()
         }
-        Event::ProcessesChanged(changes) => changes.iter().flat_map(|change| process(&change.id, &change.machine)).collect(),
+        Event::ProcessesChanged(changes) => {
+            changes.iter().flat_map(|change| process(&change.id, &change.machine)).collect()
+        }
         Event::MachineSeen(seen) => vec![Key::Machine(seen.seen.machine.clone())],
         Event::ProcessReplaced(replaced) => {
             let before = state.processes.get(&replaced.id.dpid).map(|process| process.machine.clone());

@@ -161,15 +161,25 @@ impl Module {
         for artifact in &self.artifacts {
             let hex = artifact.sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
             if artifact.sha256.len() != 64 || !hex {
-                return Err(refuse(format!("the SHA-256 of its artifact for {} is not 64 hex digits", artifact.architecture)));
+                return Err(refuse(format!(
+                    "the SHA-256 of its artifact for {} is not 64 hex digits",
+                    artifact.architecture
+                )));
             }
         }
         for (index, need) in self.requirements.iter().enumerate() {
             if need.count == 0 || need.count > 256 {
-                return Err(refuse(format!("it requires {} of {}; 1 to 256 are possible", need.count, need.kind.as_str())));
+                return Err(refuse(format!(
+                    "it requires {} of {}; 1 to 256 are possible",
+                    need.count,
+                    need.kind.as_str()
+                )));
             }
             if self.requirements[..index].iter().any(|other| other.kind == need.kind) {
-                return Err(refuse(format!("it requires {} twice; give one requirement with a count", need.kind.as_str())));
+                return Err(refuse(format!(
+                    "it requires {} twice; give one requirement with a count",
+                    need.kind.as_str()
+                )));
             }
         }
         self.parameters.iter().try_for_each(|parameter| parameters::check_definition(parameter).map_err(refuse))

@@ -26,6 +26,9 @@ pub struct Agent {
     pub incarnation: Incarnation,
     /// Generation that it has; none before it said so in this incarnation.
     pub acknowledged: Option<Position>,
+    /// Heartbeats in a row that name an older generation than it has acknowledged: its disk went back, or its hello was answered
+    /// with less.
+    pub behind: u32,
     /// Live processes by its newest heartbeat.
     pub live: u32,
     /// Heartbeats in a row whose digest differs from the log's at the same generation.
@@ -97,7 +100,7 @@ impl Observed {
         }
         agent.heard = now;
         agent.live = heartbeat.live;
-        agent.acknowledged = agent.acknowledged.max(Some(heartbeat.generation));
+        agent.acknowledge(heartbeat.generation);
         let same_generation = heartbeat.generation == machine.generation;
         let same_processes = heartbeat.digest == machine.digest && heartbeat.live as usize == machine.live.len();
         agent.mismatches = if same_generation && !same_processes { agent.mismatches.saturating_add(1) } else { 0 };
@@ -119,6 +122,15 @@ impl Agent {
         self.heard != PoolTime::NEVER && now.since(self.heard) <= SILENT_AFTER
     }
 
+    /// A heartbeat that was sent before our newest answer came is not believed; several in a row are.
+    fn acknowledge(&mut self, generation: Position) {
+        self.behind = if Some(generation) < self.acknowledged { self.behind + 1 } else { 0 };
+        if self.behind == 0 || self.behind > MISMATCHES_MAX {
+            self.acknowledged = Some(generation);
+            self.behind = 0;
+        }
+    }
+
     /// It is to be asked for all it knows.
     #[must_use]
     pub fn differs(&self) -> bool {
@@ -129,7 +141,7 @@ impl Agent {
 /// What an agent knows and the log does not want: live processes to be stopped, and ended ones that may be forgotten.
 /// Absence from a list ends nothing, so both are said.
 #[must_use]
-pub fn unwanted(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (Vec<ProcessId>, Vec<ProcessId>) {
+pub(super) fn unwanted(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (Vec<ProcessId>, Vec<ProcessId>) {
     let (mut strays, mut forgettable) = (Vec::new(), Vec::new());
     for process in known {
         let wanted = state.current(&process.id).is_some_and(|here| here.machine == *machine && !here.state.is_final());

@@ -11,7 +11,7 @@ use super::nearest::nearest;
 ///
 /// # Errors
 /// The first parameter that is unknown, missing, of the wrong form or out of range.
-pub fn complete(module: &Module, given: &[(String, String)]) -> Result<Vec<(String, String)>, Refusal> {
+pub(super) fn complete(module: &Module, given: &[(String, String)]) -> Result<Vec<(String, String)>, Refusal> {
     let what = format!("start {}", module.name);
     let refuse = |why: String, next: String| Refusal::new(RefusalCode::Invalid, what.clone(), why, next);
     for (index, (name, _)) in given.iter().enumerate() {
@@ -26,8 +26,9 @@ pub fn complete(module: &Module, given: &[(String, String)]) -> Result<Vec<(Stri
     for parameter in &module.parameters {
         let value = match given.iter().find(|(name, _)| *name == parameter.name) {
             Some((_, value)) => {
-                check_value(parameter, value)
-                    .map_err(|why| refuse(format!("parameter `{}` is `{value}`: {why}", parameter.name), hint(parameter)))?;
+                check_value(parameter, value).map_err(|why| {
+                    refuse(format!("parameter `{}` is `{value}`: {why}", parameter.name), hint(parameter))
+                })?;
                 value.clone()
             }
             None if parameter.required => {
@@ -52,13 +53,15 @@ pub(super) fn check_definition(parameter: &Parameter) -> Result<(), String> {
     }
     for bound in [&parameter.minimum, &parameter.maximum] {
         if !bound.is_empty() {
-            number(parameter.form, bound).map_err(|why| format!("a bound of parameter `{name}` is `{bound}`: {why}"))?;
+            number(parameter.form, bound)
+                .map_err(|why| format!("a bound of parameter `{name}` is `{bound}`: {why}"))?;
         }
     }
     // An empty default of a form that has no empty value means: not given, the module decides.
     if !parameter.required && !parameter.default.is_empty() {
         let default = &parameter.default;
-        check_value(parameter, default).map_err(|why| format!("the default of parameter `{name}` is `{default}`: {why}"))?;
+        check_value(parameter, default)
+            .map_err(|why| format!("the default of parameter `{name}` is `{default}`: {why}"))?;
     }
     Ok(())
 }

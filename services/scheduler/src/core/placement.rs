@@ -103,7 +103,9 @@ impl MachineLoad {
     fn new(machine: &Machine, requirements: &[Requirement]) -> Self {
         let total = |kind: ResourceKind| {
             let places = machine.places.iter().filter(|place| place.kind == kind);
-            places.fold((0, 0), |(used, capacity), place| (used + place.used_milli, capacity + u64::from(place.load) * 1000))
+            places.fold((0, 0), |(used, capacity), place| {
+                (used + place.used_milli, capacity + u64::from(place.load) * 1000)
+            })
         };
         if requirements.is_empty() {
             let (_, capacity) = total(ResourceKind::Cpu);
@@ -125,7 +127,11 @@ impl MachineLoad {
             let (used, capacity) = self.totals[0];
             return fraction(used + 1000, capacity);
         }
-        let after = self.totals.iter().zip(requirements).map(|((used, capacity), need)| fraction(used + taken(need), *capacity));
+        let after = self
+            .totals
+            .iter()
+            .zip(requirements)
+            .map(|((used, capacity), need)| fraction(used + taken(need), *capacity));
         after.max().unwrap_or(0)
     }
 
@@ -143,10 +149,13 @@ impl MachineLoad {
             total.0 += taken(need);
             let weight = u64::from(need.weight_milli);
             for _ in 0..need.count {
-                let open = machine.places.iter().enumerate().filter(|(index, place)| {
-                    place.kind == need.kind && !chosen.contains(index)
-                });
-                let least = open.min_by_key(|(index, place)| (fraction(self.used[*index] + weight, capacity(place.load)), *index));
+                let open = machine
+                    .places
+                    .iter()
+                    .enumerate()
+                    .filter(|(index, place)| place.kind == need.kind && !chosen.contains(index));
+                let least = open
+                    .min_by_key(|(index, place)| (fraction(self.used[*index] + weight, capacity(place.load)), *index));
                 let Some((index, _)) = least else { break };
                 self.used[index] += weight;
                 chosen.push(index);
@@ -166,5 +175,6 @@ fn capacity(load: u32) -> u64 {
 
 /// `used / capacity` in fixed point, saturating.
 fn fraction(used: u64, capacity: u64) -> u64 {
-    used.checked_shl(FRACTION_BITS).filter(|shifted| shifted >> FRACTION_BITS == used).unwrap_or(u64::MAX) / capacity.max(1)
+    used.checked_shl(FRACTION_BITS).filter(|shifted| shifted >> FRACTION_BITS == used).unwrap_or(u64::MAX)
+        / capacity.max(1)
 }

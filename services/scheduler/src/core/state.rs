@@ -59,7 +59,7 @@ impl State {
 
 /// All DPIDs of a job.
 #[must_use]
-pub fn dpids_of(job: JobNumber) -> RangeInclusive<Dpid> {
+pub(super) fn dpids_of(job: JobNumber) -> RangeInclusive<Dpid> {
     Dpid { job, process: ProcessNumber(0) }..=Dpid { job, process: ProcessNumber(u32::MAX) }
 }
 

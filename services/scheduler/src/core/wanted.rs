@@ -19,7 +19,9 @@ use super::state::State;
 pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Key>, now: PoolTime) -> Vec<Effect> {
     let mut effects = Vec::new();
     match scope {
-        Scope::Full => state.machines.values().for_each(|machine| for_machine(state, observed, machine, now, &mut effects)),
+        Scope::Full => {
+            state.machines.values().for_each(|machine| for_machine(state, observed, machine, now, &mut effects))
+        }
         Scope::Keys(keys) => {
             for key in keys {
                 let Key::Machine(id) = key else { continue };
@@ -130,8 +132,11 @@ fn size_of_spec(orders: &Orders) -> usize {
     let spec = &orders.spec;
     let parameters: usize = spec.parameters.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
     let module = &spec.module;
-    let described: usize =
-        module.parameters.iter().map(|p| 64 + p.name.len() + p.default.len() + p.help.len() + p.values.concat().len()).sum();
+    let described: usize = module
+        .parameters
+        .iter()
+        .map(|p| 64 + p.name.len() + p.default.len() + p.help.len() + p.values.concat().len())
+        .sum();
     512 + module.description.len() + module.artifacts.len() * 96 + described + parameters
 }
 
@@ -142,7 +147,8 @@ impl Desired {
     /// Bytes on the wire, about, and never less than they are by more than the reserve of [`UPDATE_MAX_BYTES`].
     #[must_use]
     pub fn size(&self) -> usize {
-        let orders = self.orders.iter().map(|orders| size_of_spec(orders) + orders.processes.iter().map(size_of).sum::<usize>());
+        let orders =
+            self.orders.iter().map(|orders| size_of_spec(orders) + orders.processes.iter().map(size_of).sum::<usize>());
         orders.sum::<usize>() + (self.strays.len() + self.forget.len()) * ID_BYTES
     }
 

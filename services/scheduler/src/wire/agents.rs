@@ -9,14 +9,15 @@ use prost::Message;
 use super::{machine_id, milliseconds, position};
 use crate::core::Input;
 use crate::core::input::{
-    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, ProcessReport, RefusedProcess, Report, Reports,
+    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, ProcessReport, RefusedProcess, Report,
+    Reports,
 };
 
 /// Grace of a process that nobody wants: what its module says is not known here any more.
 const STRAY_GRACE_MS: u64 = 10_000;
 
 /// Turns a message of REPORTS into at most one input.
-pub(crate) fn take_reports(message: &StoredMessage) -> Result<Vec<Input>, String> {
+pub fn take_reports(message: &StoredMessage) -> Result<Vec<Input>, String> {
     let envelope = v1::Envelope::decode(message.payload.clone()).map_err(|error| error.to_string())?;
     let incarnation = Incarnation(envelope.incarnation);
     let Some(Body::ReportBatch(batch)) = envelope.body else { return Err("it is not a batch of reports".into()) };
@@ -63,7 +64,7 @@ fn bounded(mut text: String) -> String {
 }
 
 /// A hello.
-pub(crate) fn hello(incarnation: u64, hello: v1::Hello) -> Result<Hello, WireError> {
+pub fn hello(incarnation: u64, hello: v1::Hello) -> Result<Hello, WireError> {
     Ok(Hello {
         machine: machine_id("Hello", &hello.machine)?,
         incarnation: Incarnation(incarnation),
@@ -72,7 +73,7 @@ pub(crate) fn hello(incarnation: u64, hello: v1::Hello) -> Result<Hello, WireErr
 }
 
 /// Processes as an agent knows them; one without an identity or state is nobody's.
-pub(crate) fn known(processes: Vec<v1::KnownProcess>) -> Vec<KnownProcess> {
+pub fn known(processes: Vec<v1::KnownProcess>) -> Vec<KnownProcess> {
     let known = processes.into_iter().filter_map(|process| {
         let state = process.state().try_into().ok()?;
         Some(KnownProcess { id: process.id?.into(), state })
@@ -81,7 +82,7 @@ pub(crate) fn known(processes: Vec<v1::KnownProcess>) -> Vec<KnownProcess> {
 }
 
 /// A heartbeat.
-pub(crate) fn heartbeat(incarnation: u64, heartbeat: &v1::Heartbeat) -> Result<Heartbeat, WireError> {
+pub fn heartbeat(incarnation: u64, heartbeat: &v1::Heartbeat) -> Result<Heartbeat, WireError> {
     Ok(Heartbeat {
         machine: machine_id("Heartbeat", &heartbeat.machine)?,
         incarnation: Incarnation(incarnation),
@@ -92,14 +93,14 @@ pub(crate) fn heartbeat(incarnation: u64, heartbeat: &v1::Heartbeat) -> Result<H
 }
 
 /// Iterations by pings.
-pub(crate) fn pings(batch: v1::PingBatch) -> Result<(MachineId, Vec<(ProcessId, u64)>), WireError> {
+pub fn pings(batch: v1::PingBatch) -> Result<(MachineId, Vec<(ProcessId, u64)>), WireError> {
     let machine = machine_id("PingBatch", &batch.machine)?;
     let results = batch.results.into_iter().filter_map(|result| Some((result.id?.into(), result.iterations)));
     Ok((machine, results.collect()))
 }
 
 /// Single processes that an agent refused.
-pub(crate) fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
+pub fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
     let known = refused.into_iter().filter_map(|process| {
         let refusal = match process.refusal() {
             v1::AgentRefusal::OldEpoch => AgentRefusal::OldEpoch,
@@ -119,13 +120,13 @@ pub(crate) fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
 }
 
 /// The whole desired list.
-pub(crate) fn job_desired(generation: Position, desired: Desired) -> v1::JobDesired {
+pub fn job_desired(generation: Position, desired: Desired) -> v1::JobDesired {
     let (jobs, forget) = orders(desired);
     v1::JobDesired { generation: Some(generation.into()), jobs, forget }
 }
 
 /// A change of the desired list.
-pub(crate) fn update_jobs(builds_on: Position, generation: Position, desired: Desired) -> v1::UpdateJobs {
+pub fn update_jobs(builds_on: Position, generation: Position, desired: Desired) -> v1::UpdateJobs {
     let (jobs, forget) = orders(desired);
     v1::UpdateJobs { builds_on: Some(builds_on.into()), generation: Some(generation.into()), jobs, forget }
 }

@@ -14,12 +14,12 @@ use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, Repo
 use crate::core::job::StopReason;
 
 /// Encodes an event.
-pub(crate) fn encode(event: &Event) -> Bytes {
+pub fn encode(event: &Event) -> Bytes {
     v1::JobEvent::from(event).encode_to_vec().into()
 }
 
 /// Decodes an event.
-pub(crate) fn decode(bytes: &Bytes) -> Result<Event, String> {
+pub fn decode(bytes: &Bytes) -> Result<Event, String> {
     let event = v1::JobEvent::decode(bytes.clone()).map_err(|error| error.to_string())?;
     event.try_into().map_err(|error: WireError| error.to_string())
 }

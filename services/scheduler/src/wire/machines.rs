@@ -20,7 +20,7 @@ use crate::core::module::ResourceKind;
 const EVENT_TYPE: &str = "muster.v1.MachineEvent";
 
 /// Turns a message of MACHINES into at most one input.
-pub(crate) fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
+pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
     let turn = open_turn(&message.payload)?;
     if turn.event_type != EVENT_TYPE {
         return Err(format!("its events are {}, not {EVENT_TYPE}", turn.event_type));

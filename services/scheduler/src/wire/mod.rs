@@ -1,14 +1,14 @@
 //! Conversions between the wire and the core. Domain types end here; nothing is decided here.
 
-pub(crate) mod agents;
-pub(crate) mod events;
-pub(crate) mod machines;
+pub mod agents;
+pub mod events;
+pub mod machines;
 mod module;
-pub(crate) mod projection;
-pub(crate) mod replies;
-pub(crate) mod requests;
+pub mod projection;
+pub mod replies;
+pub mod requests;
 mod seen;
-pub(crate) mod snapshot;
+pub mod snapshot;
 mod spec;
 #[cfg(test)]
 mod tests;

@@ -103,7 +103,11 @@ fn artifact_from_wire(artifact: v1::Artifact) -> Artifact {
 }
 
 fn requirement_to_wire(need: &Requirement) -> v1::Requirement {
-    v1::Requirement { kind: v1::ResourceKind::from(need.kind).into(), count: need.count, weight_milli: need.weight_milli }
+    v1::Requirement {
+        kind: v1::ResourceKind::from(need.kind).into(),
+        count: need.count,
+        weight_milli: need.weight_milli,
+    }
 }
 
 fn requirement_from_wire(need: v1::Requirement) -> Result<Requirement, WireError> {
@@ -126,7 +130,8 @@ fn parameter_to_wire(parameter: &Parameter) -> v1::Parameter {
 
 fn parameter_from_wire(parameter: v1::Parameter) -> Result<Parameter, WireError> {
     let form = parameter_type(parameter.r#type);
-    let form = form.ok_or_else(|| WireError::invalid("Parameter", "type", format!("of parameter `{}`", parameter.name)))?;
+    let form =
+        form.ok_or_else(|| WireError::invalid("Parameter", "type", format!("of parameter `{}`", parameter.name)))?;
     Ok(Parameter {
         name: parameter.name,
         form,

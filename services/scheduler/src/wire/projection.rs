@@ -9,7 +9,7 @@ use crate::core::job::{Counts, Job};
 use crate::core::{Key, State};
 
 /// The value of a key; none where the state has it no more.
-pub(crate) fn project(state: &State, key: &Key) -> Vec<(String, Option<Bytes>)> {
+pub fn project(state: &State, key: &Key) -> Vec<(String, Option<Bytes>)> {
     match key {
         Key::Machine(_) => Vec::new(),
         Key::Job(number) => {
@@ -29,12 +29,12 @@ fn part(state: &State, job: JobNumber, machine: &MachineId, counts: &Counts) -> 
 }
 
 /// Counts, indexed by the wire's states: 0 is never used.
-pub(crate) fn by_state(counts: &Counts) -> Vec<u32> {
+pub fn by_state(counts: &Counts) -> Vec<u32> {
     [0].into_iter().chain(counts.0).collect()
 }
 
 /// All that is known of a job.
-pub(crate) fn record(job: &Job) -> v1::JobRecord {
+pub fn record(job: &Job) -> v1::JobRecord {
     v1::JobRecord {
         spec: Some((&*job.spec).into()),
         processes: job.processes,

@@ -8,7 +8,7 @@ use prost::Message;
 use crate::core::Reply;
 
 /// Encodes a reply as `JobReply`.
-pub(crate) fn encode(reply: &Reply) -> Bytes {
+pub fn encode(reply: &Reply) -> Bytes {
     let kind = match reply {
         Reply::Started(started) => Some(Kind::Started(v1::Started {
             run: started.run.0,
@@ -17,10 +17,9 @@ pub(crate) fn encode(reply: &Reply) -> Bytes {
             balance: started.balance_milli as f64 / 1000.0,
             seed: started.seed,
         })),
-        Reply::Stopped { processes, jobs } => Some(Kind::Stopped(v1::Stopped {
-            processes: *processes,
-            jobs: jobs.iter().map(|job| job.0).collect(),
-        })),
+        Reply::Stopped { processes, jobs } => {
+            Some(Kind::Stopped(v1::Stopped { processes: *processes, jobs: jobs.iter().map(|job| job.0).collect() }))
+        }
         Reply::ModuleChanged { name, version, unchanged } => Some(Kind::ModuleChanged(v1::ModuleChanged {
             name: name.to_string(),
             version: version.clone(),

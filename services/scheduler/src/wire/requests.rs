@@ -15,7 +15,7 @@ use crate::core::module::Module;
 ///
 /// # Errors
 /// A refusal for what this version does not know or can not read.
-pub(crate) fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<Input, Refusal> {
+pub fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<Input, Refusal> {
     match command.kind {
         Some(Kind::Start(start)) => Ok(Input::Start(Start {
             command: id,
@@ -50,7 +50,7 @@ pub(crate) fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Re
 }
 
 /// The refusal of a request that this version does not know.
-pub(crate) fn unknown(kind: &str) -> Refusal {
+pub fn unknown(kind: &str) -> Refusal {
     let why = format!("this version of the scheduler does not know this {kind}");
     Refusal::new(RefusalCode::Invalid, format!("take a {kind}"), why, "upgrade the scheduler, or use an older muster")
 }

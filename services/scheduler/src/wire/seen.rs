@@ -68,7 +68,8 @@ impl From<&Seen> for v1::MachineSeen {
 
 impl From<&MachineSeen> for v1::MachineSeen {
     fn from(event: &MachineSeen) -> Self {
-        let device = |id| event.seen.resources.iter().find(|resource| resource.id == id).map(|found| found.device_type.clone());
+        let device =
+            |id| event.seen.resources.iter().find(|resource| resource.id == id).map(|found| found.device_type.clone());
         let usable = event.usable.iter().map(|resource| v1::SeenResource {
             id: resource.id.to_string(),
             kind: kind_number(resource.kind),

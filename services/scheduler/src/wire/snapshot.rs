@@ -17,7 +17,7 @@ use crate::core::machine::Machine;
 use crate::core::module::Module;
 
 /// Encodes a state. Every list comes from an ordered map.
-pub(crate) fn encode(state: &State) -> Bytes {
+pub fn encode(state: &State) -> Bytes {
     let loads = state.loads.iter().map(|((kind, device_type), load)| {
         (&LoadNumber { kind: *kind, device_type: device_type.clone(), load: *load }).into()
     });
@@ -33,7 +33,7 @@ pub(crate) fn encode(state: &State) -> Bytes {
 }
 
 /// Decodes a state, and derives what was left out.
-pub(crate) fn decode(bytes: &Bytes) -> Result<State, String> {
+pub fn decode(bytes: &Bytes) -> Result<State, String> {
     let snapshot = v1::JobSnapshot::decode(bytes.clone()).map_err(|error| error.to_string())?;
     restore(snapshot).map_err(|error| error.to_string())
 }

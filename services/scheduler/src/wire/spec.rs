@@ -60,7 +60,11 @@ impl TryFrom<v1::MachinePlacement> for Placement {
         let expected = count.checked_mul(each);
         if expected != Some(placement.resources.len()) || count > crate::core::limits::PROCESSES_MAX as usize {
             let found = placement.resources.len();
-            return Err(WireError::invalid(MESSAGE, "resources", format!("{found} for {count} processes of {each} each")));
+            return Err(WireError::invalid(
+                MESSAGE,
+                "resources",
+                format!("{found} for {count} processes of {each} each"),
+            ));
         }
         let mut ids = placement.resources.iter().map(|text| resource_id(MESSAGE, text));
         let mut processes = Vec::with_capacity(count);

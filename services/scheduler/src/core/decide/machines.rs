@@ -67,9 +67,8 @@ fn lose(state: &State, machine: &Machine, after: &Seen, changes: &mut Changes) {
 
 /// Processes on a machine that changes hands, and on what became protected, are told to stop.
 fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &Changes, stops: &mut Stops) {
-    let shield = |seen: &Seen| {
-        (seen.machine_protected, seen.protected.clone(), seen.released.clone(), seen.signed.clone())
-    };
+    let shield =
+        |seen: &Seen| (seen.machine_protected, seen.protected.clone(), seen.released.clone(), seen.signed.clone());
     let shield_changed = shield(after) != shield(&machine.seen);
     for dpid in &machine.live {
         let process = &state.processes[dpid];
@@ -79,7 +78,9 @@ fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &C
         let grace = state.jobs[&dpid.job].spec.module.stop_grace;
         if after.draining || process.epoch < after.epoch {
             stops.add(dpid.job, dpid.process, process, StopReason::Draining, grace);
-        } else if after.machine_protected || (shield_changed && process.resources.iter().any(|id| after.is_protected(id))) {
+        } else if after.machine_protected
+            || (shield_changed && process.resources.iter().any(|id| after.is_protected(id)))
+        {
             stops.add(dpid.job, dpid.process, process, StopReason::Protected, grace);
         }
     }

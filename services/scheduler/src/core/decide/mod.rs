@@ -20,7 +20,12 @@ use super::input::{Input, Reply};
 use super::observed::Observed;
 use super::state::State;
 
-pub(super) fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> Result<Decision<JobCore>, Refusal> {
+pub(super) fn decide(
+    state: &State,
+    observed: &Observed,
+    input: &Input,
+    now: Now,
+) -> Result<Decision<JobCore>, Refusal> {
     match input {
         Input::Start(start) => start::start(state, observed, start, now),
         Input::Stop(stop) => stop::stop(state, stop),

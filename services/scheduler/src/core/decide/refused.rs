@@ -72,11 +72,8 @@ fn replace(
     let ask = Ask { module: &job.spec.module, selector: &selector, reservation: job.spec.reservation, now: now.time };
     let mut machines = fitting(state, observed, &ask).unwrap_or_default();
     machines.retain(|machine| processes.values().all(|(process, _)| may_take(machine, process)));
-    let problem = Problem {
-        requirements: &job.spec.module.requirements,
-        machines: &machines,
-        processes: processes.len() as u32,
-    };
+    let problem =
+        Problem { requirements: &job.spec.module.requirements, machines: &machines, processes: processes.len() as u32 };
     let mut places = place(&problem).placements.into_iter().flat_map(single);
     for (dpid, (process, reason)) in processes {
         let id = state.identity(dpid, process);

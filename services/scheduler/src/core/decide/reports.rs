@@ -20,7 +20,8 @@ pub(super) fn reports(state: &State, reports: &Reports) -> Vec<Event> {
             Report::Fenced(epoch) => fenced(state, &reports.machine, *epoch, &mut changes),
         }
     }
-    let taken = ReportsTaken { machine: reports.machine.clone(), incarnation: reports.incarnation, batch: reports.batch };
+    let taken =
+        ReportsTaken { machine: reports.machine.clone(), incarnation: reports.incarnation, batch: reports.batch };
     changes.into_event().into_iter().chain([Event::ReportsTaken(taken)]).collect()
 }
 

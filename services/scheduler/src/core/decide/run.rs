@@ -27,6 +27,6 @@ pub(super) fn new_run(state: &State) -> Result<Decision<JobCore>, Refusal> {
     }
     let (noun, verb) = if count == 1 { ("job", "runs") } else { ("jobs", "run") };
     let why = format!("{noun} {list} still {verb}");
-    let next = "`muster stop all`, and try again when all have ended";
+    let next = "`muster stop --all`, and try again when all have ended";
     Err(Refusal::new(RefusalCode::Refused, format!("begin run {}", state.run.next()), why, next))
 }

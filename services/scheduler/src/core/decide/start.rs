@@ -49,7 +49,8 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         run: state.run,
         job,
     };
-    let started = JobStarted { spec: Arc::new(spec), selector: start.selector.clone(), placements: solution.placements };
+    let started =
+        JobStarted { spec: Arc::new(spec), selector: start.selector.clone(), placements: solution.placements };
     Ok(answered(vec![Event::JobStarted(started)], reply))
 }
 

@@ -50,13 +50,13 @@ fn targets(state: &State, stop: &Stop, what: &str) -> Result<Targets, Refusal> {
         return Ok(targets);
     }
     if stop.jobs.is_empty() && stop.dpids.is_empty() {
-        let next = "name a job, a DPID, or `all`";
+        let next = "name a job, a DPID, or --all";
         return Err(Refusal::new(RefusalCode::Invalid, what, "nothing was named", next));
     }
     for dpid in &stop.dpids {
         if !state.processes.contains_key(dpid) {
             let why = format!("no process {dpid} is known in run {}", state.run);
-            return Err(Refusal::new(RefusalCode::NotFound, what, why, "`muster processes` shows what runs"));
+            return Err(Refusal::new(RefusalCode::NotFound, what, why, "`muster ps` shows what runs"));
         }
         targets.entry(dpid.job).or_insert_with(|| Some(BTreeSet::new())).get_or_insert_default().insert(dpid.process);
     }
@@ -80,13 +80,19 @@ fn find_job<'a>(state: &'a State, number: JobNumber, what: &str) -> Result<&'a J
 }
 
 /// Processes that are not final, and were not told to stop within this grace already.
-fn to_tell(state: &State, job: JobNumber, wanted: Option<&BTreeSet<ProcessNumber>>, grace: Duration) -> Vec<ProcessNumber> {
+fn to_tell(
+    state: &State,
+    job: JobNumber,
+    wanted: Option<&BTreeSet<ProcessNumber>>,
+    grace: Duration,
+) -> Vec<ProcessNumber> {
     let told = |process: &Process| process.stop.as_ref().is_some_and(|order| order.grace <= grace);
     let news = |process: &Process| !process.state.is_final() && !told(process);
     match wanted {
         None => state.processes_of(job).filter(|(_, process)| news(process)).map(|(dpid, _)| dpid.process).collect(),
         Some(numbers) => {
-            let found = numbers.iter().filter(|number| state.processes.get(&Dpid { job, process: **number }).is_some_and(news));
+            let found =
+                numbers.iter().filter(|number| state.processes.get(&Dpid { job, process: **number }).is_some_and(news));
             found.copied().collect()
         }
     }

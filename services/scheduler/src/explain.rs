@@ -1,0 +1,165 @@
+//! Why a job or process is where it is, in lines for people.
+
+use std::time::Duration;
+
+use muster_ledger::View;
+use muster_model::quantity::print_duration;
+use muster_model::{Dpid, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict};
+
+use crate::core::JobCore;
+use crate::core::job::{Job, Process};
+use crate::core::machine::Machine;
+
+/// Machines that an explanation of a job names.
+const MACHINES_MAX: usize = 20;
+/// Processes that an explanation of a job names.
+const PROCESSES_MAX: usize = 5;
+
+/// Explains a process, or a whole job where the process number is 0.
+pub(crate) fn why(view: &View<'_, JobCore>, dpid: Dpid) -> Result<Vec<String>, Refusal> {
+    if dpid.process == ProcessNumber(0) {
+        let job = view.state.jobs.get(&dpid.job).ok_or_else(|| unknown(view, format!("job {}", dpid.job)))?;
+        return Ok(job_lines(view, dpid, job));
+    }
+    let process = view.state.processes.get(&dpid).ok_or_else(|| unknown(view, format!("process {dpid}")))?;
+    Ok(process_lines(view, dpid, process))
+}
+
+fn unknown(view: &View<'_, JobCore>, thing: String) -> Refusal {
+    let why = format!("no {thing} is known in run {}", view.state.run);
+    let next = "`muster jobs --all` and `muster ps --all` show what there is in this run";
+    Refusal::new(RefusalCode::NotFound, format!("explain {thing}"), why, next)
+}
+
+fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
+    let now = view.now.time;
+    let states = ProcessState::ALL.into_iter().filter(|state| job.by_state.of(*state) > 0);
+    let counts: Vec<String> = states.map(|state| format!("{} {state}", job.by_state.of(state))).collect();
+    let mut lines = vec![format!(
+        "job {} ({}) was started {} ago by {}: {} processes, {}",
+        dpid.job,
+        job.spec.module.name,
+        age(now, job.started),
+        job.spec.actor,
+        job.processes,
+        counts.join(", ")
+    )];
+    if job.ended != PoolTime::NEVER {
+        let verdicts = Verdict::ALL.into_iter().filter(|verdict| job.by_verdict[*verdict as usize] > 0);
+        let verdicts: Vec<String> = verdicts.map(|v| format!("{} {v}", job.by_verdict[v as usize])).collect();
+        lines.push(format!("it ended {} ago; verdicts: {}", age(now, job.ended), verdicts.join(", ")));
+    }
+    let waiting = |process: &Process| !matches!(process.state, ProcessState::Running) && !process.state.is_final();
+    let parts = job.parts.iter().filter(|(_, part)| part.live() > part.of(ProcessState::Running));
+    for (machine, part) in parts.clone().take(MACHINES_MAX) {
+        let states = ProcessState::ALL.into_iter().filter(|state| part.of(*state) > 0);
+        let counts: Vec<String> = states.map(|state| format!("{} {state}", part.of(state))).collect();
+        let first =
+            view.state.processes_of(dpid.job).find(|(_, process)| process.machine == *machine && waiting(process));
+        let reason = first.map_or_else(String::new, |(_, process)| format!(": {}", waits_for(view, process)));
+        lines.push(format!("{machine}: {}{reason}", counts.join(", ")));
+    }
+    let more = parts.count().saturating_sub(MACHINES_MAX);
+    if more > 0 {
+        lines.push(format!("and {more} more machines"));
+    }
+    let troubled = |process: &Process| matches!(process.state, ProcessState::Dead | ProcessState::Lost);
+    for (dpid, process) in
+        view.state.processes_of(dpid.job).filter(|(_, process)| troubled(process)).take(PROCESSES_MAX)
+    {
+        lines.push(format!("{dpid} on {} is {}: {}", process.machine, process.state, waits_for(view, process)));
+    }
+    lines
+}
+
+fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec<String> {
+    let now = view.now.time;
+    let job = &view.state.jobs[&dpid.job];
+    let mut lines = vec![format!(
+        "{dpid} ({}) on {} is {} since {}",
+        job.spec.module.name,
+        process.machine,
+        process.state,
+        age(now, process.since)
+    )];
+    lines.push(waits_for(view, process));
+    if process.attempt.0 > 1 {
+        lines.push(format!("this is attempt {}: {}", process.attempt, process.reason));
+    }
+    if !process.resources.is_empty() {
+        let resources: Vec<String> = process.resources.iter().map(ToString::to_string).collect();
+        lines.push(format!("it was placed {} ago on {}", age(now, process.placed), resources.join(", ")));
+    }
+    lines
+}
+
+/// What a process waits for, or why it ended.
+fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
+    if process.state.is_final() {
+        return ended_because(process);
+    }
+    let Some(machine) = view.state.machines.get(&process.machine) else {
+        return "its machine is not known any more".into();
+    };
+    if let Some(trouble) = machine_trouble(view, machine) {
+        return trouble;
+    }
+    let agent = view.observed.agent(&process.machine);
+    let acknowledged = agent.and_then(|agent| agent.acknowledged).unwrap_or_default();
+    if acknowledged < process.changed {
+        return format!(
+            "its agent has not taken the order yet: it is at {acknowledged}, the order is {}",
+            process.changed
+        );
+    }
+    let now = view.now.time;
+    match (process.state, &process.stop) {
+        (_, Some(stop)) => {
+            let left = stop.grace.saturating_sub(now.since(stop.at));
+            format!(
+                "it was told to stop {} ago ({}); it is killed in {}",
+                age(now, stop.at),
+                stop.reason.as_str(),
+                short(left)
+            )
+        }
+        (ProcessState::Starting, None) => "its agent has the order; its first ping is not answered yet".into(),
+        (ProcessState::Mia, None) => "it misses pings; it runs on if it answers again".into(),
+        (ProcessState::Away, None) => "its machine is in an announced reboot".into(),
+        (_, None) => format!("it answers its pings, pid {}", process.pid),
+    }
+}
+
+fn machine_trouble(view: &View<'_, JobCore>, machine: &Machine) -> Option<String> {
+    let now = view.now.time;
+    if machine.down_since != PoolTime::NEVER {
+        return Some(format!("its machine is down since {}", age(now, machine.down_since)));
+    }
+    match view.observed.agent(&machine.seen.machine) {
+        None => Some("no heartbeat of its machine was heard since this scheduler leads".into()),
+        Some(agent) if !agent.is_heard(now) => {
+            Some(format!("its machine is silent: the last heartbeat was {} ago", age(now, agent.heard)))
+        }
+        Some(agent) if agent.incarnation != machine.seen.incarnation => Some("its agent is about to say hello".into()),
+        Some(_) => None,
+    }
+}
+
+fn ended_because(process: &Process) -> String {
+    let reason = if process.reason.is_empty() { "no reason was given" } else { &process.reason };
+    let status = process.exit_status.map_or_else(String::new, |status| format!(", exit status {status}"));
+    format!("{reason}{status}, verdict {}", process.verdict)
+}
+
+fn age(now: PoolTime, then: PoolTime) -> String {
+    short(now.since(then))
+}
+
+/// A duration without what nobody reads: milliseconds below ten seconds, seconds above.
+fn short(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) {
+        print_duration(Duration::from_millis(duration.as_millis() as u64))
+    } else {
+        print_duration(Duration::from_secs(duration.as_secs()))
+    }
+}

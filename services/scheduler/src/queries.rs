@@ -1,0 +1,160 @@
+//! Queries: they look at acknowledged state and change nothing.
+
+use muster_ledger::View;
+use muster_model::{Dpid, JobNumber, PoolTime, ProcessNumber, Refusal, RefusalCode, SystemId, Term};
+use muster_proto::v1::{self, job_query, job_reply::Kind};
+use prost::Message;
+
+use crate::core::JobCore;
+use crate::core::job::Process;
+use crate::core::limits::PAGE_MAX;
+use crate::explain;
+use crate::wire::projection;
+
+/// Encoded size of a page, bytes: it must fit a message.
+const PAGE_SIZE_MAX: usize = 700_000;
+
+type JobView<'a> = View<'a, JobCore>;
+
+/// Answers a query.
+pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str, term: Term) -> Result<Kind, Refusal> {
+    Ok(match query {
+        job_query::Kind::Jobs(list) => Kind::Jobs(jobs(view, list)),
+        job_query::Kind::Processes(list) => Kind::Processes(processes(view, list)),
+        job_query::Kind::Modules(list) => Kind::Modules(modules(view, list)?),
+        job_query::Kind::Why(why) => {
+            let lines = explain::why(view, why.dpid.unwrap_or_default().into())?;
+            Kind::Why(v1::Explanation { lines })
+        }
+        job_query::Kind::Clock(_) => Kind::Clock(v1::ClockReply { pool_time_ns: view.now.time.0 }),
+        job_query::Kind::Status(_) => Kind::Status(status(view, instance, term)),
+    })
+}
+
+/// A page that is bounded by count and by size.
+struct Page {
+    left: usize,
+    size: usize,
+}
+
+impl Page {
+    fn new() -> Self {
+        Self { left: PAGE_MAX, size: 0 }
+    }
+
+    /// One more record fits; the first always does.
+    fn takes(&mut self, record: &impl Message) -> bool {
+        let size = self.size + record.encoded_len();
+        if self.left == 0 || (size > PAGE_SIZE_MAX && self.size > 0) {
+            return false;
+        }
+        (self.left, self.size) = (self.left - 1, size);
+        true
+    }
+}
+
+fn jobs(view: &JobView<'_>, list: &v1::ListJobs) -> v1::JobList {
+    let mut found = v1::JobList { run: view.state.run.0, ..Default::default() };
+    let mut page = Page::new();
+    for (number, job) in view.state.jobs.range(JobNumber(list.after.saturating_add(1))..) {
+        let named = list.job == number.0;
+        let wanted = if list.job == 0 { list.ended || job.ended == PoolTime::NEVER } else { named };
+        if !wanted {
+            continue;
+        }
+        let record = projection::record(job);
+        if !page.takes(&record) {
+            found.more = true;
+            break;
+        }
+        found.jobs.push(record);
+    }
+    found
+}
+
+fn processes(view: &JobView<'_>, list: &v1::ListProcesses) -> v1::ProcessList {
+    let mut found = v1::ProcessList { run: view.state.run.0, ..Default::default() };
+    let mut page = Page::new();
+    let after = list.after.map(Dpid::from).unwrap_or_default();
+    let (first, last) = match (list.job, list.process) {
+        (0, _) => (Dpid::default(), Dpid { job: JobNumber(u32::MAX), process: ProcessNumber(u32::MAX) }),
+        (job, 0) => (dpid(job, 0), dpid(job, u32::MAX)),
+        (job, process) => (dpid(job, process), dpid(job, process)),
+    };
+    let from = first.max(after);
+    if from > last {
+        return found;
+    }
+    for (dpid, process) in view.state.processes.range(from..=last) {
+        let on_machine = list.machine.is_empty() || list.machine == process.machine.as_str();
+        let wanted = list.ended || list.process != 0 || !process.state.is_final();
+        if *dpid <= after || !on_machine || !wanted {
+            continue;
+        }
+        let record = record(view, *dpid, process);
+        if !page.takes(&record) {
+            found.more = true;
+            break;
+        }
+        found.processes.push(record);
+    }
+    found
+}
+
+fn dpid(job: u32, process: u32) -> Dpid {
+    Dpid { job: JobNumber(job), process: ProcessNumber(process) }
+}
+
+fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecord {
+    let job = &view.state.jobs[&dpid.job];
+    v1::ProcessRecord {
+        id: Some(view.state.identity(dpid, process).into()),
+        module: job.spec.module.name.to_string(),
+        machine: process.machine.to_string(),
+        epoch: process.epoch.0,
+        resources: process.resources.iter().map(ToString::to_string).collect(),
+        state: v1::ProcessState::from(process.state).into(),
+        verdict: v1::Verdict::from(process.verdict).into(),
+        placed_ns: process.placed.0,
+        running_ns: process.running.0,
+        ended_ns: process.ended.0,
+        exit_status: process.exit_status.unwrap_or(0),
+        exited: process.exit_status.is_some(),
+        reason: process.reason.clone(),
+        pid: process.pid,
+        iterations: view.observed.iterations(&process.machine, dpid, process.attempt),
+    }
+}
+
+fn modules(view: &JobView<'_>, list: &v1::ListModules) -> Result<v1::ModuleList, Refusal> {
+    if list.name.is_empty() {
+        return Ok(v1::ModuleList { modules: view.state.modules.values().map(|module| (&**module).into()).collect() });
+    }
+    match view.state.modules.get(list.name.as_str()) {
+        Some(module) => Ok(v1::ModuleList { modules: vec![(&**module).into()] }),
+        None => {
+            let (what, why) =
+                (format!("show module {}", list.name), format!("no module `{}` is in the catalogue", list.name));
+            Err(Refusal::new(RefusalCode::NotFound, what, why, "`muster module list` shows what there is"))
+        }
+    }
+}
+
+fn status(view: &JobView<'_>, instance: &str, term: Term) -> v1::ServiceStatus {
+    let followed = view
+        .followed
+        .iter()
+        .map(|(stream, position)| v1::FollowedStatus { stream: stream.clone(), position: Some((*position).into()) });
+    v1::ServiceStatus {
+        instance: instance.to_owned(),
+        term: term.0,
+        position: Some(view.now.position.into()),
+        state_hash: view.state_hash().iter().map(|byte| format!("{byte:02x}")).collect(),
+        followed: followed.collect(),
+        system: system_text(view.system),
+    }
+}
+
+fn system_text(system: SystemId) -> String {
+    uuid::Uuid::from_bytes(system.0).to_string()
+}
