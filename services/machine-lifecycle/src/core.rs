@@ -1,0 +1,117 @@
+//! What is on a machine and whose it is, decided without I/O, clock or randomness.
+//!
+//! Responsible for the rules of hello, health, protection, tenure, epochs and fences. Not for how anything travels (`handler`,
+//! `effects`) nor for what its bytes look like (`wire`).
+
+mod apply;
+pub mod check;
+mod command;
+pub mod decide;
+mod event;
+mod facts;
+pub mod health;
+mod input;
+mod inventory;
+pub mod limits;
+mod load;
+mod machine;
+mod observed;
+pub mod protection;
+mod state;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+use bytes::Bytes;
+use muster_ledger::{At, Core, Decision, Now, Scope};
+use muster_model::{MachineId, PoolTime, Refusal};
+
+pub use command::{Command, FlagSetting, PoolEntry, ProtectionSetting, TagSetting};
+pub use event::{Event, Fact};
+pub use facts::MachineFacts;
+pub use input::{Grant, Hello, Input, Reply};
+pub use inventory::{CpuTopology, Inventory, Resource, ResourceKind};
+pub use load::{DEFAULT_LOADS, LoadKey};
+pub use machine::{Claim, Flag, Flags, Holder, Machine, Phase, Protection, Stage, Tenure};
+pub use observed::{Heartbeat, Observation, Observed, Seen};
+pub use state::{Past, State};
+pub use wanted::{Desired, Effect, desired_of};
+
+use crate::wire;
+
+/// The core of machine-lifecycle.
+#[derive(Debug, Clone, Copy)]
+pub struct MachineCore;
+
+impl Core for MachineCore {
+    type State = State;
+    type Observed = Observed;
+    type Input = Input;
+    type Observation = Observation;
+    type Event = Event;
+    type Reply = Reply;
+    type Effect = Effect;
+    type Key = MachineId;
+
+    const EVENT_TYPE: &'static str = "muster.v1.MachineEvent";
+
+    fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> Result<Decision<Self>, Refusal> {
+        decide::decide(state, observed, input, now)
+    }
+
+    fn apply(state: &mut State, event: &Event, at: &At<'_>) {
+        apply::apply(state, event, at);
+    }
+
+    fn observe(observed: &mut Observed, state: &State, observation: Observation, now: PoolTime) {
+        observed.take(state, observation, now);
+    }
+
+    fn tick() -> Input {
+        Input::Tick
+    }
+
+    fn touched(_state: &State, event: &Event) -> Vec<MachineId> {
+        match event {
+            Event::Machine { id, .. } => vec![id.clone()],
+            Event::LoadNumberSet { .. } => Vec::new(),
+        }
+    }
+
+    fn wanted(state: &State, observed: &Observed, scope: Scope<'_, MachineId>, now: PoolTime) -> Vec<Effect> {
+        wanted::wanted(state, observed, scope, now)
+    }
+
+    fn effect_key(effect: &Effect) -> String {
+        effect.key()
+    }
+
+    fn project(state: &State, key: &MachineId) -> Vec<(String, Option<Bytes>)> {
+        let value = state.machines.get(key).map(|machine| wire::record_bytes(key, machine));
+        vec![(key.to_string(), value)]
+    }
+
+    fn keys(state: &State) -> Vec<MachineId> {
+        state.machines.keys().cloned().collect()
+    }
+
+    fn encode_event(event: &Event) -> Bytes {
+        wire::event_bytes(event)
+    }
+
+    fn decode_event(bytes: &Bytes) -> Result<Event, String> {
+        wire::event_from_bytes(bytes).map_err(|error| error.to_string())
+    }
+
+    fn encode_state(state: &State) -> Bytes {
+        wire::state_bytes(state)
+    }
+
+    fn decode_state(bytes: &Bytes) -> Result<State, String> {
+        wire::state_from_bytes(bytes).map_err(|error| error.to_string())
+    }
+
+    fn encode_reply(reply: &Reply) -> Bytes {
+        wire::reply_bytes(reply)
+    }
+}

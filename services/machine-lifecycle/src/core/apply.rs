@@ -1,0 +1,88 @@
+//! Folds events. What is not legal (see `check`) has no effect: no log, whoever wrote it, can bring a state that breaks a rule.
+
+use muster_ledger::At;
+
+use super::{Event, Fact, Machine, Past, Stage, State, check};
+
+/// Folds one event.
+pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
+    if check::legal(state, event).is_err() {
+        return;
+    }
+    match event {
+        Event::LoadNumberSet { key, load } => {
+            state.load_numbers.insert(key.clone(), *load);
+        }
+        Event::Machine { id, fact: fact @ Fact::Added { .. } } => {
+            let mut machine = Machine::after(state.removed.remove(id));
+            apply_fact(&mut machine, fact, at);
+            state.machines.insert(id.clone(), machine);
+        }
+        Event::Machine { id, fact: Fact::Removed } => {
+            if let Some(machine) = state.machines.remove(id) {
+                let past = Past { epoch: machine.epoch, incarnation: machine.incarnation };
+                state.removed.insert(id.clone(), past);
+            }
+        }
+        Event::Machine { id, fact } => {
+            if let Some(machine) = state.machines.get_mut(id) {
+                apply_fact(machine, fact, at);
+            }
+        }
+    }
+}
+
+/// Folds one fact into its machine. A change of what the agent is to know moves the generation.
+pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
+    match fact {
+        Fact::Added { protect, tags } => {
+            machine.protection.rules.clone_from(protect);
+            machine.tags.clone_from(tags);
+            machine.generation = at.position;
+            machine.protection_generation = at.position;
+        }
+        Fact::FlagChanged { flag, value } => machine.flags.set(*flag, *value),
+        // Its state is dropped as a whole, by `apply`.
+        Fact::Removed => {}
+        Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch: _ } => {
+            machine.incarnation = *incarnation;
+            machine.boot_id.clone_from(boot_id);
+            machine.agent_version.clone_from(agent_version);
+        }
+        Fact::InventoryChanged(inventory) => machine.inventory = Some(inventory.clone()),
+        Fact::ProtectionChanged(protection) => {
+            machine.protection.clone_from(protection);
+            machine.generation = at.position;
+            machine.protection_generation = at.position;
+        }
+        Fact::ProtectionAcknowledged { generation } => machine.protection_acknowledged = *generation,
+        Fact::DrainingStarted { next, deadline } => {
+            machine.tenure.holder.clone_from(next);
+            machine.tenure.stage = Stage::Draining { deadline: *deadline };
+            machine.generation = at.position;
+        }
+        Fact::EpochRaised { epoch, holder } => {
+            machine.epoch = *epoch;
+            machine.tenure.holder.clone_from(holder);
+            machine.tenure.stage = Stage::Fencing;
+            machine.generation = at.position;
+        }
+        Fact::FenceReported { epoch } => {
+            machine.fenced_epoch = *epoch;
+            machine.tenure.stage = Stage::Settled;
+        }
+        Fact::PhaseChanged { to, .. } => {
+            machine.phase = *to;
+            machine.quarantine = None;
+        }
+        Fact::HealthChanged { down } => machine.down = *down,
+        Fact::DeadlineMoved { deadline } => {
+            machine.tenure.holder.move_deadline(*deadline);
+            machine.generation = at.position;
+        }
+        Fact::TagsSet(tags) => machine.tags.clone_from(tags),
+        Fact::Quarantined { reason } => machine.quarantine = Some(reason.clone()),
+        Fact::BootObserved { boot_id } => machine.boot_id.clone_from(boot_id),
+        Fact::Claimed(claim) => machine.claim.clone_from(claim),
+    }
+}

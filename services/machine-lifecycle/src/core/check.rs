@@ -1,0 +1,94 @@
+//! Invariants: which events are legal, and what every state satisfies (I1 epochs, I7 fences, I8 listed transitions).
+
+use super::limits::MACHINES_MAX;
+use super::{Event, Fact, Holder, Machine, Stage, State};
+
+/// Whether an event may follow in a state.
+///
+/// # Errors
+/// Says which rule it breaks.
+pub fn legal(state: &State, event: &Event) -> Result<(), String> {
+    let Event::Machine { id, fact } = event else { return Ok(()) };
+    match (state.machines.get(id), fact) {
+        (None, Fact::Added { .. }) if state.machines.len() >= MACHINES_MAX => Err(format!("{id}: too many machines")),
+        (None, Fact::Added { .. }) => Ok(()),
+        (Some(_), Fact::Added { .. }) => Err(format!("{id} is known already")),
+        (None, _) => Err(format!("{id} is not known")),
+        (Some(machine), fact) => legal_fact(machine, fact).map_err(|reason| format!("{id}: {reason}")),
+    }
+}
+
+/// Whether a fact may follow on a machine that is known.
+pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static str> {
+    let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
+    match fact {
+        Fact::Added { .. } => Err("it is known already"),
+        Fact::Removed => rule(machine.flags.retired, "only a retired machine is removed"),
+        Fact::IncarnationGranted { incarnation, .. } => rule(*incarnation > machine.incarnation, "incarnations rise"),
+        Fact::DrainingStarted { next, .. } => {
+            let fresh = !next.is_same_party(&machine.tenure.holder);
+            rule(fresh, "a machine drains towards another holder than it has")
+        }
+        Fact::EpochRaised { epoch, holder } => {
+            rule(*epoch > machine.epoch, "epochs rise")?;
+            rule(holder.is_same_party(&machine.tenure.holder), "the epoch is the holder's that was drained for")
+        }
+        Fact::FenceReported { epoch } => {
+            rule(!machine.is_new(), "who never said hello has fenced nothing")?;
+            rule(machine.tenure.stage == Stage::Fencing, "a fence is awaited after the epoch rose")?;
+            rule(*epoch == machine.epoch, "only the newest epoch is fenced")
+        }
+        Fact::PhaseChanged { from, to, .. } => {
+            rule(*from == machine.phase, "a phase changes from what it is")?;
+            rule(from.may_become(*to), "only listed transitions of phase")
+        }
+        Fact::HealthChanged { down } => rule(*down != machine.down, "health crosses the line once"),
+        Fact::ProtectionAcknowledged { generation } => {
+            rule(*generation > machine.protection_acknowledged, "acknowledgements rise")
+        }
+        Fact::DeadlineMoved { .. } => rule(machine.tenure.holder != Holder::Pool, "only a reservation has a deadline"),
+        Fact::BootObserved { boot_id } => {
+            rule(!boot_id.is_empty() && *boot_id != machine.boot_id, "a boot has an id of its own")
+        }
+        Fact::Quarantined { .. } => rule(machine.quarantine.is_none(), "it is quarantined already"),
+        Fact::FlagChanged { .. }
+        | Fact::InventoryChanged(_)
+        | Fact::ProtectionChanged(_)
+        | Fact::TagsSet(_)
+        | Fact::Claimed(_) => Ok(()),
+    }
+}
+
+/// What every state satisfies.
+///
+/// # Errors
+/// Names the machine and the invariant.
+pub fn check(state: &State) -> Result<(), String> {
+    for (id, machine) in &state.machines {
+        check_machine(machine).map_err(|rule| format!("{id}: {rule}"))?;
+        if state.removed.contains_key(id) {
+            return Err(format!("{id}: known and removed at once"));
+        }
+    }
+    Ok(())
+}
+
+fn check_machine(machine: &Machine) -> Result<(), &'static str> {
+    let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
+    rule(machine.fenced_epoch <= machine.epoch, "I1: fenced above its epoch")?;
+    match machine.tenure.stage {
+        Stage::Settled => {
+            let fenced = machine.fenced_epoch == machine.epoch || machine.is_new();
+            rule(fenced, "I7: settled although its epoch is not fenced")?;
+            let held_unfenced = machine.is_new() && machine.tenure.holder != Holder::Pool;
+            rule(!held_unfenced, "I7: held although its agent was never heard")?;
+        }
+        Stage::Draining { deadline } => {
+            rule(deadline > muster_model::PoolTime::NEVER, "I9: it drains without a deadline")?;
+        }
+        Stage::Fencing => rule(machine.fenced_epoch < machine.epoch, "I7: it awaits a fence that it has")?,
+    }
+    let both = machine.protection.protected.intersection(&machine.protection.released).next();
+    rule(both.is_none(), "I13: protected and released at once")?;
+    rule(machine.protection_generation <= machine.generation, "protection is newer than the generation")
+}

@@ -1,0 +1,77 @@
+//! What people ask for. Each command may be refused, and then changes nothing.
+
+use std::collections::BTreeSet;
+
+use muster_model::{MachineId, Selector};
+
+use super::{Flag, LoadKey};
+
+/// A command.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Set a flag of machines.
+    SetFlag(FlagSetting),
+    /// Forget a retired machine.
+    Remove(MachineId),
+    /// Hide resources from tests, or give them to testing.
+    SetProtection(ProtectionSetting),
+    /// Change tags.
+    SetTags(TagSetting),
+    /// Set a load number.
+    SetLoadNumber {
+        /// For what.
+        key: LoadKey,
+        /// Processes that fit at once.
+        load: u32,
+    },
+    /// Name machines before they appear.
+    LoadPool(Vec<PoolEntry>),
+}
+
+/// Set a flag of all machines that a selector names.
+#[derive(Debug, Clone)]
+pub struct FlagSetting {
+    /// Machines.
+    pub selector: Selector,
+    /// Which flag.
+    pub flag: Flag,
+    /// To what.
+    pub value: bool,
+}
+
+/// Protect or release resources.
+#[derive(Debug, Clone)]
+pub struct ProtectionSetting {
+    /// Machines.
+    pub selector: Selector,
+    /// Resource ids or globs.
+    pub resources: Vec<String>,
+    /// Protect them; else release them.
+    pub protect: bool,
+    /// The machines as a whole.
+    pub machine: bool,
+}
+
+/// Add and take away tags.
+#[derive(Debug, Clone)]
+pub struct TagSetting {
+    /// Machines.
+    pub selector: Selector,
+    /// To add.
+    pub add: BTreeSet<String>,
+    /// To take away.
+    pub remove: BTreeSet<String>,
+}
+
+/// One entry of a pool file.
+#[derive(Debug, Clone)]
+pub struct PoolEntry {
+    /// Machine.
+    pub machine: MachineId,
+    /// Resource ids or globs to protect.
+    pub protect: BTreeSet<String>,
+    /// Tags.
+    pub tags: BTreeSet<String>,
+    /// Make it active at once.
+    pub active: bool,
+}

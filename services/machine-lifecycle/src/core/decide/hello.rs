@@ -1,0 +1,113 @@
+//! An agent's hello: a fresh incarnation, logged before it is answered, and everything that its words change.
+
+use std::collections::BTreeSet;
+
+use muster_ledger::{Decision, Now};
+use muster_model::{Epoch, Refusal, RefusalCode};
+
+use super::draft::Draft;
+use super::{Decided, tenure};
+use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
+use crate::core::{Desired, Fact, Hello, Holder, Machine, Phase, Reply, Stage, State, desired_of};
+
+/// Decides a hello.
+///
+/// # Errors
+/// When it lacks what a hello needs, or the pool is full.
+pub(super) fn hello(state: &State, hello: &Hello, now: Now) -> Decided {
+    check_words(state, hello)?;
+    let known = state.machines.get(&hello.machine);
+    let mut draft = match known {
+        Some(machine) => Draft::new(&hello.machine, machine.clone(), now),
+        None => {
+            let machine = Machine::after(state.removed.get(&hello.machine).copied());
+            let mut draft = Draft::new(&hello.machine, machine, now);
+            draft.push(Fact::Added { protect: BTreeSet::new(), tags: BTreeSet::new() });
+            draft
+        }
+    };
+    let first = draft.machine().is_new();
+    let new_boot = !first && draft.machine().boot_id != hello.boot_id;
+    if new_boot {
+        draft.push(Fact::BootObserved { boot_id: hello.boot_id.clone() });
+    }
+    let incarnation = draft.machine().incarnation.max(hello.last_incarnation).next();
+    draft.push(Fact::IncarnationGranted {
+        incarnation,
+        boot_id: hello.boot_id.clone(),
+        agent_version: hello.agent_version.clone(),
+        fenced_epoch: hello.fenced_epoch,
+    });
+    probe(&mut draft, hello);
+    fence(&mut draft, hello.fenced_epoch, first);
+    settle_phase(&mut draft, new_boot);
+    let (machine, events) = draft.into_parts();
+    Ok(Decision { events, reply: Some(Reply::Hello(answer(&machine, now))) })
+}
+
+fn check_words(state: &State, hello: &Hello) -> Result<(), Refusal> {
+    let what = format!("hello of {}", hello.machine);
+    let invalid = |why: &str| Refusal::new(RefusalCode::Invalid, &what, why, "update the node agent on this machine");
+    if hello.boot_id.is_empty() {
+        return Err(invalid("it does not say its boot id"));
+    }
+    if hello.inventory.as_ref().is_some_and(|inventory| inventory.resources.len() > RESOURCES_MAX) {
+        return Err(invalid("its inventory has too many resources"));
+    }
+    if !state.machines.contains_key(&hello.machine) && state.machines.len() >= MACHINES_MAX {
+        let why = format!("the pool has {MACHINES_MAX} machines");
+        let next = "remove retired machines, or begin a second pool";
+        return Err(Refusal::new(RefusalCode::Limit, what, why, next));
+    }
+    Ok(())
+}
+
+/// What was found, and the protection that follows from it.
+fn probe(draft: &mut Draft<'_>, hello: &Hello) {
+    let Some(found) = &hello.inventory else { return };
+    if draft.machine().inventory.as_ref() != Some(found) {
+        draft.push(Fact::InventoryChanged(found.clone()));
+    }
+    let protection = draft.machine().protection.after_probing(found);
+    if protection != draft.machine().protection {
+        draft.push(Fact::ProtectionChanged(protection));
+    }
+}
+
+/// The epoch rises at the first hello, above a fence that a lost log does not know of, and when the fence was lost (a snapshot or a
+/// new disk took the agent back): whatever came back to life with it is of an older epoch, and ended.
+fn fence(draft: &mut Draft<'_>, fenced: Epoch, first: bool) {
+    let machine = draft.machine();
+    let settled = machine.tenure.stage == Stage::Settled;
+    let unknown_fence = fenced > machine.epoch;
+    let lost_fence = settled && fenced < machine.fenced_epoch;
+    if unknown_fence || lost_fence || (first && settled) {
+        let epoch = machine.epoch.max(fenced).next();
+        let holder = machine.tenure.holder.clone();
+        debug_assert!(!first || !settled || holder == Holder::Pool, "a machine without a hello is held by nobody");
+        // Where it was draining, what ran is ended by this fence: nothing is left to wait for.
+        draft.push(Fact::EpochRaised { epoch, holder });
+    } else {
+        tenure::take_fence(draft, fenced);
+    }
+}
+
+/// Without drivers nothing is prepared: who says hello is ready. A quarantine ends with a new boot.
+fn settle_phase(draft: &mut Draft<'_>, new_boot: bool) {
+    let machine = draft.machine();
+    let from = machine.phase;
+    let explained = machine.quarantine.is_none() || new_boot;
+    if explained && matches!(from, Phase::Dirty | Phase::Offline) {
+        draft.push(Fact::PhaseChanged { from, to: Phase::Ready, reason: "its agent said hello".into() });
+    }
+}
+
+/// The answer. A generation of this very turn is not claimed yet: another decision of the same turn may still change what is
+/// wanted under the same number; the agent gets that number with the complete state right after.
+fn answer(machine: &Machine, now: Now) -> Desired {
+    let mut desired = desired_of(machine);
+    if desired.generation == now.position {
+        desired.generation.sequence.0 = now.position.sequence.0.saturating_sub(1);
+    }
+    desired
+}

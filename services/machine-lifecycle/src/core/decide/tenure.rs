@@ -1,0 +1,103 @@
+//! Change of holder: drain, raise the epoch, await the fence. The same way for check-out, check-in and the end of a deadline.
+
+use muster_ledger::Now;
+use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
+
+use super::draft::Draft;
+use crate::core::limits::RETURN_DRAIN;
+use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Stage, State};
+
+/// reservation granted machines: each drains towards it, or remembers it while it still changes hands.
+pub(super) fn granted(state: &State, grant: &Grant, now: Now) -> Vec<Event> {
+    let next = Holder::Reservation { id: grant.reservation, user: grant.user.clone(), deadline: grant.deadline };
+    let claim = Claim { next, drain: grant.drain };
+    let known = grant.machines.iter().filter_map(|id| Some((id, state.machines.get(id)?)));
+    each(known, now, |draft| {
+        let machine = draft.machine();
+        let claimed = machine.claim.as_ref().is_some_and(|known| known.next.is_same_party(&claim.next));
+        if machine.tenure.holder.is_same_party(&claim.next) || claimed {
+            return;
+        }
+        if machine.rests_in_pool() {
+            follow(draft, &claim);
+        } else {
+            draft.push(Fact::Claimed(Some(claim.clone())));
+        }
+    })
+}
+
+/// The reservation was extended, or its time began to count when it was handed over.
+pub(super) fn deadline_moved(state: &State, reservation: ReservationId, deadline: PoolTime, now: Now) -> Vec<Event> {
+    each(&state.machines, now, |draft| {
+        let machine = draft.machine();
+        if machine.tenure.holder.reservation() == Some(reservation) && machine.tenure.holder.deadline() != deadline {
+            draft.push(Fact::DeadlineMoved { deadline });
+            return;
+        }
+        let Some(mut claim) = machine.claim.clone() else { return };
+        if claim.next.reservation() == Some(reservation) && claim.next.deadline() != deadline {
+            claim.next.move_deadline(deadline);
+            draft.push(Fact::Claimed(Some(claim)));
+        }
+    })
+}
+
+/// The reservation is over: its machines go back to the pool, from wherever they are on the way.
+pub(super) fn ended(state: &State, reservation: ReservationId, now: Now) -> Vec<Event> {
+    each(&state.machines, now, |draft| {
+        let machine = draft.machine();
+        if machine.claim.as_ref().is_some_and(|claim| claim.next.reservation() == Some(reservation)) {
+            draft.push(Fact::Claimed(None));
+        }
+        if draft.machine().tenure.holder.reservation() == Some(reservation) {
+            return_to_pool(draft);
+        }
+    })
+}
+
+/// An agent has reported a fence.
+pub(super) fn fence_done(state: &State, id: &MachineId, epoch: Epoch, now: Now) -> Vec<Event> {
+    each(state.machines.get_key_value(id), now, |draft| take_fence(draft, epoch))
+}
+
+/// Takes a fence into account, if it is the awaited one; a claim that waited for it is followed at once.
+pub(super) fn take_fence(draft: &mut Draft<'_>, fenced: Epoch) {
+    let machine = draft.machine();
+    if machine.tenure.stage != Stage::Fencing || machine.is_new() || fenced < machine.epoch {
+        return;
+    }
+    let epoch = machine.epoch;
+    draft.push(Fact::FenceReported { epoch });
+    if draft.machine().rests_in_pool()
+        && let Some(claim) = draft.machine().claim.clone()
+    {
+        draft.push(Fact::Claimed(None));
+        follow(draft, &claim);
+    }
+}
+
+/// Begins the way back to the pool.
+pub(super) fn return_to_pool(draft: &mut Draft<'_>) {
+    let deadline = draft.now().time + RETURN_DRAIN;
+    draft.push(Fact::DrainingStarted { next: Holder::Pool, deadline });
+}
+
+fn follow(draft: &mut Draft<'_>, claim: &Claim) {
+    let deadline = draft.now().time + claim.drain;
+    draft.push(Fact::DrainingStarted { next: claim.next.clone(), deadline });
+}
+
+/// Lets `change` decide about each machine.
+fn each<'a>(
+    machines: impl IntoIterator<Item = (&'a MachineId, &'a Machine)>,
+    now: Now,
+    change: impl Fn(&mut Draft<'_>),
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (id, machine) in machines {
+        let mut draft = Draft::new(id, machine.clone(), now);
+        change(&mut draft);
+        events.extend(draft.into_events());
+    }
+    events
+}

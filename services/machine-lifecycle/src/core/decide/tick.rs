@@ -1,0 +1,99 @@
+//! Timers, and the repair by the full pass over what heartbeats say.
+
+use muster_ledger::Now;
+use muster_model::MachineId;
+
+use super::draft::Draft;
+use super::{protect, tenure};
+use crate::core::health::{Health, brake, health};
+use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, TICK_FACTS_MAX};
+use crate::core::{Event, Fact, Machine, Observed, Phase, Seen, Stage, State};
+
+/// Decides everything that is due. What does not fit waits for the next tick.
+pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
+    let braked = brake(state, observed, now.time);
+    let mut events = Vec::new();
+    for (id, machine) in &state.machines {
+        if events.len() >= TICK_FACTS_MAX {
+            break;
+        }
+        let health = health(observed, id, now.time);
+        let seen = observed.current(id, machine);
+        if is_quiet(machine, seen, health, braked, now) {
+            continue;
+        }
+        events.extend(one(id, machine, seen, health, braked, now));
+    }
+    events
+}
+
+/// Nothing can be due: the common case, decided without copying the machine.
+fn is_quiet(machine: &Machine, seen: Option<&Seen>, health: Health, braked: bool, now: Now) -> bool {
+    machine.tenure.stage == Stage::Settled
+        && !deadline_passed(machine, now)
+        && !machine.protection_pending()
+        && health_change(machine, health, braked).is_none()
+        && seen.is_none_or(|seen| seen.old_heartbeats < OLD_HEARTBEATS_MAX)
+}
+
+fn one(id: &MachineId, machine: &Machine, seen: Option<&Seen>, health: Health, braked: bool, now: Now) -> Vec<Event> {
+    let mut draft = Draft::new(id, machine.clone(), now);
+    if let Some(down) = health_change(machine, health, braked) {
+        draft.push(Fact::HealthChanged { down });
+    }
+    if let Some(seen) = seen {
+        tenure::take_fence(&mut draft, seen.heartbeat.fenced_epoch);
+        protect::acknowledge(&mut draft, seen.heartbeat.generation);
+        quarantine_twins(&mut draft, seen);
+    }
+    if deadline_passed(draft.machine(), now) {
+        tenure::return_to_pool(&mut draft);
+    }
+    raise_epoch_if_drained(&mut draft, seen.filter(|_| health == Health::Up));
+    draft.into_events()
+}
+
+/// The verdict to log, if it differs from the one that is logged. Under the brake no machine is called down.
+fn health_change(machine: &Machine, health: Health, braked: bool) -> Option<bool> {
+    match health {
+        Health::Up => machine.down.then_some(false),
+        Health::Down if braked || machine.down || machine.is_new() || machine.flags.retired => None,
+        Health::Down => Some(true),
+        Health::Silent | Health::Unknown => None,
+    }
+}
+
+/// reservation ends what is over, and the agent does so alone if it must; this is the second of the three.
+fn deadline_passed(machine: &Machine, now: Now) -> bool {
+    let deadline = machine.tenure.holder.deadline();
+    deadline.is_due(now.time) && (deadline + DEADLINE_GRACE).is_due(now.time)
+}
+
+/// Drained: the agent knows of it (its generation says so), refuses starts, and nothing lives. Or the deadline is there: then the
+/// fence ends what is left, and no other service needs to be alive.
+fn raise_epoch_if_drained(draft: &mut Draft<'_>, seen: Option<&Seen>) {
+    let machine = draft.machine();
+    let Stage::Draining { deadline } = machine.tenure.stage else { return };
+    let empty = seen.is_some_and(|seen| {
+        let heartbeat = &seen.heartbeat;
+        heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation
+    });
+    if empty || deadline.is_due(draft.now().time) {
+        let (epoch, holder) = (machine.epoch.next(), machine.tenure.holder.clone());
+        draft.push(Fact::EpochRaised { epoch, holder });
+    }
+}
+
+/// Two agents claim one machine: nothing on it can be trusted.
+fn quarantine_twins(draft: &mut Draft<'_>, seen: &Seen) {
+    let machine = draft.machine();
+    if seen.old_heartbeats < OLD_HEARTBEATS_MAX || machine.quarantine.is_some() {
+        return;
+    }
+    let (from, to) = (machine.phase, Phase::Dirty);
+    let reason = "two agents say that they are this machine; stop one of them, then activate it again";
+    if from.may_become(to) {
+        draft.push(Fact::PhaseChanged { from, to, reason: reason.into() });
+    }
+    draft.push(Fact::Quarantined { reason: reason.into() });
+}

@@ -1,0 +1,120 @@
+//! Past-tense facts. Every change of state is one of these.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position};
+
+use super::{Claim, Flag, Holder, Inventory, LoadKey, Phase, Protection};
+
+/// One event of MACHINES.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Of one machine.
+    Machine {
+        /// Which.
+        id: MachineId,
+        /// What.
+        fact: Fact,
+    },
+    /// A load number was set.
+    LoadNumberSet {
+        /// For what.
+        key: LoadKey,
+        /// Processes that fit at once.
+        load: u32,
+    },
+}
+
+/// One fact of one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// It is known from here on, and not active.
+    Added {
+        /// Globs that protect it before its first start.
+        protect: BTreeSet<String>,
+        /// Tags.
+        tags: BTreeSet<String>,
+    },
+    /// A person changed a flag.
+    FlagChanged {
+        /// Which.
+        flag: Flag,
+        /// To what.
+        value: bool,
+    },
+    /// A person removed it.
+    Removed,
+    /// Its agent's hello was answered.
+    IncarnationGranted {
+        /// The new incarnation.
+        incarnation: Incarnation,
+        /// Boot id that it reported.
+        boot_id: String,
+        /// Agent version.
+        agent_version: String,
+        /// The fence that it has on disk.
+        fenced_epoch: Epoch,
+    },
+    /// Probing found something else than before.
+    InventoryChanged(Arc<Inventory>),
+    /// The whole new protection.
+    ProtectionChanged(Protection),
+    /// Its agent has the protection on disk.
+    ProtectionAcknowledged {
+        /// The generation that it has.
+        generation: Position,
+    },
+    /// It is to change hands: starts are refused from here on.
+    DrainingStarted {
+        /// The holder to come.
+        next: Holder,
+        /// Pool time at which the epoch rises anyway.
+        deadline: PoolTime,
+    },
+    /// A new epoch; everything older is to be ended.
+    EpochRaised {
+        /// The new epoch.
+        epoch: Epoch,
+        /// Its holder.
+        holder: Holder,
+    },
+    /// Nothing of an older epoch is alive.
+    FenceReported {
+        /// The fenced epoch.
+        epoch: Epoch,
+    },
+    /// What is on it changed.
+    PhaseChanged {
+        /// From.
+        from: Phase,
+        /// To.
+        to: Phase,
+        /// Why.
+        reason: String,
+    },
+    /// Health crossed into or out of down.
+    HealthChanged {
+        /// It is down.
+        down: bool,
+    },
+    /// The holder's deadline moved.
+    DeadlineMoved {
+        /// The new one.
+        deadline: PoolTime,
+    },
+    /// The whole new list of tags.
+    TagsSet(BTreeSet<String>),
+    /// It can not be trusted until a person looks, or a new boot explains it.
+    Quarantined {
+        /// Why.
+        reason: String,
+    },
+    /// A boot that nobody ordered: everything on it is lost.
+    BootObserved {
+        /// The new boot id.
+        boot_id: String,
+    },
+    /// Who is next, while it still changes hands; none withdraws the claim.
+    Claimed(Option<Claim>),
+}

@@ -1,0 +1,98 @@
+//! Everything that a decision is made from.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position, ReservationId};
+
+use super::{Command, Desired, Inventory};
+
+/// An agent's hello.
+#[derive(Debug, Clone)]
+pub struct Hello {
+    /// Who says it.
+    pub machine: MachineId,
+    /// Agent version.
+    pub agent_version: String,
+    /// Boot id.
+    pub boot_id: String,
+    /// The fence on its disk.
+    pub fenced_epoch: Epoch,
+    /// The last incarnation it had.
+    pub last_incarnation: Incarnation,
+    /// What it found by probing; none when it did not probe.
+    pub inventory: Option<Arc<Inventory>>,
+}
+
+/// reservation named the machines of a reservation.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Which reservation.
+    pub reservation: ReservationId,
+    /// Its user.
+    pub user: String,
+    /// Its machines.
+    pub machines: BTreeSet<MachineId>,
+    /// Its deadline.
+    pub deadline: PoolTime,
+    /// How long what runs there may take to end.
+    pub drain: Duration,
+}
+
+/// An input.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A person's command.
+    Command(Command),
+    /// An agent's hello: a command too, since it is answered from the log.
+    Hello(Hello),
+    /// RESERVATIONS: a grant.
+    Granted(Grant),
+    /// RESERVATIONS: the deadline moved.
+    DeadlineMoved {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// The new deadline.
+        deadline: PoolTime,
+    },
+    /// RESERVATIONS: over.
+    Ended {
+        /// Which reservation.
+        reservation: ReservationId,
+    },
+    /// REPORTS: an agent has fenced an epoch.
+    FenceDone {
+        /// Who.
+        machine: MachineId,
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// An agent took its desired state: it is on its disk.
+    DesiredTaken {
+        /// Who.
+        machine: MachineId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// The generation that it has.
+        generation: Position,
+    },
+    /// Timers, and the repair by the full pass.
+    Tick,
+}
+
+/// Answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// What a command did.
+    Changed {
+        /// Machines that changed.
+        machines: Vec<MachineId>,
+        /// Machines that did not need to.
+        unchanged: Vec<MachineId>,
+        /// Position after which the change is in the log.
+        position: Position,
+    },
+    /// Answer to a hello.
+    Hello(Desired),
+}

@@ -1,0 +1,36 @@
+//! Every bound and time-out of the core, by name.
+
+use std::time::Duration;
+
+/// A machine is silent when its newest heartbeat is older.
+pub const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// A machine is down when its newest heartbeat is older.
+pub const DOWN_AFTER: Duration = Duration::from_secs(15);
+/// No down verdict for so long after this service began to listen, or its own connection came back.
+pub const LISTEN_BEFORE_VERDICT: Duration = Duration::from_secs(45);
+/// The brake: more than so many percent of the active machines silent at once make Muster itself the suspect.
+pub const BRAKE_PERCENT: usize = 30;
+/// The brake needs at least so many silent machines, or all of them.
+pub const BRAKE_MACHINES_MIN: usize = 3;
+/// A holder's deadline is enforced from here so long after it; reservation itself is earlier, the agent later.
+pub const DEADLINE_GRACE: Duration = Duration::from_secs(5);
+/// How long what runs may take to end when a machine goes back to the pool.
+pub const RETURN_DRAIN: Duration = Duration::from_secs(5);
+/// So many heartbeats of an older incarnation, while the newest one lives, mean that two agents claim one machine.
+pub const OLD_HEARTBEATS_MAX: u32 = 3;
+/// Machines of one pool.
+pub const MACHINES_MAX: usize = 65_536;
+/// Resources of one machine.
+pub const RESOURCES_MAX: usize = 4_096;
+/// Facts decided in one tick; the rest waits for the next.
+pub const TICK_FACTS_MAX: usize = 2_000;
+/// Tags of one machine.
+pub const TAGS_MAX: usize = 64;
+/// Length of a tag.
+pub const TAG_LENGTH_MAX: usize = 64;
+/// Protection globs of one machine.
+pub const RULES_MAX: usize = 64;
+/// Entries of a pool file.
+pub const POOL_ENTRIES_MAX: usize = 4_096;
+/// A load number is at most so large.
+pub const LOAD_MAX: u32 = 65_535;

@@ -1,0 +1,323 @@
+//! One machine: flags, phase and tenure, three axes that are never mixed; and its epoch, protection and inventory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_model::{Epoch, Incarnation, PoolTime, Position, ReservationId, ResourceId};
+
+use super::{Inventory, Past};
+
+/// Set by people only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// Takes part.
+    Active,
+    /// Out for a while.
+    Maintenance,
+    /// Out for good.
+    Retired,
+}
+
+impl Flag {
+    /// The word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Maintenance => "maintenance",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// The flags of a machine. A new one has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// Takes part.
+    pub active: bool,
+    /// Out for a while.
+    pub maintenance: bool,
+    /// Out for good.
+    pub retired: bool,
+}
+
+impl Flags {
+    /// Value of a flag.
+    #[must_use]
+    pub fn get(self, flag: Flag) -> bool {
+        match flag {
+            Flag::Active => self.active,
+            Flag::Maintenance => self.maintenance,
+            Flag::Retired => self.retired,
+        }
+    }
+
+    pub(super) fn set(&mut self, flag: Flag, value: bool) {
+        match flag {
+            Flag::Active => self.active = value,
+            Flag::Maintenance => self.maintenance = value,
+            Flag::Retired => self.retired = value,
+        }
+    }
+
+    /// It takes part: whether it is well counts for the brake.
+    #[must_use]
+    pub fn takes_part(self) -> bool {
+        self.active && !self.maintenance && !self.retired
+    }
+}
+
+/// What is on a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Phase {
+    /// Nothing on it can be trusted.
+    #[default]
+    Dirty,
+    /// Being taken back to a known state.
+    Reverting,
+    /// Waiting for its ready check.
+    Settling,
+    /// A kernel is being installed.
+    Installing,
+    /// Going down and coming up.
+    Rebooting,
+    /// Up again; its boot is being proven.
+    Verifying,
+    /// Usable.
+    Ready,
+    /// Given up after its attempts were spent.
+    Offline,
+}
+
+impl Phase {
+    /// All phases, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Dirty,
+        Self::Reverting,
+        Self::Settling,
+        Self::Installing,
+        Self::Rebooting,
+        Self::Verifying,
+        Self::Ready,
+        Self::Offline,
+    ];
+
+    /// The transition is listed (invariant I8). Forward step by step; back to where a retry begins; dirty from anywhere; offline from
+    /// every step that can spend its attempts; ready from dirty and offline by a hello, where no driver prepares machines.
+    #[must_use]
+    pub fn may_become(self, next: Self) -> bool {
+        use Phase::{Dirty, Installing, Offline, Ready, Rebooting, Reverting, Settling, Verifying};
+        match self {
+            Dirty => matches!(next, Reverting | Settling | Ready | Offline),
+            Reverting => matches!(next, Settling | Dirty | Offline),
+            Settling => matches!(next, Installing | Ready | Reverting | Dirty | Offline),
+            Installing => matches!(next, Rebooting | Reverting | Dirty | Offline),
+            Rebooting => matches!(next, Verifying | Installing | Dirty | Offline),
+            Verifying => matches!(next, Ready | Rebooting | Installing | Dirty | Offline),
+            Ready => matches!(next, Dirty | Reverting | Settling | Installing | Rebooting),
+            Offline => matches!(next, Dirty | Ready),
+        }
+    }
+
+    /// The word for people and machines alike.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dirty => "dirty",
+            Self::Reverting => "reverting",
+            Self::Settling => "settling",
+            Self::Installing => "installing",
+            Self::Rebooting => "rebooting",
+            Self::Verifying => "verifying",
+            Self::Ready => "ready",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// Whose a machine is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Holder {
+    /// Nobody's in particular.
+    #[default]
+    Pool,
+    /// A reservation's, until its deadline.
+    Reservation {
+        /// Which.
+        id: ReservationId,
+        /// Its user.
+        user: String,
+        /// Pool time of its end; never, for none.
+        deadline: PoolTime,
+    },
+}
+
+impl Holder {
+    /// The reservation, if it is one.
+    #[must_use]
+    pub fn reservation(&self) -> Option<ReservationId> {
+        match self {
+            Self::Pool => None,
+            Self::Reservation { id, .. } => Some(*id),
+        }
+    }
+
+    /// Its deadline; never, for none.
+    #[must_use]
+    pub fn deadline(&self) -> PoolTime {
+        match self {
+            Self::Pool => PoolTime::NEVER,
+            Self::Reservation { deadline, .. } => *deadline,
+        }
+    }
+
+    pub(super) fn move_deadline(&mut self, to: PoolTime) {
+        if let Self::Reservation { deadline, .. } = self {
+            *deadline = to;
+        }
+    }
+
+    /// The same party, whatever the deadline.
+    #[must_use]
+    pub fn is_same_party(&self, other: &Self) -> bool {
+        self.reservation() == other.reservation()
+    }
+}
+
+/// How far a change of holder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// None is under way.
+    #[default]
+    Settled,
+    /// Starts are refused, what runs is ended; the epoch rises when it is empty, or at the deadline.
+    Draining {
+        /// Pool time at which the epoch rises anyway.
+        deadline: PoolTime,
+    },
+    /// The epoch has risen; the agent has not yet reported its fence.
+    Fencing,
+}
+
+/// Tenure: whose it is, or whose it is going to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tenure {
+    /// The holder; while it changes, the one to come.
+    pub holder: Holder,
+    /// How far the change is.
+    pub stage: Stage,
+}
+
+/// Who is next, when a machine was granted while it was still changing hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The holder to come.
+    pub next: Holder,
+    /// How long what runs there may take to end.
+    pub drain: Duration,
+}
+
+/// What tests may not touch (CARE), and what people gave to testing all the same (DONT).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Protection {
+    /// Protected resources.
+    pub protected: BTreeSet<ResourceId>,
+    /// Released although they carry a signature or a rule names them.
+    pub released: BTreeSet<ResourceId>,
+    /// Globs that protect also what is found later.
+    pub rules: BTreeSet<String>,
+    /// The whole machine.
+    pub machine: bool,
+}
+
+/// All that the log says of one machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Machine {
+    /// Set by people.
+    pub flags: Flags,
+    /// What is on it.
+    pub phase: Phase,
+    /// Whose it is.
+    pub tenure: Tenure,
+    /// Who is next.
+    pub claim: Option<Claim>,
+    /// Fencing token.
+    pub epoch: Epoch,
+    /// The epoch that the agent reported as fenced.
+    pub fenced_epoch: Epoch,
+    /// Newest incarnation that was granted.
+    pub incarnation: Incarnation,
+    /// Boot id of the last hello; empty before the first.
+    pub boot_id: String,
+    /// Agent version of the last hello.
+    pub agent_version: String,
+    /// What was found by probing; none before the first hello.
+    pub inventory: Option<Arc<Inventory>>,
+    /// What tests may not touch.
+    pub protection: Protection,
+    /// Position of the last change of its desired state.
+    pub generation: Position,
+    /// Position of the last change of its protection.
+    pub protection_generation: Position,
+    /// Generation up to which the agent has its protection on disk.
+    pub protection_acknowledged: Position,
+    /// Given by people.
+    pub tags: BTreeSet<String>,
+    /// Down was decided, and no heartbeat has come since.
+    pub down: bool,
+    /// Why it can not be trusted until a person looks.
+    pub quarantine: Option<String>,
+}
+
+impl Machine {
+    /// A machine without a record yet; its numbers go on from those of a record that was removed.
+    #[must_use]
+    pub(super) fn after(past: Option<Past>) -> Self {
+        let mut machine = Self::default();
+        if let Some(Past { epoch, incarnation }) = past {
+            (machine.epoch, machine.incarnation) = (epoch, incarnation);
+        }
+        machine
+    }
+
+    /// It was named, and never said hello in this life of its record.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.boot_id.is_empty()
+    }
+
+    /// The agent does not have the newest protection on disk yet.
+    #[must_use]
+    pub fn protection_pending(&self) -> bool {
+        self.protection_acknowledged < self.protection_generation
+    }
+
+    /// It is the pool's and not changing hands.
+    #[must_use]
+    pub fn rests_in_pool(&self) -> bool {
+        self.tenure == Tenure::default()
+    }
+
+    /// Why it is not usable, for people; empty when it is.
+    #[must_use]
+    pub fn trouble(&self) -> String {
+        if let Some(reason) = &self.quarantine {
+            return format!("quarantined: {reason}");
+        }
+        let words = [
+            (self.flags.retired, "retired"),
+            (self.flags.maintenance, "in maintenance"),
+            (!self.flags.active, "not active"),
+            (self.down, "down"),
+            (self.is_new(), "its agent was never heard"),
+            (self.protection.machine, "protected as a whole"),
+        ];
+        let found = words.iter().find(|(applies, _)| *applies).map(|(_, word)| (*word).to_owned());
+        match found {
+            Some(word) => word,
+            None if self.phase != Phase::Ready => self.phase.as_str().to_owned(),
+            None => String::new(),
+        }
+    }
+}

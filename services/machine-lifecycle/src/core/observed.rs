@@ -1,0 +1,122 @@
+//! What is volatile: the newest heartbeat of each machine, and since when this service listens.
+
+use std::collections::BTreeMap;
+
+use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position};
+
+use super::{Machine, State};
+
+/// An agent's heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Who.
+    pub machine: MachineId,
+    /// In which life.
+    pub incarnation: Incarnation,
+    /// Boot id.
+    pub boot_id: String,
+    /// Generation of our desired state that it has on disk.
+    pub generation: Position,
+    /// The fence on its disk.
+    pub fenced_epoch: Epoch,
+    /// Live processes.
+    pub processes_live: u32,
+    /// Digest of the live processes.
+    pub processes_digest: u64,
+    /// It refuses starts because it is draining.
+    pub draining: bool,
+}
+
+/// The newest heartbeat of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// When it came.
+    pub at: PoolTime,
+    /// What it said.
+    pub heartbeat: Heartbeat,
+    /// Heartbeats of an older incarnation that came while this one lived.
+    pub old_heartbeats: u32,
+}
+
+/// News.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// This service leads from now on: nothing was heard yet.
+    LeadershipBegan,
+    /// This service's own connection came back: silence until now says nothing about machines.
+    Reconnected,
+    /// A heartbeat came.
+    Heartbeat(Heartbeat),
+    /// An agent answered that it has taken a generation.
+    DesiredTaken {
+        /// Who.
+        machine: MachineId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// The generation that it has.
+        generation: Position,
+    },
+}
+
+/// Everything volatile. Bounded by the machines of the state.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Since when this service hears what there is to hear.
+    pub listening_since: Option<PoolTime>,
+    seen: BTreeMap<MachineId, Seen>,
+}
+
+impl Observed {
+    /// Takes news. What an unknown machine or an old incarnation says counts for nothing.
+    pub fn take(&mut self, state: &State, observation: Observation, now: PoolTime) {
+        match observation {
+            Observation::LeadershipBegan => *self = Self { listening_since: Some(now), seen: BTreeMap::new() },
+            Observation::Reconnected => self.listening_since = Some(now),
+            Observation::Heartbeat(heartbeat) => self.take_heartbeat(state, heartbeat, now),
+            Observation::DesiredTaken { machine, incarnation, generation } => {
+                if let Some(seen) = self.seen.get_mut(&machine)
+                    && seen.heartbeat.incarnation == incarnation
+                {
+                    seen.heartbeat.generation = seen.heartbeat.generation.max(generation);
+                }
+            }
+        }
+    }
+
+    fn take_heartbeat(&mut self, state: &State, mut heartbeat: Heartbeat, now: PoolTime) {
+        let Some(machine) = state.machines.get(&heartbeat.machine) else {
+            self.seen.remove(&heartbeat.machine);
+            return;
+        };
+        let before = self.seen.get_mut(&heartbeat.machine);
+        if heartbeat.incarnation != machine.incarnation {
+            if let Some(seen) = before
+                && seen.heartbeat.incarnation == machine.incarnation
+            {
+                seen.old_heartbeats = seen.old_heartbeats.saturating_add(1);
+            }
+            return;
+        }
+        let mut old_heartbeats = 0;
+        if let Some(seen) = before
+            && seen.heartbeat.incarnation == heartbeat.incarnation
+        {
+            // An answer to our command may have overtaken the heartbeat; within one life a generation never goes back.
+            heartbeat.generation = heartbeat.generation.max(seen.heartbeat.generation);
+            old_heartbeats = seen.old_heartbeats;
+        }
+        self.seen.insert(heartbeat.machine.clone(), Seen { at: now, heartbeat, old_heartbeats });
+    }
+
+    /// The newest heartbeat of the machine's present life.
+    #[must_use]
+    pub fn current(&self, id: &MachineId, machine: &Machine) -> Option<&Seen> {
+        self.seen.get(id).filter(|seen| seen.heartbeat.incarnation == machine.incarnation)
+    }
+
+    /// The newest heartbeat, of whatever life.
+    #[must_use]
+    pub fn newest(&self, id: &MachineId) -> Option<&Seen> {
+        self.seen.get(id)
+    }
+}

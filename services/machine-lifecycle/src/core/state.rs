@@ -1,0 +1,27 @@
+//! The fold of MACHINES.
+
+use std::collections::BTreeMap;
+
+use muster_model::{Epoch, Incarnation, MachineId};
+
+use super::{LoadKey, Machine};
+
+/// What outlives the record of a removed machine: its numbers never go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// Its highest epoch.
+    pub epoch: Epoch,
+    /// Its highest incarnation.
+    pub incarnation: Incarnation,
+}
+
+/// Everything that the log says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// Machines by id.
+    pub machines: BTreeMap<MachineId, Machine>,
+    /// Load numbers that were set.
+    pub load_numbers: BTreeMap<LoadKey, u32>,
+    /// Removed machines.
+    pub removed: BTreeMap<MachineId, Past>,
+}

@@ -1,0 +1,203 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::LoadKey;
+
+/// Something that happens to one of three machines.
+#[derive(Debug, Clone)]
+enum Step {
+    Hello { machine: usize, boot: u8, fenced: u64, forgets: bool, signed: bool },
+    Beat { machine: usize, live: u32, stale: bool, fenced: bool },
+    Grant { reservation: u64, machines: Vec<usize>, drain: u64 },
+    Moved { reservation: u64, by: u64 },
+    Ended { reservation: u64 },
+    Fence { machine: usize, below: u64 },
+    Taken { machine: usize },
+    Flag { machine: usize, flag: u8, value: bool },
+    Protect { machine: usize, protect: bool },
+    Remove { machine: usize },
+    Pool { machine: usize, active: bool },
+    Load { load: u32 },
+    Listen { fresh: bool },
+    Wait { ms: u64 },
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let machine = || 0..NAMES.len();
+    prop_oneof![
+        4 => (machine(), 1_u8..4, 0_u64..4, any::<bool>(), any::<bool>())
+            .prop_map(|(machine, boot, fenced, forgets, signed)| Step::Hello { machine, boot, fenced, forgets, signed }),
+        8 => (machine(), 0_u32..2, any::<bool>(), any::<bool>())
+            .prop_map(|(machine, live, stale, fenced)| Step::Beat { machine, live, stale, fenced }),
+        4 => (1_u64..4, proptest::collection::vec(machine(), 1..3), 0_u64..20)
+            .prop_map(|(reservation, machines, drain)| Step::Grant { reservation, machines, drain }),
+        2 => (1_u64..4, 0_u64..100).prop_map(|(reservation, by)| Step::Moved { reservation, by }),
+        3 => (1_u64..4).prop_map(|reservation| Step::Ended { reservation }),
+        5 => (machine(), 0_u64..2).prop_map(|(machine, below)| Step::Fence { machine, below }),
+        3 => machine().prop_map(|machine| Step::Taken { machine }),
+        3 => (machine(), 0_u8..3, any::<bool>()).prop_map(|(machine, flag, value)| Step::Flag { machine, flag, value }),
+        2 => (machine(), any::<bool>()).prop_map(|(machine, protect)| Step::Protect { machine, protect }),
+        1 => machine().prop_map(|machine| Step::Remove { machine }),
+        1 => (machine(), any::<bool>()).prop_map(|(machine, active)| Step::Pool { machine, active }),
+        1 => (0_u32..9).prop_map(|load| Step::Load { load }),
+        1 => any::<bool>().prop_map(|fresh| Step::Listen { fresh }),
+        6 => (0_u64..20_000).prop_map(|ms| Step::Wait { ms }),
+    ]
+}
+
+impl World {
+    /// Takes one step; refusals are as good as replies here. The tick follows, as it does in life.
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Beat { .. } | Step::Listen { .. } | Step::Wait { .. } => self.step_observed(step),
+            Step::Flag { .. } | Step::Protect { .. } | Step::Remove { .. } | Step::Pool { .. } | Step::Load { .. } => {
+                let _ = self.check(Input::Command(command(step)));
+            }
+            Step::Hello { .. }
+            | Step::Grant { .. }
+            | Step::Moved { .. }
+            | Step::Ended { .. }
+            | Step::Fence { .. }
+            | Step::Taken { .. } => {
+                let input = self.input(step);
+                let _ = self.check(input);
+            }
+        }
+        self.tick();
+        self.wanted();
+    }
+
+    fn step_observed(&mut self, step: &Step) {
+        match step {
+            Step::Beat { machine, live, stale, fenced } if self.state.machines.contains_key(&id(NAMES[*machine])) => {
+                let mut heartbeat = self.heartbeat(NAMES[*machine]);
+                heartbeat.processes_live = *live;
+                if *stale {
+                    heartbeat.incarnation.0 = heartbeat.incarnation.0.saturating_sub(1);
+                }
+                if *fenced {
+                    heartbeat.fenced_epoch = self.machine(NAMES[*machine]).epoch;
+                }
+                self.observe(Observation::Heartbeat(heartbeat));
+            }
+            Step::Listen { fresh: true } => self.observe(Observation::LeadershipBegan),
+            Step::Listen { fresh: false } => self.observe(Observation::Reconnected),
+            Step::Wait { ms } => self.now = self.now + Duration::from_millis(*ms),
+            _ => {}
+        }
+    }
+
+    fn input(&self, step: &Step) -> Input {
+        match step {
+            Step::Hello { machine, boot, fenced, forgets, signed } => {
+                let known = self.state.machines.get(&id(NAMES[*machine]));
+                let kept = known.filter(|_| !forgets);
+                Input::Hello(Hello {
+                    boot_id: format!("boot-{boot}"),
+                    fenced_epoch: kept.map_or(Epoch(*fenced), |machine| machine.fenced_epoch),
+                    last_incarnation: kept.map_or(Incarnation(*fenced), |machine| machine.incarnation),
+                    inventory: Some(inventory(vec![disk("disk-a", if *signed { &["gpt"] } else { &[] })])),
+                    ..plain_hello(NAMES[*machine])
+                })
+            }
+            Step::Grant { reservation, machines, drain } => {
+                let names: Vec<&str> = machines.iter().map(|machine| NAMES[*machine]).collect();
+                Input::Granted(Grant {
+                    deadline: self.now + seconds(20),
+                    drain: seconds(*drain),
+                    ..grant(self, *reservation, &names)
+                })
+            }
+            Step::Moved { reservation, by } => {
+                Input::DeadlineMoved { reservation: ReservationId(*reservation), deadline: self.now + seconds(*by) }
+            }
+            Step::Ended { reservation } => Input::Ended { reservation: ReservationId(*reservation) },
+            Step::Fence { machine, below } => {
+                let machine = id(NAMES[*machine]);
+                let epoch = self.state.machines.get(&machine).map_or(1, |machine| machine.epoch.0);
+                Input::FenceDone { machine, epoch: Epoch(epoch.saturating_sub(*below)) }
+            }
+            Step::Taken { machine } => {
+                let machine = id(NAMES[*machine]);
+                let known = self.state.machines.get(&machine).cloned().unwrap_or_default();
+                Input::DesiredTaken { machine, incarnation: known.incarnation, generation: known.generation }
+            }
+            _ => Input::Tick,
+        }
+    }
+}
+
+fn command(step: &Step) -> Command {
+    match step {
+        Step::Flag { machine, flag, value } => {
+            let flag = [Flag::Active, Flag::Maintenance, Flag::Retired][usize::from(*flag)];
+            Command::SetFlag(FlagSetting { selector: selector(NAMES[*machine]), flag, value: *value })
+        }
+        Step::Protect { machine, protect } => Command::SetProtection(ProtectionSetting {
+            selector: selector(NAMES[*machine]),
+            resources: vec!["disk-a".into()],
+            protect: *protect,
+            machine: !*protect,
+        }),
+        Step::Pool { machine, active } => Command::LoadPool(vec![entry(NAMES[*machine], &["disk-*"], *active)]),
+        Step::Load { load } => {
+            let key = LoadKey { kind: ResourceKind::Disk, device_type: "ssd".into() };
+            Command::SetLoadNumber { key, load: *load }
+        }
+        Step::Remove { machine } => Command::Remove(id(NAMES[*machine])),
+        _ => Command::Remove(id("none")),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Every event that is decided is legal, every invariant holds after each (both in `World::check`), the log folds to the state,
+    /// and bytes read back; whatever happens in whatever order.
+    #[test]
+    fn invariants_hold_and_the_log_folds_to_the_state(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut world = World::new();
+        let mut epochs = std::collections::BTreeMap::<MachineId, Epoch>::new();
+        for step in &steps {
+            world.step(step);
+            for (id, machine) in &world.state.machines {
+                let highest = epochs.entry(id.clone()).or_default();
+                prop_assert!(machine.epoch >= *highest, "{id}: an epoch went back");
+                *highest = machine.epoch;
+            }
+        }
+        world.check_replay();
+    }
+
+    /// I9: once nothing happens any more but heartbeats and fences, every machine comes to rest with its newest fence.
+    #[test]
+    fn every_machine_settles_once_faults_end(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        for reservation in 1..4 {
+            world.facts(Input::Ended { reservation: ReservationId(reservation) });
+        }
+        let names: Vec<String> = world.state.machines.keys().map(ToString::to_string).collect();
+        for name in &names {
+            let again = later_hello(&world, name);
+            world.hello(Hello { boot_id: "boot-9".into(), ..again });
+        }
+        for _ in 0..40 {
+            world.now = world.now + seconds(1);
+            for name in &names {
+                let heartbeat = Heartbeat { fenced_epoch: world.machine(name).epoch, ..world.heartbeat(name) };
+                world.observe(Observation::Heartbeat(heartbeat));
+            }
+            world.tick();
+        }
+        for name in &names {
+            prop_assert!(world.machine(name).rests_in_pool(), "{name}: {:?}", world.machine(name).tenure);
+            prop_assert!(!world.machine(name).protection_pending() && !world.machine(name).down);
+        }
+        prop_assert!(world.tick().is_empty() && world.wanted().is_empty());
+    }
+}

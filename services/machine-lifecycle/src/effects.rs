@@ -1,0 +1,64 @@
+//! Effects: an agent is told its desired state, and what it says to that comes back as news and input.
+
+use std::time::Duration;
+
+use muster_bus::{Authority, Bus, RequestError, subjects};
+use muster_ledger::Handle;
+use muster_model::MachineId;
+use muster_proto::v1::{self, envelope::Body};
+
+use crate::core::{Desired, Effect, Input, MachineCore, Observation};
+use crate::{metrics, wire};
+
+/// How long an agent may take to have its desired state on disk.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The verb on which agents take their machine's desired state.
+const VERB: &str = "machine";
+
+/// Performs an effect.
+pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, handle: &Handle<MachineCore>) {
+    match effect {
+        Effect::SendDesired { machine, desired } => send_desired(bus, &machine, &desired, authority, handle).await,
+    }
+}
+
+async fn send_desired(
+    bus: &Bus,
+    machine: &MachineId,
+    desired: &Desired,
+    authority: Authority,
+    handle: &Handle<MachineCore>,
+) {
+    let authority = Authority { epoch: desired.epoch, incarnation: desired.incarnation, ..authority };
+    let envelope = bus.envelope(Body::AgentCommand(wire::agent_command(desired)), authority);
+    match bus.request(&subjects::command(machine, VERB), &envelope, AGENT_TIMEOUT).await {
+        Ok(answer) => take_answer(machine, desired, answer, handle).await,
+        Err(RequestError::NoResponders { .. } | RequestError::TimedOut { .. }) => {
+            metrics::desired("unanswered");
+            tracing::debug!(machine_id = %machine, "an agent did not answer; it is told again");
+        }
+        Err(error) => {
+            metrics::desired("unanswered");
+            tracing::warn!(machine_id = %machine, %error, "an agent could not be told its desired state");
+        }
+    }
+}
+
+async fn take_answer(machine: &MachineId, desired: &Desired, answer: v1::Envelope, handle: &Handle<MachineCore>) {
+    let Some(Body::AgentReply(reply)) = answer.body else {
+        metrics::invalid();
+        return;
+    };
+    if reply.refusal() != v1::AgentRefusal::Unspecified {
+        metrics::desired("refused");
+        let refusal = reply.refusal().as_str_name();
+        tracing::warn!(machine_id = %machine, refusal, detail = reply.detail, "an agent refused its desired state");
+        return;
+    }
+    metrics::desired("taken");
+    // What it has may be newer than what it was told now.
+    let generation = reply.generation.map_or(desired.generation, Into::into);
+    let (machine, incarnation) = (machine.clone(), desired.incarnation);
+    handle.observe(Observation::DesiredTaken { machine: machine.clone(), incarnation, generation });
+    handle.submit(Input::DesiredTaken { machine, incarnation, generation }).await;
+}

@@ -1,0 +1,53 @@
+//! Names and help of machine-lifecycle's own metrics.
+
+use crate::core::health::Health;
+
+const HEARTBEATS: &str = "muster_machine_lifecycle_heartbeats_total";
+const HELLOS: &str = "muster_machine_lifecycle_hellos_total";
+const COMMANDS: &str = "muster_machine_lifecycle_commands_total";
+const DESIRED: &str = "muster_machine_lifecycle_desired_sent_total";
+const INVALID: &str = "muster_machine_lifecycle_invalid_messages_total";
+const MACHINES: &str = "muster_machine_lifecycle_machines";
+const BRAKE: &str = "muster_machine_lifecycle_brake";
+
+/// Says what each metric means.
+pub(crate) fn describe() {
+    metrics::describe_counter!(HEARTBEATS, "Heartbeats heard while leading.");
+    metrics::describe_counter!(HELLOS, "Hellos by result: answered or refused.");
+    metrics::describe_counter!(COMMANDS, "Commands and queries by result: answered or refused.");
+    metrics::describe_counter!(DESIRED, "Desired states sent to agents by result: taken, refused or unanswered.");
+    metrics::describe_counter!(INVALID, "Messages that could not be decoded.");
+    metrics::describe_gauge!(MACHINES, "Machines by health, as the leader sees them.");
+    metrics::describe_gauge!(BRAKE, "1 while too many machines are silent for any down verdict.");
+}
+
+pub(crate) fn heartbeats(count: usize) {
+    metrics::counter!(HEARTBEATS).increment(count as u64);
+}
+
+pub(crate) fn hello(answered: bool) {
+    metrics::counter!(HELLOS, "result" => result(answered)).increment(1);
+}
+
+pub(crate) fn command(answered: bool) {
+    metrics::counter!(COMMANDS, "result" => result(answered)).increment(1);
+}
+
+pub(crate) fn desired(result: &'static str) {
+    metrics::counter!(DESIRED, "result" => result).increment(1);
+}
+
+pub(crate) fn invalid() {
+    metrics::counter!(INVALID).increment(1);
+}
+
+pub(crate) fn health(brake: bool, counts: &[(Health, usize)]) {
+    metrics::gauge!(BRAKE).set(if brake { 1.0 } else { 0.0 });
+    for (health, count) in counts {
+        metrics::gauge!(MACHINES, "health" => health.as_str()).set(*count as f64);
+    }
+}
+
+fn result(answered: bool) -> &'static str {
+    if answered { "answered" } else { "refused" }
+}

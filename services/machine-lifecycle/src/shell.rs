@@ -1,0 +1,106 @@
+//! What machine-lifecycle does around its core while it leads: four listeners and a watch, each a task that ends with leadership.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_bus::subjects::Service;
+use muster_bus::{Authority, Bus, BusError};
+use muster_ledger::{Handle, Lead, Shell};
+use tokio::task::JoinSet;
+
+use crate::core::health::{Health, brake, health};
+use crate::core::{Effect, MachineCore, Observation};
+use crate::{effects, handler, heartbeats, hello, metrics};
+
+/// How often the connection, the brake and the health of all machines are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to wait before listening is tried again.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+
+/// The shell.
+#[derive(Debug)]
+pub(crate) struct MachineShell {
+    pub(crate) bus: Bus,
+    pub(crate) instance: String,
+}
+
+impl MachineShell {
+    pub(crate) fn new(bus: Bus, instance: String) -> Self {
+        Self { bus, instance }
+    }
+
+    /// Listens until leadership ends.
+    async fn listen(self: &Arc<Self>, handle: &Handle<MachineCore>, lead: &Lead) -> Result<(), BusError> {
+        let heartbeats = heartbeats::subscribe(&self.bus).await?;
+        let hellos = hello::subscribe(&self.bus).await?;
+        // A queue group of its own: the default group would keep feeding a leader that was stopped.
+        let queue = format!("{}-{}-{}", Service::MachineLifecycle.as_str(), self.instance, lead.term);
+        let mut served = self.bus.serve(Service::MachineLifecycle, &queue, &["command", "query"]).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(heartbeats::listen(self.clone(), heartbeats, handle.clone(), lead.clone()));
+        tasks.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
+        for endpoint in served.endpoints.drain(..) {
+            tasks.spawn(handler::listen(self.clone(), endpoint, handle.clone(), lead.clone()));
+        }
+        tasks.spawn(watch(self.bus.clone(), handle.clone(), lead.clone()));
+        tokio::select! {
+            () = lead.ended.cancelled() => {}
+            _ = tasks.join_next() => {}
+        }
+        tasks.shutdown().await;
+        served.stop().await;
+        Ok(())
+    }
+}
+
+impl Shell<MachineCore> for MachineShell {
+    async fn lead(self: Arc<Self>, handle: Handle<MachineCore>, lead: Lead) {
+        handle.observe(Observation::LeadershipBegan);
+        while !lead.ended.is_cancelled() {
+            if let Err(error) = self.listen(&handle, &lead).await {
+                tracing::warn!(%error, "listening failed, trying again");
+            }
+            tokio::select! {
+                () = lead.ended.cancelled() => {}
+                () = tokio::time::sleep(RETRY_DELAY) => {}
+            }
+        }
+    }
+
+    async fn perform(self: Arc<Self>, effect: Effect, authority: Authority, handle: Handle<MachineCore>) {
+        effects::perform(&self.bus, effect, authority, &handle).await;
+    }
+}
+
+/// Tells the core when our own connection came back, and people when the brake holds.
+async fn watch(bus: Bus, handle: Handle<MachineCore>, lead: Lead) {
+    let mut connections = bus.connections();
+    let mut braked = false;
+    loop {
+        tokio::select! {
+            () = lead.ended.cancelled() => return,
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+        if connections != bus.connections() && bus.is_connected() {
+            connections = bus.connections();
+            handle.observe(Observation::Reconnected);
+        }
+        let asked = handle.query(|view| {
+            let time = view.now.time;
+            let count =
+                |wanted| view.state.machines.keys().filter(|id| health(view.observed, id, time) == wanted).count();
+            let counts = Health::ALL.map(|health| (health, count(health)));
+            (brake(view.state, view.observed, time), counts)
+        });
+        let Ok((brake_holds, counts)) = asked.await else { continue };
+        metrics::health(brake_holds, &counts);
+        if brake_holds && !braked {
+            tracing::error!(
+                "too many machines went silent at once: no down verdicts until they are heard; is the network well?"
+            );
+        } else if braked && !brake_holds {
+            tracing::info!("the brake is off: machines are heard again");
+        }
+        braked = brake_holds;
+    }
+}

@@ -1,0 +1,154 @@
+//! Events of MACHINES.
+
+use std::sync::Arc;
+
+use muster_model::{Epoch, Incarnation, PoolTime};
+use muster_proto::WireError;
+use muster_proto::v1;
+use muster_proto::v1::machine_event::Kind;
+
+use super::holder::{
+    claim_from_wire, flag_from_wire, flag_to_wire, holder_from_wire, holder_to_wire, nanoseconds, phase_from_wire,
+    phase_to_wire,
+};
+use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
+use super::{machine_id, word};
+use crate::core::{Claim, Event, Fact, Protection};
+
+pub(super) fn to_wire(event: &Event) -> v1::MachineEvent {
+    match event {
+        Event::LoadNumberSet { key, load } => {
+            let kind = Kind::LoadNumberSet(v1::LoadNumberSet { number: Some(load_to_wire(key, *load)) });
+            v1::MachineEvent { machine: String::new(), kind: Some(kind) }
+        }
+        Event::Machine { id, fact } => v1::MachineEvent { machine: id.to_string(), kind: Some(fact_to_wire(fact)) },
+    }
+}
+
+fn fact_to_wire(fact: &Fact) -> Kind {
+    match fact {
+        Fact::Added { protect, tags } => Kind::Added(v1::MachineAdded { protect: texts(protect), tags: texts(tags) }),
+        Fact::FlagChanged { flag, value } => {
+            Kind::FlagChanged(v1::FlagChanged { flag: flag_to_wire(*flag).into(), value: *value })
+        }
+        Fact::Removed => Kind::Removed(v1::MachineRemoved {}),
+        Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch } => {
+            Kind::IncarnationGranted(v1::IncarnationGranted {
+                incarnation: incarnation.0,
+                boot_id: boot_id.clone(),
+                agent_version: agent_version.clone(),
+                fenced_epoch: fenced_epoch.0,
+            })
+        }
+        Fact::InventoryChanged(inventory) => {
+            Kind::InventoryChanged(v1::InventoryChanged { inventory: Some(inventory_to_wire(inventory)) })
+        }
+        Fact::ProtectionChanged(protection) => Kind::ProtectionChanged(protection_to_wire(protection)),
+        Fact::ProtectionAcknowledged { generation } => {
+            Kind::ProtectionAcknowledged(v1::ProtectionAcknowledged { generation: Some((*generation).into()) })
+        }
+        Fact::DrainingStarted { next, deadline } => {
+            Kind::DrainingStarted(v1::DrainingStarted { next: Some(holder_to_wire(next)), deadline_ns: deadline.0 })
+        }
+        Fact::EpochRaised { epoch, holder } => {
+            Kind::EpochRaised(v1::EpochRaised { epoch: epoch.0, holder: Some(holder_to_wire(holder)) })
+        }
+        Fact::FenceReported { epoch } => Kind::FenceReported(v1::FenceReported { epoch: epoch.0 }),
+        Fact::PhaseChanged { from, to, reason } => Kind::PhaseChanged(v1::PhaseChanged {
+            from: phase_to_wire(*from).into(),
+            to: phase_to_wire(*to).into(),
+            reason: reason.clone(),
+        }),
+        Fact::HealthChanged { down } => {
+            let health = if *down { v1::Health::Down } else { v1::Health::Up };
+            Kind::HealthChanged(v1::HealthChanged { health: health.into() })
+        }
+        Fact::DeadlineMoved { deadline } => Kind::DeadlineMoved(v1::DeadlineMoved { deadline_ns: deadline.0 }),
+        Fact::TagsSet(tags) => Kind::TagsSet(v1::TagsSet { tags: texts(tags) }),
+        Fact::Quarantined { reason } => Kind::Quarantined(v1::Quarantined { reason: reason.clone() }),
+        Fact::BootObserved { boot_id } => Kind::BootObserved(v1::BootObserved { boot_id: boot_id.clone() }),
+        Fact::Claimed(claim) => Kind::Claimed(claim_to_wire(claim.as_ref())),
+    }
+}
+
+fn protection_to_wire(protection: &Protection) -> v1::ProtectionChanged {
+    v1::ProtectionChanged {
+        protected: texts(&protection.protected),
+        released: texts(&protection.released),
+        machine_protected: protection.machine,
+        rules: texts(&protection.rules),
+    }
+}
+
+fn claim_to_wire(claim: Option<&Claim>) -> v1::MachineClaimed {
+    claim.map_or_else(v1::MachineClaimed::default, |claim| v1::MachineClaimed {
+        next: Some(holder_to_wire(&claim.next)),
+        drain_ns: nanoseconds(claim.drain),
+    })
+}
+
+pub(super) fn from_wire(event: v1::MachineEvent) -> Result<Event, WireError> {
+    let kind = event.kind.ok_or_else(|| WireError::missing("MachineEvent", "kind"))?;
+    if let Kind::LoadNumberSet(set) = kind {
+        let (key, load) = load_from_wire(set.number)?;
+        return Ok(Event::LoadNumberSet { key, load });
+    }
+    let id = machine_id("MachineEvent", "machine", &event.machine)?;
+    Ok(Event::Machine { id, fact: fact_from_wire(kind)? })
+}
+
+fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
+    Ok(match kind {
+        Kind::Added(added) => {
+            Fact::Added { protect: added.protect.into_iter().collect(), tags: added.tags.into_iter().collect() }
+        }
+        Kind::FlagChanged(changed) => Fact::FlagChanged { flag: flag_from_wire(changed.flag())?, value: changed.value },
+        Kind::Removed(_) => Fact::Removed,
+        Kind::IncarnationGranted(granted) => Fact::IncarnationGranted {
+            incarnation: Incarnation(granted.incarnation),
+            boot_id: granted.boot_id,
+            agent_version: granted.agent_version,
+            fenced_epoch: Epoch(granted.fenced_epoch),
+        },
+        Kind::InventoryChanged(changed) => {
+            let inventory = changed.inventory.ok_or_else(|| WireError::missing("InventoryChanged", "inventory"))?;
+            Fact::InventoryChanged(Arc::new(inventory_from_wire(inventory)?))
+        }
+        Kind::ProtectionChanged(changed) => Fact::ProtectionChanged(protection_from_wire(changed)?),
+        Kind::ProtectionAcknowledged(acknowledged) => {
+            Fact::ProtectionAcknowledged { generation: acknowledged.generation.unwrap_or_default().into() }
+        }
+        Kind::DrainingStarted(started) => {
+            Fact::DrainingStarted { next: holder_from_wire(started.next), deadline: PoolTime(started.deadline_ns) }
+        }
+        Kind::EpochRaised(raised) => {
+            Fact::EpochRaised { epoch: Epoch(raised.epoch), holder: holder_from_wire(raised.holder) }
+        }
+        Kind::FenceReported(reported) => Fact::FenceReported { epoch: Epoch(reported.epoch) },
+        Kind::PhaseChanged(changed) => Fact::PhaseChanged {
+            from: phase_from_wire("PhaseChanged", changed.from())?,
+            to: phase_from_wire("PhaseChanged", changed.to())?,
+            reason: changed.reason,
+        },
+        Kind::HealthChanged(changed) => {
+            let health = word::<v1::Health>("HealthChanged", "health", changed.health)?;
+            Fact::HealthChanged { down: health == v1::Health::Down }
+        }
+        // Handled by the caller: it is of no machine.
+        Kind::LoadNumberSet(_) => return Err(WireError::invalid("MachineEvent", "machine", "load numbers have none")),
+        Kind::DeadlineMoved(moved) => Fact::DeadlineMoved { deadline: PoolTime(moved.deadline_ns) },
+        Kind::TagsSet(set) => Fact::TagsSet(set.tags.into_iter().collect()),
+        Kind::Quarantined(quarantined) => Fact::Quarantined { reason: quarantined.reason },
+        Kind::BootObserved(observed) => Fact::BootObserved { boot_id: observed.boot_id },
+        Kind::Claimed(claimed) => Fact::Claimed(claim_from_wire(claimed.next, claimed.drain_ns)),
+    })
+}
+
+fn protection_from_wire(wire: v1::ProtectionChanged) -> Result<Protection, WireError> {
+    Ok(Protection {
+        protected: resource_ids("protected", &wire.protected)?,
+        released: resource_ids("released", &wire.released)?,
+        rules: wire.rules.into_iter().collect(),
+        machine: wire.machine_protected,
+    })
+}

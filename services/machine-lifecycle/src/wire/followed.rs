@@ -1,0 +1,89 @@
+//! Messages of the streams that machine-lifecycle follows: RESERVATIONS and REPORTS.
+
+use bytes::Bytes;
+use muster_bus::{StoredMessage, subjects};
+use muster_ledger::open_turn;
+use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
+use muster_proto::WireError;
+use muster_proto::v1;
+use muster_proto::v1::envelope::Body;
+use muster_proto::v1::reservation_event::Kind;
+use prost::Message;
+
+use super::holder::duration;
+use super::machine_id;
+use crate::core::{Grant, Input};
+
+/// Inputs of one message of RESERVATIONS.
+///
+/// # Errors
+/// Says what can not be decoded; the message is noted and passed over.
+pub fn take_reservations(message: &StoredMessage) -> Result<Vec<Input>, String> {
+    let turn = open_turn(&message.payload)?;
+    let mut inputs = Vec::new();
+    for bytes in turn.entries.into_iter().flat_map(|entry| entry.events) {
+        let event = v1::ReservationEvent::decode(bytes).map_err(|error| error.to_string())?;
+        inputs.extend(inputs_of_reservation_event(event).map_err(|error| error.to_string())?);
+    }
+    Ok(inputs)
+}
+
+/// What one event of RESERVATIONS means for machines; none for what concerns none, or a newer version says.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn inputs_of_reservation_event(event: v1::ReservationEvent) -> Result<Option<Input>, WireError> {
+    let reservation = ReservationId(event.reservation);
+    Ok(match event.kind {
+        Some(Kind::Granted(granted)) => Some(Input::Granted(grant(reservation, granted)?)),
+        Some(Kind::Ready(ready)) => Some(Input::DeadlineMoved { reservation, deadline: PoolTime(ready.deadline_ns) }),
+        Some(Kind::Extended(extended)) => {
+            Some(Input::DeadlineMoved { reservation, deadline: PoolTime(extended.deadline_ns) })
+        }
+        Some(Kind::Ended(_)) => Some(Input::Ended { reservation }),
+        Some(Kind::Queued(_) | Kind::MachineReturned(_) | Kind::MachineSeen(_)) | None => None,
+    })
+}
+
+fn grant(reservation: ReservationId, granted: v1::ReservationGranted) -> Result<Grant, WireError> {
+    let ids = granted.machines.iter().map(|id| machine_id("ReservationGranted", "machines", id));
+    Ok(Grant {
+        reservation,
+        user: granted.user,
+        machines: ids.collect::<Result<_, _>>()?,
+        deadline: PoolTime(granted.deadline_ns),
+        drain: duration(granted.drain_ns),
+    })
+}
+
+/// Inputs of one message of REPORTS.
+///
+/// # Errors
+/// Says what can not be decoded; the message is noted and passed over.
+pub fn take_report(message: &StoredMessage) -> Result<Vec<Input>, String> {
+    let machine = subjects::machine_of(&message.subject).ok_or("its subject names no machine")?;
+    let envelope = decode_envelope(&message.payload)?;
+    match envelope.body {
+        Some(Body::ReportBatch(batch)) if batch.machine == machine.as_str() => {
+            Ok(inputs_of_report_batch(&machine, &batch))
+        }
+        Some(Body::ReportBatch(batch)) => Err(format!("its subject says {machine}, its body {}", batch.machine)),
+        _ => Err("it is not a batch of reports".into()),
+    }
+}
+
+/// What a batch of reports means for its machine: fences. The rest is the scheduler's.
+#[must_use]
+pub fn inputs_of_report_batch(machine: &MachineId, batch: &v1::ReportBatch) -> Vec<Input> {
+    let fence = |report: &v1::Report| match &report.kind {
+        Some(v1::report::Kind::Fence(done)) => {
+            Some(Input::FenceDone { machine: machine.clone(), epoch: Epoch(done.epoch) })
+        }
+        _ => None,
+    };
+    batch.reports.iter().filter_map(fence).collect()
+}
+
+fn decode_envelope(payload: &Bytes) -> Result<v1::Envelope, String> {
+    v1::Envelope::decode(payload.clone()).map_err(|error| error.to_string())
+}
