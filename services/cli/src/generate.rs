@@ -76,7 +76,7 @@ fn fenced(line: &str) -> String {
 fn arguments(page: &mut String, arguments: &[&Arg]) {
     page.push_str("| argument | meaning |\n|---|---|\n");
     for argument in arguments {
-        let _ = writeln!(page, "| `{}` | {} |", spelled(argument), meaning(argument));
+        let _ = writeln!(page, "| `{}` | {} |", spelled(argument).replace('|', "\\|"), meaning(argument));
     }
 }
 

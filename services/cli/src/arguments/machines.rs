@@ -11,15 +11,15 @@ pub(crate) enum MachineCommand {
     /// Show all that is known of machines
     Show(SelectorArguments),
     /// Let machines take part
-    Activate(MachineFlagArguments),
+    Activate(ConfirmedSelector),
     /// Let machines no longer take part
-    Deactivate(MachineFlagArguments),
+    Deactivate(ConfirmedSelector),
     /// Take machines out for a while
     Maintenance(MachineFlagArguments),
     /// Take machines out for good
     Retire(MachineFlagArguments),
     /// Forget retired machines
-    Remove(RemoveArguments),
+    Remove(ConfirmedSelector),
     /// Name machines and their protection before they appear
     #[command(after_help = POOL_HELP)]
     LoadPool {
@@ -51,7 +51,7 @@ pub(crate) struct MachineFlagArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RemoveArguments {
+pub(crate) struct ConfirmedSelector {
     /// Which machines; `*` means all
     pub(crate) selector: String,
     /// Do not ask
@@ -64,8 +64,10 @@ pub(crate) enum ResourceCommand {
     /// List resources of machines
     List(SelectorArguments),
     /// Hide resources from tests, and wait until the agents have it on disk
+    #[command(override_usage = "muster resource protect [OPTIONS] <SELECTOR> <RESOURCE>...|--machine")]
     Protect(ProtectionArguments),
     /// Give resources to testing: tests may destroy what is on them
+    #[command(override_usage = "muster resource release [OPTIONS] <SELECTOR> <RESOURCE>...|--machine")]
     Release(ProtectionArguments),
 }
 
@@ -75,6 +77,7 @@ pub(crate) struct ProtectionArguments {
     /// Which machines; `*` means all
     pub(crate) selector: String,
     /// Resource ids or globs: `disk-sda`, `disk-*`
+    #[arg(value_name = "RESOURCE")]
     pub(crate) resources: Vec<String>,
     /// The machine as a whole
     #[arg(long)]

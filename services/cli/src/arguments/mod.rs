@@ -16,8 +16,8 @@ pub(crate) use jobs::{
     StopArguments, TargetArguments, Until, WaitArguments,
 };
 pub(crate) use machines::{
-    KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments, ProtectionArguments,
-    RemoveArguments, ResourceCommand, SelectorArguments,
+    ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,
+    ProtectionArguments, ResourceCommand, SelectorArguments,
 };
 pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};

@@ -6,7 +6,7 @@ use anyhow::Context;
 use muster_proto::v1::{self, machine_command::Kind};
 
 use super::{Session, not_found, pool_file};
-use crate::arguments::{MachineCommand, MachineFlagArguments, RemoveArguments, SelectorArguments};
+use crate::arguments::{ConfirmedSelector, MachineCommand, MachineFlagArguments, SelectorArguments};
 use crate::confirm::confirm;
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
@@ -15,10 +15,10 @@ pub(super) async fn run(session: &Session, command: MachineCommand) -> Result<()
     match command {
         MachineCommand::List(arguments) => list(session, &arguments).await,
         MachineCommand::Show(arguments) => show(session, &arguments).await,
-        MachineCommand::Activate(arguments) => set_flag(session, arguments, v1::MachineFlag::Active, true).await,
-        MachineCommand::Deactivate(arguments) => set_flag(session, arguments, v1::MachineFlag::Active, false).await,
+        MachineCommand::Activate(which) => set_flag(session, &which.selector, v1::MachineFlag::Active, true).await,
+        MachineCommand::Deactivate(which) => set_flag(session, &which.selector, v1::MachineFlag::Active, false).await,
         MachineCommand::Maintenance(arguments) => {
-            set_flag(session, arguments, v1::MachineFlag::Maintenance, true).await
+            set_flag(session, &arguments.selector, v1::MachineFlag::Maintenance, !arguments.off).await
         }
         MachineCommand::Retire(arguments) => retire(session, arguments).await,
         MachineCommand::Remove(arguments) => remove(session, &arguments).await,
@@ -40,17 +40,10 @@ async fn show(session: &Session, arguments: &SelectorArguments) -> Result<(), Fa
     session.print(&table(&machines).upright()).await
 }
 
-async fn set_flag(
-    session: &Session,
-    arguments: MachineFlagArguments,
-    flag: v1::MachineFlag,
-    value: bool,
-) -> Result<(), Failure> {
-    let value = value != arguments.off;
-    let kind =
-        v1::SetFlag { selector: arguments.selector.clone(), flag: u32::try_from(i32::from(flag)).unwrap_or(0), value };
-    let what = format!("change machines `{}`", arguments.selector);
-    let changed = session.client.machine_command(&what, Kind::SetFlag(kind)).await?;
+async fn set_flag(session: &Session, selector: &str, flag: v1::MachineFlag, value: bool) -> Result<(), Failure> {
+    let flag = u32::try_from(i32::from(flag)).unwrap_or(0);
+    let kind = Kind::SetFlag(v1::SetFlag { selector: selector.to_owned(), flag, value });
+    let changed = session.client.machine_command(&format!("change machines `{selector}`"), kind).await?;
     session.print(&changes(&changed)).await
 }
 
@@ -59,10 +52,10 @@ async fn retire(session: &Session, arguments: MachineFlagArguments) -> Result<()
         let touched = names(session, "retire machines", &arguments.selector).await?;
         confirm("retire machines", &touched, arguments.yes)?;
     }
-    set_flag(session, arguments, v1::MachineFlag::Retired, true).await
+    set_flag(session, &arguments.selector, v1::MachineFlag::Retired, !arguments.off).await
 }
 
-async fn remove(session: &Session, arguments: &RemoveArguments) -> Result<(), Failure> {
+async fn remove(session: &Session, arguments: &ConfirmedSelector) -> Result<(), Failure> {
     let touched = names(session, "remove machines", &arguments.selector).await?;
     confirm("remove machines", &touched, arguments.yes)?;
     let mut all = v1::MachinesChanged::default();

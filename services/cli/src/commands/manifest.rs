@@ -5,14 +5,12 @@ use muster_model::quantity::parse_duration;
 use muster_module_protocol::{Manifest, ManifestParameter, ManifestRequirement};
 use muster_proto::v1;
 
+use super::pool_file::told;
 use crate::times::milliseconds;
 
 /// Reads a manifest; says in one line what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Manifest, String> {
-    toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        format!("line {line}: {}", error.message())
-    })
+    toml::from_str(text).map_err(|error| told(text, &error))
 }
 
 /// The module of a manifest, without its artifacts.

@@ -22,12 +22,15 @@ struct Entry {
     active: bool,
 }
 
+/// A TOML error in one line, with the number of the line that is wrong.
+pub(super) fn told(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+}
+
 /// Reads a pool file; says in one line what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<LoadPool, String> {
-    let file: PoolFile = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        format!("line {line}: {}", error.message())
-    })?;
+    let file: PoolFile = toml::from_str(text).map_err(|error| told(text, &error))?;
     let mut machines = Vec::new();
     for entry in file.machine {
         let machine = MachineId::new(&entry.name).map_err(|error| error.to_string())?.to_string();

@@ -46,14 +46,14 @@ pub(crate) fn lines_of(log: &str, sequence: u64, payload: &[u8]) -> Result<Vec<E
     };
     let position = format!("{}/{sequence}", envelope.lineage);
     let mut lines = Vec::new();
-    for entry in &turn::block_of(turn)?.entries {
+    for (place, entry) in turn::block_of(turn)?.entries.iter().enumerate() {
         for (kind, about, fields) in facts_of(&turn.event_type, entry)? {
             lines.push(EventLine {
                 log: log.to_owned(),
                 position: position.clone(),
                 index: lines.len(),
                 time: rfc3339(PoolTime(entry.time_ns)),
-                actor: actor_of(entry, log),
+                actor: actor_of(entry, &format!("service:{log}/{position}/{place}")),
                 cause: cause_name(entry.cause.as_ref()),
                 kind,
                 about,
@@ -104,8 +104,9 @@ fn split(event: &DynamicMessage) -> Fact {
     (kind, about, fields)
 }
 
-fn actor_of(entry: &Entry, log: &str) -> String {
-    if entry.actor.is_empty() { format!("service:{log}") } else { entry.actor.clone() }
+/// What a service does on its own is named by where it stands.
+fn actor_of(entry: &Entry, own: &str) -> String {
+    if entry.actor.is_empty() { own.to_owned() } else { entry.actor.clone() }
 }
 
 fn cause_name(cause: Option<&Cause>) -> &'static str {

@@ -55,20 +55,20 @@ fn ids_are_written_as_people_know_them() {
     let report = v1::Report { time_ns: 4, kind: Some(v1::report::Kind::Process(report)) };
     let batch = v1::ReportBatch { machine: "node-1".into(), batch: 1, reports: vec![report] };
     let value = envelope_json(&envelope(Body::ReportBatch(batch))).unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap());
 }
 
 #[test]
 fn a_turn_is_unfolded() {
     let value = envelope_json(&envelope(Body::Turn(turn()))).unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap());
 }
 
 #[test]
 fn every_event_of_a_turn_is_one_line() {
     let lines = lines_of("JOBS", 7, &envelope(Body::Turn(turn()))).unwrap();
     let text: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).unwrap()).collect();
-    insta::assert_snapshot!(text.join("\n"), @"");
+    insta::assert_snapshot!(text.join("\n"));
 }
 
 #[test]
