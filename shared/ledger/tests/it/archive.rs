@@ -17,8 +17,9 @@ type Rows = Arc<Mutex<Vec<ArchivedMessage>>>;
 
 /// An archive as the telemetry-logger serves it.
 async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
-    let mut served = bus.serve(Service::TelemetryLogger, "archive", &["archive"]).await.expect("served");
+    let served = bus.serve(Service::TelemetryLogger, "archive", &["archive"]).await.expect("served");
     tokio::spawn(async move {
+        let mut served = served;
         let mut endpoint = served.endpoints.remove(0);
         while let Some(request) = endpoint.next().await {
             let Ok(Some(Body::ArchiveQuery(query))) = request.envelope.as_ref().map(|envelope| envelope.body.clone()) else {
@@ -35,6 +36,7 @@ async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
             };
             request.answer(Body::ArchiveReply(ArchiveReply { messages }), Authority::default()).await;
         }
+        served.stop().await;
     })
 }
 
