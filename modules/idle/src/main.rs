@@ -28,7 +28,7 @@ impl Settings {
             exit_after: parameters.duration("exit_after")?,
             exit_code: parameters.count("exit_code")?,
             hang: parameters.boolean("hang")?,
-            metrics_interval: parameters.duration("metrics_interval")?,
+            metrics_interval: parameters.duration("metrics")?,
         })
     }
 }

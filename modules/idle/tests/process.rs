@@ -107,7 +107,7 @@ fn context_text(directory: &Path, parameters: &str) -> String {
     format!(
         r#"{{"run":1,"job":1,"process":1,"dpid":"00010001","attempt":1,"module":"idle","version":"0.1.0","machine":"a",
         "boot_id":"b","seed":"0000000000000001","resources":[],"work":{directory:?},"results":{directory:?},
-        "parameters":{{"exit_after":"0s","exit_code":"0","metrics_interval":"1s",{parameters}}}}}"#
+        "parameters":{{"exit_after":"0s","exit_code":"0","metrics":"300ms",{parameters}}}}}"#
     )
 }
 
@@ -129,7 +129,7 @@ fn silent_answers_no_ping_and_hang_ignores_a_stop() {
     let mut played = Played::start(r#""hang":"true","silent":"true""#);
     played.say(&AgentMessage::Stop { grace_ms: 0 });
     played.say(&AgentMessage::Ping { n: 1 });
-    // Metrics come once a second, so this is after both.
+    // Two metrics later it has seen both.
     let heard = |message: &ModuleMessage| !matches!(message, ModuleMessage::Event { .. });
     for _ in 0..2 {
         assert!(matches!(played.hear_until(heard), ModuleMessage::Metric { .. }));

@@ -19,8 +19,9 @@ use crate::socket::Socket;
 pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(120);
 /// Pause between two tries to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
-/// How long an agent that is connected may take to say that it has kept the done, before we leave it to it.
-const KEPT_MAX: Duration = Duration::from_secs(15);
+/// How long an agent that is connected may take to say that it has kept the done, before we leave it to it. Shorter than any
+/// sensible grace.
+const KEPT_MAX: Duration = Duration::from_secs(3);
 /// Pings that wait for their answer; more means that the agent does not read, and only the newest count.
 const PINGS_MAX: usize = 8;
 
