@@ -1,1 +1,41 @@
-//! placeholder
+//! The node agent and its keeper: one of each per machine.
+//!
+//! The agent answers for its machine: it says hello and heartbeats, takes orders, starts processes through the keeper, pings
+//! them, reports what becomes of them, relays what they measure, and keeps the fence. The keeper is the parent of the tests. Not
+//! responsible for what is to run (the scheduler), nor for whose the machine is (machine-lifecycle).
+
+mod agent;
+mod artifacts;
+mod config;
+mod connection;
+mod core;
+mod disk;
+mod heartbeat;
+mod keeper;
+mod keeper_client;
+mod link;
+mod logs;
+mod metrics;
+mod module_socket;
+mod names;
+mod probe;
+mod samples;
+mod sender;
+mod wire;
+mod workplace;
+
+use tokio_util::sync::CancellationToken;
+
+pub use config::Arguments;
+pub use keeper::{KeeperArguments, run as run_keeper};
+
+/// Runs the agent of this machine until `stop`. Test processes go on without it.
+///
+/// # Errors
+/// When its state directory can not be used, or another agent uses it.
+pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
+    let settings = config::Settings::new(&arguments)?;
+    let _lock = disk::lock::Lock::take(&settings.state.join("lock"))?;
+    tracing::info!(machine = %settings.machine, state = %settings.state.display(), "this agent's machine");
+    agent::run(settings, stop).await
+}

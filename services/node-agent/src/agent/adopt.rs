@@ -1,0 +1,58 @@
+//! Adoption: what an earlier life of this agent wrote down becomes what this one knows. Nothing is started because of it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use muster_model::ProcessId;
+
+use super::{Agent, Process};
+use crate::core::life::{Event, Life};
+use crate::disk::intents::Known;
+use crate::logs::Upload;
+use crate::{probe, workplace};
+
+impl Agent {
+    /// Takes what is known from the disk. Which processes live is said by the keeper.
+    pub(super) fn adopt(&mut self, known: BTreeMap<ProcessId, Known>) -> anyhow::Result<()> {
+        let count = known.len();
+        for (id, known) in known {
+            self.adopt_one(id, known);
+        }
+        if count > 0 {
+            tracing::info!(processes = count, "took over what an earlier agent left");
+        }
+        let boot_id = probe::boot_id();
+        if self.fence.boot_id != boot_id {
+            self.fence.boot_id = boot_id;
+            self.fence_file.write(&self.fence).context("write the fence")?;
+        }
+        self.begin_fence_if_due(None);
+        Ok(())
+    }
+
+    fn adopt_one(&mut self, id: ProcessId, known: Known) {
+        let now = self.now();
+        let life =
+            if known.state.is_final() { Life::ended(known.state) } else { Life::adopted(known.state, known.said, now) };
+        if known.state.is_final() && !known.log_kept {
+            self.uploads.start(Upload::log(id, workplace::log_of(&self.settings.state, id)));
+        }
+        let process = Process {
+            intent: known.intent,
+            life,
+            r#final: known.r#final,
+            pid: 0,
+            connection: None,
+            pinged: Instant::now(),
+            round_trip_us: 0,
+            log_kept: known.log_kept,
+            forget: false,
+        };
+        self.processes.insert(id, process);
+        if let Some((grace_ms, reason)) = known.stop {
+            // Its grace begins again: how much of it was used is not known.
+            self.happen(id, Event::Stop { grace: Duration::from_millis(grace_ms), reason });
+        }
+    }
+}

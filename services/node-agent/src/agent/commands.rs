@@ -1,0 +1,153 @@
+//! Commands: who may give them, and their answers. A command without the present authority has no effect.
+
+use muster_bus::Inbound;
+use muster_model::{Epoch, Incarnation, Position, ProcessId, Term};
+use muster_proto::v1::{
+    AgentCommand, AgentRefusal, AgentReply, Envelope, KnownProcess, MachineDesired, ReadLog, UpdateJobs, agent_command,
+    envelope::Body,
+};
+
+use super::Agent;
+use crate::core::authority::{Denied, Fit, Given, Owner, fit};
+use crate::core::orders::Way;
+use crate::link::HelloTo;
+use crate::{logs, metrics, workplace};
+
+impl Agent {
+    /// Takes a command and answers it, once what it changed is on the disk.
+    pub(super) fn command(&mut self, inbound: Inbound) {
+        let reply_to = inbound.reply.clone();
+        let envelope = match inbound.envelope {
+            Ok(envelope) => envelope,
+            Err(error) => return self.answer(reply_to, refuse(AgentRefusal::Invalid, &error)),
+        };
+        let given = Given {
+            term: Term(envelope.term),
+            epoch: Epoch(envelope.epoch),
+            incarnation: Incarnation(envelope.incarnation),
+        };
+        let kind = match envelope.body {
+            Some(Body::AgentCommand(AgentCommand { kind: Some(kind) })) => kind,
+            _ => return self.answer(reply_to, refuse(AgentRefusal::Invalid, "it is no command that this agent knows")),
+        };
+        match kind {
+            agent_command::Kind::UpdateJobs(update) => {
+                let reply = self.admitted(Owner::Scheduler, given).unwrap_or_else(|| self.update_jobs(&update));
+                self.answer(reply_to, AgentReply { generation: Some(self.job_generation.into()), ..reply });
+            }
+            agent_command::Kind::Machine(desired) => {
+                let reply =
+                    self.admitted(Owner::MachineLifecycle, given).unwrap_or_else(|| self.machine_command(&desired));
+                self.answer(reply_to, AgentReply { generation: Some(self.fence.machine_generation().into()), ..reply });
+            }
+            agent_command::Kind::ListKnown(_) => {
+                let processes = self.known_processes();
+                let generation = Some(self.job_generation.into());
+                self.answer(reply_to, AgentReply { processes, generation, ..AgentReply::default() });
+            }
+            agent_command::Kind::ReadLog(read) => self.read_log(reply_to, &read),
+        }
+    }
+
+    /// None when the command may act; else its refusal. A higher term is on the disk before anything is done under it.
+    fn admitted(&mut self, owner: Owner, given: Given) -> Option<AgentReply> {
+        if let Err(denied) = self.standing.admit(owner, given) {
+            ::metrics::counter!(metrics::DENIED).increment(1);
+            tracing::warn!(service = owner.as_str(), ?denied, term = %given.term, epoch = %given.epoch, "a command has no effect");
+            if denied == Denied::UnknownEpoch {
+                self.hello_again(HelloTo::Both);
+            }
+            return Some(match denied {
+                Denied::OldIncarnation => {
+                    refuse(AgentRefusal::OldIncarnation, "another life of this agent is addressed")
+                }
+                Denied::OldTerm => refuse(AgentRefusal::OldTerm, "a later leader has spoken"),
+                Denied::OldEpoch => refuse(AgentRefusal::OldEpoch, "the machine has changed hands since"),
+                Denied::UnknownEpoch => refuse(AgentRefusal::Draining, "its epoch is not known here yet"),
+            });
+        }
+        if !self.heard_term(owner, given.term) {
+            return Some(refuse(AgentRefusal::Invalid, "the fence can not be written to the disk"));
+        }
+        None
+    }
+
+    /// Takes note of a term; false when it could not be written.
+    pub(super) fn heard_term(&mut self, owner: Owner, term: Term) -> bool {
+        if !self.fence.raise_term(owner, term) {
+            return true;
+        }
+        self.standing.terms = self.fence.terms();
+        self.write_fence()
+    }
+
+    fn update_jobs(&mut self, update: &UpdateJobs) -> AgentReply {
+        let builds_on: Position = update.builds_on.unwrap_or_default().into();
+        let generation: Position = update.generation.unwrap_or_default().into();
+        match fit(self.job_generation, builds_on, generation) {
+            // The same generation may still carry strays and what is to be forgotten.
+            Fit::Repeated if generation < self.job_generation => AgentReply::default(),
+            Fit::Next | Fit::Repeated => self.take_orders(&update.jobs, &update.forget, generation, Way::Update),
+            Fit::Gap => {
+                self.hello_again(HelloTo::Scheduler);
+                refuse(AgentRefusal::OtherGeneration, "something between is missing: the whole is being fetched")
+            }
+        }
+    }
+
+    fn machine_command(&mut self, desired: &MachineDesired) -> AgentReply {
+        let generation: Position = desired.generation.unwrap_or_default().into();
+        if generation < self.fence.machine_generation() {
+            return AgentReply::default();
+        }
+        if self.take_machine_desired(desired, None) {
+            AgentReply::default()
+        } else {
+            refuse(AgentRefusal::Invalid, "the fence can not be written to the disk")
+        }
+    }
+
+    /// Every process that has an intent and is not forgotten.
+    pub(super) fn known_processes(&self) -> Vec<KnownProcess> {
+        let known = |(id, process): (&ProcessId, &super::Process)| KnownProcess {
+            id: Some((*id).into()),
+            state: muster_proto::v1::ProcessState::from(process.life.state()).into(),
+        };
+        self.processes.iter().map(known).collect()
+    }
+
+    fn read_log(&mut self, reply_to: Option<String>, read: &ReadLog) {
+        let (path, complete) = match read.id {
+            Some(id) => {
+                let id: ProcessId = id.into();
+                let complete = self.processes.get(&id).is_none_or(|process| !process.life.is_live());
+                (workplace::log_of(&self.settings.state, id), complete)
+            }
+            None => match &self.settings.log_file {
+                Some(path) => (path.clone(), false),
+                None => {
+                    return self.answer(
+                        reply_to,
+                        refuse(AgentRefusal::Invalid, "this agent's log goes to no file that it knows"),
+                    );
+                }
+            },
+        };
+        let reply = match logs::read_part(&path, read.from, read.limit, complete) {
+            Ok(log) => AgentReply { log: Some(log), ..AgentReply::default() },
+            Err(error) => refuse(AgentRefusal::Invalid, &format!("read {}: {error}", path.display())),
+        };
+        self.answer(reply_to, reply);
+    }
+
+    fn answer(&self, reply_to: Option<String>, reply: AgentReply) {
+        if let Some(subject) = reply_to {
+            let envelope: Envelope = self.connection.envelope(Body::AgentReply(reply), self.identity());
+            self.publisher.publish(subject, envelope);
+        }
+    }
+}
+
+fn refuse(refusal: AgentRefusal, detail: &str) -> AgentReply {
+    AgentReply { refusal: refusal.into(), detail: detail.into(), ..AgentReply::default() }
+}

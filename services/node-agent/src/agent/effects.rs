@@ -1,0 +1,184 @@
+//! Effects of lives: everything that a process's state machine asks for is done here, and nowhere else.
+
+use std::time::{Duration, Instant};
+
+use muster_bus::Bucket;
+use muster_model::{ProcessId, ProcessState};
+use muster_module_protocol::AgentMessage;
+use muster_proto::v1::{ArtifactStored, ErrorReport, report};
+
+use super::Agent;
+use crate::core::life::{Effect, Event};
+use crate::core::outcome::Said;
+use crate::disk::intents::{Line, said_line, state_number};
+use crate::keeper::protocol::ToKeeper;
+use crate::logs::Upload;
+use crate::names::name_of;
+use crate::{wire, workplace};
+
+impl Agent {
+    /// Something happens to a process.
+    pub(super) fn happen(&mut self, id: ProcessId, event: Event) {
+        let now = self.now();
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let effects = process.life.take(event, now);
+        for effect in effects {
+            self.effect(id, effect);
+        }
+    }
+
+    fn effect(&mut self, id: ProcessId, effect: Effect) {
+        match effect {
+            Effect::SendStart => self.send(id, AgentMessage::Start),
+            Effect::SendPing(n) => {
+                if let Some(process) = self.processes.get_mut(&id) {
+                    process.pinged = Instant::now();
+                }
+                self.send(id, AgentMessage::Ping { n });
+            }
+            Effect::SendStop { grace } => {
+                self.send(id, AgentMessage::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
+            }
+            Effect::Kill => self.kill(vec![id]),
+            Effect::Report { state, reason } => self.report(id, state, &reason),
+            Effect::Conclude => self.conclude(id),
+        }
+    }
+
+    /// A message that a process does not take is like one that it does not answer.
+    fn send(&self, id: ProcessId, message: AgentMessage) {
+        if let Some((_, outbox)) = self.processes.get(&id).and_then(|process| process.connection.as_ref()) {
+            let _ = outbox.try_send(message);
+        }
+    }
+
+    /// Ends processes at once. What the keeper does not hear now is said again by the next tick.
+    pub(super) fn kill(&self, ids: Vec<ProcessId>) {
+        if self.keeper_ready {
+            self.keeper.say(ToKeeper::Kill { names: ids.into_iter().map(name_of).collect() });
+        }
+    }
+
+    fn report(&mut self, id: ProcessId, state: ProcessState, reason: &str) {
+        let Some(process) = self.processes.get(&id) else { return };
+        if state == ProcessState::Mia {
+            tracing::warn!(process = %id, "a process does not answer its pings");
+        }
+        let report = wire::state_report(id, process.intent.epoch(), state, reason, process.pid);
+        self.reports.say(report::Kind::Process(report));
+        let line = Line::State(id.into(), state_number(state));
+        self.note(&line);
+    }
+
+    /// Writes what only an end of this process, not of the machine, must not lose.
+    pub(super) fn note(&mut self, line: &Line) {
+        if let Err(error) = self.intents.write(line) {
+            tracing::error!(%error, "the journal of intents can not be written");
+        }
+    }
+
+    /// Keeps what a process said of its end; true when it is on the disk.
+    pub(super) fn keep_said(&mut self, id: ProcessId, said: &Said) -> bool {
+        let Some(process) = self.processes.get(&id) else { return false };
+        let line = said_line(id.into(), said, &process.r#final);
+        self.intents
+            .write_durably(&line)
+            .inspect_err(|error| tracing::error!(%error, "a process's end can not be written"))
+            .is_ok()
+    }
+
+    /// A process is gone: its end goes into the spool, then into the journal; its log follows.
+    fn conclude(&mut self, id: ProcessId) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let end = process.life.conclude(None);
+        process.connection = None;
+        tracing::info!(process = %id, state = %end.state, verdict = %end.verdict, reason = end.reason, "a process ended");
+        let report = wire::end_report(id, process.intent.epoch(), &end, process.pid);
+        let r#final = wire::final_report(id, &process.intent.module, &process.intent.resources, &process.r#final);
+        self.reports.say(report::Kind::Process(report));
+        self.reports.say(report::Kind::Final(r#final));
+        self.ended.push((id, end.state));
+    }
+
+    /// Ends whose reports are on the disk now are written down; the keeper need not keep their exits any longer.
+    pub(super) fn note_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        if ended.is_empty() {
+            return;
+        }
+        for (id, state) in &ended {
+            self.note(&Line::Ended((*id).into(), state_number(*state)));
+            self.uploads.start(Upload::log(*id, workplace::log_of(&self.settings.state, *id)));
+        }
+        if let Err(error) = self.intents.sync() {
+            tracing::error!(%error, "the journal of intents can not be made durable");
+            return;
+        }
+        let names = ended.iter().map(|(id, _)| name_of(*id)).collect();
+        self.keeper.say(ToKeeper::Acknowledge { names });
+        for (id, _) in ended {
+            self.forget_if_due(id);
+        }
+    }
+
+    /// A file is in its store, or will not be.
+    pub(super) fn uploaded(&mut self, id: ProcessId, bucket: Bucket, stored: Result<ArtifactStored, String>) {
+        match stored {
+            Ok(stored) => self.reports.say(report::Kind::Artifact(stored)),
+            Err(reason) => {
+                tracing::warn!(process = %id, reason, "a file could not be kept");
+                let message =
+                    wire::cut(&format!("a file could not be put into the object store {}: {reason}", bucket.as_str()));
+                self.reports.say(report::Kind::Error(ErrorReport { id: Some(id.into()), message }));
+            }
+        }
+        if bucket != Bucket::Logs {
+            return;
+        }
+        self.note(&Line::LogKept(id.into()));
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.log_kept = true;
+            self.forget_if_due(id);
+        }
+    }
+
+    /// The scheduler does not want to hear of these any more.
+    pub(super) fn forget(&mut self, ids: Vec<ProcessId>) {
+        for id in ids {
+            let Some(process) = self.processes.get_mut(&id) else { continue };
+            process.forget = true;
+            if process.life.is_live() {
+                self.happen(id, Event::Kill("it is not wanted any more".into()));
+            }
+            self.forget_if_due(id);
+        }
+    }
+
+    fn forget_if_due(&mut self, id: ProcessId) {
+        let due = |process: &super::Process| process.forget && !process.life.is_live() && process.log_kept;
+        if !self.processes.get(&id).is_some_and(due) || self.ended.iter().any(|(ended, _)| *ended == id) {
+            return;
+        }
+        self.note(&Line::Forgotten(vec![id.into()]));
+        self.processes.remove(&id);
+        let directory = workplace::directory_of(&self.settings.state, id);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = std::fs::remove_dir_all(&directory) {
+                tracing::debug!(%error, directory = %directory.display(), "a directory could not be removed");
+            }
+        });
+    }
+
+    /// Stops a process for a reason of this machine's own.
+    pub(super) fn stop(&mut self, id: ProcessId, grace: Duration, reason: &str) {
+        let line = Line::Stop {
+            key: id.into(),
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+            reason: reason.into(),
+        };
+        if self.processes.get(&id).is_some_and(|process| !process.life.is_ending()) {
+            self.note(&line);
+            self.happen(id, Event::Stop { grace, reason: reason.into() });
+        }
+    }
+}

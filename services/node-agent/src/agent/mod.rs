@@ -1,0 +1,303 @@
+//! The agent itself: one loop that owns everything about this machine's processes. What happens comes in as [`Input`]; what was
+//! decided about it leaves to disk first, then to the keeper, the modules and the bus.
+
+mod adopt;
+mod commands;
+mod effects;
+mod fencing;
+mod hello;
+mod keeping;
+mod modules;
+mod reports;
+mod starting;
+mod ticking;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use muster_bus::{Bucket, Inbound};
+use muster_model::{Position, ProcessId, ProcessState, Term};
+use muster_module_protocol::AgentMessage;
+use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::artifacts::Artifacts;
+use crate::config::Settings;
+use crate::connection::{Connection, Identity, Publisher};
+use crate::core::authority::{Owner, Standing};
+use crate::core::life::Life;
+use crate::disk::fence::{Fence, FenceFile};
+use crate::disk::intents::{Final, Intent, Intents};
+use crate::heartbeat::{self, Said};
+use crate::keeper::KeeperPaths;
+use crate::keeper::protocol::{FromKeeper, Spawn, ToKeeper};
+use crate::keeper_client::{self, KeeperHandle};
+use crate::link::{self, HelloTo, LinkInput};
+use crate::logs::Uploads;
+use crate::metrics;
+use crate::module_socket::{self, ModuleInput};
+use reports::Reports;
+
+/// Inputs that wait at most; who has more waits.
+const INPUTS_MAX: usize = 16_384;
+/// Inputs of one turn at most: their reports make one batch, with one fsync.
+const TURN_MAX: usize = 2_000;
+/// Time-outs are looked at this often.
+const TICK: Duration = Duration::from_millis(250);
+/// Wishes for a hello that wait at most; they are all alike.
+const HELLOS_MAX: usize = 16;
+
+/// What happens to the agent.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A command came.
+    Command(Box<Inbound>),
+    /// A leader answered a heartbeat.
+    Answer {
+        /// Which service.
+        owner: Owner,
+        /// Its term.
+        term: Term,
+        /// What it said.
+        answer: HeartbeatAnswer,
+    },
+    /// The link needs something.
+    Link(LinkInput),
+    /// The keeper said something.
+    Keeper(FromKeeper),
+    /// The connection to the keeper is gone.
+    KeeperGone,
+    /// A process did something on its socket.
+    Module(ModuleInput),
+    /// Places of processes are ready, or could not be made.
+    Prepared {
+        /// Those that can be started.
+        ready: Vec<(ProcessId, Spawn)>,
+        /// Those that can not, and why.
+        failed: Vec<(ProcessId, String)>,
+    },
+    /// A file was put into an object store, or could not be.
+    Uploaded {
+        /// Whose.
+        id: ProcessId,
+        /// Where.
+        bucket: Bucket,
+        /// What, or why not.
+        stored: Result<ArtifactStored, String>,
+    },
+    /// The machine was probed again, and is not what it was.
+    Inventory(Inventory),
+}
+
+/// One process.
+#[derive(Debug)]
+struct Process {
+    intent: Intent,
+    life: Life,
+    r#final: Final,
+    pid: u32,
+    connection: Option<(u64, mpsc::Sender<AgentMessage>)>,
+    pinged: Instant,
+    round_trip_us: u32,
+    log_kept: bool,
+    /// The scheduler does not want to hear of it any more.
+    forget: bool,
+}
+
+/// A fence that waits for processes of older epochs to be gone.
+#[derive(Debug)]
+struct Fencing {
+    since: Instant,
+    warned: bool,
+    taken: Option<oneshot::Sender<bool>>,
+}
+
+/// The agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    settings: Settings,
+    connection: Connection,
+    publisher: Publisher,
+    inputs: mpsc::Sender<Input>,
+    again: mpsc::Sender<HelloTo>,
+    up: watch::Receiver<bool>,
+    said: watch::Sender<Said>,
+    keeper: KeeperHandle,
+    /// The keeper has said what it knows, and what it is told now acts.
+    keeper_ready: bool,
+    /// Places that were ready while the keeper was not.
+    held_back: Vec<(ProcessId, Spawn)>,
+    artifacts: Artifacts,
+    uploads: Uploads,
+    reports: Reports,
+    intents: Intents,
+    fence_file: FenceFile,
+    fence: Fence,
+    standing: Standing,
+    fencing: Option<Fencing>,
+    job_generation: Position,
+    /// Generations that the services say they have, above ours: hello again if it stays so.
+    behind: BTreeMap<Owner, Position>,
+    answered: Instant,
+    inventory: Arc<Inventory>,
+    processes: BTreeMap<ProcessId, Process>,
+    /// Concluded in this turn: their reports are not on the disk yet.
+    ended: Vec<(ProcessId, ProcessState)>,
+    started: Instant,
+    pings_said: Instant,
+    measured: Instant,
+    probed: Instant,
+}
+
+/// Runs the agent until `stop`. What runs goes on without it.
+pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut agent, mut inputs) = open(settings).await?;
+    agent.turn(&mut inputs, stop).await;
+    agent.close(&mut inputs).await;
+    Ok(())
+}
+
+async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input>)> {
+    let (fence_file, fence) = FenceFile::open(&settings.state)?;
+    let (intents, read) = Intents::open(&settings.state).context("open the journal of intents")?;
+    let disks = settings.disks.clone();
+    let inventory =
+        tokio::task::spawn_blocking(move || crate::probe::inventory(&disks)).await.context("probe the machine")?;
+    let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
+    let (again, hellos) = mpsc::channel(HELLOS_MAX);
+    let (up_sender, up) = watch::channel(false);
+    let (said, saying) = watch::channel(Said::default());
+    let connection = Connection::start(&settings.nats, &settings.machine);
+    let paths = KeeperPaths { state: settings.state.clone() };
+    module_socket::start(&paths.agent_socket(), inputs.clone())?;
+    let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
+    let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
+    heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
+    link::start(connection.clone(), inputs.clone(), hellos, up_sender);
+    let now = Instant::now();
+    let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
+    let mut agent = Agent {
+        artifacts: Artifacts::new(settings.state.join("cache"), connection.clone()),
+        uploads: Uploads::new(connection.clone(), inputs.clone()),
+        publisher: connection.publisher(),
+        settings,
+        connection,
+        inputs,
+        again,
+        up,
+        said,
+        keeper,
+        keeper_ready: false,
+        held_back: Vec::new(),
+        reports,
+        intents,
+        fence_file,
+        fence,
+        standing,
+        fencing: None,
+        job_generation: read.generation,
+        behind: BTreeMap::new(),
+        answered: now,
+        inventory: Arc::new(inventory),
+        processes: BTreeMap::new(),
+        ended: Vec::new(),
+        started: now,
+        pings_said: now,
+        measured: now,
+        probed: now,
+    };
+    agent.adopt(read.known)?;
+    Ok((agent, waiting))
+}
+
+impl Agent {
+    async fn turn(&mut self, inputs: &mut mpsc::Receiver<Input>, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => self.tick(),
+                input = inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return,
+                },
+            }
+            for _ in 0..TURN_MAX {
+                match inputs.try_recv() {
+                    Ok(input) => self.take(input),
+                    Err(_) => break,
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Command(command) => self.command(*command),
+            Input::Answer { owner, term, answer } => self.heartbeat_answer(owner, term, &answer),
+            Input::Link(input) => self.link(input),
+            Input::Keeper(message) => self.keeper(message),
+            Input::KeeperGone => self.keeper_gone(),
+            Input::Module(input) => self.module(input),
+            Input::Prepared { ready, failed } => self.prepared(ready, failed),
+            Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
+            Input::Inventory(inventory) => self.inventory_changed(inventory),
+        }
+    }
+
+    /// After each turn: what was decided is on the disk, and what is said of this machine is what is now true.
+    fn settle(&mut self) {
+        self.advance_fence();
+        if self.reports.flush(self.identity()) {
+            self.note_ended();
+        }
+        self.say_heartbeat();
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { epoch: self.fence.epoch(), incarnation: self.fence.incarnation() }
+    }
+
+    /// Time since this agent began; what lives are measured in.
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn say_heartbeat(&self) {
+        let live = || self.processes.iter().filter(|(_, process)| process.life.is_live());
+        let heartbeat = muster_proto::v1::Heartbeat {
+            machine: self.settings.machine.to_string(),
+            boot_id: self.inventory.boot_id.clone(),
+            machine_generation: Some(self.fence.machine_generation().into()),
+            job_generation: Some(self.job_generation.into()),
+            processes_digest: live().fold(0, |digest, (id, _)| digest ^ muster_proto::process_digest(id)),
+            processes_live: u32::try_from(live().count()).unwrap_or(u32::MAX),
+            fenced_epoch: self.fence.fenced_epoch().0,
+            draining: self.fence.draining,
+            reports_acknowledged: self.reports.acknowledged(),
+            ..muster_proto::v1::Heartbeat::default()
+        };
+        ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));
+        self.said.send_replace(Said { heartbeat, identity: self.identity() });
+    }
+
+    /// The clean end. The keeper is not needed when nothing lives.
+    async fn close(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        self.reports.flush_samples(self.identity(), true);
+        if self.reports.flush(self.identity()) {
+            self.note_ended();
+        }
+        if self.processes.values().any(|process| process.life.is_live()) {
+            tracing::info!("test processes go on without the agent");
+            return;
+        }
+        if self.keeper.say(ToKeeper::Shutdown) {
+            self.keeper.closed(inputs).await;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What test processes say on their socket.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use muster_bus::Bucket;
+use muster_model::ProcessId;
+use muster_module_protocol::{AgentMessage, ModuleMessage};
+use muster_proto::v1::report;
+
+use super::Agent;
+use crate::core::life::Event;
+use crate::disk::intents::Final;
+use crate::logs::Upload;
+use crate::module_socket::ModuleInput;
+use crate::names::name_of;
+use crate::samples::{Kinds, Subject};
+use crate::{wire, workplace};
+
+impl Agent {
+    pub(super) fn module(&mut self, input: ModuleInput) {
+        match input {
+            ModuleInput::Connected { id, connection, outbox } => {
+                let Some(process) = self.processes.get_mut(&id).filter(|process| process.life.is_live()) else {
+                    tracing::warn!(process = %id, "something says to be a process that does not live here");
+                    return;
+                };
+                process.connection = Some((connection, outbox));
+                self.happen(id, Event::Connected);
+            }
+            ModuleInput::Said { id, message } => self.module_said(id, message),
+            ModuleInput::Closed { id, connection } => {
+                let Some(process) = self.processes.get_mut(&id) else { return };
+                if process.connection.as_ref().is_some_and(|(newest, _)| *newest == connection) {
+                    process.connection = None;
+                    self.happen(id, Event::Disconnected);
+                }
+            }
+        }
+    }
+
+    fn module_said(&mut self, id: ProcessId, message: ModuleMessage) {
+        match message {
+            ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
+            ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),
+            ModuleMessage::Metric { device, counters, gauges } => self.metric(id, device, counters, gauges),
+            ModuleMessage::Event { name, text } => tracing::info!(process = %id, name, text, "a process says"),
+            ModuleMessage::Corruption(corruption) => {
+                tracing::warn!(process = %id, target = corruption.target, class = corruption.class, "data were found corrupt");
+                self.reports.say(report::Kind::Corruption(wire::corruption_report(id, &corruption)));
+            }
+            ModuleMessage::Artifact { path, name } => self.artifact(id, &path, &name),
+            ModuleMessage::Done { status, result, reason, r#final, text } => {
+                let said = wire::said(status, result, &reason);
+                self.done(id, said, Final { totals: r#final, text: wire::cut(&text) });
+            }
+        }
+    }
+
+    fn pong(&mut self, id: ProcessId, n: u64, iterations: u64) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.round_trip_us = u32::try_from(process.pinged.elapsed().as_micros()).unwrap_or(u32::MAX);
+        }
+        self.happen(id, Event::Pong { n, iterations });
+    }
+
+    /// On the disk before the process is told so: no end of the agent loses a verdict. A repeated done is only answered.
+    fn done(&mut self, id: ProcessId, said: crate::core::outcome::Said, r#final: Final) {
+        let Some(process) = self.processes.get_mut(&id).filter(|process| process.life.is_live()) else { return };
+        if !process.life.has_said() {
+            process.r#final = r#final;
+            if !self.keep_said(id, &said) {
+                return;
+            }
+            self.happen(id, Event::Done(said));
+        }
+        if let Some((_, outbox)) = self.processes.get(&id).and_then(|process| process.connection.as_ref()) {
+            let _ = outbox.try_send(AgentMessage::Kept);
+        }
+    }
+
+    fn metric(
+        &mut self,
+        id: ProcessId,
+        device: String,
+        counters: BTreeMap<String, f64>,
+        gauges: BTreeMap<String, f64>,
+    ) {
+        let Some(process) = self.processes.get(&id) else { return };
+        let (module, inventory) = (process.intent.module.clone(), self.inventory.clone());
+        let time = self.connection.clock.now().0;
+        let of_device = device.clone();
+        let kinds = move || Kinds {
+            module,
+            device_type: inventory
+                .resources
+                .iter()
+                .find(|r| r.id == of_device)
+                .map(|r| r.device_type.clone())
+                .unwrap_or_default(),
+            machine_type: inventory.machine_type.clone(),
+        };
+        let full = self.reports.gathered.take(Subject { id: Some(id), device }, kinds, time, counters, gauges);
+        if full {
+            self.reports.flush_samples(self.identity(), true);
+        }
+    }
+
+    /// A file of a process is kept, if it is below its directory.
+    fn artifact(&mut self, id: ProcessId, path: &str, name: &str) {
+        let directory = workplace::directory_of(&self.settings.state, id);
+        let Some(path) = below(&directory, path) else {
+            tracing::warn!(process = %id, path, "a file is not kept: it is not below the process's directory");
+            return;
+        };
+        let name = format!("{}/{}", name_of(id), wire::cut(name));
+        self.uploads.start(Upload { id, path, bucket: Bucket::Artifacts, name });
+    }
+}
+
+/// The real path, if it is below a directory: links that lead out of it do not count.
+fn below(directory: &Path, path: &str) -> Option<PathBuf> {
+    let path = std::fs::canonicalize(directory.join(path)).ok()?;
+    path.starts_with(std::fs::canonicalize(directory).ok()?).then_some(path)
+}

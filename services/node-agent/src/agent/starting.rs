@@ -1,0 +1,237 @@
+//! Starting: intents on the disk, then the answer, then places, then the keeper. In this order, whatever comes between.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster_model::{Position, ProcessId, ResourceId};
+use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec};
+
+use super::{Agent, Input, Process};
+use crate::artifacts::Artifacts;
+use crate::core::life::{Event, Life, Stage};
+use crate::core::orders::{Ground, Order, Refused, Step, Way, step};
+use crate::disk::intents::{Final, Intent, Line, pair};
+use crate::keeper::protocol::{SPAWN_BATCH_MAX, Spawn, ToKeeper};
+use crate::workplace::Common;
+use crate::{metrics, wire, workplace};
+
+/// Why a process is stopped that is ordered to stop.
+const STOPPED: &str = "stopped";
+
+/// What orders come to.
+#[derive(Default)]
+struct Plan {
+    intents: Vec<Intent>,
+    starts: Vec<(usize, Vec<Order>)>,
+    stops: Vec<(ProcessId, Duration)>,
+    refused: Vec<RefusedProcess>,
+}
+
+impl Agent {
+    /// Takes orders that lead to a generation. One record and one fsync for all of them.
+    pub(super) fn take_orders(
+        &mut self,
+        jobs: &[JobOrders],
+        forget: &[muster_proto::v1::ProcessId],
+        generation: Position,
+        way: Way,
+    ) -> AgentReply {
+        let mut plan = self.plan(jobs, way);
+        if generation != self.job_generation || !plan.intents.is_empty() {
+            let line = Line::Intents { intents: plan.intents.clone(), generation: pair(generation) };
+            if let Err(error) = self.intents.write_durably(&line) {
+                tracing::error!(%error, "intents can not be written: nothing is started");
+                let detail = format!("intents can not be written to the disk: {error}");
+                return AgentReply { refusal: AgentRefusal::Invalid.into(), detail, ..AgentReply::default() };
+            }
+            self.job_generation = generation;
+        }
+        for intent in std::mem::take(&mut plan.intents) {
+            self.processes.insert(intent.id(), new_process(intent));
+        }
+        ::metrics::counter!(metrics::REFUSED).increment(plan.refused.len() as u64);
+        for (id, grace) in plan.stops {
+            self.stop(id, grace, STOPPED);
+        }
+        self.forget(forget.iter().map(|id| (*id).into()).collect());
+        for (job, orders) in plan.starts {
+            self.prepare(&jobs[job], orders);
+        }
+        AgentReply { refused: plan.refused, ..AgentReply::default() }
+    }
+
+    fn plan(&self, jobs: &[JobOrders], way: Way) -> Plan {
+        let ground = self.ground();
+        let mut plan = Plan::default();
+        for (place, job) in jobs.iter().enumerate() {
+            let mut starts = Vec::new();
+            for order in wire::orders(job) {
+                match step(&ground, &order, self.processes.contains_key(&order.id), way) {
+                    Step::Nothing => {}
+                    Step::Stop(grace) => plan.stops.push((order.id, grace)),
+                    Step::Refuse(refused) => self.refuse(&mut plan, order.id, refused),
+                    Step::Start => {
+                        // A stray that is not here needs no end.
+                        let Some(intent) = intent(job.spec.as_ref(), &order) else { continue };
+                        plan.intents.push(intent);
+                        match order.stop {
+                            Some(grace) => plan.stops.push((order.id, grace)),
+                            None => starts.push(order),
+                        }
+                    }
+                }
+            }
+            if !starts.is_empty() {
+                plan.starts.push((place, starts));
+            }
+        }
+        plan
+    }
+
+    fn refuse(&self, plan: &mut Plan, id: ProcessId, refused: Refused) {
+        tracing::info!(process = %id, why = refused.reason(), "a start is refused");
+        plan.refused.push(wire::refused(id, refused));
+    }
+
+    fn ground(&self) -> Ground {
+        let ids = self.inventory.resources.iter().filter_map(|resource| ResourceId::new(&resource.id).ok());
+        Ground {
+            fenced: self.fence.fenced_epoch(),
+            epoch: self.fence.epoch(),
+            closed: self.fence.draining || self.fence.acted_alone,
+            machine_generation: self.fence.machine_generation(),
+            machine_protected: self.fence.machine_protected,
+            protected: self.fence.protected.clone(),
+            existing: ids.collect::<BTreeSet<_>>(),
+        }
+    }
+
+    /// Makes places in the background, a batch at a time; each batch goes to the keeper when it is ready.
+    fn prepare(&self, job: &JobOrders, orders: Vec<Order>) {
+        let spec = job.spec.clone().unwrap_or_default();
+        let preparation = Preparation {
+            common: Common {
+                spec,
+                program: PathBuf::new(),
+                machine: self.settings.machine.clone(),
+                inventory: self.inventory.clone(),
+                state: self.settings.state.clone(),
+            },
+            artifacts: self.artifacts.clone(),
+            inputs: self.inputs.clone(),
+        };
+        tokio::spawn(preparation.run(orders));
+    }
+
+    /// Places are ready: what is still wanted is asked of the keeper.
+    pub(super) fn prepared(&mut self, ready: Vec<(ProcessId, Spawn)>, failed: Vec<(ProcessId, String)>) {
+        for (id, reason) in failed {
+            self.happen(id, Event::NotStarted(reason));
+        }
+        if self.keeper_ready {
+            self.spawn(ready);
+        } else {
+            self.held_back.extend(ready);
+        }
+    }
+
+    /// Asks the keeper to start what is still to be started: it may have been stopped or fenced meanwhile.
+    pub(super) fn spawn(&mut self, ready: Vec<(ProcessId, Spawn)>) {
+        let wanted =
+            |id: &ProcessId| self.processes.get(id).is_some_and(|process| process.life.stage() == Stage::Preparing);
+        let ready: Vec<(ProcessId, Spawn)> = ready.into_iter().filter(|(id, _)| wanted(id)).collect();
+        for batch in ready.chunks(SPAWN_BATCH_MAX) {
+            for (id, _) in batch {
+                self.happen(*id, Event::Asked);
+            }
+            let processes = batch.iter().map(|(_, spawn)| spawn.clone()).collect();
+            if !self.keeper.say(ToKeeper::Spawn { processes }) {
+                for (id, _) in batch {
+                    self.happen(*id, Event::NotStarted("the keeper does not take any more".into()));
+                }
+            }
+        }
+    }
+}
+
+fn new_process(intent: Intent) -> Process {
+    Process {
+        intent,
+        life: Life::new(),
+        r#final: Final::default(),
+        pid: 0,
+        connection: None,
+        pinged: Instant::now(),
+        round_trip_us: 0,
+        log_kept: false,
+        forget: false,
+    }
+}
+
+/// None where the order does not say what to start.
+fn intent(spec: Option<&StartSpec>, order: &Order) -> Option<Intent> {
+    let module = spec?.module.as_ref()?;
+    Some(Intent {
+        key: order.id.into(),
+        epoch: order.epoch.0,
+        module: module.name.clone(),
+        version: module.version.clone(),
+        resources: order.resources.clone(),
+        grace_ms: module.stop_grace_ms,
+    })
+}
+
+/// Places of the processes of one job.
+struct Preparation {
+    common: Common,
+    artifacts: Artifacts,
+    inputs: tokio::sync::mpsc::Sender<Input>,
+}
+
+impl Preparation {
+    async fn run(mut self, orders: Vec<Order>) {
+        match self.program().await {
+            Ok(program) => self.common.program = program,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                let failed = orders.iter().map(|order| (order.id, reason.clone())).collect();
+                let _ = self.inputs.send(Input::Prepared { ready: Vec::new(), failed }).await;
+                return;
+            }
+        }
+        let common = Arc::new(self.common);
+        for batch in orders.chunks(SPAWN_BATCH_MAX) {
+            let (common, batch) = (common.clone(), batch.to_vec());
+            let Ok((ready, failed)) = tokio::task::spawn_blocking(move || make_all(&common, &batch)).await else {
+                return;
+            };
+            if self.inputs.send(Input::Prepared { ready, failed }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn program(&self) -> anyhow::Result<PathBuf> {
+        let architecture = &self.common.inventory.architecture;
+        let artifacts = self.common.spec.module.iter().flat_map(|module| &module.artifacts);
+        let fits = |wanted: &str| artifacts.clone().find(|artifact| artifact.architecture == wanted);
+        let artifact = fits(architecture).or_else(|| fits("any"));
+        let artifact = artifact.ok_or_else(|| anyhow::anyhow!("the module has no artifact for {architecture}"))?;
+        self.artifacts.get(&artifact.sha256).await
+    }
+}
+
+type Made = (Vec<(ProcessId, Spawn)>, Vec<(ProcessId, String)>);
+
+fn make_all(common: &Common, orders: &[Order]) -> Made {
+    let (mut ready, mut failed) = (Vec::new(), Vec::new());
+    for order in orders {
+        match workplace::make(common, order.id, &order.resources) {
+            Ok(spawn) => ready.push((order.id, spawn)),
+            Err(error) => failed.push((order.id, format!("{error:#}"))),
+        }
+    }
+    (ready, failed)
+}

@@ -1,0 +1,109 @@
+//! What happens because time passes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use muster_bus::subjects;
+use muster_model::{Position, ProcessId};
+use muster_proto::v1::{PingBatch, PingResult, envelope::Body};
+
+use super::{Agent, Input};
+use crate::core::authority::Owner;
+use crate::core::life::{Event, Life};
+use crate::link::HelloTo;
+use crate::samples::{Kinds, Subject};
+use crate::{probe, workplace};
+
+/// Results of pings are said this often, and sizes of logs looked at.
+const PINGS_INTERVAL: Duration = Duration::from_secs(1);
+/// The machine is measured this often.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+/// The machine is probed this often.
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Agent {
+    pub(super) fn tick(&mut self) {
+        let live: Vec<ProcessId> = self.processes.iter().filter(|(_, p)| p.life.is_live()).map(|(id, _)| *id).collect();
+        for id in &live {
+            self.happen(*id, Event::Tick);
+        }
+        self.enforce_deadline();
+        if self.pings_said.elapsed() >= PINGS_INTERVAL {
+            self.pings_said = Instant::now();
+            self.catch_up();
+            self.say_pings();
+            self.limit_logs(&live);
+        }
+        if self.measured.elapsed() >= MEASURE_INTERVAL {
+            self.measured = Instant::now();
+            self.measure();
+        }
+        if self.probed.elapsed() >= PROBE_INTERVAL {
+            self.probed = Instant::now();
+            self.probe();
+        }
+        self.reports.flush_samples(self.identity(), false);
+    }
+
+    /// A generation that a service had a while ago and we still do not have was lost on its way.
+    fn catch_up(&mut self) {
+        let behind: BTreeMap<Owner, Position> = std::mem::take(&mut self.behind);
+        let lost = |owner: Owner| behind.get(&owner).is_some_and(|theirs| *theirs > self.generation_of(owner));
+        if lost(Owner::MachineLifecycle) {
+            self.hello_again(HelloTo::Both);
+        } else if lost(Owner::Scheduler) {
+            self.hello_again(HelloTo::Scheduler);
+        }
+    }
+
+    fn say_pings(&self) {
+        if !*self.up.borrow() || !self.connection.is_connected() {
+            return;
+        }
+        let live = self.processes.iter().filter(|(_, process)| process.life.is_live());
+        let results: Vec<PingResult> =
+            live.map(|(id, process)| ping_result(*id, &process.life, process.round_trip_us)).collect();
+        if results.is_empty() {
+            return;
+        }
+        let batch = PingBatch { machine: self.settings.machine.to_string(), results };
+        let envelope = self.connection.envelope(Body::PingBatch(batch), self.identity());
+        self.publisher.publish(subjects::ping(&self.connection.machine), envelope);
+    }
+
+    /// A log that fills the disk ends its process, not the machine.
+    fn limit_logs(&mut self, live: &[ProcessId]) {
+        for id in live {
+            let size = std::fs::metadata(workplace::log_of(&self.settings.state, *id)).map_or(0, |meta| meta.len());
+            if size > self.settings.log_bytes_max
+                && let Some(process) = self.processes.get(id)
+            {
+                let grace = Duration::from_millis(process.intent.grace_ms);
+                self.stop(*id, grace, "log over its limit");
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        let (counters, gauges) = probe::machine_values();
+        let machine_type = self.inventory.machine_type.clone();
+        let kinds = || Kinds { machine_type, ..Kinds::default() };
+        let subject = Subject { id: None, device: String::new() };
+        self.reports.gathered.take(subject, kinds, self.connection.clock.now().0, counters, gauges);
+    }
+
+    fn probe(&self) {
+        let (disks, before, inputs) = (self.settings.disks.clone(), self.inventory.clone(), self.inputs.clone());
+        tokio::task::spawn_blocking(move || {
+            let found = probe::inventory(&disks);
+            if found != *before {
+                // It fails only when the agent ends.
+                let _ = inputs.blocking_send(Input::Inventory(found));
+            }
+        });
+    }
+}
+
+fn ping_result(id: ProcessId, life: &Life, round_trip_us: u32) -> PingResult {
+    PingResult { id: Some(id.into()), missed: life.missed(), iterations: life.iterations(), round_trip_us }
+}

@@ -1,0 +1,135 @@
+//! The cache of artifacts, by SHA-256. What is executed is what was asked for: the digest is taken of the file itself, after
+//! every download and whenever the file is not the one that was checked before.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use muster_bus::Bucket;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use crate::connection::Connection;
+
+/// An artifact larger than this is not fetched.
+const ARTIFACT_BYTES_MAX: u64 = 4 << 30;
+/// A download takes at most this.
+const DOWNLOAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+/// Digests that are remembered as being in work or checked.
+const DIGESTS_MAX: usize = 1_000;
+
+/// By what a file is recognised as the one that was checked.
+type Mark = (u64, u64, u64, i64, i64, i64, i64);
+
+/// Artifacts on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Artifacts {
+    directory: PathBuf,
+    connection: Connection,
+    digests: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Option<Mark>>>>>>,
+}
+
+impl Artifacts {
+    /// A cache in a directory.
+    pub(crate) fn new(directory: PathBuf, connection: Connection) -> Self {
+        Self { directory, connection, digests: Arc::default() }
+    }
+
+    /// An executable file with this digest: from the cache, or from the object store. Several who ask at once share one download.
+    pub(crate) async fn get(&self, sha256: &str) -> anyhow::Result<PathBuf> {
+        anyhow::ensure!(
+            sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)),
+            "use artifact `{sha256}`: not a SHA-256"
+        );
+        let place = self.place(sha256);
+        let mut checked = place.lock().await;
+        let path = self.directory.join(sha256);
+        if let (Some(before), Some(now)) = (*checked, mark(&path))
+            && before == now
+        {
+            return Ok(path);
+        }
+        if digest(path.clone()).await.ok().as_deref() != Some(sha256) {
+            self.download(sha256, &path).await?;
+        }
+        *checked = mark(&path);
+        Ok(path)
+    }
+
+    fn place(&self, sha256: &str) -> Arc<tokio::sync::Mutex<Option<Mark>>> {
+        let mut digests = self.digests.lock().expect("no holder of the digests panics");
+        if digests.len() >= DIGESTS_MAX {
+            digests.retain(|_, place| Arc::strong_count(place) > 1);
+        }
+        digests.entry(sha256.into()).or_default().clone()
+    }
+
+    async fn download(&self, sha256: &str, path: &Path) -> anyhow::Result<()> {
+        let beside = path.with_extension("part");
+        let fetched = tokio::time::timeout(DOWNLOAD_TIMEOUT, self.fetch(sha256, &beside)).await;
+        fetched.with_context(|| format!("fetch artifact {sha256} within {DOWNLOAD_TIMEOUT:?}"))??;
+        let found = digest(beside.clone()).await?;
+        if found != sha256 {
+            let _ = std::fs::remove_file(&beside);
+            anyhow::bail!("use artifact {sha256}: what the object store has under this name has the digest {found}");
+        }
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755))
+            .context("make the artifact executable")?;
+        std::fs::rename(&beside, path).context("put the artifact into the cache")
+    }
+
+    async fn fetch(&self, sha256: &str, path: &Path) -> anyhow::Result<()> {
+        let bus = self.connection.bus().await;
+        let object = bus.get_object(Bucket::Modules, sha256).await?;
+        let object = object.with_context(|| format!("fetch artifact {sha256}: it is not in the object store"))?;
+        let mut limited = tokio::io::AsyncReadExt::take(object, ARTIFACT_BYTES_MAX);
+        let mut file = tokio::fs::File::create(path).await.with_context(|| format!("write {}", path.display()))?;
+        tokio::io::copy(&mut limited, &mut file).await.with_context(|| format!("fetch artifact {sha256}"))?;
+        file.flush().await.with_context(|| format!("write {}", path.display()))
+    }
+}
+
+fn mark(path: &Path) -> Option<Mark> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
+}
+
+/// SHA-256 of a file, lower-case hex.
+pub(crate) async fn digest(path: PathBuf) -> anyhow::Result<String> {
+    tokio::task::spawn_blocking(move || {
+        let mut file = File::open(&path).with_context(|| format!("read {}", path.display()))?;
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let size = file.read(&mut buffer).with_context(|| format!("read {}", path.display()))?;
+            if size == 0 {
+                return Ok(hex(&hasher.finalize()));
+            }
+            hasher.update(&buffer[..size]);
+        }
+    })
+    .await
+    .context("take a digest")?
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Bytes of a hex text; none where it is not one.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

@@ -1,0 +1,125 @@
+//! Arguments of the agent, and what follows from them.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use muster_chassis::CommonArguments;
+use muster_model::MachineId;
+
+/// A process's log is stopped beyond this.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// Arguments of the agent.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(
+    name = "muster-agent",
+    version,
+    about = "One per machine: runs test processes and reports what becomes of them"
+)]
+pub struct Arguments {
+    /// What every process has.
+    #[command(flatten)]
+    pub common: CommonArguments,
+    /// Id of this machine; the host name where it is not given
+    #[arg(long, env = "MUSTER_MACHINE")]
+    pub machine: Option<String>,
+    /// Directory for everything that the agent keeps
+    #[arg(long, env = "MUSTER_STATE", default_value = "/var/lib/muster/agent")]
+    pub state: PathBuf,
+    /// Directory that stands for a disk, may be repeated; with it, no real disk is looked at
+    #[arg(long = "disk", value_name = "DIRECTORY")]
+    pub disks: Vec<PathBuf>,
+    /// The keeper's program; looked for beside the agent's own where it is not given
+    #[arg(long)]
+    pub keeper: Option<PathBuf>,
+    /// File that this agent's log goes to, to be read by `muster logs --agent`
+    #[arg(long)]
+    pub log_file: Option<PathBuf>,
+    /// A process whose log is larger is stopped, bytes
+    #[arg(long, default_value_t = LOG_BYTES_MAX)]
+    pub log_bytes_max: u64,
+}
+
+/// What follows from the arguments.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// This machine.
+    pub machine: MachineId,
+    /// Everything that is kept is below it.
+    pub state: PathBuf,
+    /// Directories that stand for disks.
+    pub disks: Vec<PathBuf>,
+    /// The keeper's program.
+    pub keeper: PathBuf,
+    /// The agent's own log.
+    pub log_file: Option<PathBuf>,
+    /// A process whose log is larger is stopped.
+    pub log_bytes_max: u64,
+    /// Where NATS is.
+    pub nats: String,
+}
+
+impl Settings {
+    /// Checks the arguments, and makes the directories that they name.
+    pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<Self> {
+        let machine = match &arguments.machine {
+            Some(machine) => MachineId::new(machine).context("use --machine")?,
+            None => {
+                machine_of_host(&host_name()).context("make a machine id of the host name; give one with --machine")?
+            }
+        };
+        let state = &arguments.state;
+        for directory in ["", "work", "cache", "keeper"] {
+            let directory = state.join(directory);
+            std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        }
+        let state = std::fs::canonicalize(state).with_context(|| format!("find {}", state.display()))?;
+        let disks = arguments.disks.iter().map(|disk| {
+            std::fs::canonicalize(disk)
+                .with_context(|| format!("find {}, which is to stand for a disk", disk.display()))
+        });
+        Ok(Self {
+            machine,
+            state,
+            disks: disks.collect::<anyhow::Result<_>>()?,
+            keeper: arguments.keeper.clone().map_or_else(keeper_beside, Ok)?,
+            log_file: arguments.log_file.clone(),
+            log_bytes_max: arguments.log_bytes_max,
+            nats: arguments.common.nats.clone(),
+        })
+    }
+}
+
+fn keeper_beside() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find the agent's own program")?;
+    let keeper = own.with_file_name("muster-keeper");
+    anyhow::ensure!(keeper.is_file(), "find {}; name the keeper's program with --keeper", keeper.display());
+    Ok(keeper)
+}
+
+/// Host name of this machine.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// A machine id as close to a host name as its rule allows.
+fn machine_of_host(host: &str) -> Result<MachineId, muster_model::IdError> {
+    let short = host.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let cleaned: String = short
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' })
+        .take(32)
+        .collect();
+    MachineId::new(cleaned.trim_matches(['-', '_']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_becomes_a_machine_id() {
+        assert_eq!(machine_of_host("Node-01.example.org").unwrap().as_str(), "node-01");
+        assert!(machine_of_host("").is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! What the agent decides, without I/O, clock or randomness: the life of a process, whether a command may act, what orders
+//! mean, and what leaves the spool.
+
+pub(crate) mod authority;
+pub(crate) mod life;
+pub(crate) mod orders;
+pub(crate) mod outcome;
+pub(crate) mod window;
+
+#[cfg(test)]
+mod life_tests;

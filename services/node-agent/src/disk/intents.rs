@@ -1,0 +1,344 @@
+//! The journal of intents: what this agent is about to start, is running, and has ended. An intent is on the disk before its
+//! process can exist, so after any crash every process that may live is known, and none is started twice.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use muster_model::{Attempt, Dpid, Epoch, JobNumber, Position, ProcessId, ProcessNumber, ProcessState, RunId, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::journal::Journal;
+use crate::core::outcome::Said;
+
+/// The journal is rewritten when it is larger than this and mostly of forgotten processes.
+const COMPACT_BYTES: u64 = 4 << 20;
+
+/// Identity of a process as it is written: `run`, `job`, `process`, `attempt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Key(u32, u32, u32, u32);
+
+impl From<ProcessId> for Key {
+    fn from(id: ProcessId) -> Self {
+        Self(id.run.0, id.dpid.job.0, id.dpid.process.0, id.attempt.0)
+    }
+}
+
+impl From<Key> for ProcessId {
+    fn from(key: Key) -> Self {
+        let dpid = Dpid { job: JobNumber(key.1), process: ProcessNumber(key.2) };
+        Self { run: RunId(key.0), dpid, attempt: Attempt(key.3) }
+    }
+}
+
+/// What is needed of a process after a crash. Not what is needed to start it: that never happens again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    /// Its identity.
+    pub key: Key,
+    /// Epoch that it belongs to.
+    pub epoch: u64,
+    /// Module name.
+    pub module: String,
+    /// Module version.
+    pub version: String,
+    /// Resources that it was placed on.
+    pub resources: Vec<String>,
+    /// Grace of a stop that nobody gave one for, milliseconds.
+    pub grace_ms: u64,
+}
+
+impl Intent {
+    /// Its identity.
+    pub(crate) fn id(&self) -> ProcessId {
+        self.key.into()
+    }
+
+    /// Epoch that it belongs to.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+}
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Line {
+    /// Processes that may be started from now on, and the scheduler's generation that orders them.
+    Intents {
+        /// The processes.
+        intents: Vec<Intent>,
+        /// Lineage and sequence.
+        generation: (u64, u64),
+    },
+    /// The state that was reported.
+    State(Key, u8),
+    /// It was told to stop.
+    Stop {
+        /// Which.
+        key: Key,
+        /// Its grace, milliseconds.
+        grace_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// It said how it ended.
+    Said {
+        /// Which.
+        key: Key,
+        /// What it says of the product.
+        verdict: u8,
+        /// Why.
+        reason: String,
+        /// Totals of its final report.
+        totals: BTreeMap<String, Bits>,
+        /// Text of its final report.
+        text: String,
+    },
+    /// Its end is in the spool.
+    Ended(Key, u8),
+    /// Its log is in the object store, or could not be put there.
+    LogKept(Key),
+    /// The scheduler knows its end: nothing is kept of it.
+    Forgotten(Vec<Key>),
+}
+
+/// A double by its bits, so that lines can be compared and no value is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bits(u64);
+
+impl From<f64> for Bits {
+    fn from(value: f64) -> Self {
+        Self(value.to_bits())
+    }
+}
+
+impl From<Bits> for f64 {
+    fn from(bits: Bits) -> Self {
+        f64::from_bits(bits.0)
+    }
+}
+
+/// What a process said at its end.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Final {
+    /// Totals.
+    pub totals: BTreeMap<String, f64>,
+    /// For people.
+    pub text: String,
+}
+
+/// A process as the journal knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Known {
+    /// What was written before it was started.
+    pub intent: Intent,
+    /// State that was reported last.
+    pub state: ProcessState,
+    /// Stop that it was given: grace and reason.
+    pub stop: Option<(u64, String)>,
+    /// What it said.
+    pub said: Option<Said>,
+    /// Its final report.
+    pub r#final: Final,
+    /// Its log needs nothing more.
+    pub log_kept: bool,
+}
+
+/// The journal, open.
+#[derive(Debug)]
+pub(crate) struct Intents {
+    journal: Journal,
+}
+
+/// What was read from it.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Read {
+    /// Processes that are not forgotten.
+    pub known: BTreeMap<ProcessId, Known>,
+    /// The scheduler's generation.
+    pub generation: Position,
+}
+
+impl Intents {
+    /// Opens the journal and reads what is in it.
+    pub(crate) fn open(state: &Path) -> io::Result<(Self, Read)> {
+        let (journal, lines) = Journal::open::<Line>(&state.join("intents.jsonl"))?;
+        let mut read = Read::default();
+        for line in lines {
+            read.take(line);
+        }
+        let mut intents = Self { journal };
+        intents.compact(&read)?;
+        Ok((intents, read))
+    }
+
+    /// Returns when the line is on the disk.
+    pub(crate) fn write_durably(&mut self, line: &Line) -> io::Result<()> {
+        self.journal.append(line)?;
+        self.journal.sync()
+    }
+
+    /// Survives the end of this process, not of the machine: for what the machine's end makes void anyway.
+    pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
+        self.journal.append(line)
+    }
+
+    /// Returns when everything written is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.journal.sync()
+    }
+
+    fn compact(&mut self, read: &Read) -> io::Result<()> {
+        if self.journal.size_bytes() < COMPACT_BYTES {
+            return Ok(());
+        }
+        let mut lines = vec![Line::Intents { intents: Vec::new(), generation: pair(read.generation) }];
+        lines.extend(read.known.values().flat_map(|known| known.lines(pair(read.generation))));
+        self.journal.rewrite(&lines)
+    }
+}
+
+/// A position as it is written.
+pub(crate) fn pair(position: Position) -> (u64, u64) {
+    (position.lineage.0, position.sequence.0)
+}
+
+impl Known {
+    fn lines(&self, generation: (u64, u64)) -> Vec<Line> {
+        let key = self.intent.key;
+        let mut lines = vec![Line::Intents { intents: vec![self.intent.clone()], generation }];
+        if let Some((grace_ms, reason)) = &self.stop {
+            lines.push(Line::Stop { key, grace_ms: *grace_ms, reason: reason.clone() });
+        }
+        if let Some(said) = &self.said {
+            lines.push(said_line(key, said, &self.r#final));
+        }
+        lines.push(Line::State(key, state_number(self.state)));
+        if self.log_kept {
+            lines.push(Line::LogKept(key));
+        }
+        lines
+    }
+}
+
+/// The line of what a process said.
+pub(crate) fn said_line(key: Key, said: &Said, r#final: &Final) -> Line {
+    let verdict = Verdict::ALL.iter().position(|verdict| *verdict == said.verdict).unwrap_or_default();
+    Line::Said {
+        key,
+        verdict: u8::try_from(verdict).unwrap_or_default(),
+        reason: said.reason.clone(),
+        totals: r#final.totals.iter().map(|(name, value)| (name.clone(), (*value).into())).collect(),
+        text: r#final.text.clone(),
+    }
+}
+
+/// A state as it is written.
+pub(crate) fn state_number(state: ProcessState) -> u8 {
+    let place = ProcessState::ALL.iter().position(|known| *known == state).unwrap_or_default();
+    u8::try_from(place).unwrap_or_default()
+}
+
+fn state_of(number: u8) -> ProcessState {
+    ProcessState::ALL.get(usize::from(number)).copied().unwrap_or(ProcessState::Dead)
+}
+
+impl Read {
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Intents { intents, generation } => {
+                self.generation = Position::new(generation.0, generation.1);
+                for intent in intents {
+                    self.known.entry(intent.id()).or_insert_with(|| Known {
+                        intent,
+                        state: ProcessState::Starting,
+                        stop: None,
+                        said: None,
+                        r#final: Final::default(),
+                        log_kept: false,
+                    });
+                }
+            }
+            Line::State(key, state) | Line::Ended(key, state) => {
+                self.change(key, |known| known.state = state_of(state))
+            }
+            Line::Stop { key, grace_ms, reason } => self.change(key, |known| known.stop = Some((grace_ms, reason))),
+            Line::Said { key, verdict, reason, totals, text } => self.change(key, |known| {
+                let verdict = Verdict::ALL.get(usize::from(verdict)).copied().unwrap_or_default();
+                known.said = Some(Said { verdict, reason });
+                let totals = totals.into_iter().map(|(name, bits)| (name, bits.into())).collect();
+                known.r#final = Final { totals, text };
+            }),
+            Line::LogKept(key) => self.change(key, |known| known.log_kept = true),
+            Line::Forgotten(keys) => {
+                for key in keys {
+                    self.known.remove(&key.into());
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, key: Key, change: impl FnOnce(&mut Known)) {
+        if let Some(known) = self.known.get_mut(&key.into()) {
+            change(known);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intent(process: u32) -> Intent {
+        Intent {
+            key: Key(1, 1, process, 1),
+            epoch: 3,
+            module: "high-io".into(),
+            version: "1".into(),
+            resources: vec!["disk-a".into()],
+            grace_ms: 1_000,
+        }
+    }
+
+    fn write_all(path: &Path) -> Read {
+        let (mut intents, _) = Intents::open(path).unwrap();
+        let both = vec![intent(1), intent(2)];
+        intents.write_durably(&Line::Intents { intents: both, generation: (1, 9) }).unwrap();
+        intents.write(&Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running))).unwrap();
+        let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
+        let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
+        intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
+        Intents::open(path).unwrap().1
+    }
+
+    #[test]
+    fn what_was_written_is_known_after_a_crash() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = write_all(directory.path());
+        assert_eq!((read.known.len(), read.generation), (2, Position::new(1, 9)));
+        let first = read.known.values().next().unwrap();
+        assert_eq!(first.state, ProcessState::Running);
+        assert_eq!(first.said.as_ref().unwrap().verdict, Verdict::Fail);
+        assert_eq!(first.r#final.totals["read_bytes"], 0.1);
+    }
+
+    #[test]
+    fn a_rewritten_journal_says_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = write_all(directory.path());
+        let lines: Vec<Line> = read.known.values().flat_map(|known| known.lines(pair(read.generation))).collect();
+        let mut again = Read::default();
+        lines.into_iter().for_each(|line| again.take(line));
+        assert_eq!(again, read);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        write_all(directory.path());
+        let (mut intents, _) = Intents::open(directory.path()).unwrap();
+        intents.write(&Line::Forgotten(vec![Key(1, 1, 1, 1)])).unwrap();
+        assert_eq!(Intents::open(directory.path()).unwrap().1.known.len(), 1);
+    }
+}

@@ -1,0 +1,8 @@
+//! What the agent keeps on its disk, and how: journals that survive a torn write, files that are whole or not there.
+
+pub(crate) mod atomic;
+pub(crate) mod fence;
+pub(crate) mod intents;
+pub(crate) mod journal;
+pub(crate) mod lock;
+pub(crate) mod spool;

@@ -1,0 +1,75 @@
+//! A cgroup (version 2) for each process, where this keeper may make one: a kill then reaches whatever the process started,
+//! however it hid. Where it may not, nothing is lost but that: see `descendants`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the cgroups of this keeper's processes are made.
+#[derive(Debug)]
+pub(crate) struct Cgroups {
+    /// None where cgroups can not be used.
+    parent: Option<PathBuf>,
+}
+
+impl Cgroups {
+    /// Finds the keeper's own cgroup, and makes one below it for this state directory.
+    pub(crate) fn find(state: &Path) -> Self {
+        let digest = blake3::hash(state.as_os_str().as_encoded_bytes()).to_hex();
+        let parent = own_cgroup().map(|own| own.join(format!("muster-{}", &digest[..12])));
+        let parent = parent.filter(|parent| parent.is_dir() || fs::create_dir(parent).is_ok());
+        let parent = parent.filter(|parent| parent.join("cgroup.kill").exists());
+        if let Some(parent) = &parent {
+            remove_empty_below(parent);
+        }
+        Self { parent }
+    }
+
+    /// Puts a fresh process into a cgroup of its own.
+    pub(crate) fn enter(&self, name: &str, pid: u32) {
+        let Some(parent) = &self.parent else { return };
+        let group = parent.join(name);
+        if fs::create_dir(&group).is_ok() || group.is_dir() {
+            // It fails when the process is gone already.
+            let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+        }
+    }
+
+    /// Kills everything in the cgroup of a process.
+    pub(crate) fn kill(&self, name: &str) {
+        if let Some(parent) = &self.parent {
+            let _ = fs::write(parent.join(name).join("cgroup.kill"), "1");
+        }
+    }
+
+    /// Removes the cgroup of a process that is gone with all that it started.
+    pub(crate) fn leave(&self, name: &str) {
+        if let Some(parent) = &self.parent {
+            let _ = fs::remove_dir(parent.join(name));
+        }
+    }
+
+    /// Removes everything that is empty, when the keeper ends.
+    pub(crate) fn close(&self) {
+        if let Some(parent) = &self.parent {
+            remove_empty_below(parent);
+            let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
+fn own_cgroup() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(Path::new(mount).join(path))
+}
+
+/// rmdir leaves a cgroup that has processes alone.
+fn remove_empty_below(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}

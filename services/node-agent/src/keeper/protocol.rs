@@ -1,0 +1,99 @@
+//! What agent and keeper say to each other: one JSON object a line over a Unix socket. The agent alone asks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A line longer than this ends the connection.
+pub(crate) const LINE_BYTES_MAX: usize = 8 << 20;
+/// Processes in one spawn request at most.
+pub(crate) const SPAWN_BATCH_MAX: usize = 100;
+
+/// Name of a process between agent and keeper: `<run>-<dpid>-<attempt>`.
+pub(crate) type Name = String;
+
+/// From the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ToKeeper {
+    /// First on every connection; answered by `State` when nothing that was asked before is still on its way.
+    Hello,
+    /// Start these. A name that is known is not started again.
+    Spawn {
+        /// The processes.
+        processes: Vec<Spawn>,
+    },
+    /// End these and everything that they started, at once.
+    Kill {
+        /// Their names.
+        names: Vec<Name>,
+    },
+    /// Their exits are on the agent's disk.
+    Acknowledge {
+        /// Their names.
+        names: Vec<Name>,
+    },
+    /// End, if nothing lives.
+    Shutdown,
+}
+
+/// One process to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spawn {
+    /// Its name.
+    pub name: Name,
+    /// Absolute path of the executable.
+    pub program: String,
+    /// What `ps` shows.
+    pub argv0: String,
+    /// Its whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// Directory that it starts in.
+    pub directory: String,
+    /// File that stdout and stderr are appended to.
+    pub log: String,
+}
+
+/// From the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum FromKeeper {
+    /// Everything that it knows.
+    State {
+        /// Living ones.
+        living: Vec<Living>,
+        /// Exits that were not acknowledged.
+        exits: Vec<Exit>,
+    },
+    /// It lives.
+    Spawned(Living),
+    /// It will not.
+    NotSpawned {
+        /// Its name.
+        name: Name,
+        /// Why.
+        reason: String,
+    },
+    /// It is gone, and that is on the keeper's disk.
+    Exited(Exit),
+}
+
+/// A living process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Living {
+    /// Its name.
+    pub name: Name,
+    /// Its OS process id.
+    pub pid: u32,
+}
+
+/// A process that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Exit {
+    /// Its name.
+    pub name: Name,
+    /// Its OS process id.
+    pub pid: u32,
+    /// Status as wait(2) gives it; none where it was not ours to wait for.
+    pub status: Option<i32>,
+}

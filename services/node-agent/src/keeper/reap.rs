@@ -1,0 +1,203 @@
+//! Reaping and killing. Whatever ends takes with it what it left behind, and is recorded before the agent is told.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitIdOptions, WaitOptions, kill_process, kill_process_group};
+
+use super::descendants;
+use super::protocol::{Exit, Name};
+use super::table::{Keeper, Place};
+
+/// Without children, or with ones that can not be waited for, the table is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Exits that are recorded together at most.
+const BATCH_MAX: usize = 1_000;
+/// How often what an ended process left is looked for: each round reaches what was forked during the one before.
+const LEFTOVER_ROUNDS_MAX: usize = 20;
+/// Between two rounds of killing.
+const KILL_AGAIN: Duration = Duration::from_millis(10);
+
+/// Starts the thread that waits for children, and the one that kills and watches what is not our child.
+pub(crate) fn start_threads(keeper: &Arc<Keeper>) -> io::Result<()> {
+    let reaper = keeper.clone();
+    std::thread::Builder::new().name("reap".into()).spawn(move || {
+        loop {
+            reap(&reaper);
+        }
+    })?;
+    let killer = keeper.clone();
+    std::thread::Builder::new().name("kill".into()).spawn(move || {
+        loop {
+            watch_adopted(&killer);
+            kill_condemned(&killer);
+            wait_for_work(&killer);
+        }
+    })?;
+    Ok(())
+}
+
+/// Waits for children to end, and takes all that have.
+fn reap(keeper: &Keeper) {
+    match rustix::process::waitid(rustix::process::WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::CHILD) => {
+            let inner = keeper.lock();
+            drop(keeper.changed.wait_timeout(inner, LOOK_AGAIN));
+            return;
+        }
+        Err(_) => return,
+    }
+    let ended = take_ended(keeper);
+    if !ended.is_empty() {
+        conclude(keeper, ended);
+    }
+}
+
+/// Reaps every child that has ended; gives those that are test processes.
+fn take_ended(keeper: &Keeper) -> Vec<(u32, i32)> {
+    let _no_forks = keeper.forks.write().expect("no holder of the fork lock panics");
+    let mut ended = Vec::new();
+    while ended.len() < BATCH_MAX {
+        let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) else { break };
+        // What it started in its own group goes with it. The group's id can not be another's yet: we reaped it just now.
+        let _ = kill_process_group(pid, Signal::KILL);
+        ended.push((pid.as_raw_nonzero().get().unsigned_abs(), status.as_raw()));
+    }
+    ended
+}
+
+fn conclude(keeper: &Keeper, ended: Vec<(u32, i32)>) {
+    let mut inner = keeper.lock();
+    let by_pid: BTreeMap<u32, Name> = inner
+        .places
+        .iter()
+        .filter_map(|(name, place)| match place {
+            Place::Living { pid, .. } => Some((*pid, name.clone())),
+            Place::Asked { .. } => None,
+        })
+        .collect();
+    let exits: Vec<Exit> = ended
+        .into_iter()
+        .filter_map(|(pid, status)| Some(Exit { name: by_pid.get(&pid)?.clone(), pid, status: Some(status) }))
+        .collect();
+    if exits.is_empty() {
+        return;
+    }
+    drop(inner);
+    end_leftovers(keeper, &exits);
+    inner = keeper.lock();
+    inner.tell_exits(exits);
+    drop(inner);
+    keeper.changed.notify_all();
+}
+
+/// What a process left behind does not outlive it: its next attempt, and the next holder of the machine, start on clean ground.
+fn end_leftovers(keeper: &Keeper, exits: &[Exit]) {
+    for exit in exits {
+        keeper.cgroups.kill(&exit.name);
+        keeper.cgroups.leave(&exit.name);
+    }
+    for _ in 0..LEFTOVER_ROUNDS_MAX {
+        if kill_orphans(keeper, exits) == 0 {
+            return;
+        }
+    }
+}
+
+/// Kills those of our children that are no test process themselves, but belong to one that has ended, with all below them.
+fn kill_orphans(keeper: &Keeper, exits: &[Exit]) -> usize {
+    let all = descendants::all();
+    let living = living_pids(keeper);
+    let own = std::process::id();
+    let orphans = all.values().filter(|seen| seen.parent == own && !seen.zombie && !living.contains_key(&seen.pid));
+    let mut killed = 0;
+    for orphan in orphans {
+        let name = descendants::name_of(orphan.pid, &keeper.agent_socket);
+        if name.is_some_and(|name| exits.iter().any(|exit| exit.name == name)) {
+            descendants::below(&all, orphan.pid).into_iter().chain([orphan.pid]).for_each(kill);
+            killed += 1;
+        }
+    }
+    killed
+}
+
+fn living_pids(keeper: &Keeper) -> BTreeMap<u32, Name> {
+    let inner = keeper.lock();
+    let pid = |place: &Place| match place {
+        Place::Living { pid, .. } => Some(*pid),
+        Place::Asked { .. } => None,
+    };
+    inner.places.iter().filter_map(|(name, place)| Some((pid(place)?, name.clone()))).collect()
+}
+
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Kills everything of the condemned: group, cgroup, descendants, and what their environment tells. Repeated until nothing is left.
+fn kill_condemned(keeper: &Keeper) {
+    let condemned: Vec<Name> = keeper.lock().condemned.iter().cloned().collect();
+    if condemned.is_empty() {
+        return;
+    }
+    let all = descendants::all();
+    let living = living_pids(keeper);
+    let names: BTreeMap<u32, Name> = all
+        .values()
+        .filter(|seen| !seen.zombie)
+        .filter_map(|seen| Some((seen.pid, descendants::name_of(seen.pid, &keeper.agent_socket)?)))
+        .collect();
+    for name in condemned {
+        keeper.cgroups.kill(&name);
+        let main = living.iter().find(|(_, living)| **living == name).map(|(pid, _)| *pid);
+        let mut targets = main.map(|pid| descendants::below(&all, pid)).unwrap_or_default();
+        targets.extend(main);
+        targets.extend(all.values().filter(|seen| Some(seen.group) == main).map(|seen| seen.pid));
+        targets.extend(names.iter().filter(|(_, owner)| **owner == name).map(|(pid, _)| *pid));
+        targets.retain(|pid| all.get(pid).is_some_and(|seen| !seen.zombie) && *pid != std::process::id());
+        if targets.is_empty() && main.is_none() {
+            keeper.lock().condemned.remove(&name);
+            continue;
+        }
+        targets.into_iter().for_each(kill);
+    }
+}
+
+/// Processes of an earlier keeper are not our children: their end is seen, their status is not.
+fn watch_adopted(keeper: &Keeper) {
+    let mut inner = keeper.lock();
+    let gone: Vec<Exit> = inner
+        .places
+        .iter()
+        .filter_map(|(name, place)| match place {
+            Place::Living { pid, ours: false } if !is_still(*pid, name, keeper) => {
+                Some(Exit { name: name.clone(), pid: *pid, status: None })
+            }
+            Place::Living { .. } | Place::Asked { .. } => None,
+        })
+        .collect();
+    if !gone.is_empty() {
+        inner.tell_exits(gone);
+    }
+}
+
+/// The id is still this process's, and not another's that came after it.
+fn is_still(pid: u32, name: &str, keeper: &Keeper) -> bool {
+    let alive = descendants::stat(pid).is_some_and(|seen| !seen.zombie);
+    alive && descendants::name_of(pid, &keeper.agent_socket).is_none_or(|found| found == name)
+}
+
+fn wait_for_work(keeper: &Keeper) {
+    let inner = keeper.lock();
+    if inner.condemned.is_empty() {
+        drop(keeper.changed.wait_timeout(inner, LOOK_AGAIN));
+    } else {
+        drop(inner);
+        std::thread::sleep(KILL_AGAIN);
+    }
+}

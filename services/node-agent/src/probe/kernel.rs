@@ -1,0 +1,107 @@
+//! The kernel that runs, the boot that it is in, and the machine around it.
+
+use std::collections::BTreeMap;
+
+use super::read;
+use crate::artifacts::hex;
+
+/// Type of the note that carries the GNU build id.
+const NOTE_BUILD_ID: u32 = 3;
+
+/// The boot id of this boot.
+pub(crate) fn boot_id() -> String {
+    read("/proc/sys/kernel/random/boot_id")
+}
+
+/// GNU build id of the running kernel, lower-case hex.
+pub(super) fn build_id() -> Option<String> {
+    build_id_of(&std::fs::read("/sys/kernel/notes").ok()?)
+}
+
+/// Notes are: length of name, length of value, type, name, value, each padded to four bytes.
+fn build_id_of(notes: &[u8]) -> Option<String> {
+    let mut rest = notes;
+    loop {
+        let number = |place: usize| Some(u32::from_ne_bytes(rest.get(place..place + 4)?.try_into().ok()?) as usize);
+        let (name_size, value_size, kind) = (number(0)?, number(4)?, number(8)?);
+        let name = rest.get(12..12 + name_size)?;
+        let value_at = 12 + name_size.next_multiple_of(4);
+        let value = rest.get(value_at..value_at + value_size)?;
+        if kind == NOTE_BUILD_ID as usize && name == b"GNU\0" {
+            return Some(hex(value));
+        }
+        rest = rest.get(value_at + value_size.next_multiple_of(4)..)?;
+    }
+}
+
+/// Product name by DMI, where there is one.
+pub(super) fn machine_type() -> Option<String> {
+    let name = read("/sys/class/dmi/id/product_name");
+    if name.is_empty() { None } else { Some(name) }
+}
+
+/// Installed memory.
+pub(super) fn memory_bytes() -> u64 {
+    memory_value("MemTotal:").unwrap_or(0)
+}
+
+fn memory_value(name: &str) -> Option<u64> {
+    let text = read("/proc/meminfo");
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// What the machine as a whole measures: counters and gauges.
+pub(crate) fn machine_values() -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+    let mut counters = BTreeMap::new();
+    let mut gauges = BTreeMap::new();
+    if let Some(busy) = cpu_busy_seconds(&read("/proc/stat")) {
+        counters.insert("cpu_busy_seconds".to_owned(), busy);
+    }
+    if let Some(available) = memory_value("MemAvailable:") {
+        #[expect(clippy::cast_precision_loss, reason = "a double holds petabytes exactly")]
+        gauges.insert("memory_available_bytes".to_owned(), available as f64);
+    }
+    gauges.insert("load1".to_owned(), f64::from(super::load_milli()) / 1000.0);
+    (counters, gauges)
+}
+
+/// Everything but idle and waiting for I/O, of all CPUs; in units of 1/100 s, as /proc says it.
+fn cpu_busy_seconds(stat: &str) -> Option<f64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let numbers: Vec<f64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let busy: f64 =
+        numbers.iter().take(8).enumerate().filter(|(place, _)| !matches!(place, 3 | 4)).map(|pair| pair.1).sum();
+    Some(busy / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(name: &[u8], kind: u32, value: &[u8]) -> Vec<u8> {
+        let mut note = Vec::new();
+        for number in [u32::try_from(name.len()).unwrap(), u32::try_from(value.len()).unwrap(), kind] {
+            note.extend(number.to_ne_bytes());
+        }
+        for part in [name, value] {
+            note.extend(part);
+            note.resize(note.len().next_multiple_of(4), 0);
+        }
+        note
+    }
+
+    #[test]
+    fn the_build_id_is_the_note_of_type_three_and_not_the_salt() {
+        let mut notes = note(b"Linux\0", 0x100, b"salt");
+        notes.extend(note(b"GNU\0", 3, &[0xab, 0xcd, 0x01]));
+        assert_eq!(build_id_of(&notes).as_deref(), Some("abcd01"));
+        assert_eq!(build_id_of(&notes[..10]), None);
+    }
+
+    #[test]
+    fn idle_time_is_not_busy() {
+        assert_eq!(cpu_busy_seconds("cpu  100 0 50 900 30 0 0 0 0 0\ncpu0"), Some(1.5));
+    }
+}

@@ -1,0 +1,62 @@
+//! Probing: what this machine is made of. Reads /sys, /proc and the first bytes of disks; changes nothing.
+
+mod cpu;
+mod disk;
+mod kernel;
+mod nic;
+mod signature;
+
+use std::path::PathBuf;
+
+use muster_proto::v1::{Inventory, Resource, ResourceKind};
+
+/// Probes the machine. With `directories`, they stand for disks and no real disk is looked at.
+pub(crate) fn inventory(directories: &[PathBuf]) -> Inventory {
+    let architecture = rustix::system::uname().machine().to_string_lossy().into_owned();
+    let memory_bytes = kernel::memory_bytes();
+    let mut resources = cpu::resources();
+    let cpus = resources.len();
+    resources.extend(if directories.is_empty() { disk::resources() } else { disk::directories(directories) });
+    resources.extend(nic::resources());
+    resources.push(Resource {
+        id: "memory".into(),
+        kind: ResourceKind::Memory.into(),
+        device_type: "memory".into(),
+        size: memory_bytes,
+        ..Resource::default()
+    });
+    resources.sort_by(|a, b| a.id.cmp(&b.id));
+    resources.dedup_by(|a, b| a.id == b.id);
+    Inventory {
+        machine_type: kernel::machine_type().unwrap_or_else(|| format!("{architecture}-{cpus}cpu")),
+        architecture,
+        kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        kernel_build_id: kernel::build_id().unwrap_or_default(),
+        boot_id: kernel::boot_id(),
+        memory_bytes,
+        resources,
+        host_name: crate::config::host_name(),
+    }
+}
+
+/// Load average of one minute, thousandths.
+pub(crate) fn load_milli() -> u32 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a load is small and not negative")]
+    let milli = (load * 1000.0) as u32;
+    milli
+}
+
+pub(crate) use kernel::{boot_id, machine_values};
+
+/// What a file says, without its end of line; empty where it can not be read.
+fn read(path: impl AsRef<std::path::Path>) -> String {
+    std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// A text as a part of a resource id.
+fn cleaned(text: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':') { c } else { '-' };
+    text.chars().map(clean).take(48).collect()
+}

@@ -1,0 +1,158 @@
+//! Conversions between the wire and what the agent works with.
+
+use std::time::Duration;
+
+use muster_model::{Attempt, Dpid, Epoch, JobNumber, Position, ProcessId, ProcessNumber, ProcessState, RunId, Verdict};
+use muster_module_protocol::{Corruption, Outcome, Status};
+use muster_proto::v1;
+
+use crate::artifacts::unhex;
+use crate::core::orders::{Order, Refused};
+use crate::core::outcome::{End, Said};
+use crate::disk::intents::Final;
+
+/// Most bytes of a text in a report.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// Most totals in a final report.
+const TOTALS_MAX: usize = 200;
+/// Most bytes of a sector in a report.
+const SECTOR_BYTES_MAX: usize = 512;
+
+/// The orders of one job, one by one.
+pub(crate) fn orders(orders: &v1::JobOrders) -> Vec<Order> {
+    let spec = orders.spec.clone().unwrap_or_default();
+    let placed_on: Position = orders.machine_generation.unwrap_or_default().into();
+    let order = |process: &v1::ProcessOrder| Order {
+        id: ProcessId {
+            run: RunId(spec.run),
+            dpid: Dpid { job: JobNumber(spec.job), process: ProcessNumber(process.process) },
+            attempt: Attempt(process.attempt),
+        },
+        epoch: Epoch(orders.epoch),
+        placed_on,
+        resources: process.resources.clone(),
+        stop: process.stop.then(|| Duration::from_millis(process.grace_ms)),
+    };
+    orders.processes.iter().map(order).collect()
+}
+
+/// The refusal of one process.
+pub(crate) fn refused(id: ProcessId, refused: Refused) -> v1::RefusedProcess {
+    let refusal = match refused {
+        Refused::OldEpoch => v1::AgentRefusal::OldEpoch,
+        Refused::Draining => v1::AgentRefusal::Draining,
+        Refused::Stale | Refused::NoResource => v1::AgentRefusal::Stale,
+        Refused::Protected => v1::AgentRefusal::Protected,
+    };
+    v1::RefusedProcess { id: Some(id.into()), refusal: refusal.into(), detail: refused.reason().into() }
+}
+
+/// A report of a state that is not final.
+pub(crate) fn state_report(
+    id: ProcessId,
+    epoch: Epoch,
+    state: ProcessState,
+    reason: &str,
+    pid: u32,
+) -> v1::ProcessReport {
+    v1::ProcessReport {
+        id: Some(id.into()),
+        epoch: epoch.0,
+        state: v1::ProcessState::from(state).into(),
+        reason: cut(reason),
+        pid,
+        ..v1::ProcessReport::default()
+    }
+}
+
+/// A report of an end.
+pub(crate) fn end_report(id: ProcessId, epoch: Epoch, end: &End, pid: u32) -> v1::ProcessReport {
+    v1::ProcessReport {
+        verdict: v1::Verdict::from(end.verdict).into(),
+        exit_status: end.status.unwrap_or(0),
+        exited: end.status.is_some(),
+        ..state_report(id, epoch, end.state, &end.reason, pid)
+    }
+}
+
+/// The final report of a process.
+pub(crate) fn final_report(id: ProcessId, module: &str, resources: &[String], said: &Final) -> v1::FinalReport {
+    let totals =
+        said.totals.iter().take(TOTALS_MAX).map(|(key, value)| v1::KeyNumber { key: key.clone(), value: *value });
+    v1::FinalReport {
+        id: Some(id.into()),
+        module: module.into(),
+        totals: totals.collect(),
+        text: cut(&said.text),
+        resources: resources.to_vec(),
+    }
+}
+
+/// A report of corrupt data.
+pub(crate) fn corruption_report(id: ProcessId, corruption: &Corruption) -> v1::CorruptionReport {
+    let sector = |text: &str| {
+        let mut bytes = unhex(text).unwrap_or_default();
+        bytes.truncate(SECTOR_BYTES_MAX);
+        bytes.into()
+    };
+    let owner = corruption.owner_dpid.parse::<Dpid>().ok().map(|dpid| v1::ProcessId {
+        run: corruption.owner_run,
+        dpid: Some(dpid.into()),
+        attempt: 0,
+    });
+    v1::CorruptionReport {
+        id: Some(id.into()),
+        target: cut(&corruption.target),
+        offset: corruption.offset,
+        class: cut(&corruption.class),
+        persistence: cut(&corruption.persistence),
+        owner,
+        expected: sector(&corruption.expected),
+        actual: sector(&corruption.actual),
+        detail: cut(&corruption.detail),
+        resource: cut(&corruption.resource),
+    }
+}
+
+/// What a module said at its end. Pairs that are not legal are an error of the test.
+pub(crate) fn said(status: Status, result: Outcome, reason: &str) -> Said {
+    let (verdict, odd) = match (status, result) {
+        (Status::Complete, Outcome::Pass) => (Verdict::Pass, false),
+        (Status::Complete, Outcome::Fail) => (Verdict::Fail, false),
+        (Status::Error, Outcome::Na) => (Verdict::Error, false),
+        (Status::Skip, Outcome::Na) => (Verdict::Skip, false),
+        _ => (Verdict::Error, true),
+    };
+    let reason = if odd {
+        format!("it said {status:?} with {result:?}, which is not a legal end: {reason}")
+    } else {
+        reason.into()
+    };
+    Said { verdict, reason: cut(&reason) }
+}
+
+/// A text for people, not longer than a report can hold.
+pub(crate) fn cut(text: &str) -> String {
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_four_pairs_are_legal_ends() {
+        assert_eq!(said(Status::Complete, Outcome::Pass, "").verdict, Verdict::Pass);
+        assert_eq!(said(Status::Complete, Outcome::Fail, "").verdict, Verdict::Fail);
+        assert_eq!(said(Status::Skip, Outcome::Na, "no tool").verdict, Verdict::Skip);
+        assert_eq!(said(Status::Error, Outcome::Pass, "").verdict, Verdict::Error);
+        assert!(said(Status::Complete, Outcome::Na, "x").reason.contains("not a legal end"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(cut(&"ä".repeat(TEXT_BYTES_MAX)).len(), TEXT_BYTES_MAX);
+        assert_eq!(cut(&format!("a{}", "ä".repeat(TEXT_BYTES_MAX))).len(), TEXT_BYTES_MAX - 1);
+    }
+}

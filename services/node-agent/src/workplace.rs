@@ -1,0 +1,201 @@
+//! The place of one process: its directory, its context, the head of its log, its environment.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use muster_model::{MachineId, ProcessId};
+use muster_module_protocol::{Context, ContextResource, environment};
+use muster_proto::v1::{Inventory, ResourceKind, StartSpec};
+
+use crate::keeper::protocol::Spawn;
+use crate::names::{name_of, seed_of};
+
+/// Where programs of the system are found.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Variables of the agent that test processes are given too: by the first a lab finds what belongs to it.
+const PASSED_ON: [&str; 1] = ["MUSTER_LAB"];
+
+/// What processes of one order have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    /// What is to be started.
+    pub spec: StartSpec,
+    /// Its executable file.
+    pub program: PathBuf,
+    /// This machine.
+    pub machine: MachineId,
+    /// What is on it.
+    pub inventory: std::sync::Arc<Inventory>,
+    /// The agent's state directory.
+    pub state: PathBuf,
+}
+
+/// Directory of a process.
+pub(crate) fn directory_of(state: &Path, id: ProcessId) -> PathBuf {
+    state.join("work").join(name_of(id))
+}
+
+/// Log of a process.
+pub(crate) fn log_of(state: &Path, id: ProcessId) -> PathBuf {
+    directory_of(state, id).join("log")
+}
+
+/// Makes the place of a process, and what the keeper needs to start it.
+pub(crate) fn make(common: &Common, id: ProcessId, resources: &[String]) -> anyhow::Result<Spawn> {
+    let directory = directory_of(&common.state, id);
+    let results = directory.join("results");
+    std::fs::create_dir_all(&results).with_context(|| format!("make {}", results.display()))?;
+    let context = context(common, id, resources, &directory);
+    let context_path = directory.join("context.json");
+    let json = serde_json::to_vec_pretty(&context).context("write the context")?;
+    std::fs::write(&context_path, json).with_context(|| format!("write {}", context_path.display()))?;
+    let log = log_of(&common.state, id);
+    let head = log_head(common, &context, resources);
+    let mut file = std::fs::File::create(&log).with_context(|| format!("write {}", log.display()))?;
+    file.write_all(head.as_bytes()).with_context(|| format!("write {}", log.display()))?;
+    // Executed through a link with its name: so `ps` shows a script's DPID too, whose argv[0] is its interpreter's.
+    let argv0 = format!("{}:{}", context.module, context.dpid);
+    let link = directory.join(&argv0);
+    if std::fs::read_link(&link).ok().as_deref() != Some(&common.program) {
+        std::os::unix::fs::symlink(&common.program, &link).with_context(|| format!("link {}", link.display()))?;
+    }
+    Ok(Spawn {
+        name: name_of(id),
+        program: text(&link),
+        argv0,
+        environment: variables(common, &context, &context_path),
+        directory: text(&directory),
+        log: text(&log),
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn context(common: &Common, id: ProcessId, resources: &[String], directory: &Path) -> Context {
+    let module = common.spec.module.clone().unwrap_or_default();
+    Context {
+        run: id.run.0,
+        job: id.dpid.job.0,
+        process: id.dpid.process.0,
+        dpid: id.dpid.to_string(),
+        attempt: id.attempt.0,
+        module: module.name,
+        version: module.version,
+        machine: common.machine.to_string(),
+        boot_id: common.inventory.boot_id.clone(),
+        seed: format!("{:016x}", seed_of(common.spec.seed, id.dpid)),
+        parameters: common.spec.parameters.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect(),
+        resources: resources.iter().filter_map(|resource| context_resource(&common.inventory, resource)).collect(),
+        work: text(directory),
+        results: text(&directory.join("results")),
+    }
+}
+
+fn context_resource(inventory: &Inventory, id: &str) -> Option<ContextResource> {
+    let resource = inventory.resources.iter().find(|resource| resource.id == id)?;
+    let kind = match resource.kind() {
+        ResourceKind::Cpu => "cpu",
+        ResourceKind::Disk => "disk",
+        ResourceKind::Nic => "nic",
+        ResourceKind::Memory => "memory",
+        ResourceKind::Unspecified => return None,
+    };
+    Some(ContextResource {
+        id: resource.id.clone(),
+        kind: kind.into(),
+        path: resource.path.clone(),
+        size: resource.size,
+        device_type: resource.device_type.clone(),
+    })
+}
+
+fn variables(common: &Common, context: &Context, context_path: &Path) -> BTreeMap<String, String> {
+    let socket = text(&common.state.join("agent.sock"));
+    let own = [
+        (environment::SOCKET, socket),
+        (environment::CONTEXT, text(context_path)),
+        (environment::RUN, context.run.to_string()),
+        (environment::DPID, context.dpid.clone()),
+        (environment::ATTEMPT, context.attempt.to_string()),
+        (environment::JOB, context.job.to_string()),
+        (environment::PROCESS, context.process.to_string()),
+        (environment::MODULE, context.module.clone()),
+        (environment::MACHINE, context.machine.clone()),
+        (environment::BOOT_ID, context.boot_id.clone()),
+        (environment::WORK, context.work.clone()),
+        (environment::RESULTS, context.results.clone()),
+        (environment::SEED, context.seed.clone()),
+        ("PATH", PATH.to_owned()),
+        ("HOME", context.work.clone()),
+        ("LANG", "C.UTF-8".to_owned()),
+    ];
+    let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(passed).collect()
+}
+
+/// Lines at the head of every log, so that it can be read without Muster.
+fn log_head(common: &Common, context: &Context, resources: &[String]) -> String {
+    let mut head = format!(
+        "# module {} {}\n# run {} dpid {} attempt {}\n# machine {} boot {}\n# resources {}\n",
+        context.module,
+        context.version,
+        context.run,
+        context.dpid,
+        context.attempt,
+        context.machine,
+        context.boot_id,
+        resources.join(" "),
+    );
+    for (name, value) in &context.parameters {
+        head.push_str(&format!("# parameter {name}={}\n", value.escape_default()));
+    }
+    head.push_str(&format!("# seed {}\n# started by {}\n", context.seed, common.spec.actor));
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_model::{Attempt, Dpid, JobNumber, ProcessNumber, RunId};
+    use muster_proto::v1::{KeyValue, Module, Resource};
+
+    use super::*;
+
+    #[test]
+    fn a_place_holds_context_log_head_and_a_named_link() {
+        let state = tempfile::tempdir().unwrap();
+        let disk = Resource {
+            id: "disk-a".into(),
+            kind: ResourceKind::Disk.into(),
+            path: "/d".into(),
+            size: 7,
+            ..Resource::default()
+        };
+        let common = Common {
+            spec: StartSpec {
+                module: Some(Module { name: "high-io".into(), version: "2".into(), ..Module::default() }),
+                parameters: vec![KeyValue { key: "size".into(), value: "4\nKiB".into() }],
+                seed: 5,
+                ..StartSpec::default()
+            },
+            program: "/bin/true".into(),
+            machine: MachineId::new("node-1").unwrap(),
+            inventory: std::sync::Arc::new(Inventory { resources: vec![disk], ..Inventory::default() }),
+            state: state.path().into(),
+        };
+        let dpid = Dpid { job: JobNumber(1), process: ProcessNumber(2) };
+        let id = ProcessId { run: RunId(3), dpid, attempt: Attempt(1) };
+        let spawn = make(&common, id, &["disk-a".into()]).unwrap();
+        assert_eq!((spawn.name.as_str(), spawn.argv0.as_str()), ("3-00010002-1", "high-io:00010002"));
+        let context: Context =
+            serde_json::from_slice(&std::fs::read(&spawn.environment["MUSTER_CONTEXT"]).unwrap()).unwrap();
+        assert_eq!((context.resources[0].path.as_str(), context.seed.len()), ("/d", 16));
+        let log = std::fs::read_to_string(&spawn.log).unwrap();
+        assert!(log.lines().all(|line| line.starts_with("# ")), "{log}");
+        assert!(log.contains("# module high-io 2") && log.contains("# parameter size=4\\nKiB"), "{log}");
+        make(&common, id, &["disk-a".into()]).unwrap();
+    }
+}
