@@ -1,0 +1,178 @@
+//! A model of the node agent and its machine: what it keeps on disk, what runs on it, what it says and is told.
+//!
+//! Follows the promises of the real one (design: agents): hello before anything else, intents before forks, fences, generations,
+//! a spool of reports. It speaks the same messages. A crash of the agent keeps disk and processes; a reboot keeps the disk alone.
+
+mod disk;
+mod orders;
+mod process;
+mod step;
+
+use std::collections::BTreeMap;
+
+use muster_model::{Epoch, PoolTime, ProcessId};
+use muster_proto::v1::{self, envelope::Body};
+
+use crate::options::Flaw;
+use crate::random::Random;
+use crate::trace::Trace;
+use crate::truth::Truth;
+
+pub(crate) use disk::Disk;
+use process::{Child, Exit};
+
+/// A service that agents talk with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    MachineLifecycle,
+    Scheduler,
+}
+
+/// Something that an agent says.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A hello; its answer names the same number.
+    Hello { to: Owner, number: u64, envelope: v1::Envelope },
+    /// A heartbeat, to both services.
+    Heartbeat(v1::Envelope),
+    /// A batch of reports.
+    Reports { batch: u64, envelope: v1::Envelope },
+}
+
+/// What an agent acts on and through.
+pub(crate) struct Ports<'a> {
+    pub(crate) now: PoolTime,
+    pub(crate) random: &'a mut Random,
+    pub(crate) truth: &'a mut Truth,
+    pub(crate) trace: &'a mut Trace,
+    pub(crate) flaw: Option<Flaw>,
+    pub(crate) said: Vec<Said>,
+}
+
+/// How far an agent is with its hellos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Says hello to machine-lifecycle.
+    Greeting(Owner),
+    /// Says everything else.
+    Online,
+}
+
+/// What an agent has in memory.
+#[derive(Debug)]
+struct Life {
+    stage: Stage,
+    /// Granted in this life; 0 before.
+    incarnation: u64,
+    /// Number of the newest hello, and when it was said.
+    hello: (u64, PoolTime),
+    beat: u64,
+    beat_at: PoolTime,
+    /// Batch that is being published, and since when.
+    publishing: Option<(u64, PoolTime)>,
+    /// When a service last answered.
+    contact: PoolTime,
+    /// The holder's deadline was enforced alone.
+    closed: bool,
+}
+
+/// A machine with its agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) index: usize,
+    pub(crate) disk: Disk,
+    life: Option<Life>,
+    children: BTreeMap<ProcessId, Child>,
+    /// Exits that the keeper has recorded, on disk.
+    exits: BTreeMap<ProcessId, Exit>,
+    boot: u64,
+    /// It says nothing and does nothing before this: down, or its agent is.
+    pub(crate) down_until: PoolTime,
+    hellos: u64,
+}
+
+impl Agent {
+    pub(crate) fn new(index: usize) -> Self {
+        Self {
+            index,
+            disk: Disk::default(),
+            life: None,
+            children: BTreeMap::new(),
+            exits: BTreeMap::new(),
+            boot: 1,
+            down_until: PoolTime::NEVER,
+            hellos: 0,
+        }
+    }
+
+    /// The machine's name.
+    pub(crate) fn name(&self) -> String {
+        format!("m{}", self.index)
+    }
+
+    /// Epoch, incarnation, and processes without an end, as the agent knows them.
+    pub(crate) fn account(&self) -> (Epoch, u64, Vec<ProcessId>) {
+        let live = self.disk.known.iter().filter(|(_, known)| !known.ended).map(|(id, _)| *id).collect();
+        (Epoch(self.disk.fenced), self.disk.incarnation, live)
+    }
+
+    /// It is up, has said its hellos, and owes nobody a report.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.stage == Stage::Online) && self.disk.spool.is_empty()
+    }
+
+    /// The agent dies; its processes live on.
+    pub(crate) fn crash(&mut self, until: PoolTime) {
+        self.life = None;
+        self.down_until = until;
+    }
+
+    /// The machine reboots: agent and processes die.
+    pub(crate) fn reboot(&mut self, until: PoolTime, truth: &mut Truth) {
+        self.crash(until);
+        self.boot += 1;
+        for id in std::mem::take(&mut self.children).into_keys() {
+            truth.excuse(id);
+            truth.ended(id);
+        }
+    }
+
+    /// Its connection was lost and came back: it says hello again.
+    pub(crate) fn reconnected(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.stage = Stage::Greeting(Owner::MachineLifecycle);
+            life.hello.1 = PoolTime::NEVER;
+            life.publishing = None;
+        }
+    }
+
+    fn born(&mut self, now: PoolTime) {
+        let life = Life {
+            stage: Stage::Greeting(Owner::MachineLifecycle),
+            incarnation: 0,
+            hello: (0, PoolTime::NEVER),
+            beat: 0,
+            beat_at: PoolTime::NEVER,
+            publishing: None,
+            contact: now,
+            closed: false,
+        };
+        self.life = Some(life);
+    }
+
+    fn envelope(&self, body: Body, now: PoolTime) -> v1::Envelope {
+        let incarnation = self.life.as_ref().map_or(0, |life| life.incarnation);
+        v1::Envelope {
+            source: format!("agent/{}", self.name()),
+            time_ns: now.0,
+            epoch: self.disk.fenced,
+            incarnation,
+            body: Some(body),
+            ..Default::default()
+        }
+    }
+
+    fn boot_id(&self) -> String {
+        format!("boot-{}-{}", self.index, self.boot)
+    }
+}

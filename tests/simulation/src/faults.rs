@@ -1,0 +1,83 @@
+//! Everything that goes wrong beside single messages: crashes, reboots, cut connections; and the end of it.
+
+use std::time::Duration;
+
+use muster_model::PoolTime;
+
+use crate::service::Stream;
+use crate::world::{Phase, World};
+
+impl World {
+    /// Lets something go wrong. Gives the time to the next fault.
+    pub(crate) fn fault(&mut self) -> Duration {
+        let machine = self.random.index(self.options.machines);
+        match self.random.below(12) {
+            0..=2 => {
+                let until = self.now + self.random.millis(200, 15_000);
+                let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
+                self.note(format_args!("{} crashes", stream.name()));
+                match stream {
+                    Stream::Reservations => self.reservations.crash(until),
+                    Stream::Machines => self.machines.crash(until),
+                    Stream::Jobs | Stream::Reports => self.jobs.crash(until),
+                }
+                self.crashes += 1;
+            }
+            3..=5 => {
+                let until = self.now + self.random.millis(200, 12_000);
+                self.note(format_args!("the agent of m{machine} crashes"));
+                self.agents[machine].crash(until);
+                self.crashes += 1;
+            }
+            6 | 7 => {
+                let until = self.now + self.random.millis(4_000, 40_000);
+                self.note(format_args!("m{machine} reboots"));
+                self.agents[machine].reboot(until, &mut self.truth);
+                self.crashes += 1;
+            }
+            8..=10 => {
+                let until = self.now + self.random.millis(500, 45_000);
+                self.note(format_args!("m{machine} is cut off"));
+                self.cut_until[machine] = until;
+            }
+            _ => {
+                let until = self.now + self.random.millis(500, 25_000);
+                let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
+                self.note(format_args!("{} is cut off", stream.name()));
+                match stream {
+                    Stream::Reservations => self.reservations.cut_until = until,
+                    Stream::Machines => self.machines.cut_until = until,
+                    Stream::Jobs | Stream::Reports => self.jobs.cut_until = until,
+                }
+            }
+        }
+        self.random.millis(300, 9_000)
+    }
+
+    /// The end of all faults: what is cut off is connected again, what is down starts soon.
+    pub(crate) fn heal(&mut self) {
+        self.note(format_args!("everything heals"));
+        self.phase = Phase::Calm;
+        self.healed = self.now;
+        let soon = self.now + Duration::from_millis(500);
+        self.reservations.heal(soon);
+        self.machines.heal(soon);
+        self.jobs.heal(soon);
+        for machine in 0..self.options.machines {
+            self.agents[machine].down_until = self.agents[machine].down_until.min(soon);
+            self.reconnect(machine);
+        }
+    }
+
+    /// A cut connection of a machine comes back: its agent says hello again.
+    pub(crate) fn reconnect(&mut self, machine: usize) {
+        if self.cut_until[machine] != PoolTime::NEVER {
+            self.cut_until[machine] = PoolTime::NEVER;
+            self.agents[machine].reconnected();
+        }
+    }
+
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        self.trace.note(self.now, what);
+    }
+}

@@ -1,0 +1,92 @@
+//! What really happened on the machines, and the invariants that only this can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_model::{Epoch, ProcessId};
+
+/// A process that was forked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fork {
+    /// Where.
+    pub(crate) machine: usize,
+    /// In which epoch.
+    pub(crate) epoch: Epoch,
+    /// For which reservation; 0 is the pool.
+    pub(crate) reservation: u64,
+}
+
+/// Everything that really happened.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    forked: BTreeMap<ProcessId, usize>,
+    alive: BTreeMap<ProcessId, Fork>,
+    excused: BTreeSet<ProcessId>,
+    /// Who has each epoch of each machine, by MACHINES.
+    holders: BTreeMap<(usize, Epoch), u64>,
+    /// The first invariant that was found broken.
+    pub(crate) broken: Option<String>,
+}
+
+impl Truth {
+    /// MACHINES says that an epoch begins. I1: once, and for one holder.
+    pub(crate) fn epoch_raised(&mut self, machine: usize, epoch: Epoch, reservation: u64) {
+        if let Some(before) = self.holders.insert((machine, epoch), reservation) {
+            self.fail(format!("I1: epoch {epoch} of m{machine} was {before}'s already, and is given to {reservation}"));
+        }
+    }
+
+    /// A process was forked. I6: once for ever. I7: nothing older lives there. I1: in an epoch of its own holder.
+    pub(crate) fn forked(&mut self, id: ProcessId, fork: Fork) {
+        let Fork { machine, epoch, reservation } = fork;
+        if let Some(before) = self.forked.insert(id, machine) {
+            self.fail(format!("I6: {id} was forked on m{before} and again on m{machine}"));
+        }
+        let older = self.alive.iter().find(|(_, other)| other.machine == machine && other.epoch < epoch);
+        if let Some((old, other)) = older {
+            self.fail(format!(
+                "I7: {old} of epoch {} is alive on m{machine} when {id} of epoch {epoch} starts",
+                other.epoch
+            ));
+        }
+        if self.holders.get(&(machine, epoch)) != Some(&reservation) {
+            let holder = self.holders.get(&(machine, epoch));
+            self.fail(format!(
+                "I1: {id} of reservation {reservation} starts on m{machine} in epoch {epoch} of {holder:?}"
+            ));
+        }
+        self.alive.insert(id, fork);
+    }
+
+    /// A process is allowed to end: it was told to stop, it is fenced, or its machine reboots.
+    pub(crate) fn excuse(&mut self, id: ProcessId) {
+        self.excused.insert(id);
+    }
+
+    /// A process ended by itself.
+    pub(crate) fn ended(&mut self, id: ProcessId) {
+        self.alive.remove(&id);
+    }
+
+    /// A process was ended by Muster. I6: only one that was told to stop, or fenced.
+    pub(crate) fn killed(&mut self, id: ProcessId) {
+        if !self.excused.contains(&id) {
+            self.fail(format!("I6: {id} was ended, and nobody asked for it"));
+        }
+        self.alive.remove(&id);
+    }
+
+    /// Processes that are alive.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (ProcessId, Fork)> {
+        self.alive.iter().map(|(id, fork)| (*id, *fork))
+    }
+
+    /// How many were forked.
+    pub(crate) fn forks(&self) -> usize {
+        self.forked.len()
+    }
+
+    /// Notes that an invariant is broken; the first one counts.
+    pub(crate) fn fail(&mut self, what: String) {
+        self.broken.get_or_insert(what);
+    }
+}

@@ -1,0 +1,80 @@
+//! Seeds, replays, and the mistakes that must be found.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use muster_simulation::{Flaw, SimulationOptions, Violation, run};
+
+/// Machines of each run.
+const MACHINES: usize = 12;
+/// So many seeds are tried in any case,
+const SEEDS_MIN: u64 = 16;
+/// and more for as long as this.
+const TIME: Duration = Duration::from_secs(20);
+/// A mistake must show within so many seeds.
+const FLAW_SEEDS: u64 = 12;
+
+#[test]
+fn every_seed_keeps_every_invariant() {
+    let next = AtomicU64::new(1);
+    let began = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > SEEDS_MIN && began.elapsed() > TIME {
+                        return;
+                    }
+                    if let Err(violation) = run(SimulationOptions::new(seed, MACHINES)) {
+                        panic!("{violation}");
+                    }
+                }
+            });
+        }
+    });
+    println!("{} seeds in {:?}", next.load(Ordering::Relaxed) - 1, began.elapsed());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let short = |seed| SimulationOptions { duration: Duration::from_secs(120), ..SimulationOptions::new(seed, 5) };
+    let first = run(short(7)).unwrap_or_else(|violation| panic!("{violation}"));
+    let again = run(short(7)).unwrap_or_else(|violation| panic!("{violation}"));
+    let other = run(short(8)).unwrap_or_else(|violation| panic!("{violation}"));
+    assert_eq!(first, again);
+    assert_ne!(first.trace_hash, other.trace_hash);
+}
+
+#[test]
+fn without_faults_everything_runs_and_ends() {
+    let options = SimulationOptions { faults: false, ..SimulationOptions::new(3, 4) };
+    let summary = run(options).unwrap_or_else(|violation| panic!("{violation}"));
+    assert!(summary.jobs > 5 && summary.forks > 20 && summary.reservations > 2, "{summary}");
+    assert_eq!(summary.crashes, 0);
+}
+
+/// Runs seeds with a mistake until one is found.
+#[track_caller]
+fn finds(flaw: Flaw, words: &[&str]) -> Violation {
+    for seed in 1..=FLAW_SEEDS {
+        let options = SimulationOptions { flaw: Some(flaw), ..SimulationOptions::new(seed, 8) };
+        if let Err(violation) = run(options) {
+            assert!(
+                words.iter().any(|word| violation.what.contains(word)),
+                "{flaw:?} shows as something else: {violation}"
+            );
+            return violation;
+        }
+    }
+    panic!("{flaw:?} was not found in {FLAW_SEEDS} seeds");
+}
+
+#[test]
+fn a_violation_names_the_command_that_shows_it_again() {
+    let violation = finds(Flaw::NoFence, &["I7", "I10", "I5", "I9"]);
+    let text = violation.to_string();
+    assert!(text.ends_with(&format!("cargo xtask simulate --seed {} --machines 8", violation.options.seed)), "{text}");
+    assert!(violation.history.len() > 10);
+}
