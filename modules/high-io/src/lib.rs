@@ -2,7 +2,7 @@
 //! I/O, reads every transfer back and verifies it, and begins again with every bit changed.
 //!
 //! What wrong data are is told by `muster-pattern`; reading them again, saving and reporting them is done here
-//! ([`mismatch`]). One transfer at a time: load comes from many processes.
+//! (`mismatch`). One transfer at a time: load comes from many processes.
 
 mod inject;
 mod latency;

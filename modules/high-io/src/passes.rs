@@ -76,19 +76,22 @@ impl<'a> Passes<'a> {
         Ok(())
     }
 
-    /// Writes until the file or the time is over; how many transfers.
+    /// Writes until the file or the time is over, with reads of what was written mixed in; how many transfers were written.
     fn write_pass(&mut self, order: Order) -> Result<u64, Trouble> {
+        let mut reads_due = 0;
         for place in 0..self.settings.blocks {
             self.keep_pace();
             if self.is_over() {
                 return Ok(place);
             }
-            let expectation = self.expectation_at(order, place);
-            fill(&mut self.buffer, &Stamp { expectation, time: write_time() });
-            let begin = Instant::now();
-            self.target.write(&self.buffer, expectation.offset)?;
-            self.tally.wrote(self.buffer.len(), begin.elapsed());
-            self.account();
+            self.write(self.expectation_at(order, place))?;
+            reads_due += self.settings.read_percent;
+            while reads_due >= 100 - self.settings.read_percent && !self.is_over() {
+                reads_due -= 100 - self.settings.read_percent;
+                let earlier = scramble(self.tally.reads ^ self.session.seed()) % (place + 1);
+                self.keep_pace();
+                self.read(self.expectation_at(order, earlier))?;
+            }
         }
         Ok(self.settings.blocks)
     }
@@ -100,18 +103,32 @@ impl<'a> Passes<'a> {
             if self.is_over() && self.ended.is_some_and(|ended| ended.elapsed() >= LAST_VERIFY_MAX) {
                 return Ok(place);
             }
-            let expectation = self.expectation_at(order, place);
-            let begin = Instant::now();
-            self.target.read(&mut self.buffer, expectation.offset)?;
-            self.tally.read(self.buffer.len(), begin.elapsed());
-            if let Err(mismatch) = verify(&self.buffer, &expectation) {
-                let Self { session, settings, target, ref buffer, .. } = *self;
-                return Err(Wrong { session, settings, target, actual: buffer, expectation, mismatch }.report());
-            }
-            self.tally.verified_bytes += self.buffer.len() as u64;
-            self.account();
+            self.read(self.expectation_at(order, place))?;
         }
         Ok(written)
+    }
+
+    fn write(&mut self, expectation: Expectation) -> Result<(), Trouble> {
+        fill(&mut self.buffer, &Stamp { expectation, time: write_time() });
+        let begin = Instant::now();
+        self.target.write(&self.buffer, expectation.offset)?;
+        self.tally.wrote(self.buffer.len(), begin.elapsed());
+        self.account();
+        Ok(())
+    }
+
+    /// Reads a transfer and verifies it.
+    fn read(&mut self, expectation: Expectation) -> Result<(), Trouble> {
+        let begin = Instant::now();
+        self.target.read(&mut self.buffer, expectation.offset)?;
+        self.tally.read(self.buffer.len(), begin.elapsed());
+        if let Err(mismatch) = verify(&self.buffer, &expectation) {
+            let Self { session, settings, target, ref buffer, .. } = *self;
+            return Err(Wrong { session, settings, target, actual: buffer, expectation, mismatch }.report());
+        }
+        self.tally.verified_bytes += self.buffer.len() as u64;
+        self.account();
+        Ok(())
     }
 
     fn account(&mut self) {

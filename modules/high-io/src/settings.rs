@@ -8,6 +8,8 @@ use muster_sdk::{ParameterError, Session};
 
 use crate::trouble::Trouble;
 
+/// Most reads among the transfers of a write pass: at 99 a pass would take a hundred times as long.
+const READ_PERCENT_MAX: u64 = 90;
 /// Greatest transfer.
 const BLOCK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -18,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) block_bytes: usize,
     /// Transfers of a pass.
     pub(crate) blocks: u64,
+    /// Reads among the transfers of a write pass, percent.
+    pub(crate) read_percent: u64,
     /// Writes wait for stable storage.
     pub(crate) sync: bool,
     /// Time between two transfers; none without a limit.
@@ -50,6 +54,7 @@ impl Settings {
         Ok(Self {
             block_bytes,
             blocks,
+            read_percent: read_percent(parameters.count("read_percent")?)?,
             sync: parameters.boolean("sync")?,
             interval: (iops_max > 0).then(|| Duration::from_secs(1) / iops_max),
             duration: (!duration.is_zero()).then_some(duration),
@@ -71,6 +76,14 @@ fn block_bytes(size: u64) -> Result<usize, ParameterError> {
     bytes.ok_or_else(|| {
         ParameterError::invalid("block_size", size.to_string(), "it must be a multiple of 512, at most 16MiB")
     })
+}
+
+fn read_percent(percent: u64) -> Result<u64, ParameterError> {
+    if percent <= READ_PERCENT_MAX {
+        return Ok(percent);
+    }
+    let reason = format!("it must be at most {READ_PERCENT_MAX}");
+    Err(ParameterError::invalid("read_percent", percent.to_string(), reason))
 }
 
 fn inject(name: &str) -> Result<Option<Class>, ParameterError> {

@@ -87,6 +87,18 @@ fn every_byte_of_a_whole_pass_is_verified_and_the_file_is_removed() {
 }
 
 #[test]
+fn reads_are_mixed_into_the_writing_as_asked_for_and_verified_too() {
+    let directory = tempfile::tempdir().expect("directory");
+    let parameters = ["file_size=1MiB", "block_size=4KiB", "duration=200ms", "read_percent=75"];
+    let done = done(&messages(&high_io(directory.path(), &parameters).output().expect("run")));
+    let (writes, reads) = (done.totals["writes"], done.totals["reads"]);
+    // Three reads for each write of the pass, and one when it is read back.
+    assert!((3.5..=4.0).contains(&(reads / writes)), "{reads} {writes}");
+    assert_eq!(done.result, Outcome::Pass);
+    assert!((done.totals["verified_bytes"] - reads * 4096.0).abs() < 0.5);
+}
+
+#[test]
 fn each_injected_class_is_found_classified_saved_and_fails_the_test() {
     let classes = ["BITFLIP", "STALE", "MISDIRECTED", "FOREIGN", "WRONG_FORM", "ZERO", "TORN", "SHIFTED", "UNKNOWN"];
     for class in classes {
@@ -198,7 +210,8 @@ fn what_can_not_be_tested_is_an_error_in_one_clear_line() {
     let directory = tempfile::tempdir().expect("directory");
     let file = directory.path().join("file");
     fs::write(&file, "").expect("file");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
+        (&["--param", "read_percent=91"], "parameter `read_percent` can not be `91`: it must be at most 90"),
         (&["--param", "block_size=1000"], "parameter `block_size` can not be `1000`: it must be a multiple of 512"),
         (&["--param", "file_size=4KiB"], "parameter `file_size` can not be `4096`: it is smaller than a transfer"),
         (&["--param", "inject=NONE"], "parameter `inject` can not be `NONE`: write one of BITFLIP"),
