@@ -17,11 +17,10 @@ pub struct Arguments {
 }
 
 /// Questions that are answered at once; more wait.
-pub const QUESTIONS_MAX: usize = 8;
+pub(crate) const QUESTIONS_MAX: usize = 8;
 
 /// How the service uses the store: it only reads, and no question takes longer than its asker waits.
-#[must_use]
-pub fn store_options() -> StoreOptions {
+pub(crate) fn store_options() -> StoreOptions {
     StoreOptions {
         application: "muster-report".into(),
         access: Access::Read,

@@ -22,7 +22,10 @@ pub(crate) async fn serve(bus: &Bus, store: &Store, stop: &CancellationToken) ->
     muster_chassis::set_ready(true);
     let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
     loop {
-        let place = places.clone().acquire_owned().await?;
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place?,
+        };
         let request = tokio::select! {
             () = stop.cancelled() => break,
             request = queries.next() => request,

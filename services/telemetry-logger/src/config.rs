@@ -31,13 +31,13 @@ pub enum Command {
 
 /// A stream that is read.
 #[derive(Debug, Clone, Copy)]
-pub struct Source {
+pub(crate) struct Source {
     /// Name of the stream.
-    pub stream: &'static str,
+    pub(crate) stream: &'static str,
     /// What it carries.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// A batch is written this long after its first message at the latest.
-    pub window: Duration,
+    pub(crate) window: Duration,
 }
 
 const SAMPLES_WINDOW: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ const fn words(stream: &'static str, kind: Kind) -> Source {
 }
 
 /// Every stream that is read.
-pub const SOURCES: [Source; 5] = [
+pub(crate) const SOURCES: [Source; 5] = [
     Source { stream: streams::TEL, kind: Kind::Samples, window: SAMPLES_WINDOW },
     words(streams::REPORTS, Kind::Reports),
     words(streams::JOBS, Kind::Log),
@@ -58,23 +58,22 @@ pub const SOURCES: [Source; 5] = [
 ];
 
 /// When a batch is full.
-pub const LIMITS: Limits = Limits { samples_max: 50_000, bytes_max: 4 << 20, messages_max: 10_000 };
+pub(crate) const LIMITS: Limits = Limits { samples_max: 50_000, bytes_max: 4 << 20, messages_max: 10_000 };
 /// A stream is looked at this often, to see whether it was made again.
-pub const EPOCH_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_secs(2);
 /// A transaction may take so long until it counts as failed with an unknown outcome.
-pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// First and greatest time between attempts at what is away.
-pub const RETRY_MIN: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_MIN: Duration = Duration::from_millis(100);
 /// See [`RETRY_MIN`].
-pub const RETRY_MAX: Duration = Duration::from_secs(3);
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(3);
 /// Newest batches of so many agents are remembered.
-pub const REPEATS_MAX: usize = 100_000;
+pub(crate) const REPEATS_MAX: usize = 100_000;
 /// Requests on the archive that are answered at once.
-pub const REQUESTS_MAX: usize = 4;
+pub(crate) const REQUESTS_MAX: usize = 4;
 
 /// How the logger uses the store: a connection for each stream, some for the archive.
-#[must_use]
-pub fn store_options() -> StoreOptions {
+pub(crate) fn store_options() -> StoreOptions {
     StoreOptions {
         application: "muster-telemetry-logger".into(),
         access: Access::Write,

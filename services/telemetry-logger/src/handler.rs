@@ -24,7 +24,10 @@ pub(crate) async fn serve(bus: &Bus, store: &Store, stop: &CancellationToken) ->
     let mut archive = served.endpoints.remove(0);
     let places = Arc::new(Semaphore::new(REQUESTS_MAX));
     loop {
-        let place = places.clone().acquire_owned().await?;
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = places.clone().acquire_owned() => place?,
+        };
         let request = tokio::select! {
             () = stop.cancelled() => break,
             request = archive.next() => request,

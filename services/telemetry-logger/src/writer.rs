@@ -131,6 +131,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<Outcome, Error> {
+        assert_eq!(batch.from(), self.offset.last, "a batch begins where the last one ended");
         self.ask_for_repeats(batch).await?;
         let records = batch.records(&self.repeats);
         let commit = write::commit(self.store, &mut self.known, &self.offset, batch.to(), &records);

@@ -84,8 +84,8 @@ impl Error {
             return Self::TimedOut { what };
         }
         match &state.code()[..2] {
-            // Connection, resources, intervention of an operator, transaction and lock conflicts.
-            "08" | "53" | "57" | "58" | "40" | "55" => {
+            // Connection, a server that only reads now, resources, intervention of an operator, transaction and lock conflicts.
+            "08" | "25" | "53" | "57" | "58" | "40" | "55" => {
                 Self::Unavailable { what, why, next: "it is tried again; see the log of PostgreSQL".into() }
             }
             // Data and constraints, and text that the encoding has no place for.

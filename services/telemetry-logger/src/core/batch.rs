@@ -12,21 +12,21 @@ const REASON_STORE: &str = "the store can not hold it";
 
 /// When a batch is full.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Values of samples.
-    pub samples_max: usize,
+    pub(crate) samples_max: usize,
     /// Bytes of payloads.
-    pub bytes_max: usize,
+    pub(crate) bytes_max: usize,
     /// Messages.
-    pub messages_max: usize,
+    pub(crate) messages_max: usize,
 }
 
 /// Newest batches of agents that are known, so that repeats are dropped.
-pub type Repeats = BTreeMap<Origin, u64>;
+pub(crate) type Repeats = BTreeMap<Origin, u64>;
 
 /// Consecutive messages.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     kind: Kind,
     stream: String,
     /// Position before the first message.
@@ -40,13 +40,12 @@ pub struct Batch {
 
 impl Batch {
     /// An empty batch after a position.
-    #[must_use]
-    pub fn new(kind: Kind, stream: &str, from: u64) -> Self {
+    pub(crate) fn new(kind: Kind, stream: &str, from: u64) -> Self {
         Self { kind, stream: stream.into(), from, to: from, messages: Vec::new(), samples: 0, bytes: 0 }
     }
 
     /// Adds the next message; one that is not beyond the last is passed over.
-    pub fn push(&mut self, message: StoredMessage) {
+    pub(crate) fn push(&mut self, message: StoredMessage) {
         if message.sequence <= self.to {
             return;
         }
@@ -57,45 +56,33 @@ impl Batch {
         self.messages.push((message, decoded));
     }
 
-    /// Nothing is in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
     /// It is to be written now.
-    #[must_use]
-    pub fn is_full(&self, limits: Limits) -> bool {
+    pub(crate) fn is_full(&self, limits: Limits) -> bool {
         self.samples >= limits.samples_max || self.bytes >= limits.bytes_max || self.len() >= limits.messages_max
     }
 
     /// How many messages are in it.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
 
     /// Values of samples in it.
-    #[must_use]
-    pub fn samples(&self) -> usize {
+    pub(crate) fn samples(&self) -> usize {
         self.samples
     }
 
     /// Position before its first message.
-    #[must_use]
-    pub fn from(&self) -> u64 {
+    pub(crate) fn from(&self) -> u64 {
         self.from
     }
 
     /// Position after its last message.
-    #[must_use]
-    pub fn to(&self) -> u64 {
+    pub(crate) fn to(&self) -> u64 {
         self.to
     }
 
     /// Agents that speak in it.
-    #[must_use]
-    pub fn origins(&self) -> BTreeSet<Origin> {
+    pub(crate) fn origins(&self) -> BTreeSet<Origin> {
         self.messages
             .iter()
             .filter_map(|(_, decoded)| decoded.batch.as_ref())
@@ -104,8 +91,7 @@ impl Batch {
     }
 
     /// Its rows: without repeats, with gaps where sequences are missing.
-    #[must_use]
-    pub fn records(&self, repeats: &Repeats) -> Records {
+    pub(crate) fn records(&self, repeats: &Repeats) -> Records {
         let mut all = Records::default();
         let mut before = self.from;
         for (message, decoded) in &self.messages {
@@ -124,8 +110,7 @@ impl Batch {
     }
 
     /// The same messages, one batch each: to find the one that PostgreSQL refuses.
-    #[must_use]
-    pub fn split(self) -> Vec<Self> {
+    pub(crate) fn split(self) -> Vec<Self> {
         let mut from = self.from;
         let mut parts = Vec::with_capacity(self.messages.len());
         for (message, decoded) in self.messages {
@@ -138,8 +123,7 @@ impl Batch {
     }
 
     /// The same positions, with every message as a reject.
-    #[must_use]
-    pub fn rejected(mut self, reason: &str) -> Self {
+    pub(crate) fn rejected(mut self, reason: &str) -> Self {
         for (message, decoded) in &mut self.messages {
             let archived = std::mem::take(&mut decoded.records.archived);
             *decoded = Decoded::rejected(message, format!("{REASON_STORE}: {reason}"));

@@ -10,7 +10,7 @@ static SCHEMA: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(muster_proto::DESCRIPTORS).expect("our own descriptors are well formed"));
 
 /// Fields that say what an event is about, where the event itself does not.
-const SUBJECT_FIELDS: [&str; 6] = ["machine", "reservation", "job", "run", "name", "module"];
+const SUBJECT_FIELDS: [&str; 6] = ["machine", "job", "reservation", "run", "name", "module"];
 
 /// An event, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,8 @@ pub(super) fn read(event_type: &str, bytes: &Bytes) -> Result<ReadEvent, String>
     let mut whole = to_json(&message)?;
     let kind = kind.name().to_owned();
     let detail = whole.get_mut(&kind).map(Value::take).unwrap_or(Value::Null);
-    let subject = subject(&whole).or_else(|| subject(&detail)).unwrap_or_default();
+    let places = [&whole, &detail, &detail["spec"], &detail["id"]["dpid"]];
+    let subject = places.into_iter().find_map(subject).unwrap_or_default();
     Ok(ReadEvent { kind, subject, detail })
 }
 

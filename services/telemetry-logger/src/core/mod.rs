@@ -7,7 +7,7 @@ mod log;
 mod report;
 mod sample;
 
-pub use batch::{Batch, Limits, Repeats};
+pub(crate) use batch::{Batch, Limits, Repeats};
 
 use muster_bus::StoredMessage;
 use muster_model::PoolTime;
@@ -17,7 +17,7 @@ use prost::Message;
 
 /// What a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Batches of samples.
     Samples,
     /// Batches of reports.
@@ -28,7 +28,7 @@ pub enum Kind {
 
 /// What one message says, as rows.
 #[derive(Debug, Clone)]
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// The agent's batch that it is; none for a log.
     batch: Option<(Origin, u64)>,
     /// Its rows, unless it is a repeat.
@@ -37,8 +37,7 @@ pub struct Decoded {
 
 impl Decoded {
     /// Decodes a message. What can not be decoded becomes a reject, never an error.
-    #[must_use]
-    pub fn new(kind: Kind, message: &StoredMessage) -> Self {
+    pub(crate) fn new(kind: Kind, message: &StoredMessage) -> Self {
         let decoded = Envelope::decode(message.payload.clone()).map_err(|error| error.to_string()).and_then(
             |envelope| match kind {
                 Kind::Samples => sample::decode(message, envelope),
@@ -50,8 +49,7 @@ impl Decoded {
     }
 
     /// The message as a reject.
-    #[must_use]
-    pub fn rejected(message: &StoredMessage, reason: String) -> Self {
+    pub(crate) fn rejected(message: &StoredMessage, reason: String) -> Self {
         let records = Records { rejects: vec![reject(message, reason, 1)], ..Records::default() };
         Self { batch: None, records }
     }

@@ -162,6 +162,7 @@ fn a_turn_is_archived_and_decoded() {
     let kinds: Vec<(&str, &str)> =
         records.events.iter().map(|event| (event.kind.as_str(), event.cause.as_str())).collect();
     assert_eq!(kinds, [("job_started", "command"), ("processes_changed", "command")]);
+    assert_eq!(records.events[0].subject, "1");
     assert_eq!(records.events[0].detail["placements"][0]["machine"], "m1");
     let processes: Vec<_> = records.processes.values().collect();
     assert_eq!(processes[0].resources.as_deref(), Some(["disk-a".to_owned()].as_slice()));

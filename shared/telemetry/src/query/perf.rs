@@ -27,9 +27,9 @@ const SELECT: &str = "\
 WITH wanted AS MATERIALIZED ( \
     SELECT series.*, p.running_at FROM series \
     LEFT JOIN process AS p USING (run, job, process, attempt) \
-    WHERE (series.run = $1 AND ($2 = 0 OR job = $2) AND ($3 = '' OR series.module = $3) \
+    WHERE (series.run = $1::bigint AND ($2::bigint = 0 OR job = $2) AND ($3::text = '' OR series.module = $3) \
            OR series.run = 0 AND $2 = 0 AND $3 = '') \
-      AND ($4 = '' OR series.machine = $4) AND (cardinality($5::text[]) = 0 OR metric = ANY($5))), \
+      AND ($4::text = '' OR series.machine = $4) AND (cardinality($5::text[]) = 0 OR metric = ANY($5))), \
 layouts AS MATERIALIZED ( \
     SELECT DISTINCT layout.id, layout.series FROM layout CROSS JOIN LATERAL unnest(layout.series) AS part(id) \
     JOIN wanted ON wanted.id = part.id), \
@@ -57,7 +57,7 @@ SELECT KEY AS key, metric, kind, unit, count(*), sum(increase), \
        min(v) FILTER (WHERE kind = 'gauge'), avg(v) FILTER (WHERE kind = 'gauge'), max(v) FILTER (WHERE kind = 'gauge') \
 FROM counted \
 WHERE ts >= coalesce(muster_time($6), '-infinity') AND ts < coalesce(muster_time($7), 'infinity') AND ONLY \
-  AND $8 > 0 \
+  AND $8::bigint > 0 \
 GROUP BY 1, metric, kind, unit ORDER BY 1, metric, kind, unit LIMIT $9";
 
 /// How a dimension appears in the statement.
@@ -84,8 +84,8 @@ fn grouping(by: Dimension) -> Option<Grouping> {
         ),
         Dimension::Time => Some(Grouping {
             name: "time",
-            key: "muster_text(date_bin($8 * interval '1 microsecond', ts, timestamptz '1970-01-01 00:00:00+00'))",
-            span: "($8 / 1000000.0)::float8",
+            key: "muster_text(date_bin($8::bigint * interval '1 microsecond', ts, timestamptz '1970-01-01 00:00:00+00'))",
+            span: "($8::bigint / 1000000.0)::float8",
             only: "true",
         }),
     }

@@ -35,13 +35,13 @@ SELECT o.job, o.module, muster_text(o.started_at), \
        coalesce(stored.samples, 0), coalesce(final.reports, 0), coalesce(final.verified, 0)::bigint, \
        coalesce(errors.n, 0), coalesce(corruptions.n, 0) \
 FROM job_outcome AS o \
-LEFT JOIN (SELECT job, samples FROM job_stored WHERE run = $1) AS stored USING (job) \
+LEFT JOIN (SELECT job, samples FROM job_stored WHERE run = $1::bigint) AS stored USING (job) \
 LEFT JOIN (SELECT job, count(*) AS reports, sum((totals ->> 'verified_bytes')::float8) AS verified \
            FROM final_report WHERE run = $1 GROUP BY job) AS final USING (job) \
 LEFT JOIN (SELECT job, count(*) AS n FROM error_report WHERE run = $1 GROUP BY job) AS errors USING (job) \
 LEFT JOIN (SELECT job, count(*) AS n FROM corruption_report WHERE run = $1 GROUP BY job) AS corruptions USING (job) \
-WHERE o.run = $1 AND ($2 = 0 OR o.job = $2) AND ($3 = '' OR o.module = $3) \
-  AND ($4 = '' OR EXISTS (SELECT FROM process AS p WHERE p.run = $1 AND p.job = o.job AND p.machine = $4)) \
+WHERE o.run = $1 AND ($2::bigint = 0 OR o.job = $2) AND ($3::text = '' OR o.module = $3) \
+  AND ($4::text = '' OR EXISTS (SELECT FROM process AS p WHERE p.run = $1 AND p.job = o.job AND p.machine = $4)) \
   AND o.started_at >= coalesce(muster_time($5), '-infinity') AND o.started_at < coalesce(muster_time($6), 'infinity') \
 ORDER BY o.job LIMIT $7";
 

@@ -1,0 +1,234 @@
+//! Questions about a synthetic run, asked over the bus as the command line asks them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use muster_bus::streams::InitOptions;
+use muster_bus::subjects::{self, Service};
+use muster_bus::{Authority, Bus, BusOptions};
+use muster_model::{Attempt, Dpid, JobNumber, PoolTime, ProcessId, ProcessNumber, RunId, Verdict};
+use muster_proto::v1;
+use muster_proto::v1::envelope::Body;
+use muster_proto::v1::report_query::Kind;
+use muster_store::{Access, Store, StoreOptions};
+use muster_telemetry::records::{
+    Job, Layout, MetricKind, Offset, Origin, ProcessChange, Records, Report, ReportKind, Said, Sample, Series,
+};
+use muster_telemetry::write::{KnownLayouts, Outcome, commit, load_offset};
+use muster_telemetry::{Format, render};
+use muster_testkit::{NatsServer, Postgres};
+use tokio_util::sync::CancellationToken;
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_700_000_000 * SECOND;
+
+fn at(second: i64) -> PoolTime {
+    PoolTime(START + second * SECOND)
+}
+
+fn id(process: u32, attempt: u32) -> ProcessId {
+    let dpid = Dpid { job: JobNumber(1), process: ProcessNumber(process) };
+    ProcessId { run: RunId(1), dpid, attempt: Attempt(attempt) }
+}
+
+fn series(id: i64, process: Option<ProcessId>, machine: &str, metric: &str, kind: MetricKind, unit: &str) -> Series {
+    let (module, device) = if process.is_some() { ("high-io", "disk-a") } else { ("", "") };
+    Series {
+        id,
+        machine: machine.into(),
+        machine_type: "x".into(),
+        process,
+        module: module.into(),
+        device: device.into(),
+        device_type: device.into(),
+        metric: metric.into(),
+        kind,
+        unit: unit.into(),
+    }
+}
+
+/// A process's layout: a counter of bytes, and a gauge.
+fn process_layout(number: i64, process: ProcessId, machine: &str) -> Layout {
+    let written = series(number * 10, Some(process), machine, "written_bytes", MetricKind::Counter, "bytes");
+    let latency = series(number * 10 + 1, Some(process), machine, "latency_seconds", MetricKind::Gauge, "seconds");
+    Layout { id: number, series: vec![written, latency] }
+}
+
+fn sample(layout: i64, second: i64, values: &[f64]) -> Sample {
+    Sample { at: at(second), received: at(second), sequence: second.unsigned_abs(), layout, values: values.into() }
+}
+
+/// Two processes on two machines: one passes after a reset of its counter, the other's first attempt never started, and it dies.
+fn synthetic_run() -> Records {
+    let mut records = Records { runs: BTreeMap::from([(1, at(0))]), ..Records::default() };
+    records.jobs.push(Job {
+        run: 1,
+        job: 1,
+        module: "high-io".into(),
+        module_version: "1".into(),
+        selector: String::new(),
+        actor: "user:anna".into(),
+        seed: u64::MAX,
+        reservation: 0,
+        parameters: BTreeMap::new(),
+        processes: 2,
+        started: at(1),
+    });
+    let ended = |machine: &str, state, verdict, running, ended| ProcessChange {
+        module: Some("high-io".into()),
+        machine: Some(machine.into()),
+        resources: Some(vec!["disk-a".into()]),
+        state: Some(state),
+        verdict: Some(verdict),
+        placed: Some(at(1)),
+        running: Some(at(running)),
+        ended: Some(at(ended)),
+        exit_status: Some(0),
+        ..ProcessChange::default()
+    };
+    records.processes.insert(id(1, 1), ended("m1", "finished", Verdict::Pass, 2, 62));
+    records.processes.insert(id(2, 1), ProcessChange { state: Some("replaced"), ..ProcessChange::default() });
+    records.processes.insert(id(2, 2), ended("m2", "dead", Verdict::Error, 4, 30));
+    let layouts = [
+        process_layout(1, id(1, 1), "m1"),
+        process_layout(2, id(2, 2), "m2"),
+        Layout { id: 3, series: vec![series(30, None, "m1", "read_bytes", MetricKind::Counter, "bytes")] },
+    ];
+    records.layouts = layouts.into_iter().map(|layout| (layout.id, layout)).collect();
+    records.samples = vec![
+        sample(1, 12, &[1024.0, 0.25]),
+        sample(1, 22, &[3072.0, f64::NAN]),
+        sample(1, 32, &[512.0, 0.75]),
+        sample(2, 14, &[4096.0, 0.5]),
+        sample(2, 24, &[f64::NAN, f64::NAN]),
+        sample(3, 10, &[1_000_000.0]),
+        sample(3, 20, &[1_002_048.0]),
+        sample(3, -10, &[1.0]),
+    ];
+    let said =
+        Said { origin: Origin { machine: "m1".into(), incarnation: 1 }, batch: 1, ordinal: 0, sequence: 1, at: at(62) };
+    let totals = BTreeMap::from([("verified_bytes".to_owned(), 3584.0), ("nothing".to_owned(), f64::NAN)]);
+    let (module, text, resources) = ("high-io".into(), String::new(), vec![]);
+    let report = |kind| Report { said: said.clone(), kind };
+    records.reports.push(report(ReportKind::Final { id: id(1, 1), module, totals, text, resources }));
+    records.reports.push(report(ReportKind::Error { id: id(2, 2), message: "no space".into() }));
+    records
+}
+
+struct World {
+    _nats: NatsServer,
+    postgres: Postgres,
+    bus: Bus,
+    stop: CancellationToken,
+}
+
+impl World {
+    async fn start() -> Self {
+        let servers =
+            || (NatsServer::start().expect("nats-server starts"), Postgres::start().expect("PostgreSQL starts"));
+        let (nats, postgres) = tokio::task::spawn_blocking(servers).await.expect("no panic");
+        let bus = Bus::connect(&BusOptions::new(&nats.url(), "test")).await.expect("connects");
+        bus.init_streams(InitOptions { replicas: 1, size_divisor: 1_000 }).await.expect("streams");
+        let arguments = ["report", "--nats", &nats.url(), "--postgres", &postgres.url()];
+        let arguments = muster_report::Arguments::parse_from(arguments);
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        tokio::spawn(async move { muster_report::run(&arguments, token).await.expect("no error") });
+        Self { _nats: nats, postgres, bus, stop }
+    }
+
+    async fn fill(&self) {
+        let options = StoreOptions {
+            application: "test".into(),
+            access: Access::Write,
+            connections_max: 2,
+            statement_timeout: Duration::from_secs(10),
+        };
+        let store = Store::open(&self.postgres.url(), &options).expect("a URL");
+        assert_eq!(store.migrate().await.expect("migrates").len(), 5);
+        assert!(store.migrate().await.expect("migrates again").is_empty(), "a second time nothing is missing");
+        let offset: Offset = load_offset(&store, "TEL", 1).await.expect("reads").offset;
+        let mut known = KnownLayouts::default();
+        let committed = commit(&store, &mut known, &offset, 9, &synthetic_run()).await.expect("commits");
+        assert_eq!(committed, Outcome::Committed);
+        let again = commit(&store, &mut known, &offset, 9, &synthetic_run()).await.expect("answers");
+        assert_eq!(again, Outcome::Moved, "from the same position it is stored once");
+    }
+
+    async fn ask(&self, kind: Kind) -> Result<v1::ReportReply, v1::Refusal> {
+        let query = Body::ReportQuery(v1::ReportQuery { kind: Some(kind) });
+        let envelope = self.bus.envelope(query, Authority::default());
+        let subject = subjects::service(Service::Report, "query");
+        let start = Instant::now();
+        let answer = loop {
+            match self.bus.request(&subject, &envelope, Duration::from_secs(10)).await {
+                Ok(answer) => break answer,
+                Err(error) => assert!(start.elapsed() < Duration::from_secs(20), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        match answer.body.expect("a body") {
+            Body::ReportReply(reply) => Ok(reply),
+            Body::Refusal(refusal) => Err(refusal),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn perf(&self, by: v1::Dimension, filter: v1::ReportFilter) -> String {
+        let query = v1::PerfQuery { filter: Some(filter), by: by.into(), ..Default::default() };
+        render(&self.ask(Kind::Perf(query)).await.expect("an answer"), Format::Table)
+    }
+}
+
+fn summary(run: u32) -> Kind {
+    Kind::Summary(v1::SummaryQuery { filter: Some(v1::ReportFilter { run, ..Default::default() }) })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_summarised_and_measured() {
+    let world = World::start().await;
+    world.fill().await;
+    let reply = world.ask(summary(0)).await.expect("an answer");
+    insta::assert_snapshot!("summary_table", render(&reply, Format::Table));
+    insta::assert_snapshot!("summary_json", render(&reply, Format::Json));
+    insta::assert_snapshot!("summary_csv", render(&reply, Format::Csv));
+    let all = v1::ReportFilter::default;
+    insta::assert_snapshot!("perf_by_module", world.perf(v1::Dimension::Module, all()).await);
+    insta::assert_snapshot!("perf_by_machine", world.perf(v1::Dimension::Machine, all()).await);
+    insta::assert_snapshot!("perf_by_device", world.perf(v1::Dimension::Device, all()).await);
+    insta::assert_snapshot!("perf_by_process", world.perf(v1::Dimension::Process, all()).await);
+    insta::assert_snapshot!("perf_by_time", world.perf(v1::Dimension::Time, all()).await);
+    let span = v1::ReportFilter { from_ns: at(20).0, to_ns: at(30).0, job: 1, ..all() };
+    insta::assert_snapshot!("perf_of_a_span", world.perf(v1::Dimension::Process, span).await);
+    let status = world.ask(Kind::Status(v1::StoreStatusQuery {})).await.expect("an answer");
+    let names: Vec<_> = status.rows.iter().map(|row| row.cells[1].value.clone().expect("a name")).collect();
+    for name in ["TEL", "JOBS", "archive", "sample", "final_report"] {
+        assert!(names.contains(&v1::cell::Value::Text(name.into())), "{name} in {names:?}");
+    }
+    world.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_be_answered_is_refused_with_what_to_do() {
+    let mut world = World::start().await;
+    let refusal = world.ask(summary(0)).await.expect_err("there is no schema");
+    assert_eq!(refusal.code(), v1::RefusalCode::Unavailable);
+    assert!(refusal.next.contains("muster-telemetry-logger"), "{refusal:?}");
+    world.fill().await;
+    let refusal = world.ask(summary(9)).await.expect_err("unknown");
+    assert_eq!((refusal.code(), refusal.why.as_str()), (v1::RefusalCode::NotFound, "the store does not know run 9"));
+    assert!(!refusal.next.is_empty());
+    let refusal = world.ask(Kind::Perf(v1::PerfQuery::default())).await.expect_err("no dimension");
+    assert_eq!(refusal.code(), v1::RefusalCode::Invalid);
+    world.postgres.kill9();
+    let refusal = world.ask(summary(0)).await.expect_err("PostgreSQL is away");
+    assert_eq!(refusal.code(), v1::RefusalCode::Unavailable);
+    tokio::task::block_in_place(|| world.postgres.restart().expect("restarts"));
+    let start = Instant::now();
+    while let Err(refusal) = world.ask(summary(0)).await {
+        assert!(start.elapsed() < Duration::from_secs(20), "it is not back: {refusal:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.stop.cancel();
+}

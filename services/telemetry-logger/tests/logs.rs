@@ -1,0 +1,151 @@
+//! The decision logs and the reports in the store.
+
+mod support;
+
+use std::time::Duration;
+
+use muster_bus::subjects::{self, Service};
+use muster_bus::{Authority, Bus};
+use muster_proto::v1;
+use muster_proto::v1::envelope::Body;
+use muster_proto::v1::job_event::Kind;
+use prost::Message;
+use support::{Leader, World, process};
+
+const TIME: i64 = 1_700_000_000_000_000_000;
+
+fn job_event(kind: Kind) -> Vec<u8> {
+    v1::JobEvent { kind: Some(kind) }.encode_to_vec()
+}
+
+async fn archive(bus: &Bus, query: v1::ArchiveQuery) -> Result<v1::ArchiveReply, v1::Refusal> {
+    let envelope = bus.envelope(Body::ArchiveQuery(query), Authority::default());
+    let subject = subjects::service(Service::TelemetryLogger, "archive");
+    let answer = bus.request(&subject, &envelope, Duration::from_secs(10)).await.expect("an answer");
+    match answer.body.expect("a body") {
+        Body::ArchiveReply(reply) => Ok(reply),
+        Body::Refusal(refusal) => Err(refusal),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn query(from: u64, limit: u32) -> v1::ArchiveQuery {
+    v1::ArchiveQuery {
+        log: "JOBS".into(),
+        from: Some(v1::Position { lineage: 1, sequence: from }),
+        head_only: false,
+        limit,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_archive_serves_the_chain_of_a_log_and_refuses_while_postgresql_is_away() {
+    let mut world = World::start().await;
+    let logger = world.logger();
+    let mut leader = Leader::new(Service::Scheduler, "muster.v1.JobEvent");
+    for nth in 1..=20 {
+        leader.turn(&world, TIME + nth, vec![job_event(Kind::RunStarted(v1::RunStarted { run: 1 }))]).await;
+    }
+    world.wait_for("SELECT count(*) FROM archive WHERE log = 'JOBS'", 20).await;
+    assert_eq!(world.count("SELECT count(*) FROM archive_break").await, 0);
+
+    let first = archive(&world.bus, query(1, 12)).await.expect("a page").messages;
+    let second = archive(&world.bus, query(13, 0)).await.expect("a page").messages;
+    assert_eq!((first.len(), second.len()), (12, 8));
+    let mut previous = [0_u8; 32].to_vec();
+    for (sequence, message) in (1..).zip(first.iter().chain(&second)) {
+        assert_eq!(message.position, Some(v1::Position { lineage: 1, sequence }));
+        assert_eq!(message.hash, blake3::hash(&message.payload).as_bytes().as_slice());
+        let envelope = v1::Envelope::decode(message.payload.clone()).expect("an envelope");
+        let Some(Body::Turn(turn)) = envelope.body else { panic!("no turn") };
+        assert_eq!(turn.previous_hash, previous);
+        previous = message.hash.to_vec();
+    }
+    let head = v1::ArchiveQuery { head_only: true, ..query(0, 0) };
+    let head = archive(&world.bus, head).await.expect("a head").messages;
+    assert_eq!((head.len(), head[0].payload.len()), (1, 0));
+    assert_eq!(head[0].hash, previous);
+
+    world.postgres.kill9();
+    let refusal = archive(&world.bus, query(1, 1)).await.expect_err("away");
+    assert_eq!(refusal.code(), v1::RefusalCode::Unavailable);
+    tokio::task::block_in_place(|| world.postgres.restart().expect("restarts"));
+    leader.turn(&world, TIME + 21, vec![]).await;
+    world.wait_for("SELECT count(*) FROM archive WHERE log = 'JOBS'", 21).await;
+    logger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_history_of_the_same_log_stops_the_service_and_says_so() {
+    let world = World::start().await;
+    let mut leader = Leader::new(Service::Reservation, "muster.v1.ReservationEvent");
+    leader.turn(&world, TIME, vec![]).await;
+    let logger = world.logger();
+    world.wait_for("SELECT count(*) FROM archive", 1).await;
+    world.bus.jetstream().delete_stream("RESERVATIONS").await.expect("deletes");
+    support::init(&world.bus).await;
+    Leader::new(Service::Reservation, "muster.v1.ReservationEvent").turn(&world, TIME + 1, vec![]).await;
+    let failure = logger.failure().await;
+    assert!(
+        failure.contains("another history of RESERVATIONS") && failure.contains("database of its own"),
+        "{failure}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_and_reports_become_rows() {
+    let world = World::start().await;
+    let logger = world.logger();
+    let mut machines = Leader::new(Service::MachineLifecycle, "muster.v1.MachineEvent");
+    let fenced = v1::machine_event::Kind::FenceReported(v1::FenceReported { epoch: 4 });
+    let event = v1::MachineEvent { machine: "m1".into(), kind: Some(fenced) };
+    machines.turn(&world, TIME, vec![event.encode_to_vec(), b"\xff".to_vec()]).await;
+    let mut reservations = Leader::new(Service::Reservation, "muster.v1.ReservationEvent");
+    let queued = v1::ReservationQueued { user: "anna".into(), count: 2, ..Default::default() };
+    let ended = v1::ReservationEnded { end: v1::ReservationEnd::Expired.into(), reason: "deadline".into() };
+    let kinds = [v1::reservation_event::Kind::Queued(queued), v1::reservation_event::Kind::Ended(ended)];
+    for (time, kind) in (TIME..).zip(kinds) {
+        let event = v1::ReservationEvent { reservation: 7, kind: Some(kind) };
+        reservations.turn(&world, time, vec![event.encode_to_vec()]).await;
+    }
+    let totals = vec![v1::KeyNumber { key: "verified_bytes".into(), value: 5e9 }];
+    let report = v1::FinalReport {
+        id: Some(process(1)),
+        module: "high-io".into(),
+        totals,
+        resources: vec!["disk-a".into()],
+        ..Default::default()
+    };
+    let corruption = v1::CorruptionReport {
+        id: Some(process(1)),
+        offset: u64::MAX,
+        expected: vec![0, 255].into(),
+        owner: Some(process(2)),
+        ..Default::default()
+    };
+    let kinds = [
+        v1::report::Kind::Final(report),
+        v1::report::Kind::Corruption(corruption),
+        v1::report::Kind::Error(v1::ErrorReport { id: None, message: "no\0space".into() }),
+        v1::report::Kind::Fence(v1::FenceDone { epoch: 3 }),
+    ];
+    let reports = kinds.into_iter().map(|kind| v1::Report { time_ns: TIME, kind: Some(kind) }).collect();
+    world.reports("m1", 1, reports).await;
+
+    world.wait_for("SELECT count(*) FROM log_event", 3).await;
+    world.wait_for("SELECT last_seq FROM stream_offset WHERE stream = 'REPORTS'", 1).await;
+    let machine = "SELECT machine || ' ' || kind || ' ' || (detail ->> 'epoch') FROM machine_event";
+    assert_eq!(world.text(machine).await, "m1 fence_reported 4");
+    let reservation = "SELECT reservation || ' ' || username || ' ' || count || ' ' || ending FROM reservation";
+    world.wait_for("SELECT count(*) FROM reservation WHERE ended_at IS NOT NULL", 1).await;
+    assert_eq!(world.text(reservation).await, "7 anna 2 RESERVATION_END_EXPIRED");
+    assert_eq!(
+        world.text("SELECT reason FROM reject WHERE stream = 'MACHINES'").await.split(':').next(),
+        Some("event 1")
+    );
+    assert_eq!(world.text("SELECT totals ->> 'verified_bytes' FROM final_report").await, "5000000000.0");
+    assert_eq!(world.text("SELECT byte_offset FROM corruption_report").await, u64::MAX.to_string());
+    assert_eq!(world.text("SELECT message FROM error_report").await, "no\u{fffd}space");
+    assert_eq!(world.count("SELECT epoch FROM fence_report").await, 3);
+    logger.stop().await;
+}

@@ -1,0 +1,210 @@
+//! A private nats-server and PostgreSQL with loggers around them, and an agent's and a leader's way of speaking.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use muster_bus::streams::InitOptions;
+use muster_bus::{Authority, Bus, BusOptions, subjects};
+use muster_model::{Incarnation, MachineId, Position, Term};
+use muster_proto::v1;
+use muster_proto::v1::envelope::Body;
+use muster_store::{Access, Store, StoreOptions};
+use muster_telemetry_logger::Arguments;
+use muster_testkit::{NatsServer, Postgres};
+use prost::Message;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Whatever is waited for comes within this.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Servers and connections of one test.
+pub(crate) struct World {
+    pub(crate) nats: NatsServer,
+    pub(crate) postgres: Postgres,
+    pub(crate) bus: Bus,
+    pub(crate) store: Store,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let (nats, postgres) = tokio::task::spawn_blocking(|| {
+            (NatsServer::start().expect("nats-server starts"), Postgres::start().expect("PostgreSQL starts"))
+        })
+        .await
+        .expect("no panic");
+        let bus = Bus::connect(&BusOptions::new(&nats.url(), "test")).await.expect("connects");
+        init(&bus).await;
+        let store = Store::open(&postgres.url(), &options()).expect("a URL");
+        store.migrate().await.expect("migrates");
+        Self { nats, postgres, bus, store }
+    }
+
+    /// A logger in this process; aborting it ends it anywhere, as a kill would.
+    pub(crate) fn logger(&self) -> Logger {
+        self.logger_at(&self.postgres.url())
+    }
+
+    /// The same with another way to PostgreSQL.
+    pub(crate) fn logger_at(&self, postgres: &str) -> Logger {
+        let arguments = Arguments::parse_from(["logger", "--nats", &self.nats.url(), "--postgres", postgres]);
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task = tokio::spawn(async move { muster_telemetry_logger::run(&arguments, token).await });
+        Logger { task, stop }
+    }
+
+    /// One number from the store.
+    pub(crate) async fn count(&self, select: &str) -> i64 {
+        self.try_count(select).await.expect("the store answers")
+    }
+
+    async fn try_count(&self, select: &str) -> Option<i64> {
+        let client = self.store.client().await.ok()?;
+        client.query_one(&format!("SELECT ({select})::bigint"), &[]).await.ok().map(|row| row.get(0))
+    }
+
+    /// One text from the store.
+    pub(crate) async fn text(&self, select: &str) -> String {
+        let client = self.store.client().await.expect("the store answers");
+        client.query_one(&format!("SELECT ({select})::text"), &[]).await.expect("a row").get(0)
+    }
+
+    /// Waits until a number of the store is this.
+    pub(crate) async fn wait_for(&self, select: &str, expected: i64) {
+        let start = Instant::now();
+        loop {
+            let found = self.try_count(select).await;
+            if found == Some(expected) {
+                return;
+            }
+            assert!(start.elapsed() < DEADLINE, "{select}: {found:?} instead of {expected}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Publishes until it is acknowledged.
+    pub(crate) async fn store_message(&self, subject: &str, id: &str, payload: Vec<u8>) -> u64 {
+        let start = Instant::now();
+        loop {
+            match self.bus.store(subject, id, payload.clone().into()).await {
+                Ok(sequence) => return sequence,
+                Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
+            }
+        }
+    }
+
+    /// An agent's batch into TEL; `id` is what JetStream drops repeats by.
+    pub(crate) async fn samples(&self, machine: &str, incarnation: u64, batch: v1::SampleBatch, id: &str) -> u64 {
+        let subject = subjects::telemetry(&MachineId::new(machine).expect("a name"));
+        let authority = Authority { incarnation: Incarnation(incarnation), ..Authority::default() };
+        let payload = self.bus.envelope(Body::SampleBatch(batch), authority).encode_to_vec();
+        self.store_message(&subject, id, payload).await
+    }
+
+    /// An agent's reports.
+    pub(crate) async fn reports(&self, machine: &str, batch: u64, reports: Vec<v1::Report>) -> u64 {
+        let subject = subjects::reports(&MachineId::new(machine).expect("a name"));
+        let authority = Authority { incarnation: Incarnation(1), ..Authority::default() };
+        let body = Body::ReportBatch(v1::ReportBatch { machine: machine.into(), batch, reports });
+        let payload = self.bus.envelope(body, authority).encode_to_vec();
+        self.store_message(&subject, &format!("{machine}-{batch}"), payload).await
+    }
+}
+
+/// A running logger.
+pub(crate) struct Logger {
+    task: JoinHandle<anyhow::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Logger {
+    /// Ends it wherever it is.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// Ends it cleanly.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("no panic").expect("no error");
+    }
+
+    /// Waits until it ends by itself, and says why.
+    pub(crate) async fn failure(self) -> String {
+        let ended = tokio::time::timeout(DEADLINE, self.task).await.expect("it ends in time").expect("no panic");
+        format!("{:#}", ended.expect_err("it failed"))
+    }
+}
+
+pub(crate) fn options() -> StoreOptions {
+    StoreOptions {
+        application: "test".into(),
+        access: Access::Write,
+        connections_max: 4,
+        statement_timeout: Duration::from_secs(10),
+    }
+}
+
+pub(crate) async fn init(bus: &Bus) {
+    bus.init_streams(InitOptions { replicas: 1, size_divisor: 1_000 }).await.expect("streams are made");
+}
+
+pub(crate) fn process(number: u32) -> v1::ProcessId {
+    v1::ProcessId { run: 1, dpid: Some(v1::Dpid { job: 1, process: number }), attempt: 1 }
+}
+
+/// A batch with `rows` rows of two values each, of process `number`.
+pub(crate) fn batch(machine: &str, batch: u64, rows: usize) -> v1::SampleBatch {
+    let metric =
+        |name: &str, kind: v1::MetricKind| v1::Metric { name: name.into(), kind: kind.into(), unit: "1".into() };
+    let layout = v1::Layout {
+        id: Some(process(1)),
+        module: "high-io".into(),
+        metrics: vec![metric("level", v1::MetricKind::Gauge), metric("done", v1::MetricKind::Counter)],
+        ..Default::default()
+    };
+    let start = 1_700_000_000_000_000_000 + i64::try_from(batch).expect("small") * 1_000_000_000;
+    let row = |nth: usize| v1::SampleRow {
+        time_ns: start + i64::try_from(nth).expect("small") * 1_000_000,
+        layout: 0,
+        values: vec![1.0, 2.0],
+    };
+    v1::SampleBatch { machine: machine.into(), batch, layouts: vec![layout], rows: (0..rows).map(row).collect() }
+}
+
+/// Writes turns of a log as a leader does: chained.
+pub(crate) struct Leader {
+    pub(crate) service: subjects::Service,
+    pub(crate) event_type: &'static str,
+    pub(crate) lineage: u64,
+    previous: [u8; 32],
+}
+
+impl Leader {
+    pub(crate) fn new(service: subjects::Service, event_type: &'static str) -> Self {
+        Self { service, event_type, lineage: 1, previous: [0; 32] }
+    }
+
+    /// Appends one turn with one entry; each event is encoded.
+    pub(crate) async fn turn(&mut self, world: &World, time_ns: i64, events: Vec<Vec<u8>>) -> u64 {
+        let cause = v1::Cause { kind: Some(v1::cause::Kind::Own(v1::Own {})) };
+        let events = events.into_iter().map(Into::into).collect();
+        let entry =
+            v1::Entry { cause: Some(cause), actor: "user:anna".into(), events, reply: Vec::new().into(), time_ns };
+        let block = v1::TurnBlock { entries: vec![entry] }.encode_to_vec();
+        let turn = v1::Turn {
+            previous_hash: self.previous.to_vec().into(),
+            event_type: self.event_type.into(),
+            compression: v1::Compression::Zstd.into(),
+            block: zstd::encode_all(block.as_slice(), 1).expect("compresses").into(),
+        };
+        let authority = Authority { position: Position::new(self.lineage, 0), term: Term(1), ..Authority::default() };
+        let payload = world.bus.envelope(Body::Turn(turn), authority).encode_to_vec();
+        self.previous = *blake3::hash(&payload).as_bytes();
+        let id = format!("{:?}-{}", self.service, time_ns);
+        world.store_message(&subjects::log(self.service, "turn"), &id, payload).await
+    }
+}
