@@ -10,7 +10,7 @@ use muster_module_protocol::{Context, Manifest, ModuleMessage, PROTOCOL, encode_
 
 use crate::ending::{EXIT_ERROR, Ending};
 use crate::error::SdkError;
-use crate::link::{Link, wait};
+use crate::link::{Link, RECONNECT_MAX, wait};
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::signals;
@@ -87,7 +87,7 @@ pub(crate) fn connect(socket: PathBuf, context: Context) -> Result<Session, SdkE
     let hello = encode_line(&hello).map_err(std::io::Error::other)?;
     let link = Link { shared: Arc::clone(&shared), path: socket.clone(), hello };
     spawn(move || link.run())?;
-    if !shared.wait_for_start() {
+    if !shared.wait_for_start(RECONNECT_MAX) {
         return Err(SdkError::NoAgent(socket));
     }
     Ok(Session::new(context, shared, false))

@@ -107,10 +107,12 @@ impl Shared {
         self.stop(GRACE);
     }
 
-    /// Whether the agent said start; false when it was lost.
-    pub(crate) fn wait_for_start(&self) -> bool {
+    /// Whether the agent said start; false when it was lost or the time is over.
+    pub(crate) fn wait_for_start(&self, timeout: Duration) -> bool {
         let waiting = |state: &mut State| !state.started && !state.lost;
-        self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner).started
+        let (state, _) =
+            self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.started
     }
 
     /// Whether the agent has the done; false when it was lost or the time is over.
