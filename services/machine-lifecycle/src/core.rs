@@ -16,8 +16,10 @@ pub mod limits;
 mod load;
 mod machine;
 mod observed;
+mod phase;
 pub mod protection;
 mod state;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -32,9 +34,11 @@ pub use facts::MachineFacts;
 pub use input::{Grant, Hello, Input, Reply};
 pub use inventory::{CpuTopology, Inventory, Resource, ResourceKind};
 pub use load::{DEFAULT_LOADS, LoadKey};
-pub use machine::{Claim, Flag, Flags, Holder, Machine, Phase, Protection, Stage, Tenure};
+pub use machine::{Flag, Flags, Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
+pub use phase::Phase;
 pub use state::{Past, State};
+pub use tenure::{Claim, Holder, Stage, Tenure};
 pub use wanted::{Desired, Effect, desired_of};
 
 use crate::wire;

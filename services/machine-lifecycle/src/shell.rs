@@ -55,7 +55,9 @@ impl MachineShell {
 
 impl Shell<MachineCore> for MachineShell {
     async fn lead(self: Arc<Self>, handle: Handle<MachineCore>, lead: Lead) {
-        handle.observe(Observation::LeadershipBegan);
+        while !handle.observe(Observation::LeadershipBegan) && !lead.ended.is_cancelled() {
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
         while !lead.ended.is_cancelled() {
             if let Err(error) = self.listen(&handle, &lead).await {
                 tracing::warn!(%error, "listening failed, trying again");
@@ -81,9 +83,9 @@ async fn watch(bus: Bus, handle: Handle<MachineCore>, lead: Lead) {
             () = lead.ended.cancelled() => return,
             () = tokio::time::sleep(WATCH_INTERVAL) => {}
         }
-        if connections != bus.connections() && bus.is_connected() {
-            connections = bus.connections();
-            handle.observe(Observation::Reconnected);
+        let made = bus.connections();
+        if connections != made && bus.is_connected() && handle.observe(Observation::Reconnected) {
+            connections = made;
         }
         let asked = handle.query(|view| {
             let time = view.now.time;

@@ -8,6 +8,8 @@ mod inventory;
 mod record;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use muster_model::MachineId;

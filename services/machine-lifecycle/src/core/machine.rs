@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use muster_model::{Epoch, Incarnation, PoolTime, Position, ReservationId, ResourceId};
+use muster_model::{Epoch, Incarnation, Position, ResourceId};
 
-use super::{Inventory, Past};
+use super::{Claim, Inventory, Past, Phase, Tenure};
 
 /// Set by people only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,156 +65,6 @@ impl Flags {
     pub fn takes_part(self) -> bool {
         self.active && !self.maintenance && !self.retired
     }
-}
-
-/// What is on a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Phase {
-    /// Nothing on it can be trusted.
-    #[default]
-    Dirty,
-    /// Being taken back to a known state.
-    Reverting,
-    /// Waiting for its ready check.
-    Settling,
-    /// A kernel is being installed.
-    Installing,
-    /// Going down and coming up.
-    Rebooting,
-    /// Up again; its boot is being proven.
-    Verifying,
-    /// Usable.
-    Ready,
-    /// Given up after its attempts were spent.
-    Offline,
-}
-
-impl Phase {
-    /// All phases, in order.
-    pub const ALL: [Self; 8] = [
-        Self::Dirty,
-        Self::Reverting,
-        Self::Settling,
-        Self::Installing,
-        Self::Rebooting,
-        Self::Verifying,
-        Self::Ready,
-        Self::Offline,
-    ];
-
-    /// The transition is listed (invariant I8). Forward step by step; back to where a retry begins; dirty from anywhere; offline from
-    /// every step that can spend its attempts; ready from dirty and offline by a hello, where no driver prepares machines.
-    #[must_use]
-    pub fn may_become(self, next: Self) -> bool {
-        use Phase::{Dirty, Installing, Offline, Ready, Rebooting, Reverting, Settling, Verifying};
-        match self {
-            Dirty => matches!(next, Reverting | Settling | Ready | Offline),
-            Reverting => matches!(next, Settling | Dirty | Offline),
-            Settling => matches!(next, Installing | Ready | Reverting | Dirty | Offline),
-            Installing => matches!(next, Rebooting | Reverting | Dirty | Offline),
-            Rebooting => matches!(next, Verifying | Installing | Dirty | Offline),
-            Verifying => matches!(next, Ready | Rebooting | Installing | Dirty | Offline),
-            Ready => matches!(next, Dirty | Reverting | Settling | Installing | Rebooting),
-            Offline => matches!(next, Dirty | Ready),
-        }
-    }
-
-    /// The word for people and machines alike.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dirty => "dirty",
-            Self::Reverting => "reverting",
-            Self::Settling => "settling",
-            Self::Installing => "installing",
-            Self::Rebooting => "rebooting",
-            Self::Verifying => "verifying",
-            Self::Ready => "ready",
-            Self::Offline => "offline",
-        }
-    }
-}
-
-/// Whose a machine is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Holder {
-    /// Nobody's in particular.
-    #[default]
-    Pool,
-    /// A reservation's, until its deadline.
-    Reservation {
-        /// Which.
-        id: ReservationId,
-        /// Its user.
-        user: String,
-        /// Pool time of its end; never, for none.
-        deadline: PoolTime,
-    },
-}
-
-impl Holder {
-    /// The reservation, if it is one.
-    #[must_use]
-    pub fn reservation(&self) -> Option<ReservationId> {
-        match self {
-            Self::Pool => None,
-            Self::Reservation { id, .. } => Some(*id),
-        }
-    }
-
-    /// Its deadline; never, for none.
-    #[must_use]
-    pub fn deadline(&self) -> PoolTime {
-        match self {
-            Self::Pool => PoolTime::NEVER,
-            Self::Reservation { deadline, .. } => *deadline,
-        }
-    }
-
-    pub(super) fn move_deadline(&mut self, to: PoolTime) {
-        if let Self::Reservation { deadline, .. } = self {
-            *deadline = to;
-        }
-    }
-
-    /// The same party, whatever the deadline.
-    #[must_use]
-    pub fn is_same_party(&self, other: &Self) -> bool {
-        self.reservation() == other.reservation()
-    }
-}
-
-/// How far a change of holder is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Stage {
-    /// None is under way.
-    #[default]
-    Settled,
-    /// Starts are refused, what runs is ended; the epoch rises when it is empty, or at the deadline.
-    Draining {
-        /// Pool time at which the epoch rises anyway.
-        deadline: PoolTime,
-    },
-    /// The epoch has risen; the agent has not yet reported its fence.
-    Fencing,
-}
-
-/// Tenure: whose it is, or whose it is going to be.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tenure {
-    /// The holder; while it changes, the one to come.
-    pub holder: Holder,
-    /// How far the change is.
-    pub stage: Stage,
-}
-
-/// Who is next, when a machine was granted while it was still changing hands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// The holder to come.
-    pub next: Holder,
-    /// How long what runs there may take to end.
-    pub drain: Duration,
 }
 
 /// What tests may not touch (CARE), and what people gave to testing all the same (DONT).

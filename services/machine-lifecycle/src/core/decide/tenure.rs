@@ -28,7 +28,7 @@ pub(super) fn granted(state: &State, grant: &Grant, now: Now) -> Vec<Event> {
 
 /// The reservation was extended, or its time began to count when it was handed over.
 pub(super) fn deadline_moved(state: &State, reservation: ReservationId, deadline: PoolTime, now: Now) -> Vec<Event> {
-    each(&state.machines, now, |draft| {
+    each(concerned(state, reservation), now, |draft| {
         let machine = draft.machine();
         if machine.tenure.holder.reservation() == Some(reservation) && machine.tenure.holder.deadline() != deadline {
             draft.push(Fact::DeadlineMoved { deadline });
@@ -44,7 +44,7 @@ pub(super) fn deadline_moved(state: &State, reservation: ReservationId, deadline
 
 /// The reservation is over: its machines go back to the pool, from wherever they are on the way.
 pub(super) fn ended(state: &State, reservation: ReservationId, now: Now) -> Vec<Event> {
-    each(&state.machines, now, |draft| {
+    each(concerned(state, reservation), now, |draft| {
         let machine = draft.machine();
         if machine.claim.as_ref().is_some_and(|claim| claim.next.reservation() == Some(reservation)) {
             draft.push(Fact::Claimed(None));
@@ -74,6 +74,14 @@ pub(super) fn take_fence(draft: &mut Draft<'_>, fenced: Epoch) {
         draft.push(Fact::Claimed(None));
         follow(draft, &claim);
     }
+}
+
+/// The machines that a reservation has, is to get, or has claimed.
+fn concerned(state: &State, reservation: ReservationId) -> impl Iterator<Item = (&MachineId, &Machine)> {
+    state.machines.iter().filter(move |(_, machine)| {
+        let claimed = machine.claim.as_ref().and_then(|claim| claim.next.reservation());
+        machine.tenure.holder.reservation() == Some(reservation) || claimed == Some(reservation)
+    })
 }
 
 /// Begins the way back to the pool.
