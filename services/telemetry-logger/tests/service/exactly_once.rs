@@ -1,8 +1,6 @@
 //! Exactly once: whatever is killed, every acknowledged batch is stored, and none twice.
 
-mod support;
-
-use support::{World, batch};
+use crate::support::{World, batch};
 
 const ROWS: &str = "SELECT count(*) FROM sample";
 const TAKEN: &str = "SELECT coalesce(max(last_seq), 0) FROM stream_offset WHERE stream = 'TEL'";
@@ -18,7 +16,7 @@ async fn check_complete(world: &World, batches: i64, rows: i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_logger_or_postgresql_or_nats_loses_nothing_and_repeats_nothing() {
-    let mut world = World::start().await;
+    let mut world = World::start_alone().await;
     let mut number = 0;
     for round in 0..6 {
         let logger = world.logger();
@@ -29,10 +27,10 @@ async fn a_killed_logger_or_postgresql_or_nats_loses_nothing_and_repeats_nothing
         match round % 3 {
             0 => {}
             1 => {
-                world.postgres.kill9();
+                world.kill_postgres();
                 number += 1;
                 world.samples("m1", 1, batch("m1", number, 20), &number.to_string()).await;
-                tokio::task::block_in_place(|| world.postgres.restart().expect("PostgreSQL restarts"));
+                world.restart_postgres();
             }
             _ => {
                 world.nats.kill9();
@@ -92,7 +90,7 @@ async fn what_the_stream_no_longer_holds_is_a_gap_and_a_stream_made_again_is_not
     world.wait_for(TAKEN, 5).await;
     assert_eq!(world.text("SELECT first || '-' || last FROM gap WHERE place = 'TEL'").await, "1-3");
     world.bus.jetstream().delete_stream("TEL").await.expect("deletes");
-    support::init(&world.bus).await;
+    crate::support::init(&world.bus).await;
     for number in 6..=7 {
         world.samples("m1", 1, batch("m1", number, 1), &format!("again {number}")).await;
     }

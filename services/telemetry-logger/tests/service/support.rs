@@ -1,6 +1,7 @@
 //! A private nats-server and PostgreSQL with loggers around them, and an agent's and a leader's way of speaking.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -9,7 +10,7 @@ use muster_bus::{Authority, Bus, BusOptions, subjects};
 use muster_model::{Incarnation, MachineId, Position, Term};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
-use muster_store::{Access, Store, StoreOptions};
+use muster_store::{Access, Error, Store, StoreOptions};
 use muster_telemetry_logger::Arguments;
 use muster_testkit::{NatsServer, Postgres};
 use prost::Message;
@@ -19,31 +20,66 @@ use tokio_util::sync::CancellationToken;
 /// Whatever is waited for comes within this.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The PostgreSQL that tests share while one of them runs; each has a database of its own.
+static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
 /// Servers and connections of one test.
 pub(crate) struct World {
     pub(crate) nats: NatsServer,
-    pub(crate) postgres: Postgres,
+    /// A PostgreSQL of its own; none when it is shared.
+    own: Option<Postgres>,
+    _shared: Option<Arc<Postgres>>,
+    pub(crate) url: String,
     pub(crate) bus: Bus,
     pub(crate) store: Store,
 }
 
 impl World {
+    /// With a database in the shared PostgreSQL.
     pub(crate) async fn start() -> Self {
-        let (nats, postgres) = tokio::task::spawn_blocking(|| {
-            (NatsServer::start().expect("nats-server starts"), Postgres::start().expect("PostgreSQL starts"))
-        })
-        .await
-        .expect("no panic");
+        let shared = tokio::task::block_in_place(shared);
+        let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let admin = Store::open(&shared.url(), &options()).expect("a URL");
+        until_available(async || admin.client().await?.batch_execute("SELECT").await.map_err(Error::doing("ask")))
+            .await;
+        let client = admin.client().await.expect("connects");
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("makes a database");
+        let url = shared.url();
+        let url = format!("{}/{name}", url.strip_suffix("/postgres").expect("the database of the user"));
+        Self::with(None, Some(shared), url).await
+    }
+
+    /// With a PostgreSQL that the test may kill.
+    pub(crate) async fn start_alone() -> Self {
+        let own = tokio::task::block_in_place(|| Postgres::start().expect("PostgreSQL starts"));
+        let url = own.url();
+        Self::with(Some(own), None, url).await
+    }
+
+    async fn with(own: Option<Postgres>, shared: Option<Arc<Postgres>>, url: String) -> Self {
+        let nats = tokio::task::block_in_place(|| NatsServer::start().expect("nats-server starts"));
         let bus = Bus::connect(&BusOptions::new(&nats.url(), "test")).await.expect("connects");
         init(&bus).await;
-        let store = Store::open(&postgres.url(), &options()).expect("a URL");
-        store.migrate().await.expect("migrates");
-        Self { nats, postgres, bus, store }
+        let store = Store::open(&url, &options()).expect("a URL");
+        until_available(async || store.migrate().await.map(drop)).await;
+        Self { nats, own, _shared: shared, url, bus, store }
+    }
+
+    /// Kills its own PostgreSQL.
+    pub(crate) fn kill_postgres(&mut self) {
+        self.own.as_mut().expect("started alone").kill9();
+    }
+
+    /// Starts it again.
+    pub(crate) fn restart_postgres(&mut self) {
+        let own = self.own.as_mut().expect("started alone");
+        tokio::task::block_in_place(|| own.restart().expect("PostgreSQL restarts"));
     }
 
     /// A logger in this process; aborting it ends it anywhere, as a kill would.
     pub(crate) fn logger(&self) -> Logger {
-        self.logger_at(&self.postgres.url())
+        self.logger_at(&self.url)
     }
 
     /// The same with another way to PostgreSQL.
@@ -110,6 +146,24 @@ impl World {
         let body = Body::ReportBatch(v1::ReportBatch { machine: machine.into(), batch, reports });
         let payload = self.bus.envelope(body, authority).encode_to_vec();
         self.store_message(&subject, &format!("{machine}-{batch}"), payload).await
+    }
+}
+
+fn shared() -> Arc<Postgres> {
+    let mut shared = SHARED.lock().expect("no test panics while it starts PostgreSQL");
+    shared.upgrade().unwrap_or_else(|| {
+        let postgres = Arc::new(Postgres::start().expect("PostgreSQL starts"));
+        *shared = Arc::downgrade(&postgres);
+        postgres
+    })
+}
+
+/// A PostgreSQL that listens may still be starting up.
+async fn until_available(mut attempt: impl AsyncFnMut() -> Result<(), Error>) {
+    let start = Instant::now();
+    while let Err(error) = attempt().await {
+        assert!(error.is_unavailable() && start.elapsed() < DEADLINE, "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -1,16 +1,14 @@
 //! The decision logs and the reports in the store.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Leader, World, process};
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_proto::v1::job_event::Kind;
 use prost::Message;
-use support::{Leader, World, process};
 
 const TIME: i64 = 1_700_000_000_000_000_000;
 
@@ -40,7 +38,7 @@ fn query(from: u64, limit: u32) -> v1::ArchiveQuery {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_archive_serves_the_chain_of_a_log_and_refuses_while_postgresql_is_away() {
-    let mut world = World::start().await;
+    let mut world = World::start_alone().await;
     let logger = world.logger();
     let mut leader = Leader::new(Service::Scheduler, "muster.v1.JobEvent");
     for nth in 1..=20 {
@@ -66,10 +64,10 @@ async fn the_archive_serves_the_chain_of_a_log_and_refuses_while_postgresql_is_a
     assert_eq!((head.len(), head[0].payload.len()), (1, 0));
     assert_eq!(head[0].hash, previous);
 
-    world.postgres.kill9();
+    world.kill_postgres();
     let refusal = archive(&world.bus, query(1, 1)).await.expect_err("away");
     assert_eq!(refusal.code(), v1::RefusalCode::Unavailable);
-    tokio::task::block_in_place(|| world.postgres.restart().expect("restarts"));
+    world.restart_postgres();
     leader.turn(&world, TIME + 21, vec![]).await;
     world.wait_for("SELECT count(*) FROM archive WHERE log = 'JOBS'", 21).await;
     logger.stop().await;
@@ -83,7 +81,7 @@ async fn another_history_of_the_same_log_stops_the_service_and_says_so() {
     let logger = world.logger();
     world.wait_for("SELECT count(*) FROM archive", 1).await;
     world.bus.jetstream().delete_stream("RESERVATIONS").await.expect("deletes");
-    support::init(&world.bus).await;
+    crate::support::init(&world.bus).await;
     Leader::new(Service::Reservation, "muster.v1.ReservationEvent").turn(&world, TIME + 1, vec![]).await;
     let failure = logger.failure().await;
     assert!(

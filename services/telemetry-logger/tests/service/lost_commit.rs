@@ -1,11 +1,9 @@
 //! A COMMIT whose answer is lost on the wire: the position is read back, and nothing is stored twice.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{World, batch};
+use crate::support::{World, batch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -51,7 +49,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, left: Arc<AtomicU
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_found_by_its_position() {
     let world = World::start().await;
-    let url = world.postgres.url();
+    let url = world.url.clone();
     let target = url.split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("host and port").to_owned();
     let left = Arc::new(AtomicUsize::new(0));
     let port = cutting_wire(target.clone(), left.clone()).await;

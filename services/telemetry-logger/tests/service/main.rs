@@ -1,0 +1,6 @@
+//! The service with a real nats-server and PostgreSQL. One binary, so that tests which kill nothing share a PostgreSQL.
+
+mod exactly_once;
+mod logs;
+mod lost_commit;
+mod support;
