@@ -152,7 +152,7 @@ pub const TABLE: &[SubjectRow] = &[
     SubjectRow {
         subject: "muster.v1.svc.<service>.leader",
         transport: "core request/reply, leader only",
-        body: "none: lineage, sequence and term of the leader",
+        body: "none: the source names the leader",
         parties: "follower -> leader",
         purpose: "the probe: who leads, if anyone does",
     },

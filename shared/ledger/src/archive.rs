@@ -8,9 +8,9 @@ use muster_bus::{Authority, Bus, BusError, RequestError, body};
 use muster_model::Position;
 use muster_proto::v1::{ArchiveQuery, ArchivedMessage, envelope::Body};
 
+use crate::LedgerError;
 use crate::chain::{self, Hash};
 use crate::log::Log;
-use crate::LedgerError;
 
 /// How long the archive may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -66,6 +66,8 @@ pub(crate) async fn read<C: Core>(context: Arc<Context<C>>, index: usize, follow
     let source = &context.options.sources[index];
     let mut next =
         if source.is_log { start_in_log(&context.bus, source, followed).await } else { followed.sequence.0 + 1 };
+    // A message that can not be opened is counted to the lineage of the one before it.
+    let mut lineage = followed.lineage.0;
     let mut reader = context.bus.read(source.stream, source.filter, next);
     loop {
         let message = reader.next().await;
@@ -73,7 +75,9 @@ pub(crate) async fn read<C: Core>(context: Arc<Context<C>>, index: usize, follow
             note_gap(context.log.name, source.stream, next, message.sequence);
         }
         next = message.sequence + 1;
-        if !handle.deliver(take(source, &message)).await {
+        let delivery = take(source, &message, lineage);
+        lineage = delivery.position.lineage.0;
+        if !handle.deliver(delivery).await {
             return;
         }
     }
@@ -90,7 +94,7 @@ fn note_gap(log: &'static str, stream: &'static str, expected: u64, found: u64) 
     );
 }
 
-fn take<C: Core>(source: &Source<C>, message: &StoredMessage) -> Delivery<C> {
+fn take<C: Core>(source: &Source<C>, message: &StoredMessage, lineage: u64) -> Delivery<C> {
     let stream = source.stream;
     if !source.is_log {
         let position = Position::new(0, message.sequence);
@@ -101,7 +105,7 @@ fn take<C: Core>(source: &Source<C>, message: &StoredMessage) -> Delivery<C> {
         Err(reason) => {
             return Delivery {
                 stream,
-                position: Position::new(0, message.sequence),
+                position: Position::new(lineage, message.sequence),
                 inputs: Err(reason),
                 counts: true,
             };

@@ -31,7 +31,7 @@ use crate::{Core, Handle, Lead, LedgerError, Shell, metrics};
 /// What serves the verbs may take so long to end.
 const SHELL_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the fill of the store is looked at.
-const STORE_CHECK_EVERY: Duration = Duration::from_secs(5);
+const STORE_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How often an archive that was away is asked again.
 const ARCHIVE_RETRY_EVERY: Duration = Duration::from_secs(30);
 
@@ -90,8 +90,14 @@ pub(crate) async fn lead<C: Core, S: Shell<C>>(
     };
     note_start(context, &leader.fold.head);
     let result = tokio::select! {
-        result = leader.run() => result,
+        biased;
+        () = lease.lost() => Ok(Ended::Lost),
         Some(error) = alarms.recv() => Err(error),
+        result = leader.run() => result,
+        _ = serving.join_next() => {
+            tracing::error!(log = context.log.name, "what serves the verbs ended by itself: leadership is given up");
+            Ok(Ended::Lost)
+        }
     };
     ended.cancel();
     drop(leader);
@@ -132,6 +138,7 @@ async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Le
             taken.map_err(|reason| LedgerError::damaged(context.log.name, reason))?;
             return Ok(Appended::Landed);
         }
+        tokio::time::sleep(RETRY_DELAY).await;
     }
     Ok(Appended::Lost)
 }

@@ -134,11 +134,11 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             () = std::future::ready(()), if !self.waiting.is_empty() => Woken::Inputs,
             again = self.effects.ended(), if !self.effects.is_idle() => Woken::EffectEnded { again },
             _ = project.tick(), if has_dirty => Woken::Project,
-            Some(observation) = self.intake.observations.recv() => Woken::Observed(observation),
             Some(waiting) = self.intake.waiting.recv() => {
                 self.waiting.push_back(waiting);
                 Woken::Inputs
             }
+            Some(observation) = self.intake.observations.recv() => Woken::Observed(observation),
             () = tokio::time::sleep(IDLE_TURN_EVERY) => Woken::Idle,
         }
     }
@@ -169,12 +169,16 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
 
     async fn turn(&mut self, is_tick: bool) -> Result<Appended, LedgerError> {
         let mut draft = self.decide(is_tick);
+        let must_ask = !draft.answers.is_empty() || !draft.queries.is_empty();
         if draft.entries > 0 {
             if self.append(&mut draft).await? == Appended::Lost {
                 return Ok(Appended::Lost);
             }
-        } else if !(draft.answers.is_empty() && draft.queries.is_empty()) && !is_newest(&self.context.log, &self.lease, self.fold.head.position.sequence.0).await? {
-            return Ok(Appended::Lost);
+        } else if must_ask {
+            let applied = self.fold.head.position.sequence.0;
+            if !is_newest(&self.context.log, &self.lease, applied).await? {
+                return Ok(Appended::Lost);
+            }
         }
         if !self.lease.is_valid() {
             return Ok(Appended::Lost);

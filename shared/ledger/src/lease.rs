@@ -15,6 +15,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How often a lease is renewed; and a loop that did not turn for so long does not renew.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// How soon the loss of a lease is noticed.
+const LOSS_CHECK: Duration = Duration::from_millis(50);
 /// How long one question to the bucket may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait before the bucket is asked again.
@@ -73,6 +75,13 @@ impl Lease {
                 continue;
             }
             renewed = self.renew().await;
+        }
+    }
+
+    /// Waits until the lease is lost.
+    pub(crate) async fn lost(&self) {
+        while self.is_valid() {
+            tokio::time::sleep(LOSS_CHECK).await;
         }
     }
 

@@ -34,7 +34,7 @@ enum Followed<C: Core> {
     /// The log is not what was folded any more.
     Reload,
     /// The lease is ours.
-    Lease(Box<Loaded<C>>, Lease),
+    Lease(Box<(Loaded<C>, Lease)>),
 }
 
 /// Runs a ledger until `stop`: follows the log, leads when it can.
@@ -72,8 +72,9 @@ async fn drive<C: Core, S: Shell<C>>(
         match follow(context, loaded, stop).await? {
             Followed::Stopped => return Ok(()),
             Followed::Reload => tracing::info!(log = context.log.name, "the log changed under us: loading it again"),
-            Followed::Lease(loaded, lease) => {
-                let ended = lead::lead(context, *loaded, lease, shell, stop, is_compared).await?;
+            Followed::Lease(leading) => {
+                let (loaded, lease) = *leading;
+                let ended = lead::lead(context, loaded, lease, shell, stop, is_compared).await?;
                 if ended == Ended::Stopped {
                     return Ok(());
                 }
@@ -104,7 +105,7 @@ async fn follow<C: Core>(
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(Followed::Stopped),
-            lease = &mut candidate => return Ok(Followed::Lease(Box::new(loaded), lease)),
+            lease = &mut candidate => return Ok(Followed::Lease(Box::new((loaded, lease)))),
             message = loaded.reader.next() => {
                 let taken = loaded.fold.take(message.sequence, &message.payload);
                 match taken.map_err(|reason| LedgerError::damaged(context.log.name, reason))? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_bus::{Bucket, BusError};
 use muster_model::{CommandId, Lineage, PoolTime, Position, SystemId, Term};
-use muster_proto::v1::{Followed, LedgerSnapshot, RememberedReply};
+use muster_proto::v1::{Envelope, Followed, LedgerSnapshot, RememberedReply};
 use prost::Message;
 use tokio::io::AsyncReadExt;
 
@@ -19,6 +19,11 @@ use crate::{Core, LedgerError, archive, chain};
 
 /// The stream is purged of messages older than this, if they are archived and below two snapshots.
 const PURGE_AGE_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Snapshots of a log that are kept at most.
+const KEPT_MAX: usize = 24;
+/// Writing a snapshot and shortening the log may take so long.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// When the next snapshot is due.
 #[derive(Debug)]
@@ -45,12 +50,16 @@ impl Snapshots {
         let (log, is_writing) = (log.clone(), self.is_writing.clone());
         let (position, now) = (fold.head.position, fold.head.time);
         tokio::spawn(async move {
-            match write(&log, &name, &bytes).await {
-                Ok(()) => tracing::info!(log = log.name, %position, size_bytes = bytes.len(), "snapshot written"),
-                Err(error) => tracing::warn!(log = log.name, %error, "a snapshot was not written"),
-            }
-            if let Err(error) = purge(&log, position.lineage, now).await {
-                tracing::warn!(log = log.name, %error, "the log was not shortened");
+            let writing = async {
+                write(&log, &name, &bytes).await?;
+                tracing::info!(log = log.name, %position, size_bytes = bytes.len(), "snapshot written");
+                purge(&log, position.lineage, now).await?;
+                thin(&log, position.lineage).await
+            };
+            match tokio::time::timeout(WRITE_TIMEOUT, writing).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(log = log.name, %error, "a snapshot was not finished"),
+                Err(_) => tracing::warn!(log = log.name, "a snapshot took too long"),
             }
             is_writing.store(false, Ordering::Release);
         });
@@ -131,8 +140,9 @@ async fn purge(log: &Log, lineage: Lineage, now: PoolTime) -> Result<(), BusErro
     let Ok(Some(archived)) = archive::head(log).await else { return Ok(()) };
     let mut base = None;
     for position in below.iter().rev().filter(|position| **position <= archived.position) {
-        let Ok(snapshot) = read(log, *position).await? else { continue };
-        if now.since(PoolTime(snapshot.time_ns)) >= PURGE_AGE_MIN {
+        let Some(payload) = log.message(position.sequence.0).await? else { continue };
+        let Ok(envelope) = Envelope::decode(payload) else { continue };
+        if now.since(PoolTime(envelope.time_ns)) >= PURGE_AGE_MIN {
             base = Some(*position);
             break;
         }
@@ -147,6 +157,25 @@ async fn purge(log: &Log, lineage: Lineage, now: PoolTime) -> Result<(), BusErro
     }
     tracing::info!(log = log.name, position = %base, "log shortened");
     Ok(())
+}
+
+/// Deletes snapshots between the oldest, to which the log can be shortened one day, and the newest two.
+async fn thin(log: &Log, lineage: Lineage) -> Result<(), BusError> {
+    let mut positions = list(log).await?;
+    positions.retain(|position| position.lineage == lineage);
+    while let Some(index) = superfluous(&positions) {
+        log.bus.delete_object(Bucket::Snapshots, &name(log, positions.remove(index))).await?;
+    }
+    Ok(())
+}
+
+/// The snapshot that is missed least when there are too many: its neighbours are the closest.
+fn superfluous(positions: &[Position]) -> Option<usize> {
+    if positions.len() <= KEPT_MAX {
+        return None;
+    }
+    let gap = |index: &usize| positions[index + 1].sequence.0 - positions[index - 1].sequence.0;
+    (1..positions.len() - 2).min_by_key(gap)
 }
 
 fn failed(what: &str, reason: &dyn std::fmt::Display) -> BusError {
@@ -208,4 +237,25 @@ fn decode<C: Core>(log: &Log, snapshot: LedgerSnapshot) -> Result<Fold<C>, Strin
         followed: followed.collect(),
         memory,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_and_the_newest_two_are_kept_and_the_others_thin_out_evenly() {
+        let mut positions: Vec<_> = Vec::new();
+        for sequence in 1..=1_000 {
+            positions.push(Position::new(1, sequence));
+            while let Some(index) = superfluous(&positions) {
+                positions.remove(index);
+            }
+        }
+        let kept: Vec<u64> = positions.iter().map(|position| position.sequence.0).collect();
+        assert_eq!(kept.len(), KEPT_MAX);
+        assert_eq!((kept[0], &kept[KEPT_MAX - 2..]), (1, &[999, 1_000][..]));
+        let widest = kept.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(widest < Some(200), "{kept:?}");
+    }
 }

@@ -22,7 +22,8 @@ async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
         let mut served = served;
         let mut endpoint = served.endpoints.remove(0);
         while let Some(request) = endpoint.next().await {
-            let Ok(Some(Body::ArchiveQuery(query))) = request.envelope.as_ref().map(|envelope| envelope.body.clone()) else {
+            let Ok(Some(Body::ArchiveQuery(query))) = request.envelope.as_ref().map(|envelope| envelope.body.clone())
+            else {
                 continue;
             };
             let messages = {
@@ -98,7 +99,8 @@ async fn a_lost_log_is_rebuilt_from_the_archive_as_a_new_lineage() {
     let error = muster_ledger::recover(&bus, SERVICE, options, |_, _| {}).await.expect_err("it holds something");
     assert!(error.to_string().contains("--replace"), "{error}");
     let mut heard = Vec::new();
-    let recovered = muster_ledger::recover(&bus, SERVICE, RecoverOptions { replace: true }, |done, all| heard.push((done, all)));
+    let recovered =
+        muster_ledger::recover(&bus, SERVICE, RecoverOptions { replace: true }, |done, all| heard.push((done, all)));
     let recovered = recovered.await.expect("rebuilt");
     assert_eq!((recovered.lineage, recovered.messages, recovered.system), (2, count, SYSTEM));
     assert_eq!(heard.last(), Some(&(count, count)));

@@ -12,7 +12,9 @@ use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, init, system};
 
 /// Appends as nobody should: straight to the stream.
 async fn append(bus: &Bus, payload: Vec<u8>) {
-    bus.store(&subjects::log(SERVICE, "turn"), &uuid::Uuid::now_v7().to_string(), payload.into()).await.expect("stored");
+    bus.store(&subjects::log(SERVICE, "turn"), &uuid::Uuid::now_v7().to_string(), payload.into())
+        .await
+        .expect("stored");
 }
 
 async fn last(bus: &Bus) -> (u64, Bytes) {
@@ -80,7 +82,8 @@ async fn a_turn_with_a_wrong_predecessor_is_refused_at_the_start_and_while_follo
     let leader = Instance::start(&bus, "leader");
     leader.leading().await;
     let follower = Instance::start(&bus, "follower");
-    let turn = Turn { previous_hash: vec![9; 32].into(), event_type: "muster.test.CounterEvent".into(), ..Turn::default() };
+    let turn =
+        Turn { previous_hash: vec![9; 32].into(), event_type: "muster.test.CounterEvent".into(), ..Turn::default() };
     let position = Position::new(1, sequence + 2);
     let authority = Authority { position, term: Term(100), ..Authority::default() };
     append(&bus, bus.envelope(Body::Turn(turn), authority).encode_to_vec()).await;

@@ -59,7 +59,9 @@ async fn child_main() {
         let (term, handle) = instance.leading().await;
         let mut requests = bus.subscribe(&subject(), None).await.expect("listening");
         while instance.leads() {
-            let Ok(Some(request)) = tokio::time::timeout(Duration::from_millis(50), requests.next()).await else { continue };
+            let Ok(Some(request)) = tokio::time::timeout(Duration::from_millis(50), requests.next()).await else {
+                continue;
+            };
             let (handle, bus) = (handle.clone(), bus.clone());
             tokio::spawn(async move {
                 let (Some(reply), Ok(envelope)) = (request.reply, request.envelope) else { return };

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use muster_model::RefusalCode;
 
 use crate::counter::Input;
-use crate::harness::{Instance, LOG, SERVICE, command_id, eventually, state, system};
+use crate::harness::{Instance, LOG, command_id, eventually, state, system};
 
 async fn last_sequence(bus: &muster_bus::Bus) -> u64 {
     bus.jetstream().get_stream(LOG).await.expect("the log").cached_info().state.last_sequence
@@ -74,9 +74,8 @@ async fn a_command_too_large_for_a_message_is_refused_with_its_limit_and_others_
     assert!(refusal.why.contains("512 KiB"), "{refusal}");
     let compressible = Input::AddPadded(2, vec![0; 600 * 1024]);
     handle.command(command_id(), String::new(), compressible).await.expect("it compresses below the limit");
-    let many = (10..20).map(|token| {
-        handle.command(command_id(), String::new(), Input::AddPadded(token, noise(token, 200 * 1024)))
-    });
+    let many = (10..20)
+        .map(|token| handle.command(command_id(), String::new(), Input::AddPadded(token, noise(token, 200 * 1024))));
     for answer in join_all(many).await {
         answer.expect("taken, in one turn or another");
     }
@@ -108,7 +107,8 @@ async fn the_projection_follows_the_state_and_is_rebuilt_when_its_bucket_is_gone
         let Ok(store) = bus.jetstream().get_key_value("counters").await else { return None };
         store.get(format!("token.{token}")).await.ok().flatten()
     };
-    eventually("all tokens are projected", async || projected(0).await.is_some() && projected(2_499).await.is_some()).await;
+    eventually("all tokens are projected", async || projected(0).await.is_some() && projected(2_499).await.is_some())
+        .await;
     bus.jetstream().delete_key_value("counters").await.expect("deleted");
     handle.command(command_id(), String::new(), Input::Add(7)).await.expect("taken");
     eventually("it is whole again", async || {
@@ -129,5 +129,30 @@ async fn nothing_is_answered_for_who_does_not_lead() {
     let refusal = handle.command(command_id(), String::new(), Input::Add(1)).await.expect_err("nobody leads");
     assert_eq!(refusal.code, RefusalCode::Unavailable);
     assert!(!handle.observe(1));
-    let _ = SERVICE;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_store_that_is_90_percent_full_only_what_frees_is_taken() {
+    let (_server, bus) = system().await;
+    let mut config = bus.jetstream().get_stream(LOG).await.expect("the log").cached_info().config.clone();
+    config.max_bytes = 100_000;
+    bus.jetstream().update_stream(config).await.expect("made small");
+    let instance = Instance::start(&bus, "a");
+    let (_, handle) = instance.leading().await;
+    let bytes = async || bus.jetstream().get_stream(LOG).await.expect("the log").cached_info().state.bytes;
+    let mut token = 0_u64;
+    while bytes().await < 90_000 {
+        token += 1;
+        let noise =
+            (0..50_u64).flat_map(|part| *blake3::hash(&(token << 32 | part).to_be_bytes()).as_bytes()).collect();
+        handle.command(command_id(), String::new(), Input::AddPadded(token, noise)).await.expect("taken");
+    }
+    eventually("commands are refused", async || {
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        let given = handle.command(command_id(), String::new(), Input::Add(0)).await;
+        given.is_err_and(|refusal| refusal.code == RefusalCode::Limit)
+    })
+    .await;
+    handle.command(command_id(), String::new(), Input::Remove).await.expect("it frees");
+    instance.stop().await;
 }

@@ -42,13 +42,17 @@ async fn end_state(bus: &Bus) -> crate::counter::State {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_crash_point_gives_the_same_end_state() {
-    let points = ["before_append", "before_ack", "after_append", "before_reply", "after_reply", "before_effect", "after_effect"];
+    let points =
+        ["before_append", "before_ack", "after_append", "before_reply", "after_reply", "before_effect", "after_effect"];
     let (server, bus) = system().await;
     let mut token = 0;
     for point in points {
         for pass in [1, 3] {
             let mut crashing = Process::start(&server.url(), "crashing", Some(&format!("{point}:{pass}")));
-            eventually("it leads", async || child::add(&bus, command_id(), token).await.is_some() || crashing.has_ended()).await;
+            eventually("it leads", async || {
+                child::add(&bus, command_id(), token).await.is_some() || crashing.has_ended()
+            })
+            .await;
             let standing_by = Process::start(&server.url(), "standing-by", None);
             add_all(&bus, token + 1..token + 6).await;
             eventually("it crashes", async || crashing.has_ended()).await;
@@ -151,7 +155,10 @@ async fn a_killed_server_loses_no_acknowledged_command_and_doubles_none() {
         instance.stop().await;
     }
     let state = end_state(&bus).await;
-    assert!(acknowledged.iter().all(|token| state.added.get(token) == Some(&1)), "an acknowledged command is lost or doubled");
+    assert!(
+        acknowledged.iter().all(|token| state.added.get(token) == Some(&1)),
+        "an acknowledged command is lost or doubled"
+    );
     assert!(state.added.values().all(|count| *count == 1), "a command was doubled");
     assert!(acknowledged.len() > 100, "only {} commands", acknowledged.len());
 }

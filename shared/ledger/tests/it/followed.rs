@@ -12,7 +12,7 @@ use crate::harness::{Instance, LOG, eventually, state, system};
 
 /// Tokens of 8 bytes each.
 fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
-    if message.payload.len() % 8 != 0 {
+    if !message.payload.len().is_multiple_of(8) {
         return Err("not tokens".into());
     }
     let tokens = message.payload.chunks_exact(8).map(|token| u64::from_be_bytes(token.try_into().expect("8 bytes")));
@@ -78,10 +78,14 @@ async fn what_can_not_be_handled_is_rejected_and_never_stops_the_reader() {
     let bad = report(&bus, Bytes::from_static(b"bad")).await;
     report(&bus, token(1)).await;
     eventually("the next is taken", async || state(&handle).await.added.len() == 1).await;
-    let rejected: Vec<_> = entries(&bus).await.into_iter().filter_map(|entry| match entry.cause?.kind? {
-        Kind::Rejected(rejected) => Some((rejected.stream, rejected.position?.sequence, rejected.reason)),
-        _ => None,
-    }).collect();
+    let rejected: Vec<_> = entries(&bus)
+        .await
+        .into_iter()
+        .filter_map(|entry| match entry.cause?.kind? {
+            Kind::Rejected(rejected) => Some((rejected.stream, rejected.position?.sequence, rejected.reason)),
+            _ => None,
+        })
+        .collect();
     assert_eq!(rejected, vec![("REPORTS".into(), bad, "not tokens".into())]);
     instance.stop().await;
 }

@@ -129,12 +129,17 @@ impl Instance {
     }
 
     /// Gives a command to whoever leads among `instances`, again with the same id until it is taken or refused for good.
-    pub(crate) async fn command(instances: &[&Self], id: CommandId, input: impl Fn() -> Input) -> Result<Answer, Refusal> {
+    pub(crate) async fn command(
+        instances: &[&Self],
+        id: CommandId,
+        input: impl Fn() -> Input,
+    ) -> Result<Answer, Refusal> {
         let start = Instant::now();
         loop {
             let led = instances.iter().find_map(|instance| instance.shell.led.borrow().clone());
             if let Some((_, handle)) = led {
-                let given = tokio::time::timeout(Duration::from_secs(8), handle.command(id, "user:test".into(), input())).await;
+                let given =
+                    tokio::time::timeout(Duration::from_secs(8), handle.command(id, "user:test".into(), input())).await;
                 match given {
                     Ok(Err(refusal)) if refusal.code == RefusalCode::Unavailable => {}
                     Ok(answer) => return answer,
