@@ -133,3 +133,47 @@ async fn a_rebuilding_that_was_interrupted_can_be_repeated() {
     instance.stop().await;
     archive.abort();
 }
+
+/// Damages the log's block on disk, as a broken disk does, and expects that the service refuses to start.
+async fn damage(harm: impl Fn(&std::path::Path), is_clean_stop: bool) {
+    let (mut server, bus) = system().await;
+    used(&bus, 60).await;
+    let rows = Rows::new(Mutex::new(copy(&bus, 1).await));
+    if is_clean_stop {
+        server.stop();
+    } else {
+        server.kill9();
+    }
+    let block = server.directory().join(format!("jetstream/jetstream/$G/streams/{LOG}/msgs/1.blk"));
+    harm(&block);
+    server.restart().expect("it comes back");
+    let bus = crate::harness::connect(&server.url()).await;
+    let archive = serve(&bus, rows).await;
+    let error = Instance::start(&bus, "damaged").end().await.expect_err("refused");
+    assert!(error.to_string().contains("muster admin recover"), "{error}");
+    archive.abort();
+}
+
+fn truncate(block: &std::path::Path) {
+    let file = std::fs::OpenOptions::new().write(true).open(block).expect("the block");
+    file.set_len(file.metadata().expect("its size").len() / 2).expect("truncated");
+}
+
+fn flip(block: &std::path::Path) {
+    let mut bytes = std::fs::read(block).expect("the block");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(block, bytes).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_truncated_block_is_noticed_and_refused() {
+    damage(truncate, true).await;
+    damage(truncate, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_on_disk_is_noticed_and_refused() {
+    damage(flip, true).await;
+    damage(flip, false).await;
+}
