@@ -113,7 +113,7 @@ fn take<C: Core>(source: &Source<C>, message: &StoredMessage, lineage: u64) -> D
     };
     let counts = opened.entries.iter().any(|entry| !entry.events.is_empty());
     let position = Position::new(opened.place.position.lineage.0, message.sequence);
-    let inputs = if counts && message.subject.ends_with(".turn") { (source.take)(message) } else { Ok(Vec::new()) };
+    let inputs = if message.subject.ends_with(".turn") { (source.take)(message) } else { Ok(Vec::new()) };
     Delivery { stream, position, inputs: inputs.map(VecDeque::from), counts }
 }
 

@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use crate::counter::Input;
 use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, state, state_hash, system};
 
-type Rows = Arc<Mutex<Vec<ArchivedMessage>>>;
+pub(crate) type Rows = Arc<Mutex<Vec<ArchivedMessage>>>;
 
 /// An archive as the telemetry-logger serves it.
-async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
+pub(crate) async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
     let served = bus.serve(Service::TelemetryLogger, "archive", &["archive"]).await.expect("served");
     tokio::spawn(async move {
         let mut served = served;
@@ -42,7 +42,7 @@ async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
 }
 
 /// Copies the log, as the telemetry-logger does.
-async fn copy(bus: &Bus, lineage: u64) -> Vec<ArchivedMessage> {
+pub(crate) async fn copy(bus: &Bus, lineage: u64) -> Vec<ArchivedMessage> {
     let stream = bus.jetstream().get_stream(LOG).await.expect("the log");
     let state = stream.cached_info().state.clone();
     let mut rows = Vec::new();

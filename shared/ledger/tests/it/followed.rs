@@ -1,14 +1,16 @@
 //! Following another stream: position and decision stand in one entry.
 
 use bytes::Bytes;
+use muster_bus::subjects::Service;
 use muster_bus::{Bus, StoredMessage, subjects};
-use muster_ledger::Source;
+use muster_ledger::{Core, LedgerOptions, RecoverOptions, Source, open_turn};
 use muster_model::MachineId;
 use muster_proto::v1::{Entry, Envelope, TurnBlock, cause::Kind, envelope::Body};
 use prost::Message;
 
-use crate::counter::{Counter, Input};
-use crate::harness::{Instance, LOG, eventually, state, system};
+use crate::archive;
+use crate::counter::{Counter, Event, Input};
+use crate::harness::{Instance, LOG, SERVICE, command_id, eventually, options, state, system};
 
 /// Tokens of 8 bytes each.
 fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
@@ -106,4 +108,55 @@ async fn messages_that_decide_nothing_move_the_position_lazily() {
     let noted = entries(&bus).await.into_iter().filter(|entry| entry.events.is_empty()).count();
     assert!(noted < 10, "{noted} entries without events");
     instance.stop().await;
+}
+
+/// Every token that a turn of another log added: added here again, so that taking one twice shows.
+fn take_turn(message: &StoredMessage) -> Result<Vec<Input>, String> {
+    let events = open_turn(&message.payload)?.entries.into_iter().flat_map(|entry| entry.events);
+    let events: Result<Vec<_>, _> = events.map(|event| Counter::decode_event(&event)).collect();
+    Ok(events?
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Added(token) => Some(Input::Add(token)),
+            Event::Announced(_) | Event::Padded(..) => None,
+        })
+        .collect())
+}
+
+fn follower(bus: &Bus, name: &str) -> Instance {
+    let source = Source { stream: LOG, filter: "", is_log: true, take: take_turn };
+    let service = Service::MachineLifecycle;
+    Instance::start_with(bus, LedgerOptions { service, sources: vec![source], projection: None, ..options(name) })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_log_is_followed_across_its_rebuilding_and_nothing_is_taken_twice() {
+    let (_server, bus) = system().await;
+    let followed = Instance::start(&bus, "followed");
+    for token in 0..10 {
+        Instance::command(&[&followed], command_id(), || Input::Add(token)).await.expect("taken");
+    }
+    let first = follower(&bus, "first");
+    let (_, handle) = first.leading().await;
+    eventually("all are taken", async || state(&handle).await.added.len() == 10).await;
+    let (_, led) = followed.leading().await;
+    eventually("everything is announced", async || state(&led).await.unannounced.is_empty()).await;
+    first.stop().await;
+    followed.stop().await;
+    let rows = archive::Rows::new(std::sync::Mutex::new(archive::copy(&bus, 1).await));
+    let serving = archive::serve(&bus, rows.clone()).await;
+    muster_ledger::recover(&bus, SERVICE, RecoverOptions { replace: true }, |_, _| {}).await.expect("rebuilt");
+    rows.lock().expect("not poisoned").clear();
+    let followed = Instance::start(&bus, "followed");
+    Instance::command(&[&followed], command_id(), || Input::Add(10)).await.expect("taken");
+    let second = follower(&bus, "second");
+    let (_, handle) = second.leading().await;
+    eventually("the new one is taken", async || state(&handle).await.added.len() == 11).await;
+    let added = state(&handle).await.added;
+    assert!(added.values().all(|count| *count == 1), "{added:?}");
+    let position = handle.query(|view| view.followed[LOG]).await.expect("answered");
+    assert_eq!(position.lineage.0, 2);
+    second.stop().await;
+    followed.stop().await;
+    serving.abort();
 }
