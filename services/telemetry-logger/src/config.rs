@@ -66,7 +66,7 @@ pub(crate) const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// First and greatest time between attempts at what is away.
 pub(crate) const RETRY_MIN: Duration = Duration::from_millis(100);
 /// See [`RETRY_MIN`].
-pub(crate) const RETRY_MAX: Duration = Duration::from_secs(3);
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(1);
 /// Newest batches of so many agents are remembered.
 pub(crate) const REPEATS_MAX: usize = 100_000;
 /// Requests on the archive that are answered at once.

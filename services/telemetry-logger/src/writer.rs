@@ -85,6 +85,8 @@ impl<'a> Writer<'a> {
             other => return other,
         };
         tracing::warn!(stream = self.stream(), error = %unfit, messages = batch.len(), "a batch is unfit, storing one by one");
+        // A layout or partition that was thought to be there may be what is missing.
+        self.known = KnownLayouts::default();
         for single in batch.split() {
             let written = match self.store_batch(&single, stop).await {
                 Err(Error::Unfit { why, .. }) => self.store_batch(&single.rejected(&why), stop).await?,

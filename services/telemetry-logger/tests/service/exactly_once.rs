@@ -20,7 +20,7 @@ async fn a_killed_logger_or_postgresql_or_nats_loses_nothing_and_repeats_nothing
     let mut number = 0;
     for round in 0..6 {
         let logger = world.logger();
-        for _ in 0..40 {
+        for _ in 0..15 {
             number += 1;
             world.samples("m1", 1, batch("m1", number, 20), &number.to_string()).await;
         }
@@ -48,13 +48,13 @@ async fn a_killed_logger_or_postgresql_or_nats_loses_nothing_and_repeats_nothing
 async fn two_writers_at_once_store_each_batch_once() {
     let world = World::start().await;
     let (one, two) = (world.logger(), world.logger());
-    for number in 1..=150 {
+    for number in 1..=60 {
         world.samples("m1", 1, batch("m1", number, 50), &number.to_string()).await;
     }
-    check_complete(&world, 150, 50).await;
+    check_complete(&world, 60, 50).await;
     one.kill().await;
-    world.samples("m1", 1, batch("m1", 151, 50), "151").await;
-    check_complete(&world, 151, 50).await;
+    world.samples("m1", 1, batch("m1", 61, 50), "61").await;
+    check_complete(&world, 61, 50).await;
     two.stop().await;
 }
 

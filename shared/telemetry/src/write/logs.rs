@@ -40,7 +40,7 @@ pub(super) async fn write_archive(transaction: &Transaction<'_>, log: &str, mess
     // A row with another hash was left alone by the WHERE: two histories must not be mixed.
     let first = messages.first().map_or_else(Default::default, |message| message.position);
     let why = format!("the archive already holds another history of {log} at or after {first}");
-    Err(Error::broken(what, why, "give this system a database of its own, or see docs/operations.md"))
+    Err(Error::broken(what, why, "give this system a database of its own"))
 }
 
 pub(super) async fn write_events(transaction: &Transaction<'_>, log: &str, events: &[LogEvent]) -> Result<()> {

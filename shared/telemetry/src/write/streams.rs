@@ -84,12 +84,20 @@ pub(super) async fn write_batches(
     let statement = "INSERT INTO agent_batch (stream, machine, incarnation, last_batch) \
         SELECT stream, machine, incarnation, last_batch FROM jsonb_to_recordset($1) \
         AS r(stream text, machine text, incarnation bigint, last_batch bigint) \
-        ON CONFLICT (stream, machine, incarnation) DO UPDATE SET last_batch = excluded.last_batch";
+        ON CONFLICT (stream, machine, incarnation) DO UPDATE SET last_batch = excluded.last_batch, updated_at = now()";
     let rows = batches.iter().map(|(origin, batch)| {
         json!({"stream": from.stream, "machine": origin.machine, "incarnation": number(origin.incarnation),
                "last_batch": number(*batch)})
     });
-    insert(transaction, "write the newest batches", statement, rows).await.map(drop)
+    insert(transaction, "write the newest batches", statement, rows).await?;
+    if batches.is_empty() {
+        return Ok(());
+    }
+    let machines: Vec<&str> = batches.keys().map(|origin| origin.machine.as_str()).collect();
+    let forget = "DELETE FROM agent_batch WHERE stream = $1 AND machine = ANY($2) \
+                  AND updated_at < now() - interval '15 days'";
+    let forgotten = transaction.execute(forget, &[&from.stream, &machines]).await;
+    forgotten.map(drop).map_err(Error::doing("forget old incarnations"))
 }
 
 pub(super) async fn write_rejects(transaction: &Transaction<'_>, from: &Offset, rejects: &[Reject]) -> Result<()> {
