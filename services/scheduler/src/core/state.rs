@@ -186,11 +186,16 @@ impl State {
         }
     }
 
-    /// Notes that a job ended, and forgets the oldest ended ones beyond the bounds.
+    /// Notes that a job ended.
     pub(super) fn note_ended(&mut self, number: JobNumber, limits: EndedLimits) {
         let job = &self.jobs[&number];
         self.ended.insert((job.ended, number));
         self.ended_processes += job.processes as usize;
+        self.forget_beyond(limits);
+    }
+
+    /// Forgets the oldest ended jobs beyond the bounds; the newest stays, whatever its size.
+    pub(super) fn forget_beyond(&mut self, limits: EndedLimits) {
         while self.ended.len() > limits.jobs || (self.ended_processes > limits.processes && self.ended.len() > 1) {
             let Some((_, oldest)) = self.ended.pop_first() else { return };
             self.forget_job(oldest);

@@ -1,0 +1,172 @@
+//! Random sequences of inputs: what must hold holds after each of them, and the log says it all.
+
+use proptest::prelude::*;
+
+use super::super::input::{AgentRefusal, RefusedProcess};
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Start(u32, u64),
+    StopJob(u32, u64),
+    StopAll,
+    Report { pick: usize, state: usize, repeat: bool },
+    Hello { node: usize, keep: u8 },
+    Inventory { node: usize, keep: u8 },
+    Refused { pick: usize, refusal: usize },
+    Machine { node: usize, fact: usize },
+    Wait(u64),
+    Fence { node: usize, epoch: u64 },
+    NewRun,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1_u32..6, 0_u64..2).prop_map(|(processes, reservation)| Step::Start(processes, reservation)),
+        1 => (1_u32..5, 0_u64..20).prop_map(|(job, grace)| Step::StopJob(job, grace)),
+        1 => Just(Step::StopAll),
+        12 => (any::<usize>(), 0_usize..8, any::<bool>()).prop_map(|(pick, state, repeat)| Step::Report { pick, state, repeat }),
+        2 => (0_usize..3, any::<u8>()).prop_map(|(node, keep)| Step::Hello { node, keep }),
+        1 => (0_usize..3, any::<u8>()).prop_map(|(node, keep)| Step::Inventory { node, keep }),
+        2 => (any::<usize>(), 0_usize..5).prop_map(|(pick, refusal)| Step::Refused { pick, refusal }),
+        4 => (0_usize..3, 0_usize..14).prop_map(|(node, fact)| Step::Machine { node, fact }),
+        2 => (0_u64..400).prop_map(Step::Wait),
+        1 => (0_usize..3, 0_u64..4).prop_map(|(node, epoch)| Step::Fence { node, epoch }),
+        1 => Just(Step::NewRun),
+    ]
+}
+
+const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
+
+fn fact(lab: &Lab, node: &str, number: usize) -> Fact {
+    let seen = lab.state.machines.get(node).map(|machine| machine.seen.clone());
+    let (next_epoch, incarnation, boot_id) = seen.map_or((Epoch(1), Incarnation(1), String::new()), |seen| {
+        (seen.epoch.next(), seen.incarnation.next(), seen.boot_id)
+    });
+    let protection = |protected: &str| Fact::ProtectionChanged {
+        protected: [protected.to_owned()].into(),
+        released: BTreeSet::new(),
+        machine: false,
+    };
+    match number {
+        0 => Fact::DrainingStarted,
+        1 => Fact::EpochRaised { epoch: next_epoch, reservation: ReservationId(next_epoch.0 % 2) },
+        2 | 3 => Fact::FenceReported(Epoch(next_epoch.0 - 1)),
+        4 => Fact::HealthChanged { down: true },
+        5 => Fact::HealthChanged { down: false },
+        6 => Fact::BootObserved(format!("boot-{}", lab.time.0)),
+        7 => Fact::IncarnationGranted { incarnation, boot_id },
+        8 => protection("disk-0"),
+        9 => protection("nothing"),
+        10 => inventory(2, 1),
+        11 => inventory(4, 3),
+        12 => Fact::Removed,
+        _ => Fact::FlagChanged { flag: Flag::Active, value: true },
+    }
+}
+
+fn pick(lab: &Lab, number: usize) -> Option<(u32, u32)> {
+    let dpid = lab.state.processes.keys().nth(number % lab.state.processes.len().max(1))?;
+    Some((dpid.job.0, dpid.process.0))
+}
+
+/// What a machine's agent knows: some of what the log says lives there.
+fn known(lab: &Lab, node: &str, keep: u8) -> Vec<KnownProcess> {
+    let Some(machine) = lab.state.machines.get(node) else { return Vec::new() };
+    let kept = machine.live.iter().enumerate().filter(|(index, _)| keep >> (index % 8) & 1 == 1);
+    kept.map(|(_, dpid)| {
+        let process = &lab.state.processes[dpid];
+        KnownProcess { id: lab.state.identity(*dpid, process), state: process.state }
+    })
+    .collect()
+}
+
+fn perform(lab: &mut Lab, step: Step) {
+    match step {
+        Step::Start(processes, reservation) => {
+            let mut start = start(processes);
+            start.reservation = ReservationId(reservation);
+            let _ = lab.give(Input::Start(start));
+        }
+        Step::StopJob(job, grace) => drop(lab.give(Input::Stop(stop_job(job, Duration::from_secs(grace))))),
+        Step::StopAll => drop(lab.give(Input::Stop(Stop { all: true, ..Stop::default() }))),
+        Step::Report { pick: number, state, repeat } => {
+            let Some((job, process)) = pick(lab, number) else { return };
+            let report = Report::Process(lab.report_of(job, process, ProcessState::ALL[state]));
+            let machine = lab.process(job, process).machine.clone();
+            lab.report_batch(&machine, vec![report.clone()]);
+            if repeat {
+                lab.take_batch(&machine, 1, vec![report]);
+            }
+        }
+        Step::Hello { node, keep } if lab.state.machines.contains_key(NODES[node]) => {
+            let known = known(lab, NODES[node], keep);
+            lab.hello(NODES[node], known);
+        }
+        Step::Hello { .. } => {}
+        Step::Inventory { node, keep } => {
+            let Some(found) = lab.state.machines.get(NODES[node]) else { return };
+            let (incarnation, generation) = (found.seen.incarnation, found.generation);
+            let known = known(lab, NODES[node], keep);
+            let input = Input::Inventory { machine: machine(NODES[node]), incarnation, generation, known };
+            lab.give(input).expect("it is taken");
+        }
+        Step::Refused { pick: number, refusal } => {
+            let Some((job, process)) = pick(lab, number) else { return };
+            let refusals = [
+                AgentRefusal::OldEpoch,
+                AgentRefusal::Draining,
+                AgentRefusal::Stale,
+                AgentRefusal::Protected,
+                AgentRefusal::Invalid,
+            ];
+            let refused =
+                RefusedProcess { id: lab.id(job, process), refusal: refusals[refusal], detail: String::new() };
+            let machine = lab.process(job, process).machine.clone();
+            lab.give(Input::Refused { machine, refused: vec![refused] }).expect("it is taken");
+        }
+        Step::Machine { node, fact: 13 } => lab.add_machine(NODES[node], 4, 2),
+        Step::Machine { node, fact: number } => {
+            let fact = fact(lab, NODES[node], number);
+            lab.machines(vec![(NODES[node], fact)]);
+        }
+        Step::Wait(seconds) => {
+            lab.wait(Duration::from_secs(seconds));
+            lab.give(Input::Tick).expect("a tick is not refused");
+        }
+        Step::Fence { node, epoch } => lab.report_batch(&machine(NODES[node]), vec![Report::Fenced(Epoch(epoch))]),
+        Step::NewRun => drop(lab.give(Input::NewRun)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn what_must_hold_holds_after_any_inputs(steps in prop::collection::vec(step(), 1..80)) {
+        let mut lab = Lab::with(3);
+        for step in steps {
+            let finals: BTreeMap<_, _> = lab.state.processes.iter().filter(|(_, p)| p.state.is_final()).map(|(d, p)| (*d, p.clone())).collect();
+            let run = lab.state.run;
+            perform(&mut lab, step);
+            if lab.state.run == run {
+                for (dpid, before) in finals {
+                    prop_assert_eq!(lab.state.processes.get(&dpid), Some(&before), "final is final (I8)");
+                }
+            }
+        }
+        prop_assert_eq!(lab.replayed(), lab.state, "the state is the fold of the log");
+    }
+
+    #[test]
+    fn every_job_ends_once_all_machines_are_gone(steps in prop::collection::vec(step(), 1..60)) {
+        let mut lab = Lab::with(3);
+        for step in steps {
+            perform(&mut lab, step);
+        }
+        for node in NODES {
+            lab.machines(vec![(node, Fact::Removed)]);
+        }
+        prop_assert!(lab.state.jobs.values().all(|job| job.ended != PoolTime::NEVER), "each reaches its end (I2)");
+    }
+}

@@ -1,0 +1,203 @@
+//! A NATS with the streams and logs of a new system, a scheduler on it, and what a person and machine-lifecycle say.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use muster_bus::streams::InitOptions;
+use muster_bus::subjects::{self, Service};
+use muster_bus::{Authority, Bus, BusOptions};
+use muster_chassis::{CommonArguments, LogFormat};
+use muster_model::{CommandId, Position, SystemId};
+use muster_proto::v1::{self, envelope::Body, job_command, job_query, job_reply, machine_event::Kind};
+use muster_testkit::NatsServer;
+use prost::Message;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{LIMIT, STEP};
+
+pub(crate) struct Pool {
+    nats: NatsServer,
+    pub(crate) bus: Bus,
+    /// Sequence of the last message in MACHINES.
+    machines: AtomicU64,
+}
+
+impl Pool {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let nats = NatsServer::start()?;
+        let mut options = BusOptions::new(&nats.url(), "test");
+        options.actor = "user:anna".into();
+        let bus = Bus::connect(&options).await?;
+        bus.init_streams(InitOptions { replicas: 1, size_divisor: 64 }).await?;
+        muster_ledger::initialise(&bus, SystemId([7; 16])).await?;
+        Ok(Self { nats, bus, machines: AtomicU64::new(1) })
+    }
+
+    pub(crate) fn scheduler(&self, instance: &str) -> Running {
+        let arguments = CommonArguments {
+            nats: self.nats.url(),
+            instance: instance.into(),
+            http: None,
+            log_format: LogFormat::Text,
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(muster_scheduler::run(arguments, stop.clone()));
+        Running { stop, task }
+    }
+
+    pub(crate) async fn connect(&self, source: &str) -> anyhow::Result<Bus> {
+        Ok(Bus::connect(&BusOptions::new(&self.nats.url(), source)).await?)
+    }
+
+    /// Says events of one machine in MACHINES, as machine-lifecycle does.
+    pub(crate) async fn say_of_machine(&self, machine: &str, kinds: Vec<Kind>) -> anyhow::Result<()> {
+        let event = |kind| v1::MachineEvent { machine: machine.into(), kind: Some(kind) }.encode_to_vec().into();
+        let entry = v1::Entry { events: kinds.into_iter().map(event).collect(), ..Default::default() };
+        let turn = v1::Turn {
+            previous_hash: vec![0; 32].into(),
+            event_type: "muster.v1.MachineEvent".into(),
+            block: v1::TurnBlock { entries: vec![entry] }.encode_to_vec().into(),
+            ..Default::default()
+        };
+        let sequence = self.machines.fetch_add(1, Ordering::Relaxed) + 1;
+        let authority = Authority { position: Position::new(1, sequence), ..Authority::default() };
+        let envelope = self.bus.envelope(Body::Turn(turn), authority);
+        let subject = subjects::log(Service::MachineLifecycle, "turn");
+        self.bus.store(&subject, &sequence.to_string(), envelope.encode_to_vec().into()).await?;
+        Ok(())
+    }
+
+    /// Adds usable machines `node-1`, ... of two CPUs and two disks.
+    pub(crate) async fn machines(&self, count: usize) -> anyhow::Result<()> {
+        for number in 1..=count {
+            let resource =
+                |id: String, kind: v1::ResourceKind| v1::Resource { id, kind: kind.into(), ..Default::default() };
+            let cpus = (0..2).map(|n| resource(format!("cpu{n}"), v1::ResourceKind::Cpu));
+            let disks = (0..2).map(|n| resource(format!("disk-{n}"), v1::ResourceKind::Disk));
+            let inventory = v1::Inventory {
+                architecture: "x86_64".into(),
+                resources: cpus.chain(disks).collect(),
+                ..Default::default()
+            };
+            let granted = v1::IncarnationGranted { incarnation: 1, boot_id: "first".into(), ..Default::default() };
+            let ready = v1::PhaseChanged { to: v1::Phase::Ready.into(), ..Default::default() };
+            let active = v1::FlagChanged { flag: v1::MachineFlag::Active.into(), value: true };
+            let kinds = vec![
+                Kind::Added(v1::MachineAdded::default()),
+                Kind::IncarnationGranted(granted),
+                Kind::InventoryChanged(v1::InventoryChanged { inventory: Some(inventory) }),
+                Kind::PhaseChanged(ready),
+                Kind::FlagChanged(active),
+            ];
+            self.say_of_machine(&format!("node-{number}"), kinds).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a command until somebody answers.
+    pub(crate) async fn ask_command(&self, kind: job_command::Kind) -> anyhow::Result<Body> {
+        let command = CommandId(*uuid::Uuid::now_v7().as_bytes());
+        self.ask("command", Body::JobCommand(v1::JobCommand { kind: Some(kind) }), Some(command)).await
+    }
+
+    pub(crate) async fn command(&self, kind: job_command::Kind) -> anyhow::Result<job_reply::Kind> {
+        reply(self.ask_command(kind).await?)
+    }
+
+    pub(crate) async fn query(&self, kind: job_query::Kind) -> anyhow::Result<job_reply::Kind> {
+        reply(self.ask("query", Body::JobQuery(v1::JobQuery { kind: Some(kind) }), None).await?)
+    }
+
+    async fn ask(&self, verb: &str, body: Body, command: Option<CommandId>) -> anyhow::Result<Body> {
+        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
+        answered(&self.bus, &subjects::service(Service::Scheduler, verb), &envelope).await
+    }
+
+    /// Looks at job 1 until `condition` holds.
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&v1::JobRecord) -> bool) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let list = v1::ListJobs { job: 1, ended: true, after: 0 };
+            let job = match self.query(job_query::Kind::Jobs(list)).await? {
+                job_reply::Kind::Jobs(list) => list.jobs.into_iter().next().context("find the job")?,
+                other => anyhow::bail!("{other:?}"),
+            };
+            if condition(&job) {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < LIMIT, "`{what}` did not come true: {job:?}");
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
+    /// Looks at the processes until pings have brought iterations of `count` of them.
+    pub(crate) async fn until_iterations(&self, count: usize) -> anyhow::Result<()> {
+        let start = Instant::now();
+        loop {
+            let found = match self.query(job_query::Kind::Processes(v1::ListProcesses::default())).await? {
+                job_reply::Kind::Processes(list) => list.processes,
+                other => anyhow::bail!("{other:?}"),
+            };
+            if found.iter().filter(|process| process.iterations == 42).count() == count {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < LIMIT, "no iterations were seen: {found:?}");
+            tokio::time::sleep(STEP).await;
+        }
+    }
+}
+
+fn reply(body: Body) -> anyhow::Result<job_reply::Kind> {
+    match body {
+        Body::JobReply(reply) => reply.kind.context("read the reply"),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+pub(crate) fn refusal(body: Body) -> v1::Refusal {
+    match body {
+        Body::Refusal(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks until somebody answers with something else than that it is not the time.
+pub(crate) async fn answered(bus: &Bus, subject: &str, envelope: &v1::Envelope) -> anyhow::Result<Body> {
+    let start = Instant::now();
+    loop {
+        match bus.request(subject, envelope, Duration::from_secs(5)).await {
+            Ok(answer) => match answer.body.context("read the answer")? {
+                Body::Refusal(refusal) if refusal.code() == v1::RefusalCode::Unavailable => {}
+                body => return Ok(body),
+            },
+            Err(error) => ensure!(start.elapsed() < LIMIT, "{error}"),
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        tokio::time::timeout(LIMIT, self.task).await??
+    }
+}
+
+/// A module of one disk.
+pub(crate) fn module() -> v1::Module {
+    v1::Module {
+        name: "high-io".into(),
+        version: "1.0".into(),
+        artifacts: vec![v1::Artifact { architecture: "any".into(), sha256: "a".repeat(64), size_bytes: 1 }],
+        requirements: vec![v1::Requirement { kind: v1::ResourceKind::Disk.into(), count: 1, weight_milli: 1000 }],
+        stop_grace_ms: 5_000,
+        ..Default::default()
+    }
+}
