@@ -82,6 +82,14 @@ impl<C: Core> Fold<C> {
     /// # Errors
     /// When the chain is broken there: the log must not be used.
     pub(crate) fn take(&mut self, sequence: u64, payload: &Bytes) -> Result<Taken, String> {
+        self.take_opened(sequence, chain::open(payload))
+    }
+
+    /// Folds the next message, that was opened already.
+    ///
+    /// # Errors
+    /// As [`Fold::take`].
+    pub(crate) fn take_opened(&mut self, sequence: u64, opened: Result<Opened, String>) -> Result<Taken, String> {
         let expected = self.head.position.sequence.0 + 1;
         if sequence < expected {
             return Ok(Taken::Old);
@@ -89,7 +97,7 @@ impl<C: Core> Fold<C> {
         if sequence > expected {
             return Ok(Taken::Gap);
         }
-        let opened = chain::open(payload).map_err(|reason| undecodable(sequence, &reason))?;
+        let opened = opened.map_err(|reason| undecodable(sequence, &reason))?;
         if opened.place.position.lineage > self.head.position.lineage {
             return Ok(Taken::Gap);
         }

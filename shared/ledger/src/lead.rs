@@ -126,6 +126,9 @@ async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Le
             Err(LoadError::Ledger(error)) => return Err(error),
             Err(LoadError::Bus(error)) => {
                 tracing::warn!(log = context.log.name, %error, "reading to the end of the log failed, trying again");
+                // What was read and not folded is read again.
+                let next = loaded.fold.head.position.sequence.0 + 1;
+                loaded.reader = context.bus.read(context.log.name, "", next);
                 tokio::time::sleep(RETRY_DELAY).await;
                 continue;
             }

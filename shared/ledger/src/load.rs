@@ -1,5 +1,6 @@
 //! Loading a log: the newest usable snapshot, then the messages after it, every link of the chain checked.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use muster_bus::{BusError, StreamReader};
@@ -10,6 +11,8 @@ use crate::fold::{Fold, Taken};
 use crate::log::{Ends, Log, RETRY_DELAY};
 use crate::{Core, LedgerError, chain, snapshot};
 
+/// Messages that are opened ahead of the fold.
+const OPENED_AHEAD_MAX: usize = 16;
 /// A message that the stream says it has is waited for so long.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -81,7 +84,7 @@ async fn load_once<C: Core>(log: &Log) -> Result<Loaded<C>, LoadError> {
     Ok(Loaded { fold, reader, snapshot })
 }
 
-/// Folds up to `last`.
+/// Folds up to `last`. Messages are opened ahead, on other threads.
 ///
 /// # Errors
 /// When the chain is broken, or the server does not answer.
@@ -91,20 +94,28 @@ pub(crate) async fn catch_up<C: Core>(
     reader: &mut StreamReader,
     last: u64,
 ) -> Result<(), LoadError> {
-    while fold.head.position.sequence.0 < last {
-        let message = tokio::time::timeout(MESSAGE_TIMEOUT, reader.next()).await.map_err(|_| BusError::Failed {
-            what: format!("read the stream {}", log.name),
-            reason: format!("it says that it ends at {last}, and no message came after {}", fold.head.position),
-        })?;
-        match fold.take(message.sequence, &message.payload).map_err(|reason| LedgerError::damaged(log.name, reason))? {
-            Taken::Applied | Taken::Old => {}
-            Taken::Gap => {
-                let reason = format!("message {} follows {}", message.sequence, fold.head.position);
-                return Err(LedgerError::damaged(log.name, reason).into());
-            }
+    let mut unread = last.saturating_sub(fold.head.position.sequence.0);
+    let mut opening = VecDeque::new();
+    loop {
+        while unread > 0 && opening.len() < OPENED_AHEAD_MAX {
+            let message = tokio::time::timeout(MESSAGE_TIMEOUT, reader.next()).await;
+            let message =
+                message.map_err(|_| away(log, format!("it says that it ends at {last}, and nothing more came")))?;
+            opening.push_back(tokio::spawn(async move { (message.sequence, chain::open(&message.payload)) }));
+            unread -= 1;
+        }
+        let Some(next) = opening.pop_front() else { return Ok(()) };
+        let (sequence, opened) = next.await.map_err(|error| away(log, error.to_string()))?;
+        let taken = fold.take_opened(sequence, opened).map_err(|reason| LedgerError::damaged(log.name, reason))?;
+        if taken == Taken::Gap {
+            let reason = format!("message {sequence} follows {}", fold.head.position);
+            return Err(LedgerError::damaged(log.name, reason).into());
         }
     }
-    Ok(())
+}
+
+fn away(log: &Log, reason: String) -> BusError {
+    BusError::Failed { what: format!("read the stream {}", log.name), reason }
 }
 
 async fn begin<C: Core>(log: &Log, ends: Ends) -> Result<Fold<C>, LoadError> {

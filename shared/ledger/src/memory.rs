@@ -38,17 +38,24 @@ pub(crate) enum Recalled<'a> {
 /// Replies of the last 24 hours, or of the last 50,000 commands.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    replies: HashMap<CommandId, Remembered>,
-    order: VecDeque<CommandId>,
+    /// Oldest first.
+    order: VecDeque<(CommandId, Remembered)>,
+    /// Number of the oldest one, counted from the first that was ever remembered.
+    first: u64,
+    /// Numbers by id; none until the first question, because folding a long log forgets most of what it remembers.
+    index: Option<HashMap<CommandId, u64>>,
     reach_ms: u64,
 }
 
 impl Memory {
     /// What is known of a command.
-    pub(crate) fn recall(&self, id: &CommandId) -> Recalled<'_> {
-        match self.replies.get(id) {
-            Some(remembered) => Recalled::Known(remembered),
-            None if id.made_ms() < self.reach_ms => Recalled::TooOld,
+    pub(crate) fn recall(&mut self, id: &CommandId) -> Recalled<'_> {
+        let Self { order, first, index, reach_ms } = self;
+        let index =
+            index.get_or_insert_with(|| (*first..).zip(order.iter()).map(|(number, (id, _))| (*id, number)).collect());
+        match index.get(id).and_then(|number| order.get(usize::try_from(number - *first).ok()?)) {
+            Some((_, remembered)) => Recalled::Known(remembered),
+            None if id.made_ms() < *reach_ms => Recalled::TooOld,
             None => Recalled::New,
         }
     }
@@ -56,17 +63,19 @@ impl Memory {
     /// Remembers a reply, and forgets what is older or more than the bounds.
     pub(crate) fn remember(&mut self, id: CommandId, remembered: Remembered) {
         let now = remembered.time;
-        if self.replies.insert(id, remembered).is_none() {
-            self.order.push_back(id);
+        if let Some(index) = &mut self.index {
+            index.insert(id, self.first + self.order.len() as u64);
         }
-        while self.order.len() > COUNT_MAX || self.oldest().is_some_and(|oldest| now.since(oldest) > AGE_MAX) {
+        self.order.push_back((id, remembered));
+        let is_too_old = |(_, oldest): &(CommandId, Remembered)| now.since(oldest.time) > AGE_MAX;
+        while self.order.len() > COUNT_MAX || self.order.front().is_some_and(is_too_old) {
             self.forget_oldest();
         }
     }
 
     /// Everything, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&CommandId, &Remembered)> {
-        self.order.iter().filter_map(|id| self.replies.get_key_value(id))
+        self.order.iter().map(|(id, remembered)| (id, remembered))
     }
 
     /// Ids made before this, milliseconds since 1970, are no longer remembered.
@@ -79,15 +88,16 @@ impl Memory {
         self.reach_ms = reach_ms;
     }
 
-    fn oldest(&self) -> Option<PoolTime> {
-        self.order.front().and_then(|id| self.replies.get(id)).map(|remembered| remembered.time)
-    }
-
     /// The reach becomes the id's time plus one, so that a retry of a forgotten command is refused and never done again. An id from a
     /// clock that runs ahead counts as made when it was decided: one wrong clock must not shut out all the others.
     fn forget_oldest(&mut self) {
-        let Some(id) = self.order.pop_front() else { return };
-        let Some(forgotten) = self.replies.remove(&id) else { return };
+        let Some((id, forgotten)) = self.order.pop_front() else { return };
+        if let Some(index) = &mut self.index
+            && index.get(&id) == Some(&self.first)
+        {
+            index.remove(&id);
+        }
+        self.first += 1;
         let decided_ms = u64::try_from(forgotten.time.0 / 1_000_000).unwrap_or(0);
         self.reach_ms = self.reach_ms.max(id.made_ms().min(decided_ms) + 1);
     }

@@ -42,7 +42,7 @@ proptest! {
     /// Whatever the order of ids and times, a command that was decided is never taken for a new one while its id is not from the
     /// future.
     #[test]
-    fn a_decided_command_is_never_new(steps in prop::collection::vec((0_u64..200_000_000, 0_u64..50_000_000), 1..200)) {
+    fn a_decided_command_is_never_new(steps in prop::collection::vec((0_u64..200_000_000, 0_u64..50_000_000), 1..200), asked_at in 0_usize..200) {
         let mut memory = Memory::default();
         let mut time = 200_000_000;
         let mut given = Vec::new();
@@ -51,6 +51,9 @@ proptest! {
             let id = id(time - back, number as u64);
             memory.remember(id, remembered(time));
             given.push(id);
+            if number == asked_at {
+                prop_assert_ne!(memory.recall(&id), Recalled::New);
+            }
         }
         for id in given {
             prop_assert_ne!(memory.recall(&id), Recalled::New);

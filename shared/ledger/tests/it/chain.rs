@@ -80,7 +80,7 @@ async fn a_turn_with_a_wrong_predecessor_is_refused_at_the_start_and_while_follo
     let (_server, bus) = used_system().await;
     let (sequence, _) = last(&bus).await;
     let leader = Instance::start(&bus, "leader");
-    leader.leading().await;
+    let (_, handle) = leader.leading().await;
     let follower = Instance::start(&bus, "follower");
     let turn =
         Turn { previous_hash: vec![9; 32].into(), event_type: "muster.test.CounterEvent".into(), ..Turn::default() };
@@ -89,6 +89,8 @@ async fn a_turn_with_a_wrong_predecessor_is_refused_at_the_start_and_while_follo
     append(&bus, bus.envelope(Body::Turn(turn), authority).encode_to_vec()).await;
     let followed = follower.end().await.expect_err("refused");
     assert!(followed.to_string().contains("predecessor"), "{followed}");
+    let unanswered = handle.command(command_id(), String::new(), Input::Add(100)).await;
+    assert!(unanswered.is_err(), "{unanswered:?}");
     let led = leader.end().await;
     assert!(led.is_err(), "the leader finds it when it appends, folds again and stops");
     assert!(refusal(&bus).await.contains("muster admin recover"));
