@@ -2,7 +2,9 @@
 
 use metrics::{Unit, counter, describe_counter};
 
+/// Questions answered.
 const ANSWERS: &str = "muster_report_answers_total";
+/// Questions refused.
 const REFUSALS: &str = "muster_report_refusals_total";
 
 /// Says what the names mean.

@@ -2,10 +2,15 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
+/// Messages stored, by stream.
 const MESSAGES: &str = "muster_telemetry_logger_messages_total";
+/// Values of samples stored.
 const SAMPLES: &str = "muster_telemetry_logger_samples_total";
+/// Messages or parts of them that could not be taken, by stream.
 const REJECTS: &str = "muster_telemetry_logger_rejects_total";
+/// Transactions that failed and were tried again, by stream.
 const RETRIES: &str = "muster_telemetry_logger_retries_total";
+/// Messages that wait in the stream, by stream.
 const PENDING: &str = "muster_telemetry_logger_pending_messages";
 
 /// Says what the names mean.

@@ -1,13 +1,13 @@
 //! One stream: read from the stored position on, gather, write, again. Nothing here decides what a message means.
 
 use muster_bus::streams::StreamState;
-use muster_bus::{Bus, StoredMessage, StreamReader};
+use muster_bus::{Bus, StoredMessage, StreamReader, subjects};
 use muster_store::{Error, Store};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{EPOCH_INTERVAL, LIMITS, Source};
-use crate::core::Batch;
+use crate::core::{Batch, Message};
 use crate::metrics;
 use crate::retry::Pause;
 use crate::writer::{Writer, Written};
@@ -104,7 +104,7 @@ async fn gather(
     let end = Instant::now() + source.window;
     let mut batch = Batch::new(source.kind, source.stream, position);
     let mut pending = first.pending;
-    batch.push(first);
+    batch.push(understand(first));
     while !batch.is_full(LIMITS) {
         tokio::select! {
             biased;
@@ -112,12 +112,19 @@ async fn gather(
             () = sleep_until(end) => break,
             message = reader.next() => {
                 pending = message.pending;
-                batch.push(message);
+                batch.push(understand(message));
             }
         }
     }
     metrics::pending(source.stream, pending);
     batch
+}
+
+/// A stored message as the core sees it.
+fn understand(stored: StoredMessage) -> Message {
+    let machine = subjects::machine_of(&stored.subject);
+    let StoredMessage { sequence, stored, subject, payload, pending: _ } = stored;
+    Message { sequence, stored, subject, machine, payload }
 }
 
 /// Whether the stream is still the one whose position the writer holds; none when it is. Waits for an answer: until then nothing

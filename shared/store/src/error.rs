@@ -88,8 +88,8 @@ impl Error {
             "08" | "25" | "53" | "57" | "58" | "40" | "55" => {
                 Self::Unavailable { what, why, next: "it is tried again; see the log of PostgreSQL".into() }
             }
-            // Data and constraints, and text that the encoding has no place for.
-            "22" | "23" => Self::Unfit { what, why },
+            // Data, constraints, and limits such as the size of an index row.
+            "22" | "23" | "54" => Self::Unfit { what, why },
             "28" | "3D" => Self::Broken { what, why, next: "check the user and database in MUSTER_POSTGRES".into() },
             // Undefined table, column or function.
             "42" if state.code() != SqlState::INSUFFICIENT_PRIVILEGE.code() => {

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_bus::StoredMessage;
 use muster_telemetry::records::{Gap, Origin, Records};
 
-use super::{Decoded, Kind};
+use super::{Decoded, Kind, Message};
 
 /// Reason of rejects that PostgreSQL refused; its own words follow.
 const REASON_STORE: &str = "the store can not hold it";
@@ -33,7 +32,7 @@ pub(crate) struct Batch {
     from: u64,
     /// Position after the last.
     to: u64,
-    messages: Vec<(StoredMessage, Decoded)>,
+    messages: Vec<(Message, Decoded)>,
     samples: usize,
     bytes: usize,
 }
@@ -45,7 +44,7 @@ impl Batch {
     }
 
     /// Adds the next message; one that is not beyond the last is passed over.
-    pub(crate) fn push(&mut self, message: StoredMessage) {
+    pub(crate) fn push(&mut self, message: Message) {
         if message.sequence <= self.to {
             return;
         }

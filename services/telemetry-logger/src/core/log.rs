@@ -3,14 +3,13 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use muster_bus::StoredMessage;
 use muster_model::Position;
 use muster_proto::v1;
 use muster_proto::v1::{cause, envelope::Body};
 use muster_telemetry::records::{Archived, LogEvent, Records};
-use prost::Message;
+use prost::Message as _;
 
-use super::{Decoded, event, job, reject, said_time};
+use super::{Decoded, Message, event, job, reject, said_time};
 
 /// A block may not be larger than this when it is not compressed.
 const BLOCK_BYTES_MAX: u64 = 64 << 20;
@@ -20,7 +19,7 @@ const BLOCK_BYTES_MAX: u64 = 64 << 20;
 /// # Errors
 /// Never: what is wrong inside the envelope becomes rejects beside the archived message.
 #[expect(clippy::unnecessary_wraps, reason = "the same shape as the other kinds of streams")]
-pub(super) fn decode(message: &StoredMessage, envelope: v1::Envelope) -> Result<Decoded, String> {
+pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decoded, String> {
     let position = Position::new(envelope.lineage, message.sequence);
     let turn = match &envelope.body {
         Some(Body::Turn(turn)) => Some(turn),
@@ -63,13 +62,7 @@ fn unpack(block: &[u8]) -> Result<Vec<u8>, String> {
     Ok(plain)
 }
 
-fn take_block(
-    message: &StoredMessage,
-    position: Position,
-    turn: &v1::Turn,
-    block: v1::TurnBlock,
-    records: &mut Records,
-) {
+fn take_block(message: &Message, position: Position, turn: &v1::Turn, block: v1::TurnBlock, records: &mut Records) {
     let mut ordinal = 0;
     for entry in block.entries {
         let at = said_time(entry.time_ns, message);

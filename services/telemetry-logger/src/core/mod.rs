@@ -9,11 +9,11 @@ mod sample;
 
 pub(crate) use batch::{Batch, Limits, Repeats};
 
-use muster_bus::StoredMessage;
-use muster_model::PoolTime;
+use bytes::Bytes;
+use muster_model::{MachineId, PoolTime};
 use muster_proto::v1::Envelope;
 use muster_telemetry::records::{Origin, Records, Reject};
-use prost::Message;
+use prost::Message as _;
 
 /// What a stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,21 @@ pub(crate) enum Kind {
     Reports,
     /// Turns of a decision log.
     Log,
+}
+
+/// A message as its stream stored it.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    /// Sequence in the stream.
+    pub(crate) sequence: u64,
+    /// When the stream stored it.
+    pub(crate) stored: PoolTime,
+    /// Its subject.
+    pub(crate) subject: String,
+    /// The machine that the subject names; none where it names none.
+    pub(crate) machine: Option<MachineId>,
+    /// Its payload.
+    pub(crate) payload: Bytes,
 }
 
 /// What one message says, as rows.
@@ -37,7 +52,7 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     /// Decodes a message. What can not be decoded becomes a reject, never an error.
-    pub(crate) fn new(kind: Kind, message: &StoredMessage) -> Self {
+    pub(crate) fn new(kind: Kind, message: &Message) -> Self {
         let decoded = Envelope::decode(message.payload.clone()).map_err(|error| error.to_string()).and_then(
             |envelope| match kind {
                 Kind::Samples => sample::decode(message, envelope),
@@ -49,7 +64,7 @@ impl Decoded {
     }
 
     /// The message as a reject.
-    pub(crate) fn rejected(message: &StoredMessage, reason: String) -> Self {
+    pub(crate) fn rejected(message: &Message, reason: String) -> Self {
         let records = Records { rejects: vec![reject(message, reason, 1)], ..Records::default() };
         Self { batch: None, records }
     }
@@ -61,7 +76,7 @@ impl Decoded {
 }
 
 /// A part of a message that could not be taken.
-fn reject(message: &StoredMessage, reason: String, items: u32) -> Reject {
+fn reject(message: &Message, reason: String, items: u32) -> Reject {
     Reject {
         sequence: message.sequence,
         stored: message.stored,
@@ -73,13 +88,13 @@ fn reject(message: &StoredMessage, reason: String, items: u32) -> Reject {
 }
 
 /// The time that a sender says, or when the stream stored it where it says none.
-fn said_time(time_ns: i64, message: &StoredMessage) -> PoolTime {
+fn said_time(time_ns: i64, message: &Message) -> PoolTime {
     if time_ns > 0 { PoolTime(time_ns) } else { message.stored }
 }
 
 /// Checks that an agent speaks of itself: its machine is in the subject too.
-fn check_machine(message: &StoredMessage, machine: &str) -> Result<(), String> {
-    match muster_bus::subjects::machine_of(&message.subject) {
+fn check_machine(message: &Message, machine: &str) -> Result<(), String> {
+    match &message.machine {
         Some(named) if named.as_str() == machine => Ok(()),
         _ => Err(format!("the batch is of machine `{}`, its subject is not", machine.escape_debug())),
     }

@@ -1,18 +1,17 @@
 //! Batches of reports -> rows of their tables.
 
-use muster_bus::StoredMessage;
 use muster_model::{ProcessId, ProcessState, Verdict};
 use muster_proto::v1;
 use muster_proto::v1::{envelope::Body, report::Kind};
 use muster_telemetry::records::{Corruption, Gap, Origin, Records, Report, ReportKind, Said};
 
-use super::{Decoded, check_machine, reject, said_time};
+use super::{Decoded, Message, check_machine, reject, said_time};
 
 /// Decodes a batch.
 ///
 /// # Errors
 /// Why the whole of it can not be taken; single reports that can not are rejects in the result.
-pub(super) fn decode(message: &StoredMessage, envelope: v1::Envelope) -> Result<Decoded, String> {
+pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decoded, String> {
     let incarnation = envelope.incarnation;
     let Some(Body::ReportBatch(batch)) = envelope.body else {
         return Err("the envelope holds no batch of reports".into());

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_bus::StoredMessage;
 use muster_model::{PoolTime, ProcessId};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_telemetry::records::{Layout, MetricKind, Origin, Records, Sample, Series};
 
-use super::{Decoded, check_machine, reject};
+use super::{Decoded, Message, check_machine, reject};
 
 /// A sample may be so far ahead of the moment at which the stream stored it.
 const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
@@ -20,7 +19,7 @@ const VALUES_MAX: usize = 200;
 ///
 /// # Errors
 /// Why the whole of it can not be taken; single rows that can not are rejects in the result.
-pub(super) fn decode(message: &StoredMessage, envelope: v1::Envelope) -> Result<Decoded, String> {
+pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decoded, String> {
     let incarnation = envelope.incarnation;
     let Some(Body::SampleBatch(batch)) = envelope.body else {
         return Err("the envelope holds no batch of samples".into());
@@ -41,7 +40,7 @@ pub(super) fn decode(message: &StoredMessage, envelope: v1::Envelope) -> Result<
     Ok(Decoded { batch: Some((Origin { machine: batch.machine, incarnation }, batch.batch)), records })
 }
 
-fn make_sample(message: &StoredMessage, layouts: &[Layout], row: &v1::SampleRow) -> Result<Sample, &'static str> {
+fn make_sample(message: &Message, layouts: &[Layout], row: &v1::SampleRow) -> Result<Sample, &'static str> {
     let layout = layouts.get(row.layout as usize).ok_or("its layout is not in the batch")?;
     if row.values.len() != layout.series.len() {
         return Err("it has another number of values than its layout");

@@ -1,22 +1,22 @@
 use bytes::Bytes;
-use muster_bus::StoredMessage;
 use muster_model::PoolTime;
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_telemetry::records::{Origin, Records};
-use prost::Message;
+use prost::Message as _;
 
-use super::{Batch, Kind, Repeats};
+use super::{Batch, Kind, Message, Repeats};
 
 const STORED: i64 = 1_700_000_000_000_000_000;
 
-fn message(sequence: u64, subject: &str, incarnation: u64, body: Body) -> StoredMessage {
+fn message(sequence: u64, subject: &str, incarnation: u64, body: Body) -> Message {
     let envelope = v1::Envelope { lineage: 1, term: 3, incarnation, body: Some(body), ..Default::default() };
     raw(sequence, subject, envelope.encode_to_vec().into())
 }
 
-fn raw(sequence: u64, subject: &str, payload: Bytes) -> StoredMessage {
-    StoredMessage { sequence, stored: PoolTime(STORED), subject: subject.into(), payload, pending: 0 }
+fn raw(sequence: u64, subject: &str, payload: Bytes) -> Message {
+    let machine = muster_bus::subjects::machine_of(subject);
+    Message { sequence, stored: PoolTime(STORED), subject: subject.into(), machine, payload }
 }
 
 fn id(process: u32) -> v1::ProcessId {
@@ -35,7 +35,7 @@ fn row(time_ns: i64, values: &[f64]) -> v1::SampleRow {
     v1::SampleRow { time_ns, layout: 0, values: values.into() }
 }
 
-fn log(sequence: u64, events: Vec<v1::job_event::Kind>) -> StoredMessage {
+fn log(sequence: u64, events: Vec<v1::job_event::Kind>) -> Message {
     let events = events.into_iter().map(|kind| v1::JobEvent { kind: Some(kind) }.encode_to_vec().into()).collect();
     let cause = v1::Cause { kind: Some(v1::cause::Kind::Command(Bytes::from_static(&[7; 16]))) };
     let entry =
@@ -51,7 +51,7 @@ fn log(sequence: u64, events: Vec<v1::job_event::Kind>) -> StoredMessage {
 }
 
 /// Rows of messages that follow position 0, of agents that were not met yet.
-fn check(kind: Kind, messages: Vec<StoredMessage>) -> Records {
+fn check(kind: Kind, messages: Vec<Message>) -> Records {
     let mut batch = Batch::new(kind, "STREAM", 0);
     for message in messages {
         batch.push(message);

@@ -147,3 +147,21 @@ async fn events_and_reports_become_rows() {
     assert_eq!(world.count("SELECT epoch FROM fence_report").await, 3);
     logger.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_postgresql_refuses_is_archived_and_rejected_alone() {
+    let world = World::start().await;
+    let mut machines = Leader::new(Service::MachineLifecycle, "muster.v1.MachineEvent");
+    let unfit: String = (0..400_u32).map(|nth| blake3::hash(&nth.to_be_bytes()).to_hex().to_string()).collect();
+    for (time, machine) in (TIME..).zip(["m1", &unfit, "m2"]) {
+        let kind = v1::machine_event::Kind::FenceReported(v1::FenceReported { epoch: 1 });
+        let event = v1::MachineEvent { machine: machine.into(), kind: Some(kind) };
+        machines.turn(&world, time, vec![event.encode_to_vec()]).await;
+    }
+    let logger = world.logger();
+    world.wait_for("SELECT last_seq FROM stream_offset WHERE stream = 'MACHINES'", 3).await;
+    assert_eq!(world.text("SELECT string_agg(machine, ' ' ORDER BY machine) FROM machine_event").await, "m1 m2");
+    assert_eq!(world.count("SELECT count(*) FROM archive").await, 3);
+    assert_eq!(world.count("SELECT sequence FROM reject WHERE reason LIKE 'the store can not hold it: %'").await, 2);
+    logger.stop().await;
+}

@@ -98,7 +98,7 @@ impl World {
 
     async fn try_count(&self, select: &str) -> Option<i64> {
         let client = self.store.client().await.ok()?;
-        client.query_one(&format!("SELECT ({select})::bigint"), &[]).await.ok().map(|row| row.get(0))
+        client.query_one(&format!("SELECT ({select})::bigint"), &[]).await.ok().and_then(|row| row.get(0))
     }
 
     /// One text from the store.
