@@ -37,6 +37,14 @@ struct Asked<'a> {
     envelope: v1::Envelope,
     deadline: Instant,
     limit: Duration,
+    /// A wait is not told of.
+    quiet: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(what: &'a str, party: &'a str, subject: &'a str, envelope: v1::Envelope, limit: Duration) -> Self {
+        Self { what, party, subject, envelope, deadline: Instant::now() + limit, limit, quiet: false }
+    }
 }
 
 /// Why an attempt brought no answer.
@@ -87,14 +95,15 @@ impl Client {
     /// # Errors
     /// As [`Client::command`].
     pub(crate) async fn query(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
-        self.query_within(what, service, body, self.timeout).await
+        let envelope = self.bus.envelope(body, Authority::default());
+        self.ask(what, service.as_str(), &subjects::service(service, "query"), envelope, self.timeout).await
     }
 
-    /// Asks a question, for at most `limit`.
+    /// Asks a question, for at most `limit`, without telling of a wait.
     ///
     /// # Errors
     /// As [`Client::command`].
-    pub(crate) async fn query_within(
+    pub(crate) async fn query_quietly(
         &self,
         what: &str,
         service: Service,
@@ -102,7 +111,9 @@ impl Client {
         limit: Duration,
     ) -> Result<Body, Failure> {
         let envelope = self.bus.envelope(body, Authority::default());
-        self.ask(what, service.as_str(), &subjects::service(service, "query"), envelope, limit).await
+        let subject = subjects::service(service, "query");
+        let asked = Asked { quiet: true, ..Asked::new(what, service.as_str(), &subject, envelope, limit) };
+        self.ask_again(&asked).await
     }
 
     /// Asks the agent of a machine, once.
@@ -157,18 +168,21 @@ impl Client {
         envelope: v1::Envelope,
         limit: Duration,
     ) -> Result<Body, Failure> {
-        let asked = Asked { what, party, subject, envelope, deadline: Instant::now() + limit, limit };
-        let (begun, mut delay, mut told) = (Instant::now(), RETRY_DELAY_MIN, false);
+        self.ask_again(&Asked::new(what, party, subject, envelope, limit)).await
+    }
+
+    async fn ask_again(&self, asked: &Asked<'_>) -> Result<Body, Failure> {
+        let (begun, mut delay, mut told) = (Instant::now(), RETRY_DELAY_MIN, asked.quiet);
         loop {
-            let miss = match self.attempt(&asked).await? {
+            let miss = match self.attempt(asked).await? {
                 Ok(body) => return Ok(body),
                 Err(miss) => miss,
             };
             if Instant::now() + delay >= asked.deadline {
-                return Err(self.given_up(&asked, miss));
+                return Err(self.given_up(asked, miss));
             }
             if !told && begun.elapsed() >= SILENT_WAIT_MAX {
-                self.tell(&asked, &miss);
+                self.tell(asked, &miss);
                 told = true;
             }
             tokio::time::sleep(delay).await;

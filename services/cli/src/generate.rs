@@ -27,6 +27,13 @@ pub fn cli_markdown() -> String {
     for (code, meaning) in EXIT_CODES {
         let _ = writeln!(page, "| {code} | {meaning} |");
     }
+    let keys = muster_model::Selector::KEYS.map(|key| format!("`{key}`")).join(", ");
+    let _ = writeln!(
+        page,
+        "\n## Selectors\nOne grammar names machines everywhere: names and globs (`node-*`), lists (`a,b` is any of them), \
+         comparisons with `=`, `!=`, `<`, `<=`, `>`, `>=`, and `and`, `or`, `not`, parentheses: `cpus>=4 and arch=x86_64 and not \
+         tag=slow`. Empty, or `*`, is every machine. Keys: {keys}. A refusal marks the wrong place with carets."
+    );
     page.push_str("\n## Options of every command\n");
     let global: Vec<&Arg> = command.get_arguments().filter(|argument| argument.is_global_set()).collect();
     arguments(&mut page, &global);

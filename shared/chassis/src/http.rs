@@ -59,9 +59,27 @@ async fn upkeep(metrics: PrometheusHandle) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_process_is_not_ready_before_it_says_so() {
-        assert_eq!(readiness(false).0, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(readiness(true).0, StatusCode::OK);
+    async fn page(address: SocketAddr, path: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_process_shows_health_metrics_and_readiness_once_it_says_so() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        serve(free).await.unwrap();
+        metrics::counter!("muster_test_things_total").increment(3);
+        assert!(page(free, "/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(page(free, "/metrics").await.contains("muster_test_things_total 3"));
+        assert!(page(free, "/readyz").await.starts_with("HTTP/1.1 503"));
+        set_ready(true);
+        assert!(page(free, "/readyz").await.starts_with("HTTP/1.1 200"));
+        let taken = serve(free).await.unwrap_err();
+        assert!(format!("{taken:#}").contains("in use"), "{taken:#}");
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct MachineFlagArguments {
     /// Which machines; `*` means all
     pub(crate) selector: String,
     /// Take the flag back
-    #[arg(long)]
+    #[arg(long, alias = "undo")]
     pub(crate) off: bool,
     /// Do not ask
     #[arg(long)]

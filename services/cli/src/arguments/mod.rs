@@ -60,8 +60,16 @@ impl Global {
     pub(crate) fn user(&self) -> String {
         let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
         let named = self.user.clone().filter(|user| !user.is_empty()).or_else(login);
-        named.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
+        named.or_else(account_name).unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
     }
+}
+
+/// Name of the account that this process runs as; none where it is not a local one.
+fn account_name() -> Option<String> {
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let own = rustix::process::getuid().as_raw().to_string();
+    let mut lines = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.get(2) == Some(&own.as_str())).map(|fields| fields[0].to_owned())
 }
 
 /// What can be done.

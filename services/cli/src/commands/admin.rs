@@ -85,7 +85,7 @@ async fn status(session: &Session) -> Result<(), Failure> {
 
 async fn ask(session: &Session, service: Service) -> Answer {
     let limit = STATUS_TIMEOUT_MAX.min(session.client.timeout());
-    match session.client.query_within("ask for the status", service, question(service), limit).await {
+    match session.client.query_quietly("ask for the status", service, question(service), limit).await {
         Ok(body) => Answer { service, status: status_of(body), trouble: String::new() },
         Err(Failure::Refused(refusal)) => Answer { service, status: None, trouble: refusal.why },
         Err(Failure::TimedOut(_)) => Answer { service, status: None, trouble: format!("no answer within {limit:?}") },

@@ -184,10 +184,10 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
     ]
 }
 
-/// The agent has acknowledged everything that was decided of the machine.
+/// The agent has the newest protection on its disk.
 pub(super) fn protection_on_disk(record: &v1::MachineRecord) -> bool {
     let place = |at: Option<v1::Position>| muster_model::Position::from(at.unwrap_or_default());
-    place(record.protection_acknowledged) >= place(record.generation)
+    place(record.protection_acknowledged) >= place(record.protection_generation)
 }
 
 fn heartbeat_age(status: &v1::MachineStatus) -> Cell {

@@ -90,6 +90,9 @@ async fn set(
 /// Waits until the agents have it on disk; an agent that can not be reached stays pending, and is named.
 async fn wait_on_disk(session: &Session, mut machines: Vec<String>) -> Result<(), Failure> {
     machines.sort();
+    if machines.is_empty() {
+        return Ok(());
+    }
     let deadline = Instant::now() + session.client.timeout();
     let selector = machines.join(" or ");
     let states = loop {
@@ -140,17 +143,20 @@ async fn release(session: &Session, arguments: ProtectionArguments) -> Result<()
 /// What a release will touch: each resource with what is on it.
 async fn released(session: &Session, what: &str, arguments: &ProtectionArguments) -> Result<Vec<String>, Failure> {
     let machines = session.client.machines(what, &arguments.selector, false).await?;
+    let named = |id: &str| arguments.resources.iter().any(|glob| glob == id || glob_matches(glob, id));
     let mut touched = Vec::new();
     for record in machines.into_iter().filter_map(|machine| machine.record) {
         if arguments.machine {
             touched.push(format!("the whole of {}", record.machine));
         }
         for resource in record.inventory.iter().flat_map(|inventory| &inventory.resources) {
-            let named = arguments.resources.iter().any(|glob| glob_matches(glob, &resource.id));
-            if named && record.protected.contains(&resource.id) {
+            if named(&resource.id) && record.protected.contains(&resource.id) {
                 touched.push(described(&record.machine, resource));
             }
         }
+        let probed = |id: &String| record.inventory.iter().flat_map(|found| &found.resources).any(|one| one.id == *id);
+        let rules = record.protected.iter().chain(&record.protect_rules).filter(|id| named(id) && !probed(id));
+        touched.extend(rules.map(|rule| format!("{}/{rule}", record.machine)));
     }
     if touched.is_empty() {
         let thing = "protected resource of that name on those machines".to_owned();

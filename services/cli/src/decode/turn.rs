@@ -22,12 +22,16 @@ pub(super) fn block_of(turn: &Turn) -> Result<TurnBlock, DecodeError> {
     TurnBlock::decode(bytes.as_slice()).map_err(|error| failed(error.to_string()))
 }
 
-/// A turn as JSON, unfolded.
+/// A turn as JSON, unfolded. Of a reply, whose type is its service's own, only the size is told.
 pub(super) fn unfolded(turn: &Turn) -> Result<Value, DecodeError> {
     let mut entries = Vec::new();
     for entry in block_of(turn)?.entries {
         let bytes = entry.encode_to_vec();
         let mut value = json::of_message(&message("muster.v1.Entry", &bytes)?);
+        if let Some(object) = value.as_object_mut().filter(|_| !entry.reply.is_empty()) {
+            object.remove("reply");
+            object.insert("reply_bytes".into(), entry.reply.len().into());
+        }
         if !entry.events.is_empty() {
             let events = entry.events.iter().map(|event| Ok(json::of_message(&message(&turn.event_type, event)?)));
             value["events"] = events.collect::<Result<Vec<Value>, DecodeError>>()?.into();
