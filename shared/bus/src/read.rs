@@ -11,6 +11,9 @@ use crate::{Bus, BusError};
 
 /// How long to wait before a reader that failed is made again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// How often a reader that waits looks whether the connection was made again: a server that was restarted has forgotten its
+/// consumer, and the client alone notices that by missed heartbeats only, after half a minute.
+const CONNECTION_LOOK: Duration = Duration::from_millis(200);
 
 /// A message as it is stored.
 #[derive(Debug, Clone)]
@@ -33,7 +36,8 @@ pub struct StreamReader {
     stream: String,
     filter: String,
     next: u64,
-    messages: Option<pull::Ordered>,
+    /// The consumer, and the connection that it was made over.
+    messages: Option<(pull::Ordered, u64)>,
 }
 
 impl std::fmt::Debug for StreamReader {
@@ -74,10 +78,15 @@ impl StreamReader {
     async fn try_next(&mut self) -> Result<StoredMessage, BusError> {
         let failed = |error: String| BusError::failed("read the stream", error);
         if self.messages.is_none() {
-            self.messages = Some(self.open().await?);
+            let connection = self.bus.connections();
+            self.messages = Some((self.open().await?, connection));
         }
-        let messages = self.messages.as_mut().expect("opened above");
-        let message = messages.next().await.ok_or_else(|| failed("it ended".into()))?;
+        let (messages, connection) = self.messages.as_mut().expect("opened above");
+        let message = tokio::select! {
+            biased;
+            message = messages.next() => message.ok_or_else(|| failed("it ended".into()))?,
+            () = other_connection(&self.bus, *connection) => return Err(failed("the connection was made again".into())),
+        };
         let message = message.map_err(|error| failed(error.to_string()))?;
         let info = message.info().map_err(|error| failed(error.to_string()))?;
         let stored = PoolTime(i64::try_from(info.published.unix_timestamp_nanos()).unwrap_or(i64::MAX));
@@ -97,5 +106,12 @@ impl StreamReader {
         };
         let consumer = stream.create_consumer(config).await.map_err(|error| failed(error.to_string()))?;
         consumer.messages().await.map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// Waits until another connection than `connection` was made.
+async fn other_connection(bus: &Bus, connection: u64) {
+    while bus.connections() == connection {
+        tokio::time::sleep(CONNECTION_LOOK).await;
     }
 }

@@ -68,6 +68,25 @@ async fn stored_messages_are_read_in_order_across_a_kill_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_reader_that_waits_goes_on_soon_after_the_server_comes_back() {
+    let mut server = NatsServer::start().expect("nats-server starts");
+    let bus = bus(&server).await;
+    bus.init_streams(SMALL).await.expect("streams are made");
+    let subject = subjects::reports(&MachineId::new("m1").expect("valid"));
+    let mut reader = bus.read(REPORTS, "", 1);
+    bus.store(&subject, "m1-0", Bytes::from_static(b"0")).await.expect("it is stored");
+    assert_eq!(reader.next().await.payload.as_ref(), b"0");
+    let reading = tokio::spawn(async move { reader.next().await.payload });
+    server.kill9();
+    server.restart().expect("nats-server starts again");
+    let stored = async { while bus.store(&subject, "m1-1", Bytes::from_static(b"1")).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(30), stored).await.expect("it is stored");
+    let read =
+        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("the reader does not wait for heartbeats");
+    assert_eq!(read.expect("the reader lives").as_ref(), b"1");
+}
+
+#[tokio::test]
 async fn a_repeated_message_id_is_stored_once() {
     let server = NatsServer::start().expect("nats-server starts");
     let bus = bus(&server).await;
