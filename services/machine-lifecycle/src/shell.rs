@@ -14,6 +14,8 @@ use crate::{effects, handler, heartbeats, hello, metrics};
 
 /// How often the connection, the brake and the health of all machines are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// The brake holds for so many looks before people are told: right after a reconnect it is only our own deafness.
+const ALARM_AFTER_LOOKS: u32 = 2;
 /// How long to wait before listening is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
@@ -77,7 +79,7 @@ impl Shell<MachineCore> for MachineShell {
 /// Tells the core when our own connection came back, and people when the brake holds.
 async fn watch(bus: Bus, handle: Handle<MachineCore>, lead: Lead) {
     let mut connections = bus.connections();
-    let mut braked = false;
+    let mut looks_braked = 0_u32;
     loop {
         tokio::select! {
             () = lead.ended.cancelled() => return,
@@ -96,13 +98,19 @@ async fn watch(bus: Bus, handle: Handle<MachineCore>, lead: Lead) {
         });
         let Ok((brake_holds, counts)) = asked.await else { continue };
         metrics::health(brake_holds, &counts);
-        if brake_holds && !braked {
+        if brake_holds {
+            looks_braked = looks_braked.saturating_add(1);
+        }
+        if brake_holds && looks_braked == ALARM_AFTER_LOOKS {
             tracing::error!(
                 "too many machines went silent at once: no down verdicts until they are heard; is the network well?"
             );
-        } else if braked && !brake_holds {
+        }
+        if !brake_holds && looks_braked >= ALARM_AFTER_LOOKS {
             tracing::info!("the brake is off: machines are heard again");
         }
-        braked = brake_holds;
+        if !brake_holds {
+            looks_braked = 0;
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Health {
 /// Health of a machine now.
 #[must_use]
 pub fn health(observed: &Observed, id: &MachineId, now: PoolTime) -> Health {
-    let may_judge = observed.listening_since.is_some_and(|since| now.since(since) >= LISTEN_BEFORE_VERDICT);
+    let may_judge = may_judge(observed, now);
     match observed.newest(id).map(|seen| now.since(seen.at)) {
         Some(age) if age < SILENT_AFTER => Health::Up,
         Some(age) if age < DOWN_AFTER || !may_judge => Health::Silent,
@@ -47,13 +47,21 @@ pub fn health(observed: &Observed, id: &MachineId, now: PoolTime) -> Health {
     }
 }
 
+/// This service has listened long enough to be sure that it is not deaf itself.
+fn may_judge(observed: &Observed, now: PoolTime) -> bool {
+    observed.listening_since.is_some_and(|since| now.since(since) >= LISTEN_BEFORE_VERDICT)
+}
+
 /// So many machines went silent at once that Muster itself is the suspect: no down verdicts until they are heard again, or a person
 /// takes them out.
 ///
 /// A silent machine that is not yet logged as down has gone silent within the last [`DOWN_AFTER`], or while the brake was on: that
-/// is the window.
+/// is the window. Before this service may judge there is nothing to brake.
 #[must_use]
 pub fn brake(state: &State, observed: &Observed, now: PoolTime) -> bool {
+    if !may_judge(observed, now) {
+        return false;
+    }
     let (mut taking_part, mut silent) = (0_usize, 0_usize);
     for (id, machine) in &state.machines {
         if !machine.flags.takes_part() || machine.is_new() {
