@@ -238,6 +238,9 @@ impl Client {
             Miss::NobodyAnswers => Failure::Unreachable(format!(
                 "{what}: the connection to NATS was lost for {limit:?}; is nats-server running?"
             )),
+            Miss::Late if asked.envelope.cmd_id.is_empty() => Failure::TimedOut(format!(
+                "{what}: {party} did not answer within {limit:?}; `muster admin status` shows whether it is well"
+            )),
             Miss::Late => Failure::TimedOut(format!(
                 "{what}: {party} did not answer within {limit:?}, and may or may not have done it; look before trying again"
             )),
