@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,6 +34,8 @@ pub(crate) struct KeeperHandle {
     requests: mpsc::Sender<(u64, ToKeeper)>,
     /// Connections that the agent knows to be gone.
     gone: u64,
+    /// The agent ends: a keeper that is gone is not replaced.
+    closing: Arc<AtomicBool>,
 }
 
 impl KeeperHandle {
@@ -40,8 +44,12 @@ impl KeeperHandle {
         self.requests.try_send((self.gone, request)).is_ok()
     }
 
-    /// Waits until the keeper has ended, or a moment.
-    pub(crate) async fn closed(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+    /// Tells the keeper to end, and waits a moment for it.
+    pub(crate) async fn close(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        self.closing.store(true, Ordering::Release);
+        if !self.say(ToKeeper::Shutdown) {
+            return;
+        }
         let gone = async {
             while let Some(input) = inputs.recv().await {
                 if matches!(input, Input::KeeperGone) {
@@ -61,8 +69,9 @@ impl KeeperHandle {
 /// Keeps a connection to the keeper for as long as the agent lives.
 pub(crate) fn start(paths: KeeperPaths, program: PathBuf, inputs: mpsc::Sender<Input>) -> KeeperHandle {
     let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
-    tokio::spawn(keep_connected(paths, program, inputs, waiting));
-    KeeperHandle { requests, gone: 0 }
+    let closing = Arc::new(AtomicBool::new(false));
+    tokio::spawn(keep_connected(paths, program, inputs, waiting, closing.clone()));
+    KeeperHandle { requests, gone: 0, closing }
 }
 
 async fn keep_connected(
@@ -70,9 +79,10 @@ async fn keep_connected(
     program: PathBuf,
     inputs: mpsc::Sender<Input>,
     mut requests: mpsc::Receiver<(u64, ToKeeper)>,
+    closing: Arc<AtomicBool>,
 ) {
     let mut gone = 0;
-    loop {
+    while !closing.load(Ordering::Acquire) {
         let stream = match connect_or_start(&paths, &program).await {
             Ok(stream) => stream,
             Err(error) => {
@@ -93,7 +103,7 @@ async fn keep_connected(
         if inputs.send(Input::KeeperGone).await.is_err() {
             return;
         }
-        tracing::warn!("the connection to the keeper ended");
+        tracing::info!("the connection to the keeper ended");
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use muster_bus::{Bus, subjects};
-use muster_proto::v1::{Envelope, HelloAnswer, envelope::Body, hello_answer};
+use muster_proto::v1::{Envelope, HelloAnswer, RefusalCode, envelope::Body, hello_answer};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agent::Input;
@@ -179,6 +179,10 @@ impl Link {
         let term = muster_model::Term(envelope.term);
         let kind = match envelope.body {
             Some(Body::HelloAnswer(HelloAnswer { kind: Some(kind) })) => Box::new(kind),
+            Some(Body::Refusal(refusal)) if refusal.code() == RefusalCode::Unavailable => {
+                tracing::debug!(service = owner.as_str(), why = refusal.why, "hello can not be taken yet");
+                return false;
+            }
             Some(Body::Refusal(refusal)) => {
                 tracing::warn!(service = owner.as_str(), why = refusal.why, next = refusal.next, "hello was refused");
                 return false;

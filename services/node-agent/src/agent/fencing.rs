@@ -36,6 +36,7 @@ impl Agent {
         desired: &MachineDesired,
         taken: Option<oneshot::Sender<bool>>,
     ) -> bool {
+        self.changed = true;
         let before = self.fence.clone();
         let generation: Position = desired.generation.unwrap_or_default().into();
         let holder = desired.holder.clone().unwrap_or_default();
@@ -118,6 +119,7 @@ impl Agent {
             self.warn_of_fence(left.len());
             return;
         }
+        self.changed = true;
         let before = self.fence.clone();
         self.fence.close();
         if !self.write_fence() {

@@ -33,7 +33,7 @@ use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents};
 use crate::heartbeat::{self, Said};
 use crate::keeper::KeeperPaths;
-use crate::keeper::protocol::{FromKeeper, Spawn, ToKeeper};
+use crate::keeper::protocol::{FromKeeper, Spawn};
 use crate::keeper_client::{self, KeeperHandle};
 use crate::link::{self, HelloTo, LinkInput};
 use crate::logs::Uploads;
@@ -144,6 +144,8 @@ pub(crate) struct Agent {
     answered: Instant,
     inventory: Arc<Inventory>,
     processes: BTreeMap<ProcessId, Process>,
+    /// What heartbeats say is not what is true any more.
+    changed: bool,
     /// Concluded in this turn: their reports are not on the disk yet.
     ended: Vec<(ProcessId, ProcessState)>,
     started: Instant,
@@ -203,6 +205,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         answered: now,
         inventory: Arc::new(inventory),
         processes: BTreeMap::new(),
+        changed: true,
         ended: Vec::new(),
         started: now,
         pings_said: now,
@@ -256,7 +259,10 @@ impl Agent {
         if self.reports.flush(self.identity()) {
             self.note_ended();
         }
-        self.say_heartbeat();
+        // The digest is over every live process: not for every pong.
+        if std::mem::take(&mut self.changed) {
+            self.say_heartbeat();
+        }
     }
 
     fn identity(&self) -> Identity {
@@ -296,8 +302,6 @@ impl Agent {
             tracing::info!("test processes go on without the agent");
             return;
         }
-        if self.keeper.say(ToKeeper::Shutdown) {
-            self.keeper.closed(inputs).await;
-        }
+        self.keeper.close(inputs).await;
     }
 }

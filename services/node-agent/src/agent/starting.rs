@@ -38,6 +38,7 @@ impl Agent {
         generation: Position,
         way: Way,
     ) -> AgentReply {
+        self.changed = true;
         let mut plan = self.plan(jobs, way);
         if generation != self.job_generation || !plan.intents.is_empty() {
             let line = Line::Intents { intents: plan.intents.clone(), generation: pair(generation) };

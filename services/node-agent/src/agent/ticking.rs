@@ -27,6 +27,7 @@ impl Agent {
         for id in &live {
             self.happen(*id, Event::Tick);
         }
+        self.changed = true;
         self.enforce_deadline();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_model::ProcessState;
 
+pub(crate) use super::life_words::{Effect, Event};
 use super::outcome::{End, Ending, Said, judge};
 
 /// Pings are this far apart.
@@ -32,68 +33,6 @@ pub(crate) enum Stage {
     Exited(Duration),
     /// Reported.
     Ended,
-}
-
-/// What happens to a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// The keeper was asked to spawn it.
-    Asked,
-    /// The keeper spawned it.
-    Spawned,
-    /// It will never run.
-    NotStarted(String),
-    /// It said hello on the agent's socket.
-    Connected,
-    /// Its connection closed.
-    Disconnected,
-    /// It answered a ping.
-    Pong {
-        /// Which.
-        n: u64,
-        /// Iterations so far.
-        iterations: u64,
-    },
-    /// It said how it ended.
-    Done(Said),
-    /// It is gone.
-    Exited(Option<i32>),
-    /// It is to stop.
-    Stop {
-        /// After this it is killed.
-        grace: Duration,
-        /// Why.
-        reason: String,
-    },
-    /// It is to end at once.
-    Kill(String),
-    /// Time passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Say start.
-    SendStart,
-    /// Say ping.
-    SendPing(u64),
-    /// Say stop.
-    SendStop {
-        /// What is left of its grace.
-        grace: Duration,
-    },
-    /// Kill it and all that it started; repeated until it is gone.
-    Kill,
-    /// Say its new state.
-    Report {
-        /// The state.
-        state: ProcessState,
-        /// Why.
-        reason: String,
-    },
-    /// It is gone and nothing more will be heard: conclude it.
-    Conclude,
 }
 
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod life;
+mod life_words;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod window;

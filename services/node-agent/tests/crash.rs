@@ -1,0 +1,144 @@
+//! A killed agent ends no test and loses no exit status; nothing starts twice.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{World, id, orders, processes_of, stops};
+use muster_proto::v1::{self, ProcessState, Verdict, report};
+use muster_testkit::is_alive;
+
+/// Processes of the test.
+const COUNT: u32 = 20;
+
+fn pids(world: &World) -> BTreeMap<u32, u32> {
+    world.states().into_iter().map(|(id, report)| (id.dpid.process.0, report.pid)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_agent_ends_no_test_and_loses_no_exit_status() {
+    let mut world = World::new().await;
+    world.start_agent();
+    world.wait_up().await;
+    let module = world.ping_module().await;
+    let job = orders(&module, 1, 1..=COUNT, &[]);
+    world.update(vec![job.clone()], vec![]).await;
+    world.wait("all run", |script| processes_of(script, ProcessState::Running) == COUNT as usize).await;
+    let before = pids(&world);
+
+    world.kill_agent();
+    assert!(before.values().all(|pid| is_alive(*pid)), "they live without the agent");
+    // Two of them end while nobody looks.
+    for process in [1, 2] {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(before[&process]).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
+        muster_testkit::wait_until("it ends", common::LIMIT, || !is_alive(before[&process])).unwrap();
+    }
+    let hellos = world.script().hellos.len();
+    world.start_agent();
+    world.wait("the ends of both", |script| processes_of(script, ProcessState::Dead) == 2).await;
+    world.wait("hello again", |script| script.hellos.len() == hellos + 2).await;
+    let states = world.states();
+    for process in [1, 2] {
+        let report = &states[&id(1, process)];
+        assert_eq!(
+            (report.exited, report.exit_status & 0x7f, report.verdict()),
+            (true, 6, Verdict::Error),
+            "{report:?}"
+        );
+    }
+    world.wait("the others are live", |script| script.heartbeats.last().unwrap().1.processes_live == COUNT - 2).await;
+    let known = world.script().hellos.last().unwrap().1.processes.clone();
+    assert_eq!(known.len(), COUNT as usize);
+    // The same orders again, as a scheduler repeats them: nothing starts twice.
+    world.update(vec![job.clone()], vec![]).await;
+    let rest = || world.states().into_values().filter(|report| report.state() != ProcessState::Dead);
+    assert!(rest().all(|report| before[&report.id.unwrap().dpid.unwrap().process] == report.pid));
+    assert!((3..=COUNT).all(|process| is_alive(before[&process])), "adopted, not started again");
+
+    world.update(vec![stops(job, 10_000)], vec![]).await;
+    world.wait("they finish", |script| processes_of(script, ProcessState::Finished) == COUNT as usize - 2).await;
+    assert!(rest().all(|report| report.exited && report.exit_status == 0 && report.verdict() == Verdict::Pass));
+    assert_eq!(processes_of(&world.script(), ProcessState::Mia), 0, "coming back took no ping");
+    let batches = world.script().batches.clone();
+    assert!(batches.is_sorted() && batches.windows(2).all(|pair| pair[0] != pair[1]), "{batches:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_keeper_ends_no_test_and_is_replaced() {
+    let mut world = World::new().await;
+    world.start_agent();
+    world.wait_up().await;
+    let module = world.ping_module().await;
+    let job = orders(&module, 1, 1..=3, &[]);
+    world.update(vec![job.clone()], vec![]).await;
+    world.wait("all run", |script| processes_of(script, ProcessState::Running) == 3).await;
+    let before = pids(&world);
+    kill_keeper(&world);
+    let log = world.home.path().join("agent.log");
+    let keepers = || std::fs::read_to_string(&log).unwrap().matches("started the keeper").count();
+    muster_testkit::wait_until("a new keeper", common::LIMIT, || keepers() == 2).unwrap();
+    world.update(vec![orders(&module, 2, 1..=1, &[])], vec![]).await;
+    world.wait("a new one starts", |script| processes_of(script, ProcessState::Running) == 4).await;
+    assert!(before.values().all(|pid| is_alive(*pid)));
+    world.update(vec![stops(job, 10_000)], vec![]).await;
+    world.wait("they finish", |script| processes_of(script, ProcessState::Finished) == 3).await;
+    assert!((1..=3).all(|process| !world.states()[&id(1, process)].exited), "their status is not known, their word is");
+}
+
+fn kill_keeper(world: &World) {
+    let state = world.state().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        if line.contains("muster-keeper") && line.contains(&state) {
+            let pid = entry.file_name().to_str().unwrap().parse().unwrap();
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_bus_ends_nothing_and_what_happened_meanwhile_is_reported_once() {
+    let mut world = World::new().await;
+    world.start_agent();
+    world.wait_up().await;
+    let module = world.ping_module().await;
+    world.update(vec![orders(&module, 1, 1..=4, &[])], vec![]).await;
+    world.wait("all run", |script| processes_of(script, ProcessState::Running) == 4).await;
+    let hellos = world.script().hellos.len();
+    world.nats.kill9();
+    for process in 1..=4 {
+        std::fs::write(world.work(id(1, process)).join("exit"), "5").unwrap();
+    }
+    let before = pids(&world);
+    muster_testkit::wait_until("they end", common::LIMIT, || !before.values().any(|pid| is_alive(*pid))).unwrap();
+    world.nats.restart().unwrap();
+    world.wait("hello again", |script| script.hellos.len() >= hellos + 2).await;
+    world.wait("the ends", |script| processes_of(script, ProcessState::Dead) == 4).await;
+    assert!(world.states().values().all(|report| report.exit_status == 5 << 8));
+    world
+        .wait("logs", |script| {
+            script.reports.iter().filter(|r| matches!(&r.kind, Some(report::Kind::Artifact(_)))).count() == 4
+        })
+        .await;
+    assert_eq!(processes_of(&world.script(), ProcessState::Dead), 4, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_off_past_the_deadline_the_agent_ends_what_runs() {
+    let mut world = World::new().await;
+    let now = world.bus.now().0;
+    let deadline_ns = now + 5_000_000_000;
+    world.script().machine.holder = Some(v1::Holder { reservation: 3, user: "anna".into(), deadline_ns });
+    world.start_agent();
+    world.wait_up().await;
+    let module = world.ping_module().await;
+    world.update(vec![orders(&module, 1, 1..=2, &[])], vec![]).await;
+    world.wait("all run", |script| processes_of(script, ProcessState::Running) == 2).await;
+    world.script().answering = false;
+    world.wait("what ran is ended", |script| processes_of(script, ProcessState::Dead) == 2).await;
+    assert!(world.bus.now().0 > deadline_ns + 20_000_000_000);
+    assert!(world.states().values().all(|report| report.reason.contains("deadline")));
+}
