@@ -7,7 +7,7 @@ use muster_model::{Refusal, RefusalCode, RunId};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_proto::v1::report_query::Kind;
-use muster_store::{Error, Store};
+use muster_store::{Error, Store, read_retrying};
 use muster_telemetry::query::{self, Bucket, Run, StreamEnd};
 
 /// Narrowest time bucket, nanoseconds.
@@ -30,12 +30,12 @@ pub(crate) async fn answer(
         Kind::Summary(query) => {
             let filter = query.filter.unwrap_or_default();
             let run = known_run(store, &filter).await?;
-            query::summary(store, &run, &filter).await.map_err(|error| refusal(&error))
+            read_retrying(|| query::summary(store, &run, &filter)).await.map_err(|error| refusal(&error))
         }
         Kind::Perf(query) => perf(store, &query).await,
         Kind::Status(_) => {
             let ends = stream_ends(bus).await;
-            query::status(store, &ends).await.map_err(|error| refusal(&error))
+            read_retrying(|| query::status(store, &ends)).await.map_err(|error| refusal(&error))
         }
     }
 }
@@ -47,12 +47,12 @@ async fn perf(store: &Store, query: &v1::PerfQuery) -> Result<v1::ReportReply, R
         _ => return Err(invalid("a time bucket is narrower than 1 ms")),
     };
     let run = known_run(store, &query.filter.clone().unwrap_or_default()).await?;
-    let answer = query::perf(store, &run, query, bucket).await.map_err(|error| refusal(&error))?;
+    let answer = read_retrying(|| query::perf(store, &run, query, bucket)).await.map_err(|error| refusal(&error))?;
     answer.ok_or_else(|| invalid("it names no dimension; there are module, machine, device, process and time"))
 }
 
 async fn known_run(store: &Store, filter: &v1::ReportFilter) -> Result<Run, Refusal> {
-    let run = query::find_run(store, RunId(filter.run)).await.map_err(|error| refusal(&error))?;
+    let run = read_retrying(|| query::find_run(store, RunId(filter.run))).await.map_err(|error| refusal(&error))?;
     run.ok_or_else(|| {
         let (why, next) = match filter.run {
             0 => {

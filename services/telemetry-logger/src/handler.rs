@@ -7,7 +7,7 @@ use muster_bus::{Authority, Bus, Request, body};
 use muster_model::{Refusal, RefusalCode};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
-use muster_store::{Error, Store};
+use muster_store::{Error, Store, read_retrying};
 use muster_telemetry::write;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -59,9 +59,10 @@ async fn ask(store: &Store, request: &Request) -> Result<v1::ArchiveReply, Refus
         return Err(invalid("the request is no archive_query"));
     };
     let messages = if query.head_only {
-        write::archive_head(store, &query.log).await.map(|head| head.into_iter().collect())
+        read_retrying(|| write::archive_head(store, &query.log)).await.map(|head| head.into_iter().collect())
     } else {
-        write::archive_page(store, &query.log, query.from.unwrap_or_default().into(), query.limit).await
+        let from = query.from.unwrap_or_default();
+        read_retrying(|| write::archive_page(store, &query.log, from.into(), query.limit)).await
     };
     messages.map(|messages| v1::ArchiveReply { messages }).map_err(|error| refusal(&error))
 }

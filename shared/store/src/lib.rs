@@ -6,11 +6,13 @@ mod copy;
 mod error;
 mod migrate;
 mod pool;
+mod retry;
 mod stamp;
 
 pub use copy::copy_rows;
 pub use error::{Error, Result};
 pub use pool::{Access, Client, Store, StoreOptions};
+pub use retry::read_retrying;
 pub use stamp::Stamp;
 
 /// Transactions as the pool gives them.
