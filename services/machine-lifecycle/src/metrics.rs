@@ -2,12 +2,19 @@
 
 use crate::core::health::Health;
 
+/// Heartbeats heard while leading.
 const HEARTBEATS: &str = "muster_machine_lifecycle_heartbeats_total";
+/// Hellos by result: answered or refused.
 const HELLOS: &str = "muster_machine_lifecycle_hellos_total";
+/// Commands and queries by result: answered or refused.
 const COMMANDS: &str = "muster_machine_lifecycle_commands_total";
+/// Desired states sent to agents by result: taken, refused or unanswered.
 const DESIRED: &str = "muster_machine_lifecycle_desired_sent_total";
+/// Messages that could not be decoded.
 const INVALID: &str = "muster_machine_lifecycle_invalid_messages_total";
+/// Machines by health, as the leader sees them.
 const MACHINES: &str = "muster_machine_lifecycle_machines";
+/// 1 while too many machines are silent for any down verdict.
 const BRAKE: &str = "muster_machine_lifecycle_brake";
 
 /// Says what each metric means.
