@@ -61,7 +61,9 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let outcome = drive(&lab, arguments)?;
     if arguments.keep {
         lab.release()?;
-        eprintln!("left up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it");
+        eprintln!(
+            "left up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"
+        );
     } else {
         lab.down()?;
         lab::clean(&directory)?;
@@ -161,6 +163,6 @@ fn outcome(lab: &Lab, running: &[Value]) -> anyhow::Result<Outcome> {
         dead: count(&ended, "dead"),
         samples_stored: number(&summary, "samples") as u64,
         verified_bytes: number(&summary, "verified_bytes") as u64,
-        seconds_to_all_running: number(&summary, "seconds_to_all_running"),
+        seconds_to_all_running: number(&summary, "all_running_seconds"),
     })
 }

@@ -53,7 +53,9 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     clean(&directory)?;
     let options = options(directory, programs.clone(), arguments.machines, arguments.replicas);
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
-    eprintln!("the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it");
+    eprintln!(
+        "the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"
+    );
     Ok(())
 }
 

@@ -53,7 +53,7 @@ async fn find_stream(bus: &Bus, source: Source, stop: &CancellationToken) -> Opt
     loop {
         let trouble = match bus.stream_state(source.stream).await {
             Ok(Some(state)) => return Some(state),
-            Ok(None) => format!("there is no stream {}; `muster init` makes it", source.stream),
+            Ok(None) => format!("there is no stream {}; `muster admin init` makes it", source.stream),
             Err(error) => error.to_string(),
         };
         if !pause.after(&trouble, source.stream, stop).await {

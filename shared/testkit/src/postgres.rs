@@ -1,8 +1,8 @@
 //! A private PostgreSQL on a port of the loopback. As root it runs as another user, since PostgreSQL refuses to be root.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,6 +16,7 @@ pub struct Postgres {
     process: Process,
     port: u16,
     data: PathBuf,
+    programs: PathBuf,
     _scratch: Option<tempfile::TempDir>,
 }
 
@@ -64,7 +65,7 @@ impl Postgres {
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
         arguments.push(format!("unix_socket_directories={}", directory.display()));
         let process = Process::start(spawn("postgres", arguments))?;
-        let mut server = Self { process, port, data, _scratch: None };
+        let mut server = Self { process, port, data, programs: programs.clone(), _scratch: None };
         server.wait_ready()?;
         Ok(server)
     }
@@ -122,11 +123,12 @@ impl Postgres {
     }
 
     fn wait_ready(&mut self) -> anyhow::Result<()> {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        // Listening is not enough: a server that recovers from a crash refuses connections for a while.
+        let mut probe = Command::new(self.programs.join("pg_isready"));
+        probe.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
         let process = &mut self.process;
-        let listening =
-            || !process.is_running() || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
-        wait_until("PostgreSQL listens", Duration::from_secs(20), listening)?;
+        let ready = || !process.is_running() || probe.status().is_ok_and(|status| status.success());
+        wait_until("PostgreSQL takes connections", Duration::from_secs(60), ready)?;
         anyhow::ensure!(self.process.is_running(), "start PostgreSQL: {}", self.process.log_tail());
         Ok(())
     }

@@ -96,7 +96,8 @@ pub(crate) fn text(rows: &[Summary]) -> String {
             row.met.map_or_else(String::new, |met| if met { "yes" } else { "NO" }.to_owned()),
         ]);
     }
-    let widths: Vec<usize> = (0..8).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> =
+        (0..8).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0)).collect();
     for line in &lines {
         let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         let _ = writeln!(out, "{}", cells.join("  ").trim_end());

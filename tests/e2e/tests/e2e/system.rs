@@ -47,7 +47,7 @@ fn last_sequence(lab: &Lab) -> u64 {
 fn wait_archived(lab: &Lab) {
     let archived = || {
         let rows = lab.muster_json(&["report", "status"]).unwrap_or_default();
-        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["stream"] == "JOBS").cloned());
+        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["name"] == "JOBS").cloned());
         row.is_some_and(|row| row["last_seq"].as_u64() == Some(last_sequence(lab)))
     };
     wait_until("JOBS is archived", SETTLE_LIMIT, archived).unwrap_or_else(|error| {

@@ -19,7 +19,7 @@ type Decided = Result<Decision<ReservationCore>, Refusal>;
 
 const RESERVE: &str = "reserve machines";
 const LIST_HINT: &str = "`muster machine list` shows what there is";
-const RESERVATIONS_HINT: &str = "`muster reservations` lists them";
+const RESERVATIONS_HINT: &str = "`muster reservation list` lists them";
 
 /// Decides on a command.
 pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now: Now) -> Decided {
