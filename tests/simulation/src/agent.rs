@@ -46,6 +46,8 @@ pub(crate) struct Ports<'a> {
     pub(crate) truth: &'a mut Truth,
     pub(crate) trace: &'a mut Trace,
     pub(crate) flaw: Option<Flaw>,
+    /// The agent may crash in the middle of what it does.
+    pub(crate) may_crash: bool,
     pub(crate) said: Vec<Said>,
 }
 

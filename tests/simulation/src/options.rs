@@ -34,7 +34,7 @@ pub enum Flaw {
     NoIntents,
     /// Services answer before what they answer is in their log.
     AnswersBeforeAppend,
-    /// An agent takes commands of older epochs, terms and incarnations.
+    /// An agent takes every command, whatever epoch, term, incarnation and generation it is of.
     NoAuthority,
     /// An agent drops reports that are not acknowledged at once.
     NoSpool,

@@ -21,6 +21,8 @@ pub(crate) struct Truth {
     forked: BTreeMap<ProcessId, usize>,
     alive: BTreeMap<ProcessId, Fork>,
     excused: BTreeSet<ProcessId>,
+    /// The newest epoch that each agent has fenced.
+    fenced: BTreeMap<usize, Epoch>,
     /// Who has each epoch of each machine, by MACHINES.
     holders: BTreeMap<(usize, Epoch), u64>,
     /// The first invariant that was found broken.
@@ -35,11 +37,20 @@ impl Truth {
         }
     }
 
-    /// A process was forked. I6: once for ever. I7: nothing older lives there. I1: in an epoch of its own holder.
+    /// An agent has fenced an epoch.
+    pub(crate) fn fenced(&mut self, machine: usize, epoch: Epoch) {
+        self.fenced.insert(machine, epoch);
+    }
+
+    /// A process was forked. I6: once for ever. I4: not behind a fence. I7: nothing older lives there. I1: in an epoch of its own
+    /// holder.
     pub(crate) fn forked(&mut self, id: ProcessId, fork: Fork) {
         let Fork { machine, epoch, reservation } = fork;
         if let Some(before) = self.forked.insert(id, machine) {
             self.fail(format!("I6: {id} was forked on m{before} and again on m{machine}"));
+        }
+        if let Some(fence) = self.fenced.get(&machine).filter(|fence| epoch < **fence) {
+            self.fail(format!("I4: {id} of epoch {epoch} starts on m{machine} behind the fence of epoch {fence}"));
         }
         let older = self.alive.iter().find(|(_, other)| other.machine == machine && other.epoch < epoch);
         if let Some((old, other)) = older {

@@ -92,7 +92,7 @@ impl User {
         let (to, body) = match self.script.pop_front() {
             Some(next) => next,
             None if is_busy && now >= self.next_at => {
-                self.next_at = now + random.millis(500, 12_000);
+                self.next_at = now + random.millis(200, 8_000);
                 self.think(machines, random)?
             }
             None => return None,
@@ -165,11 +165,20 @@ impl User {
                 let extend = v1::Extend { reservation: mine?, by_ns };
                 Some(reservation_body(reservation_command::Kind::Extend(extend)))
             }
-            17 | 18 => Some(set_flag(
+            17 => Some(set_flag(
                 &format!("m{}", random.index(machines)),
                 v1::MachineFlag::Maintenance,
                 random.happens(300),
             )),
+            18 => match random.below(6) {
+                0 => Some(set_flag(&format!("m{}", random.index(machines)), v1::MachineFlag::Retired, true)),
+                1 => {
+                    let remove = v1::RemoveMachine { machine: format!("m{}", random.index(machines)) };
+                    Some(machine(machine_command::Kind::Remove(remove)))
+                }
+                2 | 3 => Some(set_flag("*", v1::MachineFlag::Retired, false)),
+                _ => Some(set_flag("*", v1::MachineFlag::Active, true)),
+            },
             _ => Some(protect(&format!("m{}", random.index(machines)), random.happens(500))),
         }
     }

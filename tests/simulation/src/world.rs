@@ -281,6 +281,7 @@ impl World {
             truth: &mut self.truth,
             trace: &mut self.trace,
             flaw: self.options.flaw,
+            may_crash: self.phase == Phase::Faults,
             said: Vec::new(),
         };
         act(agent, &mut ports);
@@ -314,8 +315,8 @@ impl World {
             _ => 1,
         };
         for _ in 0..copies {
-            let late = is_rough && self.random.happens(20);
-            let delay = if late { self.random.millis(50, 4_000) } else { self.random.millis(1, 30) };
+            let late = is_rough && self.random.happens(40);
+            let delay = if late { self.random.millis(50, 12_000) } else { self.random.millis(1, 30) };
             self.after(delay, Happening::Letter(letter.clone()));
         }
     }

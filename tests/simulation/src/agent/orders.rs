@@ -88,7 +88,7 @@ impl Agent {
                 self.take_machine(desired, ports.now);
                 Some(taken(self.disk.machine_generation))
             }
-            agent_command::Kind::UpdateJobs(update) => Some(self.update(update, ports)),
+            agent_command::Kind::UpdateJobs(update) => self.update(update, ports),
             agent_command::Kind::ListKnown(_) => {
                 Some(v1::AgentReply { processes: self.known_to_wire(), ..taken(self.disk.generation) })
             }
@@ -152,28 +152,30 @@ impl Agent {
             // Refused here means placed again by the scheduler, which sees that it does not live.
             self.take_orders(orders, true, ports);
         }
+        let Some(life) = &mut self.life else { return };
+        (life.stage, life.contact) = (Stage::Online, ports.now);
         self.forget(&desired.forget);
         self.disk.generation = desired.generation.unwrap_or_default().into();
-        if let Some(life) = &mut self.life {
-            life.stage = Stage::Online;
-            life.contact = ports.now;
-        }
     }
 
-    fn update(&mut self, update: &v1::UpdateJobs, ports: &mut Ports<'_>) -> v1::AgentReply {
+    /// Takes an update; none when the agent crashes over it.
+    fn update(&mut self, update: &v1::UpdateJobs, ports: &mut Ports<'_>) -> Option<v1::AgentReply> {
         let builds_on = Position::from(update.builds_on.unwrap_or_default());
         let generation = Position::from(update.generation.unwrap_or_default());
-        if builds_on != self.disk.generation {
+        if builds_on != self.disk.generation && ports.flaw != Some(Flaw::NoAuthority) {
             if generation <= self.disk.generation {
-                return taken(self.disk.generation);
+                return Some(taken(self.disk.generation));
             }
             self.greet(Owner::Scheduler);
-            return refused(AgentRefusal::OtherGeneration, self.disk.generation);
+            return Some(refused(AgentRefusal::OtherGeneration, self.disk.generation));
         }
         let refused = update.jobs.iter().flat_map(|orders| self.take_orders(orders, false, ports)).collect();
+        if self.life.is_none() {
+            return None;
+        }
         self.forget(&update.forget);
         self.disk.generation = generation;
-        v1::AgentReply { refused, ..taken(generation) }
+        Some(v1::AgentReply { refused, ..taken(generation) })
     }
 
     fn forget(&mut self, ids: &[v1::ProcessId]) {
@@ -190,6 +192,9 @@ impl Agent {
         let spec = orders.spec.clone().unwrap_or_default();
         let mut refused = Vec::new();
         for order in &orders.processes {
+            if self.life.is_none() {
+                break;
+            }
             let dpid = Some(v1::Dpid { job: spec.job, process: order.process });
             let wire = v1::ProcessId { run: spec.run, dpid, attempt: order.attempt };
             let placed_on = Position::from(orders.machine_generation.unwrap_or_default());
@@ -218,6 +223,9 @@ impl Agent {
             self.may_start(order, whole, ports)?;
         }
         let stop = order.order.stop.then_some(ports.now);
+        if ports.may_crash && ports.random.happens(6) {
+            return self.crash_between_intent_and_fork(order, ports);
+        }
         let intent = Known { epoch: order.epoch, state: ProcessState::Starting, stop, ended: false };
         self.disk.known.insert(order.id, intent);
         if !order.order.stop {
@@ -226,6 +234,15 @@ impl Agent {
             let fork = Fork { machine: self.index, epoch: Epoch(order.epoch), reservation: order.reservation };
             ports.truth.forked(order.id, fork);
         }
+        Ok(())
+    }
+
+    /// The intent is on disk, and nothing else happened.
+    fn crash_between_intent_and_fork(&mut self, order: &Order<'_>, ports: &mut Ports<'_>) -> Result<(), AgentRefusal> {
+        let intent = Known { epoch: order.epoch, state: ProcessState::Starting, stop: None, ended: false };
+        self.disk.known.insert(order.id, intent);
+        ports.trace.note(ports.now, format_args!("m{} crashes before it forks {}", self.index, order.id));
+        self.crash(ports.now + ports.random.millis(200, 5_000));
         Ok(())
     }
 

@@ -103,6 +103,7 @@ impl Agent {
         }
         self.disk.fenced = self.disk.epoch;
         let epoch = self.disk.epoch;
+        ports.truth.fenced(self.index, muster_model::Epoch(epoch));
         ports.trace.note(ports.now, format_args!("m{} has fenced epoch {epoch}", self.index));
         self.report(Kind::Fence(v1::FenceDone { epoch }), ports.now);
     }
