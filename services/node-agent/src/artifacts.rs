@@ -25,12 +25,15 @@ const DIGESTS_MAX: usize = 1_000;
 /// By what a file is recognised as the one that was checked.
 type Mark = (u64, u64, u64, i64, i64, i64, i64);
 
+/// One artifact: held by who checks or fetches it; the mark of the file that was found right.
+type Place = Arc<tokio::sync::Mutex<Option<Mark>>>;
+
 /// Artifacts on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifacts {
     directory: PathBuf,
     connection: Connection,
-    digests: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Option<Mark>>>>>>,
+    digests: Arc<Mutex<BTreeMap<String, Place>>>,
 }
 
 impl Artifacts {
@@ -60,7 +63,7 @@ impl Artifacts {
         Ok(path)
     }
 
-    fn place(&self, sha256: &str) -> Arc<tokio::sync::Mutex<Option<Mark>>> {
+    fn place(&self, sha256: &str) -> Place {
         let mut digests = self.digests.lock().expect("no holder of the digests panics");
         if digests.len() >= DIGESTS_MAX {
             digests.retain(|_, place| Arc::strong_count(place) > 1);
@@ -128,7 +131,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// Bytes of a hex text; none where it is not one.
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()

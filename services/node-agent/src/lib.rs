@@ -36,6 +36,16 @@ pub use keeper::{KeeperArguments, run as run_keeper};
 pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = config::Settings::new(&arguments)?;
     let _lock = disk::lock::Lock::take(&settings.state.join("lock"))?;
+    raise_descriptor_limit();
     tracing::info!(machine = %settings.machine, state = %settings.state.display(), "this agent's machine");
     agent::run(settings, stop).await
+}
+
+/// Each test process has a connection: as many descriptors as this process may have, not as many as it happens to be given.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
 }

@@ -137,9 +137,9 @@ impl Link {
         }
     }
 
-    /// Returns when there is a connection that no hello was said on.
+    /// Returns when there is a connection that no hello was said on. It is counted a moment after it is made.
     async fn connection_to_greet(&self, greeted: Option<u64>) {
-        while !self.bus.is_connected() || greeted == Some(self.bus.connections()) {
+        while !self.bus.is_connected() || self.bus.connections() == 0 || greeted == Some(self.bus.connections()) {
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -17,6 +17,8 @@ use crate::keeper::protocol::{SPAWN_BATCH_MAX, Spawn, ToKeeper};
 use crate::workplace::Common;
 use crate::{metrics, wire, workplace};
 
+/// Processes that are known at once at most, ended and not forgotten ones included.
+const KNOWN_MAX: usize = 100_000;
 /// Why a process is stopped that is ordered to stop.
 const STOPPED: &str = "stopped";
 
@@ -68,11 +70,13 @@ impl Agent {
         let mut plan = Plan::default();
         for (place, job) in jobs.iter().enumerate() {
             let mut starts = Vec::new();
+            let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
                 match step(&ground, &order, self.processes.contains_key(&order.id), way) {
                     Step::Nothing => {}
                     Step::Stop(grace) => plan.stops.push((order.id, grace)),
                     Step::Refuse(refused) => self.refuse(&mut plan, order.id, refused),
+                    Step::Start if full => self.refuse(&mut plan, order.id, Refused::Draining),
                     Step::Start => {
                         // A stray that is not here needs no end.
                         let Some(intent) = intent(job.spec.as_ref(), &order) else { continue };

@@ -199,7 +199,11 @@ impl Life {
             return Vec::new();
         }
         (self.stage, self.ran) = (Stage::Alive, true);
-        if self.kill.is_some() { vec![Effect::Kill] } else { Vec::new() }
+        if self.kill.is_some() {
+            return vec![Effect::Kill];
+        }
+        // Its first answer may overtake the keeper's word; running is said with the id that the keeper names.
+        if self.ping > 0 && self.answered { self.running() } else { Vec::new() }
     }
 
     fn not_started(&mut self, reason: String, now: Duration) -> Vec<Effect> {
@@ -250,6 +254,10 @@ impl Life {
             return Vec::new();
         }
         (self.answered, self.missed) = (true, 0);
+        if self.stage == Stage::Alive { self.running() } else { Vec::new() }
+    }
+
+    fn running(&mut self) -> Vec<Effect> {
         match self.state {
             ProcessState::Starting | ProcessState::Mia if self.stop.is_none() => self.report(ProcessState::Running, ""),
             _ => Vec::new(),

@@ -125,6 +125,15 @@ fn what_a_process_left_in_its_directory_counts_where_nothing_was_heard() {
 }
 
 #[test]
+fn an_answer_that_overtakes_the_keeper_is_said_after_it() {
+    let mut life = Life::new();
+    life.take(Event::Asked, seconds(0));
+    life.take(Event::Connected, seconds(0));
+    assert!(life.take(Event::Pong { n: 1, iterations: 1 }, seconds(0)).is_empty());
+    assert_eq!(reported(&life.take(Event::Spawned, seconds(0))), [ProcessState::Running]);
+}
+
+#[test]
 fn a_kill_that_overtakes_the_start_is_repeated_after_it() {
     let mut life = Life::new();
     life.take(Event::Asked, seconds(0));
