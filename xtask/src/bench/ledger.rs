@@ -41,7 +41,7 @@ const DEATHS: usize = 5;
 
 pub(crate) async fn run(nats_url: &str) -> anyhow::Result<Vec<Row>> {
     let bus = connect(nats_url).await?;
-    bus.init_streams(InitOptions { replicas: 1, size_divisor: 4 }).await?;
+    bus.init_streams(InitOptions { replicas: 1, size_divisor: 8 }).await?;
     muster_ledger::initialise(&bus, SystemId([1; 16])).await?;
     let mut rows = commands(nats_url).await?;
     rows.extend(replay(nats_url).await?);
