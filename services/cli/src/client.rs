@@ -15,6 +15,8 @@ use crate::times::Viewer;
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// One attempt is answered within this, or made again.
 const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3);
+/// The same for the report service, whose longest statement may take ten seconds.
+const REPORT_ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(12);
 /// The pool time is asked for once and quickly: only ages that people see depend on it.
 const CLOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Waits between attempts double up to this.
@@ -37,13 +39,17 @@ struct Asked<'a> {
     envelope: v1::Envelope,
     deadline: Instant,
     limit: Duration,
+    /// One attempt is answered within this, or made again.
+    attempt_max: Duration,
     /// A wait is not told of.
     quiet: bool,
 }
 
 impl<'a> Asked<'a> {
     fn new(what: &'a str, party: &'a str, subject: &'a str, envelope: v1::Envelope, limit: Duration) -> Self {
-        Self { what, party, subject, envelope, deadline: Instant::now() + limit, limit, quiet: false }
+        let report = party == Service::Report.as_str();
+        let attempt_max = if report { REPORT_ATTEMPT_TIMEOUT_MAX } else { ATTEMPT_TIMEOUT_MAX };
+        Self { what, party, subject, envelope, deadline: Instant::now() + limit, limit, attempt_max, quiet: false }
     }
 }
 
@@ -97,6 +103,17 @@ impl Client {
     pub(crate) async fn query(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
         let envelope = self.bus.envelope(body, Authority::default());
         self.ask(what, service.as_str(), &subjects::service(service, "query"), envelope, self.timeout).await
+    }
+
+    /// Waits until the archive of a decision log answers: after a restart of NATS it takes a moment to come back.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn wait_archive(&self, what: &str, log: &str) -> Result<(), Failure> {
+        let query = v1::ArchiveQuery { log: log.into(), head_only: true, ..Default::default() };
+        let envelope = self.bus.envelope(Body::ArchiveQuery(query), Authority::default());
+        let (service, limit) = (Service::TelemetryLogger, self.timeout);
+        self.ask(what, service.as_str(), &subjects::service(service, "archive"), envelope, limit).await.map(drop)
     }
 
     /// Asks a question, for at most `limit`, without telling of a wait.
@@ -193,7 +210,7 @@ impl Client {
     /// One attempt: an answer, a miss that may be tried again, or a failure that may not.
     async fn attempt(&self, asked: &Asked<'_>) -> Result<Result<Body, Miss>, Failure> {
         let left = asked.deadline.saturating_duration_since(Instant::now()).max(RETRY_DELAY_MIN);
-        match self.bus.request(asked.subject, &asked.envelope, left.min(ATTEMPT_TIMEOUT_MAX)).await {
+        match self.bus.request(asked.subject, &asked.envelope, left.min(asked.attempt_max)).await {
             Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => {
                 let refusal = Refusal::from(refusal);
                 match refusal.code {

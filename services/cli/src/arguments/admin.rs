@@ -19,6 +19,9 @@ pub(crate) struct InitArguments {
     /// Begin a new system: write the first message of each decision log; refused where logs exist
     #[arg(long)]
     pub(crate) new_system: bool,
+    /// With --new-system: leave a system that exists already as it is, instead of refusing
+    #[arg(long, requires = "new_system")]
+    pub(crate) if_missing: bool,
     /// Copies of each stream on the servers of a NATS cluster
     #[arg(long, default_value_t = 1, value_parser = parse_replicas)]
     pub(crate) replicas: usize,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use muster_bus::streams::InitOptions;
+use muster_bus::Bus;
+use muster_bus::streams::{self, InitOptions};
 use muster_bus::subjects::Service;
 use muster_ledger::LedgerError;
 use muster_model::{Position, Refusal, RefusalCode, SystemId};
@@ -14,6 +15,8 @@ use crate::arguments::{AdminCommand, InitArguments};
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
 
+/// Services that own a decision log.
+const OWNERS: [Service; 3] = [Service::Scheduler, Service::MachineLifecycle, Service::Reservation];
 /// A service that does not answer within this is shown as silent.
 const STATUS_TIMEOUT_MAX: Duration = Duration::from_secs(3);
 
@@ -38,13 +41,27 @@ async fn init(session: &Session, arguments: &InitArguments) -> Result<(), Failur
     }
     bus.init_streams(InitOptions { replicas: arguments.replicas, size_divisor }).await?;
     let mut cells = vec![("streams", Cell::text("ready")), ("size_divisor", Cell::Signed(size_divisor))];
-    if arguments.new_system {
+    if arguments.new_system && !(arguments.if_missing && has_system(bus).await?) {
         let fresh = SystemId(*uuid::Uuid::now_v7().as_bytes());
         let made = muster_ledger::initialise(bus, fresh).await;
         let system = made.map_err(|error| refused("begin a new system", error))?;
         cells.push(("system", Cell::text(uuid::Uuid::from_bytes(system.0).to_string())));
     }
     session.print(&Table::record(cells)).await
+}
+
+/// Whether every decision log holds something already.
+async fn has_system(bus: &Bus) -> Result<bool, Failure> {
+    for service in OWNERS {
+        let state = match streams::log_of(service) {
+            Some(log) => bus.stream_state(log).await?,
+            None => None,
+        };
+        if state.is_none_or(|state| state.last == 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A ledger's error as a refusal of `what`.

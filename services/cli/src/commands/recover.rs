@@ -16,6 +16,7 @@ pub(super) async fn run(session: &Session, arguments: &RecoverArguments) -> Resu
     let log = stream_of(arguments.log);
     let what = format!("recover {log}");
     confirm(&what, &[touched(session, log, arguments.replace).await?], arguments.yes)?;
+    session.client.wait_archive(&what, log).await?;
     let options = RecoverOptions { replace: arguments.replace };
     let mut progress: Option<Progress> = None;
     let shown = |done: u64, all: u64| {
