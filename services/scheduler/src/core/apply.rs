@@ -1,4 +1,5 @@
-//! Folding events into the state. Total: whatever the log holds was decided, and is taken as it stands.
+//! Folding events into the state. Whatever the log holds was decided and is taken as it stands; only a transition that is not
+//! listed (invariant I8) stops the service, because no release of it can have decided that.
 
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
     }
 }
 
-/// One transition; what is not listed (invariant I8) was never decided.
+/// One transition.
 fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
     let dpid = change.id.dpid;
     let Some(before) = state.current(&change.id).cloned() else { return };

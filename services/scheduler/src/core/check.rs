@@ -6,7 +6,8 @@ use muster_model::{Dpid, JobNumber, MachineId, PoolTime, Verdict};
 use muster_proto::process_digest;
 
 use super::job::{Counts, Job, Process};
-use super::machine::Machine;
+use super::machine::{Machine, Total};
+use super::module::ResourceKind;
 use super::state::State;
 
 /// Checks I2 and I8 as far as a state shows them, counts, digests, places and indexes.
@@ -101,6 +102,15 @@ fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(),
     ensure(digest == machine.digest, || format!("the digest of {id} is wrong"))?;
     let places = machine.places.iter().all(|place| used[place.id.as_str()] == place.used_milli);
     ensure(places, || format!("places of {id} are counted wrongly"))?;
+    for kind in ResourceKind::ALL {
+        let of_kind = || machine.places.iter().filter(|place| place.kind == kind);
+        let total = Total {
+            count: of_kind().count() as u32,
+            capacity_milli: of_kind().map(|place| u64::from(place.load) * 1000).sum(),
+            used_milli: of_kind().map(|place| place.used_milli).sum(),
+        };
+        ensure(total == machine.total(kind), || format!("the {} places of {id} add up wrongly", kind.as_str()))?;
+    }
     let orders = machine.orders.iter().all(|(at, dpid)| {
         state.processes.get(dpid).is_some_and(|process| process.changed == *at && process.machine == *id)
     });

@@ -48,8 +48,10 @@ pub(super) fn fitting<'a>(
 ) -> Result<Vec<&'a Machine>, Unfitness<'a>> {
     let mut fit = Vec::new();
     let mut reasons = BTreeMap::<Unfit, (usize, &Machine)>::new();
-    for machine in state.machines.values() {
-        match unfit(machine, observed, ask) {
+    let mut heard = observed.heard_in_order();
+    let selector = (!ask.selector.is_all()).then_some(ask.selector);
+    for (id, machine) in &state.machines {
+        match unfit(machine, heard.of(id), selector, ask) {
             None => fit.push(machine),
             Some(reason) => reasons.entry(reason).or_insert((0, machine)).0 += 1,
         }
@@ -57,24 +59,24 @@ pub(super) fn fitting<'a>(
     if fit.is_empty() { Err(Unfitness { reasons }) } else { Ok(fit) }
 }
 
-fn unfit(machine: &Machine, observed: &Observed, ask: &Ask<'_>) -> Option<Unfit> {
+fn unfit(machine: &Machine, heard: Option<PoolTime>, selector: Option<&Selector>, ask: &Ask<'_>) -> Option<Unfit> {
     if machine.seen.reservation != ask.reservation {
         return Some(Unfit::NotHeld);
     }
-    if !ask.selector.is_all() && !ask.selector.matches(&machine.seen) {
+    if selector.is_some_and(|selector| !selector.matches(&machine.seen)) {
         return Some(Unfit::NotSelected);
     }
     if let Some(trouble) = machine.seen.trouble() {
         return Some(Unfit::Trouble(trouble));
     }
-    if observed.heard(&machine.seen.machine).is_some_and(|heard| ask.now.since(heard) > SILENT_AFTER) {
+    if heard.is_some_and(|heard| ask.now.since(heard) > SILENT_AFTER) {
         return Some(Unfit::Silent);
     }
     if !ask.module.runs_on(machine.seen.architecture()) {
         return Some(Unfit::Architecture);
     }
     ask.module.requirements.iter().find_map(|need| {
-        let found = machine.places.iter().filter(|place| place.kind == need.kind).count() as u32;
+        let found = machine.total(need.kind).count;
         (found < need.count).then_some(Unfit::TooFew(need.kind, need.count, found))
     })
 }

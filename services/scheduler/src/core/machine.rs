@@ -275,6 +275,17 @@ pub struct Place {
     pub used_milli: u64,
 }
 
+/// All places of one kind on a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Total {
+    /// How many places.
+    pub count: u32,
+    /// Thousandths of places that fit comfortably.
+    pub capacity_milli: u64,
+    /// Thousandths of places that live processes take.
+    pub used_milli: u64,
+}
+
 /// A machine, and what runs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -282,6 +293,8 @@ pub struct Machine {
     pub seen: Seen,
     /// Places, sorted by id; derived from `seen`, the load numbers and what runs.
     pub places: Vec<Place>,
+    /// Sums over the places of each kind, in the order of [`ResourceKind::ALL`]: placement looks at them alone until it chooses.
+    pub totals: [Total; ResourceKind::ALL.len()],
     /// Processes that are not final.
     pub live: BTreeSet<Dpid>,
     /// Exclusive-or over the digests of `live`.
@@ -304,6 +317,7 @@ impl Machine {
         Self {
             seen,
             places: Vec::new(),
+            totals: Default::default(),
             live: BTreeSet::new(),
             digest: 0,
             orders: BTreeSet::new(),
@@ -314,13 +328,33 @@ impl Machine {
         }
     }
 
+    /// Sets the places, on which nothing is counted yet.
+    pub(super) fn set_places(&mut self, places: Vec<Place>) {
+        self.totals = Default::default();
+        for place in &places {
+            let total = &mut self.totals[place.kind as usize];
+            total.count += 1;
+            total.capacity_milli += u64::from(place.load) * 1000;
+            total.used_milli += place.used_milli;
+        }
+        self.places = places;
+    }
+
+    /// All places of a kind.
+    #[must_use]
+    pub fn total(&self, kind: ResourceKind) -> Total {
+        self.totals[kind as usize]
+    }
+
     /// Adds (or takes away) what one process uses. A resource that is protected by now has no place to count on.
     pub(super) fn count_use(&mut self, resources: &[ResourceId], weights: impl Iterator<Item = u32>, add: bool) {
         for (resource, weight) in resources.iter().zip(weights) {
             let Ok(index) = self.places.binary_search_by(|place| place.id.cmp(resource)) else { continue };
-            let used = &mut self.places[index].used_milli;
+            let place = &mut self.places[index];
             let weight = u64::from(weight);
-            *used = if add { *used + weight } else { used.saturating_sub(weight) };
+            for used in [&mut place.used_milli, &mut self.totals[place.kind as usize].used_milli] {
+                *used = if add { *used + weight } else { used.saturating_sub(weight) };
+            }
         }
     }
 }

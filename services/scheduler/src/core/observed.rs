@@ -1,6 +1,8 @@
 //! Volatile knowledge: what was heard of agents since this replica listens. Never logged, never hashed.
 
+use std::collections::btree_map::Iter;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 
 use muster_model::{Attempt, Dpid, Incarnation, MachineId, PoolTime, Position, ProcessId};
 
@@ -48,10 +50,9 @@ impl Observed {
         self.machines.get(machine)
     }
 
-    /// When a machine was heard last; none if never.
-    #[must_use]
-    pub fn heard(&self, machine: &MachineId) -> Option<PoolTime> {
-        self.agent(machine).map(|agent| agent.heard).filter(|heard| *heard != PoolTime::NEVER)
+    /// When machines were heard last, for one pass over them in the order of their ids.
+    pub(super) fn heard_in_order(&self) -> HeardInOrder<'_> {
+        HeardInOrder { agents: self.machines.iter().peekable() }
     }
 
     /// Iterations of a process by its newest ping.
@@ -112,6 +113,20 @@ impl Observed {
         let (strays, forgettable) = unwanted(state, machine, known);
         agent.strays = strays.into_iter().take(TOLD_MAX).collect();
         agent.forgettable = forgettable.into_iter().take(TOLD_MAX).collect();
+    }
+}
+
+/// Walks along with a pass over the machines, which a look-up for each would make slower by far.
+pub(super) struct HeardInOrder<'a> {
+    agents: Peekable<Iter<'a, MachineId, Agent>>,
+}
+
+impl HeardInOrder<'_> {
+    /// When a machine was heard last; none if never. Ids must rise from call to call.
+    pub(super) fn of(&mut self, machine: &MachineId) -> Option<PoolTime> {
+        while self.agents.next_if(|(id, _)| *id < machine).is_some() {}
+        let (_, agent) = self.agents.next_if(|(id, _)| *id == machine)?;
+        (agent.heard != PoolTime::NEVER).then_some(agent.heard)
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use muster_model::ResourceId;
 
 use super::event::Placement;
-use super::machine::Machine;
+use super::machine::{Machine, Total};
 use super::module::{Requirement, ResourceKind};
 
 /// Fraction bits of a load: 1.0 = every place taken once.
@@ -52,7 +52,7 @@ pub fn place(problem: &Problem<'_>) -> Solution {
         least.0.0 = loads[ordinal].after_one(problem.requirements);
     }
     let placements = number(problem.machines, placed);
-    Solution { placements, balance_milli: balance(&loads) }
+    Solution { placements, balance_milli: balance(&loads, problem.requirements) }
 }
 
 /// Gives process numbers, machine by machine.
@@ -77,9 +77,9 @@ fn number(machines: &[&Machine], placed: Vec<Vec<Vec<ResourceId>>>) -> Vec<Place
 }
 
 /// Greatest load over the mean, thousandths; 1000 where nothing is loaded.
-fn balance(loads: &[MachineLoad]) -> u64 {
+fn balance(loads: &[MachineLoad], requirements: &[Requirement]) -> u64 {
     let (sum, greatest) = loads.iter().fold((0_u128, 0_u128), |(sum, greatest), load| {
-        let now = u128::from(load.now());
+        let now = u128::from(load.now(requirements));
         (sum + now, greatest.max(now))
     });
     if sum == 0 {
@@ -91,62 +91,57 @@ fn balance(loads: &[MachineLoad]) -> u64 {
 /// Load of one machine, by what a problem looks at.
 #[derive(Debug)]
 struct MachineLoad {
-    /// Used and capacity in thousandths of places, one per requirement; of the CPUs where nothing is required.
-    totals: Vec<(u64, u64)>,
+    /// Sums of each kind.
+    totals: [Total; ResourceKind::ALL.len()],
     /// Used thousandths of each place; empty until the machine is chosen.
     used: Vec<u64>,
-    /// Processes that need nothing are counted as one place of a CPU each.
-    bare: bool,
 }
 
 impl MachineLoad {
+    /// Processes that need nothing are counted as one place of a CPU each.
     fn new(machine: &Machine, requirements: &[Requirement]) -> Self {
-        let total = |kind: ResourceKind| {
-            let places = machine.places.iter().filter(|place| place.kind == kind);
-            places.fold((0, 0), |(used, capacity), place| {
-                (used + place.used_milli, capacity + u64::from(place.load) * 1000)
-            })
-        };
+        let mut totals = machine.totals;
         if requirements.is_empty() {
-            let (_, capacity) = total(ResourceKind::Cpu);
-            let used = machine.live.len() as u64 * 1000;
-            return Self { totals: vec![(used, capacity.max(1000))], used: Vec::new(), bare: true };
+            let bare = &mut totals[ResourceKind::Cpu as usize];
+            bare.used_milli = machine.live.len() as u64 * 1000;
+            bare.capacity_milli = bare.capacity_milli.max(1000);
         }
-        let totals = requirements.iter().map(|need| total(need.kind)).collect();
-        Self { totals, used: Vec::new(), bare: false }
+        Self { totals, used: Vec::new() }
     }
 
     /// Load of the requirement that is loaded most.
-    fn now(&self) -> u64 {
-        self.totals.iter().map(|(used, capacity)| fraction(*used, *capacity)).max().unwrap_or(0)
+    fn now(&self, requirements: &[Requirement]) -> u64 {
+        self.with(requirements, 0)
     }
 
     /// The same after one more process: what machines are chosen by.
     fn after_one(&self, requirements: &[Requirement]) -> u64 {
-        if self.bare {
-            let (used, capacity) = self.totals[0];
-            return fraction(used + 1000, capacity);
+        self.with(requirements, 1)
+    }
+
+    fn with(&self, requirements: &[Requirement], more: u64) -> u64 {
+        let load = |kind: ResourceKind, taken: u64| {
+            let total = self.totals[kind as usize];
+            fraction(total.used_milli + taken * more, total.capacity_milli)
+        };
+        if requirements.is_empty() {
+            return load(ResourceKind::Cpu, 1000);
         }
-        let after = self
-            .totals
-            .iter()
-            .zip(requirements)
-            .map(|((used, capacity), need)| fraction(used + taken(need), *capacity));
-        after.max().unwrap_or(0)
+        requirements.iter().map(|need| load(need.kind, taken(need))).max().unwrap_or(0)
     }
 
     /// Takes one process's resources: of each kind the least loaded, all different.
     fn take(&mut self, machine: &Machine, requirements: &[Requirement]) -> Vec<ResourceId> {
-        if self.bare {
-            self.totals[0].0 += 1000;
+        if requirements.is_empty() {
+            self.totals[ResourceKind::Cpu as usize].used_milli += 1000;
             return Vec::new();
         }
         if self.used.is_empty() {
             self.used = machine.places.iter().map(|place| place.used_milli).collect();
         }
         let mut chosen: Vec<usize> = Vec::new();
-        for (need, total) in requirements.iter().zip(&mut self.totals) {
-            total.0 += taken(need);
+        for need in requirements {
+            self.totals[need.kind as usize].used_milli += taken(need);
             let weight = u64::from(need.weight_milli);
             for _ in 0..need.count {
                 let open = machine

@@ -171,7 +171,7 @@ impl State {
     /// Derives the places of a machine from its facts, the load numbers and what runs there.
     pub(super) fn derive_places(&mut self, id: &MachineId) {
         let Some(machine) = self.machines.get_mut(id) else { return };
-        machine.places = machine.seen.places(&self.loads);
+        machine.set_places(machine.seen.places(&self.loads));
         for dpid in machine.live.clone() {
             let process = &self.processes[&dpid];
             let spec = &self.jobs[&dpid.job].spec;

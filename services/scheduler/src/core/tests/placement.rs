@@ -18,7 +18,7 @@ fn pool(disks: &[Vec<(u32, u64)>]) -> Vec<Machine> {
             load: *load,
             used_milli: *used,
         };
-        machine.places = (0..2).map(cpu).chain(disks.iter().enumerate().map(disk)).collect();
+        machine.set_places((0..2).map(cpu).chain(disks.iter().enumerate().map(disk)).collect());
         machine
     };
     disks.iter().enumerate().map(machine_of).collect()

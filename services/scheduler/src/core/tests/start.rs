@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What makes a start wrong.
+type Wrong = Box<dyn Fn(&mut Start)>;
+
 /// The refusal of a start that `change` made wrong.
 fn refusal(lab: &mut Lab, change: impl Fn(&mut Start)) -> String {
     let mut wrong = start(4);
@@ -13,7 +16,7 @@ fn refusal(lab: &mut Lab, change: impl Fn(&mut Start)) -> String {
 fn a_wrong_start_says_what_why_and_what_next() {
     let mut lab = Lab::with(2);
     let parameter = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-    let cases: Vec<(Box<dyn Fn(&mut Start)>, &str)> = vec![
+    let cases: Vec<(Wrong, &str)> = vec![
         (
             Box::new(|s| s.module = "hihg-io".into()),
             "start hihg-io: no module `hihg-io` is in the catalogue; did you mean `high-io`? `muster module list` shows all",
