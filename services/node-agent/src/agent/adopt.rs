@@ -8,7 +8,7 @@ use muster_model::ProcessId;
 
 use super::{Agent, Process};
 use crate::core::life::{Event, Life};
-use crate::disk::intents::Known;
+use crate::disk::intents::{Known, Read};
 use crate::logs::Upload;
 use crate::{probe, workplace};
 
@@ -29,6 +29,19 @@ impl Agent {
         }
         self.begin_fence_if_due(None);
         Ok(())
+    }
+
+    /// Writes the journal of intents anew when most of it is of processes that are forgotten.
+    pub(super) fn compact_intents(&mut self) {
+        if !self.intents.is_wasteful() || !self.ended.is_empty() {
+            return;
+        }
+        let now = self.now();
+        let known = self.processes.iter().map(|(id, process)| (*id, known(process, now))).collect();
+        let read = Read { known, generation: self.job_generation };
+        if let Err(error) = self.intents.compact(&read) {
+            tracing::error!(%error, "the journal of intents can not be written anew");
+        }
     }
 
     fn adopt_one(&mut self, id: ProcessId, known: Known) {
@@ -54,5 +67,19 @@ impl Agent {
             // Its grace begins again: how much of it was used is not known.
             self.happen(id, Event::Stop { grace: Duration::from_millis(grace_ms), reason });
         }
+    }
+}
+
+/// A process as the journal is to know it.
+fn known(process: &Process, now: Duration) -> Known {
+    let stop = process.life.stop_given(now);
+    let milliseconds = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+    Known {
+        intent: process.intent.clone(),
+        state: process.life.state(),
+        stop: stop.map(|(grace, reason)| (milliseconds(grace), reason.to_owned())),
+        said: process.life.said().cloned(),
+        r#final: process.r#final.clone(),
+        log_kept: process.log_kept,
     }
 }

@@ -34,6 +34,7 @@ impl Agent {
             self.catch_up();
             self.say_pings();
             self.limit_logs(&live);
+            self.compact_intents();
         }
         if self.measured.elapsed() >= MEASURE_INTERVAL {
             self.measured = Instant::now();

@@ -138,6 +138,16 @@ impl Life {
         self.iterations
     }
 
+    /// The stop that it was given, with what is left of its grace.
+    pub(crate) fn stop_given(&self, now: Duration) -> Option<(Duration, &str)> {
+        self.stop.as_ref().map(|stop| (stop.deadline.saturating_sub(now), stop.reason.as_str()))
+    }
+
+    /// How it said that it ended.
+    pub(crate) fn said(&self) -> Option<&Said> {
+        self.said.as_ref()
+    }
+
     /// It has said how it ended.
     pub(crate) fn has_said(&self) -> bool {
         self.said.is_some()

@@ -149,6 +149,8 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Intents {
     journal: Journal,
+    /// Its size when it held only what is needed.
+    needed_bytes: u64,
 }
 
 /// What was read from it.
@@ -168,8 +170,10 @@ impl Intents {
         for line in lines {
             read.take(line);
         }
-        let mut intents = Self { journal };
-        intents.compact(&read)?;
+        let mut intents = Self { journal, needed_bytes: 0 };
+        if intents.is_wasteful() {
+            intents.compact(&read)?;
+        }
         Ok((intents, read))
     }
 
@@ -189,13 +193,18 @@ impl Intents {
         self.journal.sync()
     }
 
-    fn compact(&mut self, read: &Read) -> io::Result<()> {
-        if self.journal.size_bytes() < COMPACT_BYTES {
-            return Ok(());
-        }
+    /// Most of the journal is of processes that are forgotten.
+    pub(crate) fn is_wasteful(&self) -> bool {
+        self.journal.size_bytes() > COMPACT_BYTES && self.journal.size_bytes() / 2 > self.needed_bytes
+    }
+
+    /// Writes the journal anew, with what is needed and nothing else.
+    pub(crate) fn compact(&mut self, read: &Read) -> io::Result<()> {
         let mut lines = vec![Line::Intents { intents: Vec::new(), generation: pair(read.generation) }];
         lines.extend(read.known.values().flat_map(|known| known.lines(pair(read.generation))));
-        self.journal.rewrite(&lines)
+        self.journal.rewrite(&lines)?;
+        self.needed_bytes = self.journal.size_bytes();
+        Ok(())
     }
 }
 
@@ -331,6 +340,16 @@ mod tests {
         let mut again = Read::default();
         lines.into_iter().for_each(|line| again.take(line));
         assert_eq!(again, read);
+    }
+
+    #[test]
+    fn a_journal_is_written_anew_with_the_same_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = write_all(directory.path());
+        let (mut intents, _) = Intents::open(directory.path()).unwrap();
+        assert!(!intents.is_wasteful());
+        intents.compact(&read).unwrap();
+        assert_eq!(Intents::open(directory.path()).unwrap().1, read);
     }
 
     #[test]
