@@ -1,5 +1,6 @@
 //! The life of a system: new runs, a second system refused, empty and damaged logs refused, recovery from the archive.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_e2e::{SETTLE_LIMIT, lab, options, start, states, stream, test_processes, wait_state};
@@ -56,7 +57,7 @@ fn wait_archived(lab: &Lab) {
 }
 
 /// Finds the newest block of JOBS below the server's store.
-fn newest_block(lab: &Lab) -> std::path::PathBuf {
+fn newest_block(lab: &Lab) -> PathBuf {
     let mut folders = vec![lab.nats.directory().join("jetstream")];
     let mut blocks = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -76,7 +77,16 @@ fn newest_block(lab: &Lab) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_damaged_log_is_refused_and_rebuilt_from_the_archive() {
+fn a_log_with_a_flipped_bit_is_refused_and_rebuilt_from_the_archive() {
+    a_damaged_log_is_refused_and_rebuilt(flip_a_bit);
+}
+
+#[test]
+fn a_log_with_a_truncated_block_is_refused_and_rebuilt_from_the_archive() {
+    a_damaged_log_is_refused_and_rebuilt(cut_in_half);
+}
+
+fn a_damaged_log_is_refused_and_rebuilt(damage: fn(&Path)) {
     let (mut lab, _scratch) = lab(1, 1).expect("the lab comes up");
     let job = start(&lab, "idle", 3, &[]).expect("a job starts");
     for _ in 0..5 {
@@ -110,11 +120,17 @@ fn a_damaged_log_is_refused_and_rebuilt_from_the_archive() {
 }
 
 /// Flips one bit in the middle of a file.
-fn damage(path: &std::path::Path) {
+fn flip_a_bit(path: &Path) {
     let mut bytes = std::fs::read(path).expect("the block is read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     std::fs::write(path, bytes).expect("the block is written");
+}
+
+/// Takes the second half of a file away.
+fn cut_in_half(path: &Path) {
+    let bytes = std::fs::read(path).expect("the block is read");
+    std::fs::write(path, &bytes[..bytes.len() / 2]).expect("the block is written");
 }
 
 #[test]
