@@ -6,9 +6,10 @@
 //! what really happened on the machines. A run is a function of its options: the same seed gives the same trace.
 //!
 //! What is real: the cores, their events on the wire, their snapshots, and the messages between services and agents. What is a
-//! model: the ledger around a core (`service`), the node agent (`agent`), the bus (`world`).
+//! model: the ledger around a core (`service`), the node agent (`agent`), the bus (`bus`).
 
 mod agent;
+mod bus;
 mod faults;
 mod options;
 mod parts;

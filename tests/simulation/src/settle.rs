@@ -119,10 +119,8 @@ fn check_causes(streams: &Streams, log: Stream) -> Checked {
     let mut followed = BTreeMap::new();
     for entry in streams.of(log).iter().flat_map(|stored| &stored.entries) {
         match entry.cause.as_ref().and_then(|cause| cause.kind.as_ref()) {
-            Some(Kind::Command(id)) => {
-                if !commands.insert(id.clone()) {
-                    return Err(format!("a command was decided twice in {}", log.name()));
-                }
+            Some(Kind::Command(id)) if !commands.insert(id.clone()) => {
+                return Err(format!("a command was decided twice in {}", log.name()));
             }
             Some(Kind::Followed(note)) => {
                 let sequence = note.position.map_or(0, |position| position.sequence);

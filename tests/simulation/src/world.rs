@@ -8,9 +8,10 @@ use muster_proto::v1::{self, machine_event};
 use prost::Message;
 
 use crate::agent::{Agent, Owner, Ports, Said};
+use crate::bus::Letter;
 use crate::parts::{JobPart, MachinePart, ReservationPart};
 use crate::random::Random;
-use crate::service::{Context, Out, Service, Stream, Streams};
+use crate::service::{Context, Service, Stream, Streams};
 use crate::trace::{Summary, Trace, Violation};
 use crate::truth::Truth;
 use crate::user::User;
@@ -30,28 +31,13 @@ const USER_STEP: Duration = Duration::from_millis(500);
 const WATCH_STEP: Duration = Duration::from_secs(1);
 
 /// What is due at some time.
-enum Happening {
+pub(crate) enum Happening {
     Turn(Stream),
     Agent(usize),
     User(usize),
     Fault,
     Watch,
-    Letter(Letter),
-}
-
-/// Something on its way.
-#[derive(Clone)]
-enum Letter {
-    Command { to: Stream, user: usize, envelope: v1::Envelope },
-    Answer { user: usize, envelope: v1::Envelope },
-    Hello { to: Owner, machine: usize, number: u64, envelope: v1::Envelope },
-    HelloAnswer { from: Owner, machine: usize, number: u64, envelope: v1::Envelope },
-    Heartbeat { to: Owner, machine: usize, envelope: v1::Envelope },
-    HeartbeatAnswer { from: Owner, machine: usize, envelope: v1::Envelope },
-    Reports { machine: usize, batch: u64, envelope: v1::Envelope },
-    Stored { machine: usize, batch: u64 },
-    Order { from: Owner, machine: usize, key: String, life: u64, envelope: v1::Envelope },
-    OrderAnswer { to: Owner, machine: usize, key: String, life: u64, reply: v1::AgentReply },
+    Letter(Box<Letter>),
 }
 
 /// How the run stands.
@@ -186,7 +172,7 @@ impl World {
         }
     }
 
-    fn after(&mut self, delay: Duration, happening: Happening) {
+    pub(crate) fn after(&mut self, delay: Duration, happening: Happening) {
         self.queued += 1;
         self.queue.insert((self.now + delay, self.queued), happening);
     }
@@ -219,7 +205,7 @@ impl World {
                 settle::watch_deadlines(self)?;
                 self.after(WATCH_STEP, Happening::Watch);
             }
-            Happening::Letter(letter) => self.deliver(letter),
+            Happening::Letter(letter) => self.deliver(*letter),
         }
         Ok(())
     }
@@ -273,7 +259,7 @@ impl World {
         self.machines_read = sequence;
     }
 
-    fn with_agent(&mut self, machine: usize, act: impl FnOnce(&mut Agent, &mut Ports<'_>)) {
+    pub(crate) fn with_agent(&mut self, machine: usize, act: impl FnOnce(&mut Agent, &mut Ports<'_>)) {
         let Some(agent) = self.agents.get_mut(machine) else { return };
         let mut ports = Ports {
             now: self.now,
@@ -303,129 +289,6 @@ impl World {
         let machines = self.options.machines;
         if let Some((to, envelope)) = self.users[user].say(self.now, is_busy, machines, &mut self.random) {
             self.send(Letter::Command { to, user, envelope });
-        }
-    }
-
-    /// Puts a letter on its way: lost, repeated, late, or simply delivered.
-    fn send(&mut self, letter: Letter) {
-        let is_rough = self.phase == Phase::Faults;
-        let copies = match self.random.below(1000) {
-            0..40 if is_rough => 0,
-            40..80 if is_rough => 2,
-            _ => 1,
-        };
-        for _ in 0..copies {
-            let late = is_rough && self.random.happens(40);
-            let delay = if late { self.random.millis(50, 12_000) } else { self.random.millis(1, 30) };
-            self.after(delay, Happening::Letter(letter.clone()));
-        }
-    }
-
-    fn say(&mut self, stream: Stream, out: Vec<Out>) {
-        let from = if stream == Stream::Machines { Owner::MachineLifecycle } else { Owner::Scheduler };
-        for out in out {
-            self.send(match out {
-                Out::User { user, envelope } => Letter::Answer { user, envelope },
-                Out::HelloAnswer { machine, number, envelope } => {
-                    Letter::HelloAnswer { from, machine: index(&machine), number, envelope }
-                }
-                Out::HeartbeatAnswer { machine, envelope } => {
-                    Letter::HeartbeatAnswer { from, machine: index(&machine), envelope }
-                }
-                Out::Order { machine, key, life, envelope } => {
-                    Letter::Order { from, machine: index(&machine), key, life, envelope }
-                }
-            });
-        }
-    }
-
-    fn deliver(&mut self, letter: Letter) {
-        if letter.machine().is_some_and(|machine| self.now < self.cut_until[machine]) {
-            return;
-        }
-        match letter {
-            Letter::Command { to, user, envelope } => self.command(to, user, &envelope),
-            Letter::Answer { user, envelope } => {
-                if self.users[user].asked_id() == Some(envelope.cmd_id.as_ref()) {
-                    self.users[user].answered(&envelope);
-                }
-            }
-            Letter::Hello { to, machine, number, envelope } => {
-                let name = self.agents[machine].name();
-                match to {
-                    Owner::MachineLifecycle => self.machines.greeted(&name, number, &envelope, self.now),
-                    Owner::Scheduler => self.jobs.greeted(&name, number, &envelope, self.now),
-                }
-            }
-            Letter::HelloAnswer { from, machine, number, envelope } => {
-                self.with_agent(machine, |agent, ports| agent.answered(number, from, &envelope, ports));
-            }
-            Letter::Heartbeat { to, machine, envelope } => self.heartbeat(to, machine, &envelope),
-            Letter::HeartbeatAnswer { from, machine, envelope } => {
-                self.with_agent(machine, |agent, ports| agent.heartbeat_answered(from, &envelope, ports));
-            }
-            Letter::Reports { machine, batch, envelope } => {
-                self.streams.store_report(self.now, &self.agents[machine].name(), &envelope);
-                self.send(Letter::Stored { machine, batch });
-            }
-            Letter::Stored { machine, batch } => self.agents[machine].acknowledged(batch),
-            Letter::Order { from, machine, key, life, envelope } => {
-                let mut reply = None;
-                self.with_agent(machine, |agent, ports| reply = agent.command(from, &envelope, ports));
-                if let Some(reply) = reply {
-                    self.send(Letter::OrderAnswer { to: from, machine, key, life, reply });
-                }
-            }
-            Letter::OrderAnswer { to: Owner::MachineLifecycle, key, life, reply, .. } => {
-                self.machines.answered(&key, life, &reply, self.now);
-            }
-            Letter::OrderAnswer { to: Owner::Scheduler, key, life, reply, .. } => {
-                self.jobs.answered(&key, life, &reply, self.now);
-            }
-        }
-    }
-
-    fn command(&mut self, to: Stream, user: usize, envelope: &v1::Envelope) {
-        let mut out = Vec::new();
-        match to {
-            Stream::Reservations => self.reservations.commanded(user, envelope, self.now, &mut out),
-            Stream::Machines => self.machines.commanded(user, envelope, self.now, &mut out),
-            Stream::Jobs => self.jobs.commanded(user, envelope, self.now, &mut out),
-            Stream::Reports => {}
-        }
-        self.say(to, out);
-    }
-
-    fn heartbeat(&mut self, to: Owner, machine: usize, envelope: &v1::Envelope) {
-        let name = self.agents[machine].name();
-        let mut out = Vec::new();
-        let from = match to {
-            Owner::MachineLifecycle => {
-                self.machines.heard(&name, envelope, self.now, &mut out);
-                Stream::Machines
-            }
-            Owner::Scheduler => {
-                self.jobs.heard(&name, envelope, self.now, &mut out);
-                Stream::Jobs
-            }
-        };
-        self.say(from, out);
-    }
-}
-
-impl Letter {
-    /// The machine whose connection it needs.
-    fn machine(&self) -> Option<usize> {
-        match self {
-            Self::Command { .. } | Self::Answer { .. } => None,
-            Self::Hello { machine, .. }
-            | Self::HelloAnswer { machine, .. }
-            | Self::Heartbeat { machine, .. }
-            | Self::HeartbeatAnswer { machine, .. }
-            | Self::Reports { machine, .. }
-            | Self::Stored { machine, .. }
-            | Self::Order { machine, .. }
-            | Self::OrderAnswer { machine, .. } => Some(*machine),
         }
     }
 }

@@ -170,9 +170,7 @@ impl Agent {
             return Some(refused(AgentRefusal::OtherGeneration, self.disk.generation));
         }
         let refused = update.jobs.iter().flat_map(|orders| self.take_orders(orders, false, ports)).collect();
-        if self.life.is_none() {
-            return None;
-        }
+        self.life.as_ref()?;
         self.forget(&update.forget);
         self.disk.generation = generation;
         Some(v1::AgentReply { refused, ..taken(generation) })
