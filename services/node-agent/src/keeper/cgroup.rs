@@ -18,8 +18,8 @@ impl Cgroups {
         let parent = own_cgroup().map(|own| own.join(format!("muster-{}", &digest[..12])));
         let parent = parent.filter(|parent| parent.is_dir() || fs::create_dir(parent).is_ok());
         let parent = parent.filter(|parent| parent.join("cgroup.kill").exists());
-        if let Some(parent) = &parent {
-            remove_empty_below(parent);
+        if let Some(own) = parent.as_ref().and_then(|parent| parent.parent()) {
+            remove_abandoned(own);
         }
         Self { parent }
     }
@@ -28,7 +28,8 @@ impl Cgroups {
     pub(crate) fn enter(&self, name: &str, pid: u32) {
         let Some(parent) = &self.parent else { return };
         let group = parent.join(name);
-        if fs::create_dir(&group).is_ok() || group.is_dir() {
+        // With its parent, which another keeper may just have taken for abandoned.
+        if fs::create_dir_all(&group).is_ok() {
             // It fails when the process is gone already.
             let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
         }
@@ -63,6 +64,16 @@ fn own_cgroup() -> Option<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new(mount).join(path))
+}
+
+/// Removes what killed keepers left. Whatever has processes stays, and who needs its empty one makes it again.
+fn remove_abandoned(own: &Path) {
+    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("muster-") {
+            remove_empty_below(&entry.path());
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 /// rmdir leaves a cgroup that has processes alone.
