@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use muster_testkit::lab::Lab;
+use muster_testkit::lab::{Lab, LabOptions};
 use muster_testkit::wait_until;
 use serde::Serialize;
 use serde_json::Value;
@@ -56,7 +56,9 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let directory = directory(arguments.keep);
     lab::clean(&directory)?;
     let up = Instant::now();
-    let lab = Lab::up(lab::options(directory.clone(), programs, 1, 1), &|line| eprintln!("{line}"))?;
+    let options =
+        LabOptions { directory: directory.clone(), programs, machines: 1, disks: lab::DISKS, replicas: 1, nats: 1 };
+    let lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     eprintln!("everything is up after {:.1} s", up.elapsed().as_secs_f64());
     let outcome = drive(&lab, arguments)?;
     if arguments.keep {

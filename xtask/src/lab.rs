@@ -26,6 +26,17 @@ pub(crate) struct UpArguments {
     /// Instances of each owning service
     #[arg(long, default_value_t = 1)]
     replicas: u32,
+    /// Servers of the bus: one, or a cluster of three
+    #[arg(long, default_value_t = 1, value_parser = parse_nats)]
+    nats: u32,
+}
+
+fn parse_nats(text: &str) -> Result<u32, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3".into()),
+    }
 }
 
 /// Where the lab that is left up lives.
@@ -33,10 +44,8 @@ fn directory() -> PathBuf {
     build::target().join("lab")
 }
 
-/// Options of a lab in `directory`.
-pub(crate) fn options(directory: PathBuf, programs: PathBuf, machines: u32, replicas: u32) -> LabOptions {
-    LabOptions { directory, programs, machines, disks: 2, replicas }
-}
+/// Directories that stand for disks, on each machine of a lab.
+pub(crate) const DISKS: u32 = 2;
 
 pub(crate) fn run(task: &LabTask) -> anyhow::Result<()> {
     match task {
@@ -51,7 +60,8 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     ensure!(lab::left_up(&directory).is_none(), "a lab is up already; `cargo xtask lab down` ends it");
     let programs = build::programs(false)?;
     clean(&directory)?;
-    let options = options(directory, programs.clone(), arguments.machines, arguments.replicas);
+    let UpArguments { machines, replicas, nats } = *arguments;
+    let options = LabOptions { directory, programs, machines, disks: DISKS, replicas, nats };
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
     eprintln!(
         "the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::{NatsOptions, NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
+use crate::{ClusterPlace, NatsOptions, NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
 
 /// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
 pub const SERVICES: [&str; 5] = ["telemetry-logger", "report", "scheduler", "machine-lifecycle", "reservation"];
@@ -33,14 +33,18 @@ pub struct LabOptions {
     pub disks: u32,
     /// Instances of each owning service.
     pub replicas: u32,
+    /// Servers of the bus: 1, or 3 as a cluster with every stream on all of them.
+    pub nats: u32,
 }
 
 /// A running lab; everything is ended when dropped, unless it was [`Lab::release`]d.
 #[derive(Debug)]
 pub struct Lab {
     options: LabOptions,
-    /// The bus.
+    /// The bus, or its first server.
     pub nats: NatsServer,
+    /// The other servers of a cluster.
+    pub nats_others: Vec<NatsServer>,
     /// The store.
     pub postgres: Postgres,
     services: Vec<Process>,
@@ -59,7 +63,7 @@ impl Lab {
     pub fn up(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
         let mut lab = Self::servers(options, say)?;
         say("making the streams of a new system");
-        lab.muster_ok(&["admin", "init", "--new-system"])?;
+        lab.new_system()?;
         lab.start_services(say)?;
         lab.start_agents(say)?;
         lab.add_modules(say)?;
@@ -73,11 +77,30 @@ impl Lab {
     pub fn servers(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.directory).context("make the folder of the lab")?;
         say("starting nats-server (JetStream, sync_interval: always)");
-        let directory = options.directory.join("nats");
-        let nats = NatsServer::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into() })?;
+        let mut servers = start_nats(&options)?;
+        let nats = servers.remove(0);
         say("starting PostgreSQL");
         let postgres = Postgres::start_in(&options.directory.join("postgres"), 0)?;
-        Ok(Self { options, nats, postgres, services: Vec::new(), agents: Vec::new(), released: false })
+        Ok(Self {
+            options,
+            nats,
+            nats_others: servers,
+            postgres,
+            services: Vec::new(),
+            agents: Vec::new(),
+            released: false,
+        })
+    }
+
+    /// Makes the streams of a new system; a cluster takes a while to have a leader for them.
+    fn new_system(&self) -> anyhow::Result<()> {
+        let replicas = self.options.nats.to_string();
+        let init = ["admin", "init", "--replicas", &replicas];
+        let made = || self.muster(&init).is_ok_and(|output| output.status.success());
+        wait_until("the streams are made", UP_LIMIT, made)
+            .or_else(|_| self.muster_ok(&init).map(drop))
+            .context("make the streams")?;
+        self.muster_ok(&["admin", "init", "--new-system", "--replicas", &replicas]).map(drop)
     }
 
     /// Starts every service.
@@ -189,10 +212,17 @@ impl Lab {
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
-            ("MUSTER_NATS".into(), self.nats.url()),
+            ("MUSTER_NATS".into(), self.nats_url()),
             ("MUSTER_POSTGRES".into(), self.postgres.url()),
             ("MUSTER_USER".into(), std::env::var("MUSTER_USER").unwrap_or_else(|_| "lab".into())),
         ])
+    }
+
+    /// URL of the bus: every server of it.
+    #[must_use]
+    pub fn nats_url(&self) -> String {
+        let all = std::iter::once(&self.nats).chain(&self.nats_others);
+        all.map(NatsServer::url).collect::<Vec<_>>().join(",")
     }
 
     /// The environment of a part: it names the lab's folder, by which [`down`] finds it.
@@ -303,7 +333,9 @@ impl Lab {
             process.stop(STOP_GRACE);
         }
         self.postgres.stop();
-        self.nats.stop();
+        for server in std::iter::once(&mut self.nats).chain(&mut self.nats_others) {
+            server.stop();
+        }
         down(&self.options.directory)
     }
 }
@@ -314,7 +346,9 @@ impl Drop for Lab {
             for process in self.agents.iter_mut().chain(&mut self.services) {
                 process.forget();
             }
-            self.nats.forget();
+            for server in std::iter::once(&mut self.nats).chain(&mut self.nats_others) {
+                server.forget();
+            }
             self.postgres.forget();
         } else {
             self.agents.clear();
@@ -322,6 +356,20 @@ impl Drop for Lab {
             let _ = down(&self.options.directory);
         }
     }
+}
+
+/// The servers of the bus.
+fn start_nats(options: &LabOptions) -> anyhow::Result<Vec<NatsServer>> {
+    let count = options.nats.max(1) as usize;
+    let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<_>, _>>().context("find free ports")?;
+    let mut servers = Vec::new();
+    for index in 0..count {
+        let cluster = (count > 1).then(|| ClusterPlace { index, ports: ports.clone() });
+        let folder = if index == 0 { "nats".to_owned() } else { format!("nats-{}", index + 1) };
+        let directory = options.directory.join(folder);
+        servers.push(NatsServer::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into(), cluster })?);
+    }
+    Ok(servers)
 }
 
 /// Ends every process of the lab in `directory`, by pid.

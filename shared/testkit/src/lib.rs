@@ -8,7 +8,7 @@ mod postgres;
 mod process;
 pub mod tools;
 
-pub use nats::{NatsOptions, NatsServer};
+pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};
 

@@ -19,6 +19,17 @@ pub struct NatsOptions {
     pub port: u16,
     /// Greatest size of its file store.
     pub store_max: String,
+    /// Its place in a cluster; none for a single server.
+    pub cluster: Option<ClusterPlace>,
+}
+
+/// Which server of a cluster it is.
+#[derive(Debug, Clone)]
+pub struct ClusterPlace {
+    /// Index of this server.
+    pub index: usize,
+    /// Ports between servers, of all of them.
+    pub ports: Vec<u16>,
 }
 
 /// A running nats-server; killed when dropped.
@@ -38,7 +49,8 @@ impl NatsServer {
     pub fn start() -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir().context("make a folder for nats-server")?;
         let directory = scratch.path().to_owned();
-        let mut server = Self::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into() })?;
+        let mut server =
+            Self::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into(), cluster: None })?;
         server._scratch = Some(scratch);
         Ok(server)
     }
@@ -51,7 +63,7 @@ impl NatsServer {
         let port = if options.port == 0 { free_port().context("find a free port")? } else { options.port };
         std::fs::create_dir_all(&options.directory).context("make the folder of nats-server")?;
         let configuration = options.directory.join("nats.conf");
-        std::fs::write(&configuration, configuration_text(&options.directory, port, &options.store_max))
+        std::fs::write(&configuration, configuration_text(options, port))
             .context("write the configuration of nats-server")?;
         let process = Process::start(Spawn {
             name: "nats-server".into(),
@@ -124,11 +136,20 @@ impl NatsServer {
     }
 }
 
-/// What facts and docs/operations.md ask of a server: durable, and quick to notice a dead peer.
-fn configuration_text(directory: &Path, port: u16, store_max: &str) -> String {
+/// What Muster asks of a server: durable, and quick to notice a dead peer.
+fn configuration_text(options: &NatsOptions, port: u16) -> String {
+    let index = options.cluster.as_ref().map_or(0, |place| place.index);
+    let cluster = options.cluster.as_ref().map(cluster_text).unwrap_or_default();
     format!(
-        "listen: 127.0.0.1:{port}\nserver_name: lab\nmax_payload: 1MB\nping_interval: \"5s\"\nping_max: 2\nwrite_deadline: \"5s\"\n\
-         jetstream {{\n  store_dir: \"{}\"\n  max_mem: 1GB\n  max_file: {store_max}\n  sync_interval: always\n}}\n",
-        directory.join("jetstream").display()
+        "listen: 127.0.0.1:{port}\nserver_name: lab-{index}\nmax_payload: 1MB\nping_interval: \"5s\"\nping_max: 2\nwrite_deadline: \"5s\"\n\
+         jetstream {{\n  store_dir: \"{}\"\n  max_mem: 1GB\n  max_file: {}\n  sync_interval: always\n}}\n{cluster}",
+        options.directory.join("jetstream").display(),
+        options.store_max
     )
+}
+
+fn cluster_text(place: &ClusterPlace) -> String {
+    let routes: Vec<String> = place.ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    let own = place.ports[place.index];
+    format!("cluster {{\n  name: lab\n  listen: 127.0.0.1:{own}\n  routes: [{}]\n}}\n", routes.join(", "))
 }
