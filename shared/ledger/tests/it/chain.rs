@@ -8,7 +8,7 @@ use muster_proto::v1::{Envelope, Turn, envelope::Body};
 use prost::Message;
 
 use crate::counter::Input;
-use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, init, system};
+use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, init, state, system};
 
 /// Appends as nobody should: straight to the stream.
 async fn append(bus: &Bus, payload: Vec<u8>) {
@@ -78,13 +78,14 @@ async fn an_interrupted_initialisation_is_completed_with_its_own_system() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_with_a_wrong_predecessor_is_refused_at_the_start_and_while_following() {
     let (_server, bus) = used_system().await;
-    let (sequence, _) = last(&bus).await;
     let leader = Instance::start(&bus, "leader");
     let (_, handle) = leader.leading().await;
+    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    let (sequence, _) = last(&bus).await;
     let follower = Instance::start(&bus, "follower");
     let turn =
         Turn { previous_hash: vec![9; 32].into(), event_type: "muster.test.CounterEvent".into(), ..Turn::default() };
-    let position = Position::new(1, sequence + 2);
+    let position = Position::new(1, sequence + 1);
     let authority = Authority { position, term: Term(100), ..Authority::default() };
     append(&bus, bus.envelope(Body::Turn(turn), authority).encode_to_vec()).await;
     let followed = follower.end().await.expect_err("refused");
