@@ -24,18 +24,17 @@ pub(crate) fn run_cargo(arguments: &[&str], environment: &[(&str, &str)]) -> any
     Ok(())
 }
 
-/// Builds every program of Muster and returns the folder that they are in.
+/// Builds every program of Muster and returns the folder that they are in. With MUSTER_PROGRAMS, takes the ones there instead.
 ///
 /// # Errors
 /// When they do not build.
-pub(crate) fn programs(release: bool) -> anyhow::Result<PathBuf> {
-    eprintln!("building Muster (cargo build{})", if release { " --release" } else { "" });
-    let mut arguments = vec!["build", "--quiet", "--workspace", "--bins"];
-    if release {
-        arguments.push("--release");
+pub(crate) fn programs() -> anyhow::Result<PathBuf> {
+    if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
+        return Ok(built.into());
     }
-    run_cargo(&arguments, &[])?;
-    Ok(target().join(if release { "release" } else { "debug" }))
+    eprintln!("building Muster (cargo build)");
+    run_cargo(&["build", "--quiet", "--workspace", "--bins"], &[])?;
+    Ok(target().join("debug"))
 }
 
 /// The build folder.
@@ -49,7 +48,7 @@ pub(crate) fn target() -> PathBuf {
 /// When something does not build.
 pub(crate) fn codegen() -> anyhow::Result<()> {
     run_cargo(&["run", "--quiet", "-p", "muster-rules", "--bin", "codegen"], &[])?;
-    let directory = programs(false)?;
+    let directory = programs()?;
     for page in muster_testkit::GENERATED_PAGES {
         let printed = muster_testkit::generate_page(&directory, page)?;
         std::fs::write(root().join("docs").join(format!("{page}.md")), printed).context("write a page")?;

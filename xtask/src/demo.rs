@@ -52,7 +52,7 @@ struct Outcome {
 }
 
 pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
-    let programs = build::programs(false)?;
+    let programs = build::programs()?;
     let directory = directory(arguments.keep);
     lab::clean(&directory)?;
     let up = Instant::now();

@@ -58,7 +58,7 @@ pub(crate) fn run(task: &LabTask) -> anyhow::Result<()> {
 fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     let directory = directory();
     ensure!(lab::left_up(&directory).is_none(), "a lab is up already; `cargo xtask lab down` ends it");
-    let programs = build::programs(false)?;
+    let programs = build::programs()?;
     clean(&directory)?;
     let UpArguments { machines, replicas, nats } = *arguments;
     let options = LabOptions { directory, programs, machines, disks: DISKS, replicas, nats };

@@ -28,7 +28,7 @@ pub(crate) struct SimulateArguments {
 }
 
 pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
-    let programs = programs(false)?;
+    let programs = programs()?;
     let rounds = arguments.rounds.to_string();
     let environment = [("MUSTER_PROGRAMS", &*programs.to_string_lossy()), ("MUSTER_SOAK_ROUNDS", &rounds)];
     run_cargo(&["test", "-p", "muster-e2e", "--test", "e2e", &arguments.name, "--", "--nocapture"], &environment)
