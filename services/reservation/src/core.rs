@@ -30,7 +30,7 @@ pub use input::{Command, Input};
 pub use limits::{
     COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX,
 };
-pub use machine::{Flag, Machine, News, Tenure};
+pub use machine::{Machine, News, Tenure};
 pub use record::{Record, records};
 pub use reservation::{End, Ended, Grant, Request, Reservation, Stage};
 pub use state::State;

@@ -3,10 +3,12 @@
 //! No I/O, no async runtime, no serialisation: those belong to the layers above (docs/architecture.md).
 
 mod ids;
+mod machine;
 mod position;
 mod process;
 pub mod quantity;
 mod refusal;
+mod resource;
 mod selector;
 mod time;
 
@@ -14,8 +16,10 @@ pub use ids::{
     Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, MachineId, ModuleName, ProcessId, ProcessNumber,
     ReservationId, ResourceId, RunId, SystemId, Term,
 };
+pub use machine::{Flag, Flags, Phase};
 pub use position::{Lineage, Position, Sequence};
 pub use process::{ProcessState, Verdict};
 pub use refusal::{Place, Refusal, RefusalCode};
+pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, glob_matches};
 pub use time::PoolTime;

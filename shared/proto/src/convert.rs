@@ -1,5 +1,7 @@
 //! Conversions of the shared words between wire and model. What a service alone says is converted by that service.
 
+mod machine;
+
 use muster_model as model;
 
 use crate::v1;

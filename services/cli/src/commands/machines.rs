@@ -209,17 +209,7 @@ fn health(health: v1::Health) -> &'static str {
 }
 
 fn phase(phase: v1::Phase) -> &'static str {
-    match phase {
-        v1::Phase::Unspecified => "unknown",
-        v1::Phase::Dirty => "dirty",
-        v1::Phase::Reverting => "reverting",
-        v1::Phase::Settling => "settling",
-        v1::Phase::Installing => "installing",
-        v1::Phase::Rebooting => "rebooting",
-        v1::Phase::Verifying => "verifying",
-        v1::Phase::Ready => "ready",
-        v1::Phase::Offline => "offline",
-    }
+    phase.known().map_or("unknown", muster_model::Phase::as_str)
 }
 
 fn tenure(tenure: v1::Tenure) -> &'static str {

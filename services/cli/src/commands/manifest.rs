@@ -1,7 +1,7 @@
 //! A module's manifest as the catalogue takes it. Pure: files are read elsewhere.
 
-use muster_model::ModuleName;
 use muster_model::quantity::parse_duration;
+use muster_model::{ModuleName, ResourceKind};
 use muster_module_protocol::{Manifest, ManifestParameter, ManifestRequirement};
 use muster_proto::v1;
 
@@ -41,17 +41,16 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
 }
 
 fn requirement(required: &ManifestRequirement) -> Result<v1::Requirement, String> {
-    let kind = match required.kind.as_str() {
-        "cpu" => v1::ResourceKind::Cpu,
-        "disk" => v1::ResourceKind::Disk,
-        "nic" => v1::ResourceKind::Nic,
-        "memory" => v1::ResourceKind::Memory,
-        other => return Err(format!("requires: kind `{other}` is none of cpu, disk, nic, memory")),
-    };
+    let kind = ResourceKind::from_word(&required.kind)
+        .ok_or_else(|| format!("requires: kind `{}` is none of cpu, disk, nic, memory", required.kind))?;
     if required.count == 0 {
         return Err(format!("requires: count of {} must be at least 1", required.kind));
     }
-    Ok(v1::Requirement { kind: kind.into(), count: required.count, weight_milli: required.weight_milli })
+    Ok(v1::Requirement {
+        kind: v1::ResourceKind::from(kind).into(),
+        count: required.count,
+        weight_milli: required.weight_milli,
+    })
 }
 
 fn parameter(given: &ManifestParameter) -> Result<v1::Parameter, String> {

@@ -60,13 +60,7 @@ fn row(record: &v1::MachineRecord, resource: &v1::Resource) -> Vec<Cell> {
 
 /// The word for a kind of resource.
 pub(super) fn kind_name(kind: v1::ResourceKind) -> &'static str {
-    match kind {
-        v1::ResourceKind::Unspecified => "unknown",
-        v1::ResourceKind::Cpu => "cpu",
-        v1::ResourceKind::Disk => "disk",
-        v1::ResourceKind::Nic => "nic",
-        v1::ResourceKind::Memory => "memory",
-    }
+    kind.known().map_or("unknown", muster_model::ResourceKind::as_str)
 }
 
 async fn protect(session: &Session, arguments: ProtectionArguments) -> Result<(), Failure> {

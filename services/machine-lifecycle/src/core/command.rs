@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use muster_model::{MachineId, Selector};
+use muster_model::{Flag, MachineId, Selector};
 
-use super::{Flag, LoadKey};
+use super::LoadKey;
 
 /// A command.
 #[derive(Debug, Clone)]

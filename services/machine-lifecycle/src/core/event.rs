@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position};
+use muster_model::{Epoch, Flag, Incarnation, MachineId, Phase, PoolTime, Position};
 
-use super::{Claim, Flag, Holder, Inventory, LoadKey, Phase, Protection};
+use super::{Claim, Holder, Inventory, LoadKey, Protection};
 
 /// One event of MACHINES.
 #[derive(Debug, Clone, PartialEq, Eq)]

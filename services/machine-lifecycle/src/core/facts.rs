@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use muster_model::{Facts, MachineId, Selector};
+use muster_model::{Facts, MachineId, ResourceKind, Selector};
 
-use super::{Machine, ResourceKind, State};
+use super::{Machine, State};
 
 /// A machine with its name, as a selector looks at it.
 #[derive(Debug, Clone, Copy)]

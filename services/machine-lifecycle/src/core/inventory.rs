@@ -1,35 +1,6 @@
 //! What an agent found by probing its machine.
 
-use muster_model::ResourceId;
-
-/// The type of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ResourceKind {
-    /// One logical CPU.
-    Cpu,
-    /// A disk, or a directory that stands for one.
-    Disk,
-    /// A network interface.
-    Nic,
-    /// The machine's memory as a whole.
-    Memory,
-}
-
-impl ResourceKind {
-    /// All kinds, in order.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Disk, Self::Nic, Self::Memory];
-
-    /// The word for people and machines alike.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Disk => "disk",
-            Self::Nic => "nic",
-            Self::Memory => "memory",
-        }
-    }
-}
+use muster_model::{ResourceId, ResourceKind};
 
 /// Where a logical CPU sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,69 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_model::{Epoch, Incarnation, Position, ResourceId};
+use muster_model::{Epoch, Flags, Incarnation, Phase, Position, ResourceId};
 
-use super::{Claim, Inventory, Past, Phase, Tenure};
-
-/// Set by people only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flag {
-    /// Takes part.
-    Active,
-    /// Out for a while.
-    Maintenance,
-    /// Out for good.
-    Retired,
-}
-
-impl Flag {
-    /// The word for people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Maintenance => "maintenance",
-            Self::Retired => "retired",
-        }
-    }
-}
-
-/// The flags of a machine. A new one has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags {
-    /// Takes part.
-    pub active: bool,
-    /// Out for a while.
-    pub maintenance: bool,
-    /// Out for good.
-    pub retired: bool,
-}
-
-impl Flags {
-    /// Value of a flag.
-    #[must_use]
-    pub fn get(self, flag: Flag) -> bool {
-        match flag {
-            Flag::Active => self.active,
-            Flag::Maintenance => self.maintenance,
-            Flag::Retired => self.retired,
-        }
-    }
-
-    pub(super) fn set(&mut self, flag: Flag, value: bool) {
-        match flag {
-            Flag::Active => self.active = value,
-            Flag::Maintenance => self.maintenance = value,
-            Flag::Retired => self.retired = value,
-        }
-    }
-
-    /// It takes part: whether it is well counts for the brake.
-    #[must_use]
-    pub fn takes_part(self) -> bool {
-        self.active && !self.maintenance && !self.retired
-    }
-}
+use super::{Claim, Inventory, Past, Tenure};
 
 /// What tests may not touch (CARE), and what people gave to testing all the same (DONT).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use muster_ledger::{At, Core, Now, Scope};
 use muster_model::{
-    Epoch, Incarnation, MachineId, PoolTime, Position, Refusal, ReservationId, ResourceId, Selector, Term,
+    Epoch, Flag, Incarnation, MachineId, Phase, PoolTime, Position, Refusal, ReservationId, ResourceId, ResourceKind,
+    Selector, Term,
 };
 
 use super::{
-    Command, Desired, Effect, Event, Fact, Flag, FlagSetting, Grant, Heartbeat, Hello, Input, Inventory, Machine,
-    MachineCore, Observation, Observed, PoolEntry, ProtectionSetting, Reply, Resource, ResourceKind, State, check,
+    Command, Desired, Effect, Event, Fact, FlagSetting, Grant, Heartbeat, Hello, Input, Inventory, Machine,
+    MachineCore, Observation, Observed, PoolEntry, ProtectionSetting, Reply, Resource, State, check,
 };
 
 /// A core with its log, on a clock of its own.

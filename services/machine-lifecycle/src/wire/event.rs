@@ -7,10 +7,7 @@ use muster_proto::WireError;
 use muster_proto::v1;
 use muster_proto::v1::machine_event::Kind;
 
-use super::holder::{
-    claim_from_wire, flag_from_wire, flag_to_wire, holder_from_wire, holder_to_wire, nanoseconds, phase_from_wire,
-    phase_to_wire,
-};
+use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, nanoseconds, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::{machine_id, word};
 use crate::core::{Claim, Event, Fact, Protection};
@@ -29,7 +26,7 @@ fn fact_to_wire(fact: &Fact) -> Kind {
     match fact {
         Fact::Added { protect, tags } => Kind::Added(v1::MachineAdded { protect: texts(protect), tags: texts(tags) }),
         Fact::FlagChanged { flag, value } => {
-            Kind::FlagChanged(v1::FlagChanged { flag: flag_to_wire(*flag).into(), value: *value })
+            Kind::FlagChanged(v1::FlagChanged { flag: v1::MachineFlag::from(*flag).into(), value: *value })
         }
         Fact::Removed => Kind::Removed(v1::MachineRemoved {}),
         Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch } => {
@@ -55,8 +52,8 @@ fn fact_to_wire(fact: &Fact) -> Kind {
         }
         Fact::FenceReported { epoch } => Kind::FenceReported(v1::FenceReported { epoch: epoch.0 }),
         Fact::PhaseChanged { from, to, reason } => Kind::PhaseChanged(v1::PhaseChanged {
-            from: phase_to_wire(*from).into(),
-            to: phase_to_wire(*to).into(),
+            from: v1::Phase::from(*from).into(),
+            to: v1::Phase::from(*to).into(),
             reason: reason.clone(),
         }),
         Fact::HealthChanged { down } => {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use muster_model::{PoolTime, ReservationId};
+use muster_model::{Flag, Phase, PoolTime, ReservationId};
 use muster_proto::WireError;
 use muster_proto::v1;
 
-use crate::core::{Claim, Flag, Holder, Phase, Stage, Tenure};
+use crate::core::{Claim, Holder, Stage, Tenure};
 
 pub(super) fn holder_to_wire(holder: &Holder) -> v1::Holder {
     match holder {
@@ -61,48 +61,12 @@ pub(super) fn tenure_from_wire(
     Ok(Tenure { holder, stage })
 }
 
-pub(super) fn phase_to_wire(phase: Phase) -> v1::Phase {
-    match phase {
-        Phase::Dirty => v1::Phase::Dirty,
-        Phase::Reverting => v1::Phase::Reverting,
-        Phase::Settling => v1::Phase::Settling,
-        Phase::Installing => v1::Phase::Installing,
-        Phase::Rebooting => v1::Phase::Rebooting,
-        Phase::Verifying => v1::Phase::Verifying,
-        Phase::Ready => v1::Phase::Ready,
-        Phase::Offline => v1::Phase::Offline,
-    }
-}
-
 pub(super) fn phase_from_wire(message: &'static str, phase: v1::Phase) -> Result<Phase, WireError> {
-    match phase {
-        v1::Phase::Unspecified => Err(WireError::missing(message, "phase")),
-        v1::Phase::Dirty => Ok(Phase::Dirty),
-        v1::Phase::Reverting => Ok(Phase::Reverting),
-        v1::Phase::Settling => Ok(Phase::Settling),
-        v1::Phase::Installing => Ok(Phase::Installing),
-        v1::Phase::Rebooting => Ok(Phase::Rebooting),
-        v1::Phase::Verifying => Ok(Phase::Verifying),
-        v1::Phase::Ready => Ok(Phase::Ready),
-        v1::Phase::Offline => Ok(Phase::Offline),
-    }
-}
-
-pub(super) fn flag_to_wire(flag: Flag) -> v1::MachineFlag {
-    match flag {
-        Flag::Active => v1::MachineFlag::Active,
-        Flag::Maintenance => v1::MachineFlag::Maintenance,
-        Flag::Retired => v1::MachineFlag::Retired,
-    }
+    phase.known().ok_or_else(|| WireError::missing(message, "phase"))
 }
 
 pub(super) fn flag_from_wire(flag: v1::MachineFlag) -> Result<Flag, WireError> {
-    match flag {
-        v1::MachineFlag::Unspecified => Err(WireError::missing("SetFlag", "flag")),
-        v1::MachineFlag::Active => Ok(Flag::Active),
-        v1::MachineFlag::Maintenance => Ok(Flag::Maintenance),
-        v1::MachineFlag::Retired => Ok(Flag::Retired),
-    }
+    flag.known().ok_or_else(|| WireError::missing("SetFlag", "flag"))
 }
 
 /// A negative span of the wire is none.

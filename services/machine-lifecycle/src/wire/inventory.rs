@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use muster_model::ResourceId;
+use muster_model::{ResourceId, ResourceKind};
 use muster_proto::WireError;
 use muster_proto::v1;
 
-use crate::core::{CpuTopology, Inventory, LoadKey, Resource, ResourceKind};
+use crate::core::{CpuTopology, Inventory, LoadKey, Resource};
 
 pub(super) fn inventory_to_wire(inventory: &Inventory) -> v1::Inventory {
     v1::Inventory {
@@ -45,7 +45,7 @@ fn resource_to_wire(resource: &Resource) -> v1::Resource {
     let topology = |found: CpuTopology| v1::CpuTopology { package: found.package, core: found.core, node: found.node };
     v1::Resource {
         id: resource.id.to_string(),
-        kind: kind_to_wire(resource.kind).into(),
+        kind: v1::ResourceKind::from(resource.kind).into(),
         device_type: resource.device_type.clone(),
         path: resource.path.clone(),
         size: resource.size,
@@ -69,27 +69,13 @@ fn resource_from_wire(wire: v1::Resource) -> Result<Resource, WireError> {
     })
 }
 
-pub(super) fn kind_to_wire(kind: ResourceKind) -> v1::ResourceKind {
-    match kind {
-        ResourceKind::Cpu => v1::ResourceKind::Cpu,
-        ResourceKind::Disk => v1::ResourceKind::Disk,
-        ResourceKind::Nic => v1::ResourceKind::Nic,
-        ResourceKind::Memory => v1::ResourceKind::Memory,
-    }
-}
-
-pub(super) fn kind_from_wire(message: &'static str, kind: i32) -> Result<ResourceKind, WireError> {
-    match super::word::<v1::ResourceKind>(message, "kind", kind)? {
-        v1::ResourceKind::Unspecified => Err(WireError::missing(message, "kind")),
-        v1::ResourceKind::Cpu => Ok(ResourceKind::Cpu),
-        v1::ResourceKind::Disk => Ok(ResourceKind::Disk),
-        v1::ResourceKind::Nic => Ok(ResourceKind::Nic),
-        v1::ResourceKind::Memory => Ok(ResourceKind::Memory),
-    }
+fn kind_from_wire(message: &'static str, kind: i32) -> Result<ResourceKind, WireError> {
+    let kind = super::word::<v1::ResourceKind>(message, "kind", kind)?;
+    kind.known().ok_or_else(|| WireError::missing(message, "kind"))
 }
 
 pub(super) fn load_to_wire(key: &LoadKey, load: u32) -> v1::LoadNumber {
-    v1::LoadNumber { kind: kind_to_wire(key.kind).into(), device_type: key.device_type.clone(), load }
+    v1::LoadNumber { kind: v1::ResourceKind::from(key.kind).into(), device_type: key.device_type.clone(), load }
 }
 
 pub(super) fn load_from_wire(number: Option<v1::LoadNumber>) -> Result<(LoadKey, u32), WireError> {

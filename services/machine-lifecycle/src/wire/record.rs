@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use muster_model::{Epoch, Incarnation, MachineId, Position};
+use muster_model::{Epoch, Flags, Incarnation, MachineId, Position};
 use muster_proto::WireError;
 use muster_proto::v1;
 
 use super::holder::{
-    claim_from_wire, holder_from_wire, holder_to_wire, nanoseconds, phase_from_wire, phase_to_wire, tenure_from_wire,
-    tenure_to_wire,
+    claim_from_wire, holder_from_wire, holder_to_wire, nanoseconds, phase_from_wire, tenure_from_wire, tenure_to_wire,
 };
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::machine_id;
-use crate::core::{Flags, Machine, Past, Protection, State};
+use crate::core::{Machine, Past, Protection, State};
 
 /// What a quarantined machine's trouble begins with.
 const QUARANTINED: &str = "quarantined: ";
@@ -27,7 +26,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         active: machine.flags.active,
         maintenance: machine.flags.maintenance,
         retired: machine.flags.retired,
-        phase: phase_to_wire(machine.phase).into(),
+        phase: v1::Phase::from(machine.phase).into(),
         tenure: tenure.into(),
         holder: Some(holder_to_wire(&machine.tenure.holder)),
         epoch: machine.epoch.0,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Epoch, Facts, MachineId, ReservationId};
+use muster_model::{Epoch, Facts, Flag, MachineId, ReservationId};
 
 /// Whose a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,17 +17,6 @@ pub enum Tenure {
     Held(ReservationId),
     /// The pool's new epoch is not fenced yet.
     Returning,
-}
-
-/// A flag that people set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flag {
-    /// Takes part.
-    Active,
-    /// Out for a while.
-    Maintenance,
-    /// Out for good.
-    Retired,
 }
 
 /// What MACHINES says of one machine, as far as it concerns reservation.

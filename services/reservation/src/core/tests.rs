@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_ledger::{At, Core, Now};
-use muster_model::{Epoch, MachineId, PoolTime, Position, Refusal, ReservationId, Term};
+use muster_model::{Epoch, Flag, MachineId, PoolTime, Position, Refusal, ReservationId, Term};
 
-use super::{Command, End, Event, Flag, Input, News, Record, ReservationCore, Stage, State, check, settle};
+use super::{Command, End, Event, Input, News, Record, ReservationCore, Stage, State, check, settle};
 use crate::wire;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -9,7 +9,7 @@ use muster_proto::WireError;
 use muster_proto::v1::{self, cause, machine_event::Kind};
 use prost::Message;
 
-use crate::core::{Flag, Input, News};
+use crate::core::{Input, News};
 
 /// Event type of the followed log.
 const MACHINE_EVENT: &str = "muster.v1.MachineEvent";
@@ -62,7 +62,9 @@ fn input(event: v1::MachineEvent) -> Result<Option<Input>, WireError> {
 fn news(kind: Kind) -> News {
     match kind {
         Kind::Added(added) => News::Added { tags: added.tags.into_iter().collect() },
-        Kind::FlagChanged(changed) => flag(&changed),
+        Kind::FlagChanged(changed) => {
+            changed.flag().known().map_or(News::Other, |flag| News::Flag(flag, changed.value))
+        }
         Kind::Removed(_) => News::Removed,
         Kind::InventoryChanged(changed) => {
             changed.inventory.map_or(News::Other, |found| News::Attributes(attributes(found)))
@@ -81,15 +83,6 @@ fn news(kind: Kind) -> News {
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)
         | Kind::Claimed(_) => News::Other,
-    }
-}
-
-fn flag(changed: &v1::FlagChanged) -> News {
-    match changed.flag() {
-        v1::MachineFlag::Unspecified => News::Other,
-        v1::MachineFlag::Active => News::Flag(Flag::Active, changed.value),
-        v1::MachineFlag::Maintenance => News::Flag(Flag::Maintenance, changed.value),
-        v1::MachineFlag::Retired => News::Flag(Flag::Retired, changed.value),
     }
 }
 

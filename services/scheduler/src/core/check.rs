@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{Dpid, JobNumber, MachineId, PoolTime, Verdict};
+use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ResourceKind, Verdict};
 use muster_proto::process_digest;
 
 use super::job::{Counts, Job, Process};
 use super::machine::{Machine, Total};
-use super::module::ResourceKind;
 use super::state::State;
 
 /// Checks I2 and I8 as far as a state shows them, counts, digests, places and indexes.

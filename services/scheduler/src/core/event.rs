@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use muster_model::{
     Epoch, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState, ResourceId,
-    RunId, Verdict,
+    ResourceKind, RunId, Verdict,
 };
 
 use super::job::{StartSpec, StopReason};
 use super::machine::Seen;
-use super::module::{Module, ResourceKind};
+use super::module::Module;
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,21 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Epoch, Incarnation, Position, ReservationId, ResourceId};
+use muster_model::{Epoch, Flag, Incarnation, Phase, Position, ReservationId, ResourceId};
 
 use super::event::LoadNumber;
-use super::machine::{Phase, Resource, Seen};
-
-/// A flag that people set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flag {
-    /// Takes part.
-    Active,
-    /// Out for a while.
-    Maintenance,
-    /// Out for good.
-    Retired,
-}
+use super::machine::{Resource, Seen};
 
 /// What one event of MACHINES says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +63,7 @@ pub enum Fact {
     /// Nothing of an older epoch is alive.
     FenceReported(Epoch),
     /// What is on it changed.
-    PhaseChanged(Phase),
+    PhaseChanged(Option<Phase>),
     /// Down, or up again.
     HealthChanged {
         /// It is down.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, Selector};
+use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, ResourceKind, Selector};
 
 use super::limits::SILENT_AFTER;
 use super::machine::{Machine, Trouble};
-use super::module::{Module, ResourceKind};
+use super::module::Module;
 use super::observed::Observed;
 use super::state::State;
 

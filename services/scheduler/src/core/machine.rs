@@ -6,52 +6,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::{
-    Dpid, Epoch, Facts, Incarnation, MachineId, PoolTime, Position, ReservationId, ResourceId, glob_matches,
+    Dpid, Epoch, Facts, Incarnation, MachineId, Phase, PoolTime, Position, ReservationId, ResourceId, ResourceKind,
+    glob_matches,
 };
-
-use super::module::ResourceKind;
-
-/// What is on a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Phase {
-    /// Nothing is known yet.
-    #[default]
-    Unknown,
-    /// Nothing on it can be trusted.
-    Dirty,
-    /// Being taken back to a known state.
-    Reverting,
-    /// Waiting for its ready check.
-    Settling,
-    /// A kernel is being installed.
-    Installing,
-    /// Going down and coming up.
-    Rebooting,
-    /// Its boot is being proven.
-    Verifying,
-    /// Usable.
-    Ready,
-    /// Given up.
-    Offline,
-}
-
-impl Phase {
-    /// The word for people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Dirty => "dirty",
-            Self::Reverting => "reverting",
-            Self::Settling => "settling",
-            Self::Installing => "installing",
-            Self::Rebooting => "rebooting",
-            Self::Verifying => "verifying",
-            Self::Ready => "ready",
-            Self::Offline => "offline",
-        }
-    }
-}
 
 /// A resource as probing found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +36,7 @@ pub struct Seen {
     /// A person took it out for good.
     pub retired: bool,
     /// What is on it.
-    pub phase: Phase,
+    pub phase: Option<Phase>,
     /// The whole machine is protected.
     pub machine_protected: bool,
     /// It can not be trusted.
@@ -125,7 +82,7 @@ impl Seen {
             active: false,
             maintenance: false,
             retired: false,
-            phase: Phase::Unknown,
+            phase: None,
             machine_protected: false,
             quarantined: false,
             down: false,
@@ -158,7 +115,7 @@ impl Seen {
             (self.machine_protected, Trouble::Protected),
             (self.incarnation == Incarnation(0), Trouble::NeverSeen),
             (self.down, Trouble::Down),
-            (self.phase != Phase::Ready, Trouble::NotReady),
+            (self.phase != Some(Phase::Ready), Trouble::NotReady),
             (self.draining, Trouble::Draining),
             (self.fenced_epoch < self.epoch, Trouble::Unfenced),
         ];

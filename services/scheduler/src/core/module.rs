@@ -2,50 +2,9 @@
 
 use std::time::Duration;
 
-use muster_model::{ModuleName, Refusal, RefusalCode};
+use muster_model::{ModuleName, Refusal, RefusalCode, ResourceKind};
 
 use super::parameters;
-
-/// Type of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ResourceKind {
-    /// One logical CPU.
-    Cpu,
-    /// A disk, or a directory that stands for one.
-    Disk,
-    /// A network interface.
-    Nic,
-    /// The machine's memory as a whole.
-    Memory,
-}
-
-impl ResourceKind {
-    /// All kinds, in order.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Disk, Self::Nic, Self::Memory];
-
-    /// The word for people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Disk => "disk",
-            Self::Nic => "nic",
-            Self::Memory => "memory",
-        }
-    }
-
-    /// Load number of a resource for which none was set: processes that fit comfortably at once. The same as machine-lifecycle
-    /// lists.
-    #[must_use]
-    pub fn default_load(self) -> u32 {
-        match self {
-            Self::Cpu => 8,
-            Self::Disk => 32,
-            Self::Nic => 16,
-            Self::Memory => 64,
-        }
-    }
-}
 
 /// A count of one kind of resource.
 #[derive(Debug, Clone, PartialEq, Eq)]

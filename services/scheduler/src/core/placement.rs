@@ -7,11 +7,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use muster_model::ResourceId;
+use muster_model::{ResourceId, ResourceKind};
 
 use super::event::Placement;
 use super::machine::{Machine, Total};
-use super::module::{Requirement, ResourceKind};
+use super::module::Requirement;
 
 /// Fraction bits of a load: 1.0 = every place taken once.
 const FRACTION_BITS: u32 = 20;

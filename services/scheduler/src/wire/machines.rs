@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_bus::StoredMessage;
 use muster_ledger::open_turn;
-use muster_model::{Epoch, Incarnation, MachineId, ReservationId, ResourceId};
+use muster_model::{Epoch, Incarnation, MachineId, ReservationId, ResourceId, ResourceKind};
 use muster_proto::v1;
 use muster_proto::v1::machine_event::Kind;
 use prost::Message;
@@ -12,9 +12,8 @@ use prost::Message;
 use super::module::resource_kind;
 use super::seen::phase;
 use crate::core::Input;
-use crate::core::facts::{Fact, Flag, MachineFact};
+use crate::core::facts::{Fact, MachineFact};
 use crate::core::machine::Resource;
-use crate::core::module::ResourceKind;
 
 /// Type name of the events of MACHINES.
 const EVENT_TYPE: &str = "muster.v1.MachineEvent";
@@ -48,7 +47,7 @@ fn fact_of(event: v1::MachineEvent) -> Result<Option<MachineFact>, String> {
 fn fact(kind: Kind) -> Option<Fact> {
     Some(match kind {
         Kind::Added(added) => Fact::Added { protect: set(added.protect), tags: set(added.tags) },
-        Kind::FlagChanged(changed) => Fact::FlagChanged { flag: flag(changed.flag())?, value: changed.value },
+        Kind::FlagChanged(changed) => Fact::FlagChanged { flag: changed.flag().known()?, value: changed.value },
         Kind::Removed(_) => Fact::Removed,
         Kind::IncarnationGranted(granted) => {
             Fact::IncarnationGranted { incarnation: Incarnation(granted.incarnation), boot_id: granted.boot_id }
@@ -78,15 +77,6 @@ fn fact(kind: Kind) -> Option<Fact> {
 
 fn set(texts: Vec<String>) -> BTreeSet<String> {
     texts.into_iter().collect()
-}
-
-fn flag(flag: v1::MachineFlag) -> Option<Flag> {
-    match flag {
-        v1::MachineFlag::Unspecified => None,
-        v1::MachineFlag::Active => Some(Flag::Active),
-        v1::MachineFlag::Maintenance => Some(Flag::Maintenance),
-        v1::MachineFlag::Retired => Some(Flag::Retired),
-    }
 }
 
 /// Resources of a kind or name that this version does not know are left out: nothing is placed on them.

@@ -2,32 +2,15 @@
 
 use std::time::Duration;
 
-use muster_model::ModuleName;
+use muster_model::{ModuleName, ResourceKind};
 use muster_proto::{WireError, v1};
 
 use super::milliseconds;
-use crate::core::module::{Artifact, Module, Parameter, ParameterType, Requirement, ResourceKind};
-
-impl From<ResourceKind> for v1::ResourceKind {
-    fn from(kind: ResourceKind) -> Self {
-        match kind {
-            ResourceKind::Cpu => Self::Cpu,
-            ResourceKind::Disk => Self::Disk,
-            ResourceKind::Nic => Self::Nic,
-            ResourceKind::Memory => Self::Memory,
-        }
-    }
-}
+use crate::core::module::{Artifact, Module, Parameter, ParameterType, Requirement};
 
 /// The kind of a resource; none for one that this version does not know.
 pub(super) fn resource_kind(kind: i32) -> Option<ResourceKind> {
-    match v1::ResourceKind::try_from(kind).ok()? {
-        v1::ResourceKind::Unspecified => None,
-        v1::ResourceKind::Cpu => Some(ResourceKind::Cpu),
-        v1::ResourceKind::Disk => Some(ResourceKind::Disk),
-        v1::ResourceKind::Nic => Some(ResourceKind::Nic),
-        v1::ResourceKind::Memory => Some(ResourceKind::Memory),
-    }
+    v1::ResourceKind::try_from(kind).ok()?.known()
 }
 
 fn parameter_type(form: i32) -> Option<ParameterType> {

@@ -2,45 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{Epoch, Incarnation, ReservationId};
+use muster_model::{Epoch, Incarnation, Phase, ReservationId, ResourceKind};
 use muster_proto::{WireError, v1};
 
 use super::module::resource_kind;
 use super::{key_values, machine_id, pairs, position, resource_id, resource_ids};
 use crate::core::event::{LoadNumber, MachineSeen, UsableResource};
-use crate::core::machine::{Phase, Resource, Seen};
+use crate::core::machine::{Resource, Seen};
 
 const MESSAGE: &str = "MachineSeen";
 
-impl From<Phase> for v1::Phase {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Unknown => Self::Unspecified,
-            Phase::Dirty => Self::Dirty,
-            Phase::Reverting => Self::Reverting,
-            Phase::Settling => Self::Settling,
-            Phase::Installing => Self::Installing,
-            Phase::Rebooting => Self::Rebooting,
-            Phase::Verifying => Self::Verifying,
-            Phase::Ready => Self::Ready,
-            Phase::Offline => Self::Offline,
-        }
-    }
-}
-
 /// A phase; one that this version does not know is not usable.
-pub(super) fn phase(found: i32) -> Phase {
-    match v1::Phase::try_from(found).unwrap_or_default() {
-        v1::Phase::Unspecified => Phase::Unknown,
-        v1::Phase::Dirty => Phase::Dirty,
-        v1::Phase::Reverting => Phase::Reverting,
-        v1::Phase::Settling => Phase::Settling,
-        v1::Phase::Installing => Phase::Installing,
-        v1::Phase::Rebooting => Phase::Rebooting,
-        v1::Phase::Verifying => Phase::Verifying,
-        v1::Phase::Ready => Phase::Ready,
-        v1::Phase::Offline => Phase::Offline,
-    }
+pub(super) fn phase(found: i32) -> Option<Phase> {
+    v1::Phase::try_from(found).ok()?.known()
 }
 
 impl From<&Seen> for v1::MachineSeen {
@@ -80,7 +54,7 @@ impl From<&MachineSeen> for v1::MachineSeen {
     }
 }
 
-fn kind_number(kind: crate::core::module::ResourceKind) -> u32 {
+fn kind_number(kind: ResourceKind) -> u32 {
     v1::ResourceKind::from(kind) as u32
 }
 
@@ -95,7 +69,7 @@ fn facts_to_wire(seen: &Seen) -> v1::SeenFacts {
         active: seen.active,
         maintenance: seen.maintenance,
         retired: seen.retired,
-        phase: v1::Phase::from(seen.phase).into(),
+        phase: seen.phase.map_or(v1::Phase::Unspecified, Into::into).into(),
         machine_protected: seen.machine_protected,
         quarantined: seen.quarantined,
         resources: resources.collect(),
@@ -156,7 +130,7 @@ impl TryFrom<v1::MachineSeen> for Seen {
     }
 }
 
-fn known_kind(kind: u32) -> Result<crate::core::module::ResourceKind, WireError> {
+fn known_kind(kind: u32) -> Result<ResourceKind, WireError> {
     let known = i32::try_from(kind).ok().and_then(resource_kind);
     known.ok_or_else(|| WireError::invalid(MESSAGE, "kind", kind))
 }

@@ -1,13 +1,13 @@
 //! Flags, removal, tags, load numbers.
 
 use muster_ledger::{Decision, Now};
-use muster_model::{MachineId, Refusal, RefusalCode, Selector};
+use muster_model::{Flag, MachineId, Phase, Refusal, RefusalCode, Selector};
 
 use super::draft::Draft;
 use super::{Changes, Decided};
 use crate::core::health::{Health, health};
 use crate::core::limits::{LOAD_MAX, TAG_LENGTH_MAX, TAGS_MAX};
-use crate::core::{Event, Fact, Flag, FlagSetting, LoadKey, Machine, Observed, Phase, State, TagSetting};
+use crate::core::{Event, Fact, FlagSetting, LoadKey, Machine, Observed, State, TagSetting};
 
 /// Sets a flag of all machines that a selector names.
 ///

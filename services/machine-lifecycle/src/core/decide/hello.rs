@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use muster_ledger::{Decision, Now};
-use muster_model::{Epoch, Refusal, RefusalCode};
+use muster_model::{Epoch, Phase, Refusal, RefusalCode};
 
 use super::draft::Draft;
 use super::{Decided, tenure};
 use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
-use crate::core::{Desired, Fact, Hello, Holder, Machine, Phase, Reply, Stage, State, desired_of};
+use crate::core::{Desired, Fact, Hello, Holder, Machine, Reply, Stage, State, desired_of};
 
 /// Decides a hello.
 ///

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use muster_ledger::Now;
-use muster_model::{Refusal, RefusalCode};
+use muster_model::{Flag, Refusal, RefusalCode};
 
 use super::commands::check_tag;
 use super::draft::Draft;
 use super::{Changes, Decided};
 use crate::core::limits::{MACHINES_MAX, POOL_ENTRIES_MAX, RULES_MAX, TAGS_MAX};
-use crate::core::{Fact, Flag, Machine, PoolEntry, State};
+use crate::core::{Fact, Machine, PoolEntry, State};
 
 const WHAT: &str = "load the pool file";
 

@@ -1,13 +1,13 @@
 //! Timers, and the repair by the full pass over what heartbeats say.
 
 use muster_ledger::Now;
-use muster_model::MachineId;
+use muster_model::{MachineId, Phase};
 
 use super::draft::Draft;
 use super::{protect, tenure};
 use crate::core::health::{Health, brake, health};
 use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, TICK_FACTS_MAX};
-use crate::core::{Event, Fact, Machine, Observed, Phase, Seen, Stage, State};
+use crate::core::{Event, Fact, Machine, Observed, Seen, Stage, State};
 
 /// Decides everything that is due. What does not fit waits for the next tick.
 pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {

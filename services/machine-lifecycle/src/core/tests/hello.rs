@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::{Holder, Phase, Stage};
+use crate::core::{Holder, Stage};
 
 #[test]
 fn a_first_hello_adds_an_inactive_machine_with_its_first_epoch() {

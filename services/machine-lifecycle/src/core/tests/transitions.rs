@@ -1,26 +1,5 @@
 use super::*;
-use crate::core::{Holder, Phase};
-
-/// Invariant I8: the whole table of phases, as it is meant to be.
-#[test]
-fn only_listed_transitions_of_phase_are_legal() {
-    use Phase::{Dirty, Installing, Offline, Ready, Rebooting, Reverting, Settling, Verifying};
-    let table: [(Phase, &[Phase]); 8] = [
-        (Dirty, &[Reverting, Settling, Ready, Offline]),
-        (Reverting, &[Dirty, Settling, Offline]),
-        (Settling, &[Dirty, Reverting, Installing, Ready, Offline]),
-        (Installing, &[Dirty, Reverting, Rebooting, Offline]),
-        (Rebooting, &[Dirty, Installing, Verifying, Offline]),
-        (Verifying, &[Dirty, Installing, Rebooting, Ready, Offline]),
-        (Ready, &[Dirty, Reverting, Settling, Installing, Rebooting]),
-        (Offline, &[Dirty, Ready]),
-    ];
-    for (from, legal) in table {
-        for to in Phase::ALL {
-            assert_eq!(from.may_become(to), legal.contains(&to), "{from:?} -> {to:?}");
-        }
-    }
-}
+use crate::core::Holder;
 
 #[test]
 fn an_illegal_event_has_no_effect() {

@@ -13,15 +13,15 @@ use std::time::Duration;
 
 use muster_ledger::{At, Core, Now};
 use muster_model::{
-    Attempt, CommandId, Dpid, Epoch, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
-    ProcessNumber, ProcessState, Refusal, ReservationId, ResourceId, Term, Verdict,
+    Attempt, CommandId, Dpid, Epoch, Flag, Incarnation, JobNumber, MachineId, ModuleName, Phase, PoolTime, Position,
+    ProcessId, ProcessNumber, ProcessState, Refusal, ReservationId, ResourceId, ResourceKind, Term, Verdict,
 };
 
-use super::facts::{Fact, Flag, MachineFact};
+use super::facts::{Fact, MachineFact};
 use super::input::{Heartbeat, Hello, KnownProcess, ProcessReport, Report, Reports, Start, Started, Stop};
 use super::job::Process;
-use super::machine::{Phase, Resource};
-use super::module::{Artifact, Module, Parameter, ParameterType, Requirement, ResourceKind};
+use super::machine::Resource;
+use super::module::{Artifact, Module, Parameter, ParameterType, Requirement};
 use super::{Event, Input, JobCore, Observation, Observed, Reply, State, check};
 
 /// A core with its log: every input is checked, folded from decoded events, and the state taken through a snapshot.
@@ -123,7 +123,7 @@ impl Lab {
             (id, Fact::Added { protect: BTreeSet::new(), tags: BTreeSet::new() }),
             (id, Fact::IncarnationGranted { incarnation: Incarnation(1), boot_id: format!("boot-of-{id}") }),
             (id, inventory(cpus, disks)),
-            (id, Fact::PhaseChanged(Phase::Ready)),
+            (id, Fact::PhaseChanged(Some(Phase::Ready))),
             (id, Fact::FlagChanged { flag: Flag::Active, value: true }),
         ]);
     }
