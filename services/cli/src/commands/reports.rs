@@ -1,6 +1,9 @@
 //! `muster report`: questions about the past, answered by the report service and laid out by muster-telemetry.
 
-use muster_proto::v1::{self, report_query};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use muster_proto::v1::{self, cell::Value, report_query};
 use muster_telemetry::{Format as Rendered, render};
 
 use super::Session;
@@ -8,6 +11,11 @@ use crate::arguments::{DimensionName, FilterArguments, PerfArguments, ReportComm
 use crate::exit::Failure;
 use crate::output::{self, Format};
 use crate::times::nanoseconds;
+
+/// The store is waited for so long: it commits several times a second.
+const CATCH_UP_MAX: Duration = Duration::from_secs(3);
+/// How often it is looked at.
+const CATCH_UP_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(), Failure> {
     let (what, kind) = match command {
@@ -17,6 +25,9 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
         ReportCommand::Perf(arguments) => ("report perf", report_query::Kind::Perf(perf(arguments))),
         ReportCommand::Status => ("report status", report_query::Kind::Status(v1::StoreStatusQuery {})),
     };
+    if !matches!(kind, report_query::Kind::Status(_)) {
+        catch_up(session).await?;
+    }
     let reply = session.client.report(what, kind).await?;
     let text = match session.format {
         Format::Table => render(&reply, Rendered::Table),
@@ -24,6 +35,39 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
         Format::Json => rows_alone(&render(&reply, Rendered::Json))?,
     };
     output::write(&text)
+}
+
+/// Waits until the store has what the streams held when we were asked, so that a report right after a stop is complete.
+async fn catch_up(session: &Session) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let targets = ends(&status(session).await?, "stream_seq");
+    loop {
+        let stored = ends(&status(session).await?, "last_seq");
+        let behind: i64 = targets.iter().map(|(name, end)| (end - stored.get(name).unwrap_or(&0)).max(0)).sum();
+        if behind == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() >= CATCH_UP_MAX {
+            eprintln!("muster: the store is {behind} messages behind the streams: this report is not complete yet");
+            return Ok(());
+        }
+        tokio::time::sleep(CATCH_UP_EVERY).await;
+    }
+}
+
+async fn status(session: &Session) -> Result<v1::ReportReply, Failure> {
+    session.client.report("report status", report_query::Kind::Status(v1::StoreStatusQuery {})).await
+}
+
+/// The numbers of a column of the status, by stream.
+fn ends(reply: &v1::ReportReply, column: &str) -> BTreeMap<String, i64> {
+    let position = |name: &str| reply.columns.iter().position(|column| column.name == name);
+    let (Some(name), Some(number)) = (position("name"), position(column)) else { return BTreeMap::new() };
+    let of_row = |row: &v1::Row| match (row.cells.get(name)?.value.as_ref()?, row.cells.get(number)?.value.as_ref()?) {
+        (Value::Text(name), Value::Integer(number)) => Some((name.clone(), *number)),
+        _ => None,
+    };
+    reply.rows.iter().filter_map(of_row).collect()
 }
 
 fn filter(arguments: FilterArguments) -> v1::ReportFilter {
