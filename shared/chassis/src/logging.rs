@@ -8,7 +8,8 @@ use crate::LogFormat;
 
 /// Directives that choose what is logged: `debug`, `muster_ledger=trace,info`.
 const FILTER_VARIABLE: &str = "MUSTER_LOG";
-const FILTER_DEFAULT: &str = "info";
+/// What the client of the bus says of every connection, muster-bus says already.
+const FILTER_DEFAULT: &str = "info,async_nats=warn";
 
 /// Starts the log. A second call in one process changes nothing.
 pub(crate) fn start(format: LogFormat) {
