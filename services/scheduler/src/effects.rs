@@ -18,6 +18,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// A process that was refused is placed again after so long: what made it stale is in MACHINES, and is followed meanwhile.
 const REPLACE_DELAY: Duration = Duration::from_millis(250);
 
+/// An agent's words are kept up to this length, characters.
+const DETAIL_MAX: usize = 200;
+
 /// Performs one effect.
 pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, handle: &Handle<JobCore>) {
     match effect {
@@ -57,6 +60,8 @@ async fn send_update(bus: &Bus, update: Update, term: Term, handle: &Handle<JobC
             metrics::update("refused");
             let (machine_id, refusal, detail) = (&agent.machine, reply.refusal().as_str_name(), &reply.detail);
             tracing::info!(%machine_id, refusal, detail, "an agent refused an update");
+            let detail = reply.detail.chars().take(DETAIL_MAX).collect();
+            handle.observe(Observation::UpdateRefused { machine: agent.machine.clone(), detail });
             break;
         }
         metrics::update("taken");

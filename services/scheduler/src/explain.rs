@@ -107,8 +107,10 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
     let agent = view.observed.agent(&process.machine);
     let acknowledged = agent.and_then(|agent| agent.acknowledged).unwrap_or_default();
     if acknowledged < process.changed {
+        let refusal = agent.map(|agent| agent.refusal.as_str()).filter(|refusal| !refusal.is_empty());
+        let said = refusal.map(|refusal| format!("; it says: {refusal}")).unwrap_or_default();
         return format!(
-            "its agent has not taken the order yet: it is at {acknowledged}, the order is {}",
+            "its agent has not taken the order yet: it is at {acknowledged}, the order is {}{said}",
             process.changed
         );
     }

@@ -218,6 +218,13 @@ pub enum Observation {
         /// Identities that it was told to forget or to stop although the log does not know them.
         told: Vec<ProcessId>,
     },
+    /// An agent did not take an update.
+    UpdateRefused {
+        /// Machine.
+        machine: MachineId,
+        /// Why, in its words.
+        detail: String,
+    },
     /// An agent said all it knows.
     Inventory {
         /// Machine.

@@ -31,6 +31,8 @@ pub struct Agent {
     /// Heartbeats in a row that name an older generation than it has acknowledged: its disk went back, or its hello was answered
     /// with less.
     pub behind: u32,
+    /// Why it did not take the newest order, for people; empty once it took one.
+    pub refusal: String,
     /// Live processes by its newest heartbeat.
     pub live: u32,
     /// Heartbeats in a row whose digest differs from the log's at the same generation.
@@ -79,7 +81,13 @@ impl Observed {
                     agent.forgettable.remove(&id);
                 }
                 if agent.incarnation == incarnation {
+                    agent.refusal.clear();
                     agent.acknowledged = agent.acknowledged.max(Some(generation));
+                }
+            }
+            Observation::UpdateRefused { machine, detail } => {
+                if let Some(agent) = self.machines.get_mut(&machine) {
+                    agent.refusal = detail;
                 }
             }
             Observation::Inventory { machine, known } => self.take_inventory(state, &machine, &known),
