@@ -164,6 +164,8 @@ fn run_in(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("run {program}"))?;
-    ensure!(output.status.success(), "{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    ensure!(output.status.success(), "{program} {}: {last}", output.status);
     Ok(())
 }

@@ -100,3 +100,55 @@ fn a_nats_url_that_answers_nothing_is_said_in_one_line() {
     assert!(error.contains("127.0.0.1:9") && error.contains("MUSTER_NATS"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(20), "it does not hang");
 }
+
+/// A small file system of its own, mounted over a folder until dropped.
+struct SmallFileSystem(std::path::PathBuf);
+
+impl SmallFileSystem {
+    fn mount(path: &std::path::Path, size: &str) -> Self {
+        std::fs::create_dir_all(path).expect("the folder is made");
+        let options = format!("size={size}");
+        let mounted =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &options, "muster-e2e"]).arg(path).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "a small file system needs root");
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for SmallFileSystem {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Writes until there is no room left.
+fn fill(path: &std::path::Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).expect("the file is made");
+    for size in [65_536, 512, 1] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_full_work_directory_starts_nothing_says_why_and_goes_on_by_itself() {
+    let (options, _scratch) = muster_e2e::options(1, 1).expect("a folder is made");
+    let state = options.directory.join("node-1/state");
+    let _small = SmallFileSystem::mount(&state, "64m");
+    let lab = Lab::up(options, &|_| ()).expect("the lab comes up");
+    let filler = state.join("filler");
+    fill(&filler);
+    let started = lab.muster_json(&["start", "idle", "--processes", "2"]).expect("the start is taken");
+    let job = started["job"].as_u64().or_else(|| started[0]["job"].as_u64()).expect("it has a number");
+    let full = Instant::now();
+    while full.elapsed() < Duration::from_secs(5) {
+        assert!(muster_e2e::test_processes(&lab).is_empty(), "nothing starts that can not be written down");
+    }
+    let why = lab.muster_ok(&["why", &job.to_string()]).expect("why answers");
+    assert!(why.contains("space"), "it says what is waited for: {why}");
+    std::fs::remove_file(&filler).expect("there is room again");
+    muster_e2e::wait_state(&lab, job, "running", 2).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(muster_e2e::test_processes(&lab).len(), 2, "each was started once");
+    lab.muster_ok(&["stop", &job.to_string(), "--wait"]).expect("it stops");
+    lab.down().expect("nothing is left running");
+}
