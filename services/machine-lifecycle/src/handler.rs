@@ -1,82 +1,51 @@
-//! Requests of people and services, and their answers. Only the leader answers.
+//! Requests of people and services: what machine-lifecycle is asked, and how it answers.
 
-use std::sync::Arc;
-
-use muster_bus::{Authority, Endpoint, Request};
-use muster_ledger::{Handle, Lead};
-use muster_model::{Refusal, RefusalCode};
+use bytes::Bytes;
+use muster_bus::subjects::Service;
+use muster_ledger::{Asked, Requests, View};
+use muster_model::{CommandId, Refusal, RefusalCode};
 use muster_proto::v1::{self, envelope::Body};
 use prost::Message;
-use tokio::sync::Semaphore;
 
 use crate::core::{Input, MachineCore};
+use crate::queries::Query;
 use crate::shell::MachineShell;
 use crate::{metrics, queries, wire};
 
-/// Requests that are answered at once; more wait on the bus.
-const REQUESTS_MAX: usize = 1_024;
+impl Requests<MachineCore> for MachineShell {
+    type Command = v1::MachineCommand;
+    type Query = Query;
 
-/// Answers on one verb until leadership ends.
-pub(crate) async fn listen(shell: Arc<MachineShell>, mut endpoint: Endpoint, handle: Handle<MachineCore>, lead: Lead) {
-    let places = Arc::new(Semaphore::new(REQUESTS_MAX));
-    while let Some(request) = endpoint.next().await {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (shell, handle, lead) = (shell.clone(), handle.clone(), lead.clone());
-        tokio::spawn(async move {
-            answer(&shell, request, &handle, &lead).await;
-            drop(place);
-        });
-    }
-}
+    const SERVICE: Service = Service::MachineLifecycle;
 
-async fn answer(shell: &MachineShell, mut request: Request, handle: &Handle<MachineCore>, lead: &Lead) {
-    let envelope = std::mem::replace(&mut request.envelope, Ok(v1::Envelope::default()));
-    let answered = match envelope {
-        Ok(envelope) => decide(shell, envelope, handle, lead).await,
-        Err(error) => Err(undecodable(&error)),
-    };
-    if lead.ended.is_cancelled() {
-        return;
-    }
-    metrics::command(answered.is_ok());
-    match answered {
-        Ok((reply, authority)) => request.answer(Body::MachineReply(reply), authority).await,
-        Err(refusal) => request.refuse(&refusal).await,
-    }
-}
-
-async fn decide(
-    shell: &MachineShell,
-    envelope: v1::Envelope,
-    handle: &Handle<MachineCore>,
-    lead: &Lead,
-) -> Result<(v1::MachineReply, Authority), Refusal> {
-    let id = muster_proto::command_id(&envelope);
-    let actor = envelope.actor.clone();
-    match muster_bus::body(envelope).map_err(undecodable)? {
-        Body::MachineCommand(command) => {
-            let id = id.map_err(|error| undecodable(&error.to_string()))?;
-            if actor.is_empty() {
-                return Err(undecodable("it does not say on whose behalf it is given"));
-            }
-            let command = wire::command_from_wire(command)?;
-            let answer = handle.command(id, actor, Input::Command(command)).await?;
-            let reply = v1::MachineReply::decode(answer.reply).map_err(|error| undecodable(&error.to_string()))?;
-            Ok((reply, Authority { position: answer.position, term: answer.term, ..Authority::default() }))
+    fn open(&self, body: Body) -> Result<Asked<v1::MachineCommand, Query>, Refusal> {
+        match body {
+            Body::MachineCommand(command) => Ok(Asked::Command(command)),
+            Body::MachineQuery(query) => queries::query_from_wire(query).map(Asked::Query),
+            _ => Err(self.unreadable("it is neither a machine command nor a machine query")),
         }
-        Body::MachineQuery(query) => {
-            let query = queries::query_from_wire(query)?;
-            let (instance, term) = (shell.instance.clone(), lead.term);
-            let (kind, position) =
-                handle.query(move |view| (queries::answer(&query, &view, &instance, term), view.now.position)).await?;
-            Ok((v1::MachineReply { kind: Some(kind) }, Authority { position, term, ..Authority::default() }))
-        }
-        _ => Err(undecodable("it is neither a machine command nor a machine query")),
     }
-}
 
-fn undecodable(why: &str) -> Refusal {
-    metrics::invalid();
-    let next = "use a `muster` of the same version as the service";
-    Refusal::new(RefusalCode::Invalid, "take a request to machine-lifecycle", why, next)
+    fn input(&self, _id: CommandId, _actor: &str, command: v1::MachineCommand) -> Result<Input, Refusal> {
+        wire::command_from_wire(command).map(Input::Command)
+    }
+
+    fn look(&self, view: &View<'_, MachineCore>, query: &Query) -> Result<Body, Refusal> {
+        let kind = queries::answer(query, view, &self.instance);
+        Ok(Body::MachineReply(v1::MachineReply { kind: Some(kind) }))
+    }
+
+    fn reply(&self, reply: Bytes) -> Result<Body, prost::DecodeError> {
+        v1::MachineReply::decode(reply).map(Body::MachineReply)
+    }
+
+    fn unreadable(&self, why: &str) -> Refusal {
+        metrics::invalid();
+        let next = "use a `muster` of the same version as the service";
+        Refusal::new(RefusalCode::Invalid, "take a request to machine-lifecycle", why, next)
+    }
+
+    fn count(&self, answered: bool) {
+        metrics::command(answered);
+    }
 }

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt};
 use muster_bus::{Authority, Bus, BusError, Inbound, subjects};
 use muster_ledger::{Handle, Lead};
 use muster_model::Incarnation;
-use muster_proto::v1::{self, envelope::Body};
+use muster_proto::v1::envelope::Body;
 
 use crate::core::{Heartbeat, MachineCore, Observation};
 use crate::shell::MachineShell;
@@ -83,12 +83,7 @@ async fn answer(bus: &Bus, asking: Vec<Asking>, handle: &Handle<MachineCore>, le
         if lead.ended.is_cancelled() {
             return;
         }
-        publish(bus, &reply, answer, Authority { position, term: lead.term, ..Authority::default() }).await;
-    }
-}
-
-async fn publish(bus: &Bus, reply: &str, answer: v1::HeartbeatAnswer, authority: Authority) {
-    if let Err(error) = bus.publish(reply, &bus.envelope(Body::HeartbeatAnswer(answer), authority)).await {
-        tracing::debug!(%error, "an answer to a heartbeat could not be sent");
+        let authority = Authority { position, term: lead.term, ..Authority::default() };
+        bus.answer(&reply, Body::HeartbeatAnswer(answer), authority).await;
     }
 }

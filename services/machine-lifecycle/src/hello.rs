@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus, BusError, Inbound};
-use muster_ledger::{Handle, Lead};
+use muster_ledger::{Handle, Lead, answer_each};
 use muster_model::{CommandId, Incarnation, PoolTime, Refusal, RefusalCode};
 use muster_proto::v1::{self, envelope::Body};
 use prost::Message;
-use tokio::sync::Semaphore;
 
 use crate::core::{Input, MachineCore};
 use crate::shell::MachineShell;
@@ -27,39 +26,31 @@ pub(crate) async fn subscribe(bus: &Bus) -> Result<impl Stream<Item = Inbound> +
 /// Answers hellos until leadership ends.
 pub(crate) async fn listen(
     shell: Arc<MachineShell>,
-    mut hellos: impl Stream<Item = Inbound> + Send + Unpin,
+    hellos: impl Stream<Item = Inbound> + Send + Unpin,
     handle: Handle<MachineCore>,
     lead: Lead,
 ) {
-    let places = Arc::new(Semaphore::new(HELLOS_MAX));
-    while let Some(inbound) = hellos.next().await {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (shell, handle, lead) = (shell.clone(), handle.clone(), lead.clone());
-        tokio::spawn(async move {
-            answer(&shell.bus, inbound, &handle, &lead).await;
-            drop(place);
-        });
-    }
+    let bus = &shell.bus;
+    answer_each(bus, hellos, HELLOS_MAX, &lead, |inbound| answer(bus.clone(), inbound, handle.clone())).await;
 }
 
-async fn answer(bus: &Bus, inbound: Inbound, handle: &Handle<MachineCore>, lead: &Lead) {
-    let Some(reply) = inbound.reply.clone() else { return metrics::invalid() };
-    let (body, authority) = match decide(bus, inbound, handle).await {
+async fn answer(bus: Bus, inbound: Inbound, handle: Handle<MachineCore>) -> Option<(Body, Authority)> {
+    if inbound.reply.is_none() {
+        metrics::invalid();
+        return None;
+    }
+    let answered = decide(&bus, inbound, &handle).await;
+    let (body, authority) = match answered {
         Ok((answer, authority)) => (Body::HelloAnswer(answer), authority),
         // Not the leader any more: silence, so that the one who is can answer.
-        Err(refusal) if refusal.code == RefusalCode::Unavailable => return,
+        Err(refusal) if refusal.code == RefusalCode::Unavailable => return None,
         Err(refusal) => {
             tracing::warn!(%refusal, "a hello was refused");
             (Body::Refusal((&refusal).into()), Authority::default())
         }
     };
     metrics::hello(matches!(body, Body::HelloAnswer(_)));
-    if lead.ended.is_cancelled() {
-        return;
-    }
-    if let Err(error) = bus.publish(&reply, &bus.envelope(body, authority)).await {
-        tracing::debug!(%error, "an answer to a hello could not be sent");
-    }
+    Some((body, authority))
 }
 
 async fn decide(

@@ -1,7 +1,7 @@
 //! Queries: they look at acknowledged state and change nothing.
 
 use muster_ledger::View;
-use muster_model::{MachineId, Refusal, RefusalCode, Selector, Term};
+use muster_model::{MachineId, Refusal, RefusalCode, Selector};
 use muster_proto::v1::{self, machine_query, machine_reply::Kind};
 
 use crate::core::health::{Health, health};
@@ -43,7 +43,7 @@ pub(crate) fn query_from_wire(query: v1::MachineQuery) -> Result<Query, Refusal>
 }
 
 /// Answers a query.
-pub(crate) fn answer(query: &Query, view: &View<'_, MachineCore>, instance: &str, term: Term) -> Kind {
+pub(crate) fn answer(query: &Query, view: &View<'_, MachineCore>, instance: &str) -> Kind {
     match query {
         Query::List { selector, brief, after } => Kind::Machines(list(view, selector, *brief, after)),
         Query::LoadNumbers => {
@@ -51,10 +51,7 @@ pub(crate) fn answer(query: &Query, view: &View<'_, MachineCore>, instance: &str
             let numbers = numbers.iter().map(|(key, load)| wire::load_number_to_wire(key, *load)).collect();
             Kind::LoadNumbers(v1::LoadNumberList { numbers })
         }
-        Query::Status => {
-            let hash = view.state_hash().iter().map(|byte| format!("{byte:02x}")).collect();
-            Kind::Status(wire::status_to_wire(view, instance, term, hash))
-        }
+        Query::Status => Kind::Status(view.status(instance)),
     }
 }
 

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_bus::subjects::Service;
 use muster_bus::{Authority, Bus, BusError};
-use muster_ledger::{Handle, Lead, Shell};
-use tokio::task::JoinSet;
+use muster_ledger::{Handle, Lead, Listening, Shell, listen_while_leading};
 
 use crate::core::health::{Health, brake, health};
 use crate::core::{Effect, MachineCore, Observation};
-use crate::{effects, handler, heartbeats, hello, metrics};
+use crate::{effects, heartbeats, hello, metrics};
 
 /// How often the connection, the brake and the health of all machines are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The brake holds for so many looks before people are told: right after a reconnect it is only our own deafness.
 const ALARM_AFTER_LOOKS: u32 = 2;
-/// How long to wait before listening is tried again.
+/// How long to wait before the core is told again that leadership began.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// The shell.
@@ -35,22 +33,11 @@ impl MachineShell {
     async fn listen(self: &Arc<Self>, handle: &Handle<MachineCore>, lead: &Lead) -> Result<(), BusError> {
         let heartbeats = heartbeats::subscribe(&self.bus).await?;
         let hellos = hello::subscribe(&self.bus).await?;
-        // A queue group of its own: the default group would keep feeding a leader that was stopped.
-        let queue = format!("{}-{}-{}", Service::MachineLifecycle.as_str(), self.instance, lead.term);
-        let mut served = self.bus.serve(Service::MachineLifecycle, &queue, &["command", "query"]).await?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(heartbeats::listen(self.clone(), heartbeats, handle.clone(), lead.clone()));
-        tasks.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
-        for endpoint in served.endpoints.drain(..) {
-            tasks.spawn(handler::listen(self.clone(), endpoint, handle.clone(), lead.clone()));
-        }
-        tasks.spawn(watch(self.bus.clone(), handle.clone(), lead.clone()));
-        tokio::select! {
-            () = lead.ended.cancelled() => {}
-            _ = tasks.join_next() => {}
-        }
-        tasks.shutdown().await;
-        served.stop().await;
+        let mut listening = Listening::begin(&self.bus, self, handle, lead).await?;
+        listening.spawn(heartbeats::listen(self.clone(), heartbeats, handle.clone(), lead.clone()));
+        listening.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
+        listening.spawn(watch(self.bus.clone(), handle.clone(), lead.clone()));
+        listening.until_ended(lead).await;
         Ok(())
     }
 }
@@ -60,15 +47,7 @@ impl Shell<MachineCore> for MachineShell {
         while !handle.observe(Observation::LeadershipBegan) && !lead.ended.is_cancelled() {
             tokio::time::sleep(RETRY_DELAY).await;
         }
-        while !lead.ended.is_cancelled() {
-            if let Err(error) = self.listen(&handle, &lead).await {
-                tracing::warn!(%error, "listening failed, trying again");
-            }
-            tokio::select! {
-                () = lead.ended.cancelled() => {}
-                () = tokio::time::sleep(RETRY_DELAY) => {}
-            }
-        }
+        listen_while_leading(&lead, || self.listen(&handle, &lead)).await;
     }
 
     async fn perform(self: Arc<Self>, effect: Effect, authority: Authority, handle: Handle<MachineCore>) {

@@ -20,7 +20,7 @@ use prost::Message;
 pub use agent::{agent_command, desired_to_wire, heartbeat_answer, heartbeat_from_wire, hello_from_wire};
 pub use followed::{inputs_of_report_batch, inputs_of_reservation_event, take_report, take_reservations};
 pub use record::record_to_wire;
-pub use reply::{load_number_to_wire, status_to_wire};
+pub use reply::load_number_to_wire;
 pub use request::{command_from_wire, selector_from_wire};
 
 use crate::core::{Event, Machine, Reply, State};

@@ -1,12 +1,9 @@
 //! Requests on `svc.report.query`, several at once.
 
-use std::sync::Arc;
-
 use muster_bus::subjects::Service;
-use muster_bus::{Authority, Bus, Request};
+use muster_bus::{Authority, Bus, Request, each};
 use muster_proto::v1::envelope::Body;
 use muster_store::Store;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::QUESTIONS_MAX;
@@ -18,31 +15,16 @@ use crate::{answer, metrics};
 /// When the bus is gone for good.
 pub(crate) async fn serve(bus: &Bus, store: &Store, stop: &CancellationToken) -> anyhow::Result<()> {
     let mut served = bus.serve(Service::Report, Service::Report.as_str(), &["query"]).await?;
-    let mut queries = served.endpoints.remove(0);
+    let queries = served.endpoints.remove(0);
     muster_chassis::set_ready(true);
-    let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
-    loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = places.clone().acquire_owned() => place?,
-        };
-        let request = tokio::select! {
-            () = stop.cancelled() => break,
-            request = queries.next() => request,
-        };
-        let Some(request) = request else { break };
-        let (bus, store) = (bus.clone(), store.clone());
-        tokio::spawn(async move {
-            reply(&bus, &store, request).await;
-            drop(place);
-        });
-    }
+    let answering = each(queries, QUESTIONS_MAX, |request| reply(bus.clone(), store.clone(), request));
+    stop.run_until_cancelled(answering).await;
     served.stop().await;
     Ok(())
 }
 
-async fn reply(bus: &Bus, store: &Store, request: Request) {
-    let answer = answer::answer(bus, store, &request.envelope).await;
+async fn reply(bus: Bus, store: Store, request: Request) {
+    let answer = answer::answer(&bus, &store, &request.envelope).await;
     metrics::answered(answer.is_ok());
     match answer {
         Ok(reply) => request.answer(Body::ReportReply(reply), Authority::default()).await,

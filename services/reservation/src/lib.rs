@@ -6,6 +6,7 @@
 pub mod core;
 mod handler;
 mod metrics;
+mod queries;
 pub mod wire;
 
 use std::sync::Arc;

@@ -89,9 +89,7 @@ async fn answer(shell: &JobShell, reply: &str, number: u64, heartbeat: &Heartbea
         holder_deadline_ns: 0,
     };
     let authority = Authority { term: lead.term, ..Authority::default() };
-    if let Err(error) = shell.bus.publish(reply, &shell.bus.envelope(Body::HeartbeatAnswer(answer), authority)).await {
-        tracing::debug!(%error, "an answer to a heartbeat could not be sent");
-    }
+    shell.bus.answer(reply, Body::HeartbeatAnswer(answer), authority).await;
 }
 
 /// Takes results of pings until leadership ends.

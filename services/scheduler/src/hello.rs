@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use muster_bus::{Authority, Bus, BusError, Inbound, subjects};
-use muster_ledger::{Handle, Lead};
-use muster_model::{CommandId, Incarnation, Position, Refusal, RefusalCode};
+use muster_ledger::{Handle, Lead, answer_each};
+use muster_model::{CommandId, Incarnation, Position, Refusal, RefusalCode, Term};
 use muster_proto::v1::{HelloAnswer, JobDesired, envelope::Body, hello_answer};
-use tokio::sync::Semaphore;
 
 use crate::core::input::{Desired, Hello};
 use crate::core::{Input, JobCore, desired};
@@ -29,33 +28,26 @@ pub(crate) async fn subscribe(bus: &Bus) -> Result<impl Stream<Item = Inbound> +
 /// Answers hellos until leadership ends.
 pub(crate) async fn listen(
     shell: Arc<JobShell>,
-    mut hellos: impl Stream<Item = Inbound> + Send + Unpin,
+    hellos: impl Stream<Item = Inbound> + Send + Unpin,
     handle: Handle<JobCore>,
     lead: Lead,
 ) {
-    let places = Arc::new(Semaphore::new(HELLOS_MAX));
-    while let Some(inbound) = hellos.next().await {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (shell, handle, lead) = (shell.clone(), handle.clone(), lead.clone());
-        tokio::spawn(async move {
-            answer(&shell.bus, inbound, &handle, &lead).await;
-            drop(place);
-        });
-    }
+    let term = lead.term;
+    answer_each(&shell.bus, hellos, HELLOS_MAX, &lead, |inbound| answer(inbound, handle.clone(), term)).await;
 }
 
-async fn answer(bus: &Bus, inbound: Inbound, handle: &Handle<JobCore>, lead: &Lead) {
-    let Some(reply) = inbound.reply.clone() else { return metrics::invalid() };
+async fn answer(inbound: Inbound, handle: Handle<JobCore>, term: Term) -> Option<(Body, Authority)> {
+    if inbound.reply.is_none() {
+        metrics::invalid();
+        return None;
+    }
     let answered = match decode(inbound) {
-        Ok((id, hello)) => take(handle, id, hello).await,
+        Ok((id, hello)) => take(&handle, id, hello).await,
         Err(why) => {
             metrics::invalid();
             Err(refusal(RefusalCode::Invalid, why, "use an agent of the same version as the scheduler"))
         }
     };
-    if lead.ended.is_cancelled() {
-        return;
-    }
     metrics::hello(answered.is_ok());
     let (body, position) = match answered {
         Ok((desired, position)) => {
@@ -63,10 +55,7 @@ async fn answer(bus: &Bus, inbound: Inbound, handle: &Handle<JobCore>, lead: &Le
         }
         Err(refusal) => (Body::Refusal((&refusal).into()), Position::default()),
     };
-    let authority = Authority { position, term: lead.term, ..Authority::default() };
-    if let Err(error) = bus.publish(&reply, &bus.envelope(body, authority)).await {
-        tracing::debug!(%error, "an answer to a hello could not be sent");
-    }
+    Some((body, Authority { position, term, ..Authority::default() }))
 }
 
 /// The id of the envelope stands for the command: a retry is another hello with another list.

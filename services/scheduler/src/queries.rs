@@ -1,7 +1,7 @@
 //! Queries: they look at acknowledged state and change nothing.
 
 use muster_ledger::View;
-use muster_model::{Dpid, JobNumber, PoolTime, ProcessNumber, Refusal, RefusalCode, SystemId, Term};
+use muster_model::{Dpid, JobNumber, PoolTime, ProcessNumber, Refusal, RefusalCode};
 use muster_proto::v1::{self, job_query, job_reply::Kind};
 use prost::Message;
 
@@ -17,7 +17,7 @@ const PAGE_SIZE_MAX: usize = 700_000;
 type JobView<'a> = View<'a, JobCore>;
 
 /// Answers a query.
-pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str, term: Term) -> Result<Kind, Refusal> {
+pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str) -> Result<Kind, Refusal> {
     Ok(match query {
         job_query::Kind::Jobs(list) => Kind::Jobs(jobs(view, list)),
         job_query::Kind::Processes(list) => Kind::Processes(processes(view, list)),
@@ -27,7 +27,7 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
             Kind::Why(v1::Explanation { lines })
         }
         job_query::Kind::Clock(_) => Kind::Clock(v1::ClockReply { pool_time_ns: view.now.time.0 }),
-        job_query::Kind::Status(_) => Kind::Status(status(view, instance, term)),
+        job_query::Kind::Status(_) => Kind::Status(view.status(instance)),
     })
 }
 
@@ -138,23 +138,4 @@ fn modules(view: &JobView<'_>, list: &v1::ListModules) -> Result<v1::ModuleList,
             Err(Refusal::new(RefusalCode::NotFound, what, why, "`muster module list` shows what there is"))
         }
     }
-}
-
-fn status(view: &JobView<'_>, instance: &str, term: Term) -> v1::ServiceStatus {
-    let followed = view
-        .followed
-        .iter()
-        .map(|(stream, position)| v1::FollowedStatus { stream: stream.clone(), position: Some((*position).into()) });
-    v1::ServiceStatus {
-        instance: instance.to_owned(),
-        term: term.0,
-        position: Some(view.now.position.into()),
-        state_hash: view.state_hash().iter().map(|byte| format!("{byte:02x}")).collect(),
-        followed: followed.collect(),
-        system: system_text(view.system),
-    }
-}
-
-fn system_text(system: SystemId) -> String {
-    uuid::Uuid::from_bytes(system.0).to_string()
 }

@@ -2,20 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
-use muster_bus::subjects::Service;
 use muster_bus::{Authority, Bus, BusError};
-use muster_ledger::{Handle, Lead, Shell};
+use muster_ledger::{Handle, Lead, Listening, Shell, listen_while_leading};
 use muster_model::{Incarnation, MachineId, Position};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::core::{Effect, JobCore};
-use crate::{effects, handler, heartbeats, hello};
-
-/// How long to wait before listening is tried again.
-const RETRY_DELAY: Duration = Duration::from_millis(500);
+use crate::{effects, heartbeats, hello};
 
 /// What a heartbeat is answered from without a turn, so that the clock it carries is fresh: a copy, at most a second old.
 pub(crate) type Generations = HashMap<MachineId, (Position, Incarnation)>;
@@ -44,20 +38,12 @@ impl JobShell {
         let heard = heartbeats::subscribe(&self.bus).await?;
         let pings = heartbeats::subscribe_pings(&self.bus).await?;
         let hellos = hello::subscribe(&self.bus).await?;
-        // A queue group of its own: the default group would keep feeding a leader that was stopped.
-        let queue = format!("{}-{}-{}", Service::Scheduler.as_str(), self.instance, lead.term);
-        let mut served = self.bus.serve(Service::Scheduler, &queue, &["command", "query"]).await?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(heartbeats::keep_generations(self.clone(), handle.clone()));
-        tasks.spawn(heartbeats::listen(self.clone(), heard, handle.clone(), lead.clone()));
-        tasks.spawn(heartbeats::listen_to_pings(pings, handle.clone()));
-        tasks.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
-        for endpoint in served.endpoints.drain(..) {
-            tasks.spawn(handler::listen(self.clone(), endpoint, handle.clone(), lead.clone()));
-        }
-        tasks.join_next().await;
-        tasks.shutdown().await;
-        served.stop().await;
+        let mut listening = Listening::begin(&self.bus, self, handle, lead).await?;
+        listening.spawn(heartbeats::keep_generations(self.clone(), handle.clone()));
+        listening.spawn(heartbeats::listen(self.clone(), heard, handle.clone(), lead.clone()));
+        listening.spawn(heartbeats::listen_to_pings(pings, handle.clone()));
+        listening.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
+        listening.until_ended(lead).await;
         Ok(())
     }
 }
@@ -65,17 +51,7 @@ impl JobShell {
 impl Shell<JobCore> for JobShell {
     async fn lead(self: Arc<Self>, handle: Handle<JobCore>, lead: Lead) {
         self.leading.send_replace(true);
-        while !lead.ended.is_cancelled() {
-            tokio::select! {
-                () = lead.ended.cancelled() => {}
-                listened = self.listen(&handle, &lead) => {
-                    if let Err(error) = listened {
-                        tracing::warn!(%error, "listening failed, trying again");
-                    }
-                    tokio::time::sleep(RETRY_DELAY).await;
-                }
-            }
-        }
+        listen_while_leading(&lead, || self.listen(&handle, &lead)).await;
         self.leading.send_replace(false);
     }
 

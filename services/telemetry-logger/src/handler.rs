@@ -1,15 +1,12 @@
 //! Requests: the archive of the decision logs.
 
-use std::sync::Arc;
-
 use muster_bus::subjects::Service;
-use muster_bus::{Authority, Bus, Request, body};
+use muster_bus::{Authority, Bus, Request, body, each};
 use muster_model::{Refusal, RefusalCode};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_store::{Error, Store, read_retrying};
 use muster_telemetry::write;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::REQUESTS_MAX;
@@ -21,30 +18,15 @@ use crate::config::REQUESTS_MAX;
 pub(crate) async fn serve(bus: &Bus, store: &Store, stop: &CancellationToken) -> anyhow::Result<()> {
     let service = Service::TelemetryLogger;
     let mut served = bus.serve(service, service.as_str(), &["archive"]).await?;
-    let mut archive = served.endpoints.remove(0);
-    let places = Arc::new(Semaphore::new(REQUESTS_MAX));
-    loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = places.clone().acquire_owned() => place?,
-        };
-        let request = tokio::select! {
-            () = stop.cancelled() => break,
-            request = archive.next() => request,
-        };
-        let Some(request) = request else { break };
-        let store = store.clone();
-        tokio::spawn(async move {
-            answer(&store, request).await;
-            drop(place);
-        });
-    }
+    let archive = served.endpoints.remove(0);
+    let answering = each(archive, REQUESTS_MAX, |request| answer(store.clone(), request));
+    stop.run_until_cancelled(answering).await;
     served.stop().await;
     Ok(())
 }
 
-async fn answer(store: &Store, request: Request) {
-    match ask(store, &request).await {
+async fn answer(store: Store, request: Request) {
+    match ask(&store, &request).await {
         Ok(reply) => request.answer(Body::ArchiveReply(reply), Authority::default()).await,
         Err(refusal) => request.refuse(&refusal).await,
     }

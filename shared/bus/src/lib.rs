@@ -5,6 +5,7 @@
 
 mod clock;
 mod connect;
+mod each;
 mod error;
 mod metrics;
 mod objects;
@@ -17,6 +18,7 @@ pub mod subjects;
 
 pub use clock::Clock;
 pub use connect::{Bus, BusOptions};
+pub use each::each;
 pub use error::{BusError, RequestError};
 pub use objects::Bucket;
 pub use read::{StoredMessage, StreamReader};

@@ -85,6 +85,13 @@ impl Bus {
         result.map_err(|error| BusError::failed(format!("publish to {subject}"), error))
     }
 
+    /// Answers on a reply subject; who asked and hears nothing asks again.
+    pub async fn answer(&self, reply: &str, body: Body, authority: Authority) {
+        if let Err(error) = self.publish(reply, &self.envelope(body, authority)).await {
+            tracing::debug!(%error, "an answer could not be sent");
+        }
+    }
+
     /// A fresh subject that only this connection listens on.
     #[must_use]
     pub fn new_inbox(&self) -> String {

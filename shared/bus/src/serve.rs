@@ -1,7 +1,10 @@
 //! Answering requests: services of the NATS micro API, so that `nats micro ls` shows them.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use muster_model::Refusal;
 use muster_proto::v1::{Envelope, envelope::Body};
 use prost::Message;
@@ -73,9 +76,19 @@ impl Served {
 impl Endpoint {
     /// The next request; none when the service is stopped.
     pub async fn next(&mut self) -> Option<Request> {
-        let inner = self.inner.next().await?;
-        let envelope = Envelope::decode(inner.message.payload.clone()).map_err(|error| error.to_string());
-        Some(Request { envelope, subject: inner.message.subject.to_string(), inner, bus: self.bus.clone() })
+        StreamExt::next(self).await
+    }
+}
+
+impl Stream for Endpoint {
+    type Item = Request;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Request>> {
+        let inner = std::task::ready!(self.inner.poll_next_unpin(context));
+        Poll::Ready(inner.map(|inner| {
+            let envelope = Envelope::decode(inner.message.payload.clone()).map_err(|error| error.to_string());
+            Request { envelope, subject: inner.message.subject.to_string(), inner, bus: self.bus.clone() }
+        }))
     }
 }
 

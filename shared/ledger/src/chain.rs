@@ -2,6 +2,8 @@
 //!
 //! Responsible for hashes, compression and decoding. Not for whether a message belongs where it stands (`fold`).
 
+use std::io::Read;
+
 use bytes::Bytes;
 use muster_bus::{Authority, Bus};
 use muster_model::{Position, Term};
@@ -16,7 +18,7 @@ pub(crate) const NO_HASH: Hash = [0; 32];
 /// Greatest size of a turn's block as it is sent, bytes.
 pub(crate) const BLOCK_MAX: usize = 512 * 1024;
 /// Greatest size of a block unpacked, bytes: a damaged header must not make us allocate more.
-const UNPACKED_MAX: usize = 64 << 20;
+const UNPACKED_MAX: u64 = 64 << 20;
 /// Blocks below this are sent as they are, bytes.
 const COMPRESS_FROM: usize = 1024;
 /// Speed before ratio: the turn waits for it.
@@ -86,12 +88,21 @@ pub(crate) fn open(payload: &Bytes) -> Result<Opened, String> {
     };
     let Some(Body::Turn(turn)) = envelope.body else { return Err("it is not a turn".into()) };
     let previous = Hash::try_from(turn.previous_hash.as_ref()).map_err(|_| "its predecessor's hash is not 32 bytes")?;
-    let block = match turn.compression() {
-        Compression::Unspecified => turn.block.clone(),
-        Compression::Zstd => unpack(&turn.block)?,
-    };
-    let entries = TurnBlock::decode(block).map_err(|error| error.to_string())?.entries;
+    let entries = open_block(&turn)?.entries;
     Ok(Opened { place: Place { previous, ..place }, entries, event_type: turn.event_type, hash })
+}
+
+/// The entries of a turn, unpacked.
+///
+/// # Errors
+/// Says what can not be decoded.
+pub fn open_block(turn: &Turn) -> Result<TurnBlock, String> {
+    let block = match Compression::try_from(turn.compression) {
+        Ok(Compression::Unspecified) => turn.block.clone(),
+        Ok(Compression::Zstd) => unpack(&turn.block)?,
+        Err(_) => return Err(format!("compression {} is not known here", turn.compression)),
+    };
+    TurnBlock::decode(block).map_err(|error| format!("decode the block: {error}"))
 }
 
 fn pack(block: &[u8]) -> Option<Vec<u8>> {
@@ -102,12 +113,14 @@ fn pack(block: &[u8]) -> Option<Vec<u8>> {
     (packed.len() < block.len()).then_some(packed)
 }
 
+/// Reads no more than may be there, whatever the block says of its size.
 fn unpack(block: &[u8]) -> Result<Bytes, String> {
-    let size = zstd::zstd_safe::get_frame_content_size(block).map_err(|error| error.to_string())?;
-    let size = size.and_then(|size| usize::try_from(size).ok()).ok_or("its block does not say its size")?;
-    if size > UNPACKED_MAX {
-        return Err(format!("its block says it has {size} bytes, and {UNPACKED_MAX} are the most"));
+    let failed = |error: std::io::Error| format!("decompress the block: {error}");
+    let mut unpacked = Vec::new();
+    let reader = zstd::stream::read::Decoder::with_buffer(block).map_err(failed)?;
+    reader.take(UNPACKED_MAX + 1).read_to_end(&mut unpacked).map_err(failed)?;
+    if unpacked.len() as u64 > UNPACKED_MAX {
+        return Err(format!("the block is larger than {UNPACKED_MAX} bytes"));
     }
-    let unpacked = zstd::bulk::decompress(block, size).map_err(|error| error.to_string())?;
     Ok(unpacked.into())
 }

@@ -1,0 +1,35 @@
+//! Queries: they look at acknowledged state and change nothing.
+
+use muster_ledger::View;
+use muster_model::{Refusal, RefusalCode, ReservationId};
+use muster_proto::v1::{self, reservation_query, reservation_reply::Kind};
+
+use crate::core::{ReservationCore, records};
+use crate::wire;
+
+/// Reservations in one answer; more are asked for by number.
+const LISTED_MAX: usize = 2_000;
+
+/// Answers a query.
+pub(crate) fn answer(
+    query: &reservation_query::Kind,
+    view: &View<'_, ReservationCore>,
+    instance: &str,
+) -> Result<Kind, Refusal> {
+    match query {
+        reservation_query::Kind::List(list) => listed(view, *list).map(Kind::Reservations),
+        reservation_query::Kind::Status(_) => Ok(Kind::Status(view.status(instance))),
+    }
+}
+
+fn listed(view: &View<'_, ReservationCore>, list: v1::ListReservations) -> Result<v1::ReservationList, Refusal> {
+    let wanted = (list.reservation > 0).then_some(ReservationId(list.reservation));
+    let mut found = records(view.state, wanted, list.ended);
+    if let (Some(id), true) = (wanted, found.is_empty()) {
+        let why = format!("there is no reservation {id}");
+        return Err(Refusal::new(RefusalCode::NotFound, "list reservations", why, "list all of them"));
+    }
+    let surplus = found.len().saturating_sub(LISTED_MAX);
+    found.drain(..surplus);
+    Ok(v1::ReservationList { reservations: found.iter().map(wire::record_to_wire).collect() })
+}
