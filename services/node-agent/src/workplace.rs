@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use muster_model::{MachineId, ProcessId};
 use muster_module_protocol::{Context, ContextResource, environment};
-use muster_proto::v1::{Inventory, ResourceKind, StartSpec};
+use muster_proto::v1::{Inventory, StartSpec};
 
 use crate::keeper::protocol::Spawn;
 use crate::names::{name_of, seed_of};
@@ -97,16 +97,10 @@ fn context(common: &Common, id: ProcessId, resources: &[String], directory: &Pat
 
 fn context_resource(inventory: &Inventory, id: &str) -> Option<ContextResource> {
     let resource = inventory.resources.iter().find(|resource| resource.id == id)?;
-    let kind = match resource.kind() {
-        ResourceKind::Cpu => "cpu",
-        ResourceKind::Disk => "disk",
-        ResourceKind::Nic => "nic",
-        ResourceKind::Memory => "memory",
-        ResourceKind::Unspecified => return None,
-    };
+    let kind = resource.kind().known()?;
     Some(ContextResource {
         id: resource.id.clone(),
-        kind: kind.into(),
+        kind: kind.as_str().into(),
         path: resource.path.clone(),
         size: resource.size,
         device_type: resource.device_type.clone(),
@@ -160,7 +154,7 @@ fn log_head(common: &Common, context: &Context, resources: &[String]) -> String 
 #[cfg(test)]
 mod tests {
     use muster_model::{Attempt, Dpid, JobNumber, ProcessNumber, RunId};
-    use muster_proto::v1::{KeyValue, Module, Resource};
+    use muster_proto::v1::{KeyValue, Module, Resource, ResourceKind};
 
     use super::*;
 

@@ -12,6 +12,7 @@ pub mod v1 {
 /// Descriptors of every message, as an encoded `FileDescriptorSet`; what `muster decode` reads.
 pub const DESCRIPTORS: &[u8] = include_bytes!("gen/muster.v1.binpb");
 
+mod cause;
 mod convert;
 mod identity;
 

@@ -1,7 +1,7 @@
 //! The lines of `muster events`: one for each event of a message of a decision log.
 
 use muster_model::PoolTime;
-use muster_proto::v1::{Cause, Entry, Envelope, cause, envelope::Body};
+use muster_proto::v1::{Entry, Envelope, cause, envelope::Body};
 use prost::Message;
 use prost_reflect::{DynamicMessage, ReflectMessage};
 use serde::Serialize;
@@ -54,7 +54,7 @@ pub(crate) fn lines_of(log: &str, sequence: u64, payload: &[u8]) -> Result<Vec<E
                 index: lines.len(),
                 time: rfc3339(PoolTime(entry.time_ns)),
                 actor: actor_of(entry, &format!("service:{log}/{position}/{place}")),
-                cause: cause_name(entry.cause.as_ref()),
+                cause: entry.cause_word(),
                 kind,
                 about,
                 fields,
@@ -80,7 +80,7 @@ fn facts_of(event_type: &str, entry: &Entry) -> Result<Vec<Fact>, DecodeError> {
         };
         if let Some((type_name, bytes)) = told {
             let fields = json::of_message(&message(type_name, &bytes)?);
-            facts.push((cause_name(entry.cause.as_ref()).to_owned(), Map::new(), fields));
+            facts.push((entry.cause_word().to_owned(), Map::new(), fields));
         }
     }
     for event in &entry.events {
@@ -107,16 +107,4 @@ fn split(event: &DynamicMessage) -> Fact {
 /// What a service does on its own is named by where it stands.
 fn actor_of(entry: &Entry, own: &str) -> String {
     if entry.actor.is_empty() { own.to_owned() } else { entry.actor.clone() }
-}
-
-fn cause_name(cause: Option<&Cause>) -> &'static str {
-    match cause.and_then(|cause| cause.kind.as_ref()) {
-        None => "unknown",
-        Some(cause::Kind::Genesis(_)) => "genesis",
-        Some(cause::Kind::LeaderStarted(_)) => "leader_started",
-        Some(cause::Kind::Command(_)) => "command",
-        Some(cause::Kind::Followed(_)) => "followed",
-        Some(cause::Kind::Own(_)) => "own",
-        Some(cause::Kind::Rejected(_)) => "rejected",
-    }
 }

@@ -1,25 +1,14 @@
 //! Turns of decision logs: uncompressed, and with their entries and events in the open.
 
-use muster_proto::v1::{Compression, Turn, TurnBlock};
+use muster_proto::v1::{Turn, TurnBlock};
 use prost::Message;
 use serde_json::{Value, json};
 
 use super::{DecodeError, json, message};
 
-/// A block is never larger than this, uncompressed: more is not one of ours.
-const BLOCK_SIZE_MAX: usize = 64 << 20;
-
 /// The block of a turn.
 pub(super) fn block_of(turn: &Turn) -> Result<TurnBlock, DecodeError> {
-    let failed = |reason: String| DecodeError::NotA { kind: "muster.v1.TurnBlock".into(), reason };
-    let bytes = match Compression::try_from(turn.compression) {
-        Ok(Compression::Unspecified) => turn.block.to_vec(),
-        Ok(Compression::Zstd) => {
-            zstd::bulk::decompress(&turn.block, BLOCK_SIZE_MAX).map_err(|error| failed(error.to_string()))?
-        }
-        Err(_) => return Err(failed(format!("compression {} is not known here", turn.compression))),
-    };
-    TurnBlock::decode(bytes.as_slice()).map_err(|error| failed(error.to_string()))
+    muster_ledger::open_block(turn).map_err(|reason| DecodeError::NotA { kind: "muster.v1.TurnBlock".into(), reason })
 }
 
 /// A turn as JSON, unfolded. Of a reply, whose type is its service's own, only the size is told.

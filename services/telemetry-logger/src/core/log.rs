@@ -1,18 +1,13 @@
 //! Turns of decision logs -> archive and events.
 
-use std::io::Read;
-
-use bytes::Bytes;
+use muster_ledger::open_block;
 use muster_model::Position;
 use muster_proto::v1;
-use muster_proto::v1::{cause, envelope::Body};
+use muster_proto::v1::envelope::Body;
 use muster_telemetry::records::{Archived, LogEvent, Records};
 use prost::Message as _;
 
 use super::{Decoded, Message, event, job, reject, said_time};
-
-/// A block may not be larger than this when it is not compressed.
-const BLOCK_BYTES_MAX: u64 = 64 << 20;
 
 /// Decodes a message of a log. Whatever else can not be decoded, a message with an envelope is archived.
 ///
@@ -35,7 +30,8 @@ pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decode
         term: envelope.term,
         payload: message.payload.clone(),
     });
-    let block = turn.ok_or_else(|| "the envelope holds no turn".to_owned()).and_then(|turn| Ok((turn, open(turn)?)));
+    let block =
+        turn.ok_or_else(|| "the envelope holds no turn".to_owned()).and_then(|turn| Ok((turn, open_block(turn)?)));
     match block {
         Ok((turn, block)) => take_block(message, position, turn, block, &mut records),
         Err(reason) => records.rejects.push(reject(message, reason, 1)),
@@ -43,30 +39,11 @@ pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decode
     Ok(Decoded { batch: None, records })
 }
 
-fn open(turn: &v1::Turn) -> Result<v1::TurnBlock, String> {
-    let block: Bytes = match turn.compression() {
-        v1::Compression::Unspecified => turn.block.clone(),
-        v1::Compression::Zstd => unpack(&turn.block)?.into(),
-    };
-    v1::TurnBlock::decode(block).map_err(|error| format!("decode the block: {error}"))
-}
-
-fn unpack(block: &[u8]) -> Result<Vec<u8>, String> {
-    let failed = |error: std::io::Error| format!("decompress the block: {error}");
-    let mut plain = Vec::new();
-    let reader = zstd::stream::read::Decoder::new(block).map_err(failed)?;
-    reader.take(BLOCK_BYTES_MAX + 1).read_to_end(&mut plain).map_err(failed)?;
-    if plain.len() as u64 > BLOCK_BYTES_MAX {
-        return Err(format!("the block is larger than {BLOCK_BYTES_MAX} bytes"));
-    }
-    Ok(plain)
-}
-
 fn take_block(message: &Message, position: Position, turn: &v1::Turn, block: v1::TurnBlock, records: &mut Records) {
     let mut ordinal = 0;
     for entry in block.entries {
         let at = said_time(entry.time_ns, message);
-        let cause = cause_name(entry.cause.as_ref());
+        let cause = entry.cause_word();
         for bytes in entry.events {
             let read = event::read(&turn.event_type, &bytes).and_then(|read| {
                 if turn.event_type == job::EVENT_TYPE {
@@ -90,17 +67,5 @@ fn take_block(message: &Message, position: Position, turn: &v1::Turn, block: v1:
             }
             ordinal += 1;
         }
-    }
-}
-
-fn cause_name(cause: Option<&v1::Cause>) -> &'static str {
-    match cause.and_then(|cause| cause.kind.as_ref()) {
-        None => "unknown",
-        Some(cause::Kind::Genesis(_)) => "genesis",
-        Some(cause::Kind::LeaderStarted(_)) => "leader_started",
-        Some(cause::Kind::Command(_)) => "command",
-        Some(cause::Kind::Followed(_)) => "followed",
-        Some(cause::Kind::Own(_)) => "own",
-        Some(cause::Kind::Rejected(_)) => "rejected",
     }
 }
