@@ -29,7 +29,7 @@ pub(crate) enum MachineCommand {
 }
 
 const POOL_HELP: &str = "The file:\n\n  [[machine]]\n  name = \"node-1\"\n  protect = [\"disk-sda\", \"nic-*\"]\n  \
-    tags = [\"rack-a\"]\n  active = true";
+    tags = [\"rack-a\"]\n  active = true\n\n  [[machine]]\n  name = \"node-2\"\n  protect_machine = true   # no test touches it";
 
 #[derive(Debug, Args)]
 pub(crate) struct SelectorArguments {

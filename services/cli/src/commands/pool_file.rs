@@ -19,6 +19,8 @@ struct Entry {
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
+    protect_machine: bool,
+    #[serde(default)]
     active: bool,
 }
 
@@ -40,7 +42,13 @@ pub(super) fn parse(text: &str) -> Result<LoadPool, String> {
         let (mut protect, mut tags) = (entry.protect, entry.tags);
         protect.sort();
         tags.sort();
-        machines.push(PoolMachine { machine, protect, tags, active: entry.active });
+        machines.push(PoolMachine {
+            machine,
+            protect,
+            tags,
+            active: entry.active,
+            protect_machine: entry.protect_machine,
+        });
     }
     Ok(LoadPool { machines })
 }
@@ -51,10 +59,12 @@ mod tests {
 
     #[test]
     fn a_pool_file_names_machines_with_their_protection() {
-        let text = "[[machine]]\nname = \"node-1\"\nprotect = [\"nic-*\", \"disk-sda\"]\nactive = true\n\n[[machine]]\nname = \"node-2\"\n";
+        let text = "[[machine]]\nname = \"node-1\"\nprotect = [\"nic-*\", \"disk-sda\"]\nactive = true\n\n\
+            [[machine]]\nname = \"node-2\"\nprotect_machine = true\n";
         let pool = parse(text).unwrap();
         assert_eq!(pool.machines[0].protect, ["disk-sda", "nic-*"]);
         assert!(pool.machines[0].active && !pool.machines[1].active);
+        assert!(!pool.machines[0].protect_machine && pool.machines[1].protect_machine);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct PoolEntry {
     pub machine: MachineId,
     /// Resource ids or globs to protect.
     pub protect: BTreeSet<String>,
+    /// Protect the machine as a whole.
+    pub protect_machine: bool,
     /// Tags.
     pub tags: BTreeSet<String>,
     /// Make it active at once.

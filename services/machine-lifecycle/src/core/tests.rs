@@ -236,5 +236,5 @@ pub(super) fn protect(resources: &[&str], protect: bool) -> Command {
 
 pub(super) fn entry(name: &str, protect: &[&str], active: bool) -> PoolEntry {
     let protect: BTreeSet<String> = protect.iter().map(ToString::to_string).collect();
-    PoolEntry { machine: id(name), protect, tags: BTreeSet::from(["lab".into()]), active }
+    PoolEntry { machine: id(name), protect, protect_machine: false, tags: BTreeSet::from(["lab".into()]), active }
 }

@@ -61,6 +61,7 @@ fn entry(machine: v1::PoolMachine) -> Result<PoolEntry, Refusal> {
     Ok(PoolEntry {
         machine: name("load the pool file", &machine.machine)?,
         protect: machine.protect.into_iter().collect(),
+        protect_machine: machine.protect_machine,
         tags: machine.tags.into_iter().collect(),
         active: machine.active,
     })

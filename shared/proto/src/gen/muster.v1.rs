@@ -1819,6 +1819,9 @@ pub struct PoolMachine {
     /// Make it active at once.
     #[prost(bool, tag = "4")]
     pub active: bool,
+    /// Protect the machine as a whole.
+    #[prost(bool, tag = "5")]
+    pub protect_machine: bool,
 }
 /// MachineQuery changes nothing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -9,7 +9,7 @@ use super::commands::check_tag;
 use super::draft::Draft;
 use super::{Changes, Decided};
 use crate::core::limits::{MACHINES_MAX, POOL_ENTRIES_MAX, RULES_MAX, TAGS_MAX};
-use crate::core::{Fact, Machine, PoolEntry, State};
+use crate::core::{Fact, Machine, PoolEntry, Protection, State};
 
 const WHAT: &str = "load the pool file";
 
@@ -27,6 +27,10 @@ pub(super) fn load_pool(state: &State, entries: &[PoolEntry], now: Now) -> Decid
             None => {
                 let mut draft = Draft::new(id, Machine::after(state.removed.get(id).copied()), now);
                 draft.push(Fact::Added { protect: entry.protect.clone(), tags: entry.tags.clone() });
+                if entry.protect_machine {
+                    let protection = Protection { machine: true, ..draft.machine().protection.clone() };
+                    draft.push(Fact::ProtectionChanged(protection));
+                }
                 draft
             }
         };
@@ -41,6 +45,7 @@ pub(super) fn load_pool(state: &State, entries: &[PoolEntry], now: Now) -> Decid
 fn merged<'a>(machine: &Machine, entry: &'a PoolEntry, now: Now) -> Result<Draft<'a>, Refusal> {
     let mut draft = Draft::new(&entry.machine, machine.clone(), now);
     let mut protection = machine.protection.clone();
+    protection.machine |= entry.protect_machine;
     protection.rules.extend(entry.protect.iter().cloned());
     if let Some(inventory) = &machine.inventory {
         protection = protection.after_probing(inventory);

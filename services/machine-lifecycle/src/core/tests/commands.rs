@@ -79,6 +79,20 @@ fn a_pool_file_is_taken_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_pool_file_protects_whole_machines_new_and_known_and_releases_none() {
+    let mut world = World::new();
+    world.ready_machine("a");
+    let whole = |name: &str| PoolEntry { protect_machine: true, ..entry(name, &[], true) };
+    world.command(Command::LoadPool(vec![whole("a"), whole("b"), entry("c", &[], true)])).unwrap();
+    let protected = |world: &World| ["a", "b", "c"].map(|name| world.machine(name).protection.machine);
+    assert_eq!(protected(&world), [true, true, false]);
+    assert!(world.command(Command::LoadPool(vec![whole("a"), whole("b")])).unwrap().is_empty(), "loaded again");
+    let without = vec![entry("a", &[], true), entry("b", &[], true)];
+    assert!(world.command(Command::LoadPool(without)).unwrap().is_empty(), "an entry takes nothing away");
+    assert_eq!(protected(&world), [true, true, false]);
+}
+
+#[test]
 fn tags_are_added_and_taken_away() {
     let mut world = World::new();
     world.ready_machine("a");
