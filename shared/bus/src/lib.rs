@@ -22,5 +22,5 @@ pub use each::each;
 pub use error::{BusError, RequestError};
 pub use objects::Bucket;
 pub use read::{StoredMessage, StreamReader};
-pub use request::{Authority, Inbound, body};
-pub use serve::{Endpoint, Request, Served};
+pub use request::{Authority, Inbound, body, fresh_id};
+pub use serve::{Endpoint, Reply, Request, Served};

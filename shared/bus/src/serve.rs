@@ -1,6 +1,7 @@
 //! Answering requests: services of the NATS micro API, so that `nats micro ls` shows them.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,7 +23,8 @@ pub struct Served {
 /// Requests on one verb.
 pub struct Endpoint {
     inner: async_nats::service::endpoint::Endpoint,
-    bus: Bus,
+    /// Shared: a clone of a client costs an allocation, and requests come by the thousand.
+    bus: Arc<Bus>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -39,7 +41,14 @@ pub struct Request {
     /// Subject it came on.
     pub subject: String,
     inner: async_nats::service::Request,
-    bus: Bus,
+    bus: Arc<Bus>,
+}
+
+/// What is left of a request whose envelope was taken out of it: the duty to answer.
+#[derive(Debug)]
+pub struct Reply {
+    inner: async_nats::service::Request,
+    bus: Arc<Bus>,
 }
 
 impl Bus {
@@ -55,10 +64,11 @@ impl Bus {
         let name = format!("muster-{}", service.as_str());
         let running = built.start(name, env!("CARGO_PKG_VERSION")).await.map_err(failed)?;
         let mut endpoints = Vec::new();
+        let bus = Arc::new(self.clone());
         for verb in verbs {
             let builder = running.endpoint_builder().name(*verb);
             let inner = builder.add(subjects::service(service, verb)).await.map_err(failed)?;
-            endpoints.push(Endpoint { inner, bus: self.clone() });
+            endpoints.push(Endpoint { inner, bus: bus.clone() });
         }
         Ok(Served { service: running, endpoints })
     }
@@ -93,6 +103,28 @@ impl Stream for Endpoint {
 }
 
 impl Request {
+    /// Takes the envelope out, so that what waits for the answer is small.
+    pub fn split(self) -> (Result<Envelope, String>, Reply) {
+        (self.envelope, Reply { inner: self.inner, bus: self.bus })
+    }
+
+    /// Answers with a body.
+    pub async fn answer(self, body: Body, authority: Authority) {
+        self.split().1.answer(body, authority).await;
+    }
+
+    /// Answers with an envelope that is encoded already.
+    pub async fn answer_encoded(self, envelope: Bytes) {
+        self.split().1.answer_encoded(envelope).await;
+    }
+
+    /// Answers with a refusal.
+    pub async fn refuse(self, refusal: &Refusal) {
+        self.split().1.refuse(refusal).await;
+    }
+}
+
+impl Reply {
     /// Answers with a body.
     pub async fn answer(self, body: Body, authority: Authority) {
         let bytes = self.bus.envelope(body, authority).encode_to_vec();
@@ -101,7 +133,7 @@ impl Request {
 
     /// Answers with an envelope that is encoded already.
     pub async fn answer_encoded(self, envelope: Bytes) {
-        if let Err(error) = self.inner.respond_with_headers(Ok(envelope), crate::request::headers()).await {
+        if let Err(error) = self.inner.respond(Ok(envelope)).await {
             tracing::debug!(%error, "an answer could not be sent");
         }
     }

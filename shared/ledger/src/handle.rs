@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Answer, Core, View, metrics};
 
-/// Where a command's answer goes.
-pub(crate) type ReplyTo = oneshot::Sender<Result<Answer, Refusal>>;
+/// Takes a command's answer, in the leader's loop; dropped unasked when leadership ends.
+pub(crate) type ReplyTo = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
 /// A query; dropped unasked when leadership ends.
 pub(crate) type Query<C> = Box<dyn FnOnce(View<'_, C>) + Send>;
 
@@ -70,9 +70,26 @@ impl<C: Core> Handle<C> {
     /// The core's refusal, or [`RefusalCode::Unavailable`] when this is not the leader (any more).
     pub async fn command(&self, id: CommandId, actor: String, input: C::Input) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let given = self.waiting.send(Waiting::Command { id, actor, input, reply }).await;
-        given.map_err(|_| self.unavailable())?;
+        // Who asked may have gone away: a retry is answered from the memory.
+        self.give(id, actor, input, move |answered| drop(reply.send(answered))).await?;
         answer.await.unwrap_or_else(|_| Err(self.unavailable()))
+    }
+
+    /// Gives a command, and waits for a place in the queue only: for who serves thousands per second without a task for each. `then`
+    /// is called with what [`Handle::command`] would answer, in the leader's loop, so it must only pass it on. When leadership ends
+    /// before, it is dropped: nothing may be answered then, and the asker's retry goes to the next leader.
+    ///
+    /// # Errors
+    /// [`RefusalCode::Unavailable`] when this is not the leader (any more); `then` is not called.
+    pub async fn give(
+        &self,
+        id: CommandId,
+        actor: String,
+        input: C::Input,
+        then: impl FnOnce(Result<Answer, Refusal>) + Send + 'static,
+    ) -> Result<(), Refusal> {
+        let given = self.waiting.send(Waiting::Command { id, actor, input, reply: Box::new(then) }).await;
+        given.map_err(|_| self.unavailable())
     }
 
     /// Looks at acknowledged state, after it was checked that the log holds nothing newer.

@@ -245,8 +245,7 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
     fn answer(&self, answers: Vec<(ReplyTo, Outcome)>, queries: Vec<Query<C>>) {
         let head = &self.fold.head;
         for (reply, outcome) in answers {
-            // Who asked may have gone away: a retry is answered from the memory.
-            drop(reply.send(outcome.answer(head.position, head.term)));
+            reply(outcome.answer(head.position, head.term));
         }
         if queries.is_empty() {
             return;

@@ -3,18 +3,23 @@
 //! Responsible for the way from a request to its answer, which is the same in every owning service. Not for what is asked and said:
 //! a service tells that by [`Requests`].
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use muster_bus::subjects::Service;
-use muster_bus::{Authority, Endpoint, Request, each};
-use muster_model::{CommandId, Refusal, Term};
+use muster_bus::{Authority, Endpoint, Reply, Request};
+use muster_model::{CommandId, Refusal};
 use muster_proto::v1::{Envelope, FollowedStatus, ServiceStatus, envelope::Body};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::unconstrained;
 
-use crate::{Core, Handle, Lead, View};
+use crate::{Answer, Core, Handle, Lead, View};
 
-/// Requests that are answered at once on one verb; more wait on the bus.
-const REQUESTS_MAX: usize = 1_024;
+/// Queries that are answered at once on one verb; more wait on the bus.
+const QUERIES_MAX: usize = 1_024;
+/// Answers to commands that wait for the connection: more than the ledger decides in two turns.
+const ANSWERS_MAX: usize = 65_536;
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -69,61 +74,137 @@ pub trait Requests<C: Core>: Send + Sync + 'static {
 }
 
 /// Answers on one verb until it is taken off the bus.
+///
+/// Commands come by the thousand: they get no task each, but wait in the ledger's queue, and are answered in order by one task.
 pub(crate) async fn serve<C: Core, R: Requests<C>>(
     requests: Arc<R>,
-    endpoint: Endpoint,
+    mut endpoint: Endpoint,
     handle: Handle<C>,
     lead: Lead,
 ) {
-    each(endpoint, REQUESTS_MAX, |request| answer(requests.clone(), request, handle.clone(), lead.clone())).await;
-}
-
-async fn answer<C: Core, R: Requests<C>>(requests: Arc<R>, mut request: Request, handle: Handle<C>, lead: Lead) {
-    let envelope = std::mem::replace(&mut request.envelope, Ok(Envelope::default()));
-    let answered = match envelope {
-        Ok(envelope) => take(&requests, envelope, &handle, lead.term).await,
-        Err(error) => Err(requests.unreadable(&error)),
+    let (decided, mut answers) = mpsc::channel(ANSWERS_MAX);
+    let teller = Teller { requests, lead, core: PhantomData };
+    let queries = Arc::new(Semaphore::new(QUERIES_MAX));
+    let taker = Taker { teller: teller.clone(), handle, decided, queries };
+    let telling = async move {
+        while let Some((reply, answered)) = answers.recv().await {
+            teller.tell_decided(reply, answered).await;
+        }
     };
-    if lead.ended.is_cancelled() {
-        return;
+    let taking = async move {
+        while let Some(request) = endpoint.next().await {
+            taker.take(request).await;
+        }
+    };
+    // The budget of a task would end a burst in its middle. Both end their turn when nothing waits, or the queue is full.
+    tokio::join!(unconstrained(taking), unconstrained(telling));
+}
+
+/// Takes requests.
+struct Taker<C: Core, R> {
+    teller: Teller<C, R>,
+    handle: Handle<C>,
+    decided: mpsc::Sender<(Reply, Result<Answer, Refusal>)>,
+    queries: Arc<Semaphore>,
+}
+
+/// Tells answers.
+struct Teller<C, R> {
+    requests: Arc<R>,
+    lead: Lead,
+    core: PhantomData<fn() -> C>,
+}
+
+/// A request that was understood.
+enum Understood<I, Q> {
+    Command { id: CommandId, actor: String, input: I },
+    Query(Q),
+    Answered(Box<Body>),
+}
+
+impl<C: Core, R: Requests<C>> Taker<C, R> {
+    async fn take(&self, request: Request) {
+        let (envelope, reply) = request.split();
+        match self.understand(envelope) {
+            Ok(Understood::Command { id, actor, input }) => {
+                let decided = self.decided.clone();
+                // An answer that finds no place is lost like one on the wire: a retry is answered from the memory.
+                let then = move |answered| drop(decided.try_send((reply, answered)));
+                // It is refused when leadership is over: then nothing may be answered.
+                drop(self.handle.give(id, actor, input, then).await);
+            }
+            Ok(Understood::Query(query)) => self.look(query, reply).await,
+            Ok(Understood::Answered(body)) => {
+                let authority = Authority { term: self.teller.lead.term, ..Authority::default() };
+                self.teller.tell(reply, Ok((*body, authority))).await;
+            }
+            Err(refusal) => self.teller.tell(reply, Err(refusal)).await,
+        }
     }
-    requests.count(answered.is_ok());
-    match answered {
-        Ok((body, authority)) => request.answer(body, authority).await,
-        Err(refusal) => {
-            tracing::debug!(%refusal, "a request was refused");
-            request.refuse(&refusal).await;
+
+    fn understand(&self, envelope: Result<Envelope, String>) -> Result<Understood<C::Input, R::Query>, Refusal> {
+        let requests = &self.teller.requests;
+        let mut envelope = envelope.map_err(|error| requests.unreadable(&error))?;
+        let id = muster_proto::command_id(&envelope);
+        let actor = std::mem::take(&mut envelope.actor);
+        let body = muster_bus::body(envelope).map_err(|why| requests.unreadable(why))?;
+        match requests.open(body)? {
+            Asked::Command(command) => {
+                let id = id.map_err(|error| requests.unreadable(&error.to_string()))?;
+                if actor.is_empty() {
+                    return Err(requests.unreadable("it does not say on whose behalf it is given"));
+                }
+                let input = requests.input(id, &actor, command)?;
+                Ok(Understood::Command { id, actor, input })
+            }
+            Asked::Query(query) => Ok(Understood::Query(query)),
+            Asked::Answered(body) => Ok(Understood::Answered(body)),
+        }
+    }
+
+    /// A query waits in a task of its own.
+    async fn look(&self, query: R::Query, reply: Reply) {
+        let Ok(place) = self.queries.clone().acquire_owned().await else { return };
+        let (teller, handle) = (self.teller.clone(), self.handle.clone());
+        tokio::spawn(async move {
+            let looking = teller.requests.clone();
+            let looked = handle.query(move |view| (looking.look(&view, &query), view.now.position)).await;
+            let authority = |position| Authority { position, term: teller.lead.term, ..Authority::default() };
+            let answered = looked.and_then(|(body, position)| Ok((body?, authority(position))));
+            teller.tell(reply, answered).await;
+            drop(place);
+        });
+    }
+}
+
+impl<C: Core, R: Requests<C>> Teller<C, R> {
+    async fn tell_decided(&self, reply: Reply, answered: Result<Answer, Refusal>) {
+        let answered = answered.and_then(|answer| {
+            let body = self.requests.reply(answer.reply);
+            let body = body.map_err(|error| self.requests.unreadable(&error.to_string()))?;
+            Ok((body, Authority { position: answer.position, term: answer.term, ..Authority::default() }))
+        });
+        self.tell(reply, answered).await;
+    }
+
+    async fn tell(&self, reply: Reply, answered: Result<(Body, Authority), Refusal>) {
+        if self.lead.ended.is_cancelled() {
+            return;
+        }
+        self.requests.count(answered.is_ok());
+        match answered {
+            Ok((body, authority)) => reply.answer(body, authority).await,
+            Err(refusal) => {
+                tracing::debug!(%refusal, "a request was refused");
+                reply.refuse(&refusal).await;
+            }
         }
     }
 }
 
-async fn take<C: Core, R: Requests<C>>(
-    requests: &Arc<R>,
-    envelope: Envelope,
-    handle: &Handle<C>,
-    term: Term,
-) -> Result<(Body, Authority), Refusal> {
-    let id = muster_proto::command_id(&envelope);
-    let actor = envelope.actor.clone();
-    let body = muster_bus::body(envelope).map_err(|why| requests.unreadable(why))?;
-    match requests.open(body)? {
-        Asked::Command(command) => {
-            let id = id.map_err(|error| requests.unreadable(&error.to_string()))?;
-            if actor.is_empty() {
-                return Err(requests.unreadable("it does not say on whose behalf it is given"));
-            }
-            let input = requests.input(id, &actor, command)?;
-            let answer = handle.command(id, actor, input).await?;
-            let body = requests.reply(answer.reply).map_err(|error| requests.unreadable(&error.to_string()))?;
-            Ok((body, Authority { position: answer.position, term: answer.term, ..Authority::default() }))
-        }
-        Asked::Query(query) => {
-            let looking = requests.clone();
-            let looked = handle.query(move |view| (looking.look(&view, &query), view.now.position));
-            let (body, position) = looked.await?;
-            Ok((body?, Authority { position, term, ..Authority::default() }))
-        }
-        Asked::Answered(body) => Ok((*body, Authority { term, ..Authority::default() })),
+impl<C, R> Clone for Teller<C, R> {
+    fn clone(&self) -> Self {
+        Self { requests: self.requests.clone(), lead: self.lead.clone(), core: PhantomData }
     }
 }
 
