@@ -3,6 +3,8 @@
 //! Clients, service and server share this machine; every command goes over NATS and is one small event of its own.
 
 mod core;
+mod leaders;
+mod load;
 mod service;
 
 use std::time::{Duration, Instant};
@@ -10,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use futures::StreamExt;
 use futures::future::try_join_all;
-use hdrhistogram::Histogram;
 use muster_bus::streams::InitOptions;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Bucket, Bus, BusOptions};
@@ -18,11 +19,14 @@ use muster_model::{CommandId, MachineId, SystemId};
 use tokio::io::AsyncReadExt;
 
 use self::core::Input;
+pub(crate) use self::leaders::instance;
 use self::service::Instance;
 use super::{Row, Target};
 
 /// How long each load runs.
 const LOAD_TIME: Duration = Duration::from_secs(3);
+/// Unit of CPU times in /proc: USER_HZ, which is 100 on every architecture that we run on.
+const TICK: Duration = Duration::from_millis(10);
 /// Connections that the clients share.
 const CONNECTIONS: usize = 4;
 /// Size of a plain append, as in the measurements that the design rests on.
@@ -36,26 +40,28 @@ const REPLAY_IN_FLIGHT: u64 = 1_000;
 /// Machines in the state whose snapshot is measured, and what is kept of each.
 const MACHINES: u64 = 10_000;
 const MACHINE_SIZE_BYTES: usize = 400;
-/// Leaders that die.
-const DEATHS: usize = 5;
 
-pub(crate) async fn run(nats_url: &str) -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn run(nats_url: &str, nats_pid: u32) -> anyhow::Result<Vec<Row>> {
     let bus = connect(nats_url).await?;
     bus.init_streams(InitOptions { replicas: 1, size_divisor: 8 }).await?;
     muster_ledger::initialise(&bus, SystemId([1; 16])).await?;
-    let mut rows = commands(nats_url).await?;
+    let mut rows = commands(nats_url, nats_pid).await?;
     rows.extend(replay(nats_url).await?);
-    rows.extend(leaders(nats_url).await?);
+    rows.push(Row {
+        target: Some(Target::AtMost(1.0)),
+        ..row("new leader after kill -9", leaders::measure(nats_url).await?, "s")
+    });
     rows.extend(snapshot(nats_url).await?);
     Ok(rows)
 }
 
 async fn connect(url: &str) -> anyhow::Result<Bus> {
-    Ok(Bus::connect(&BusOptions::new(url, "bench")).await?)
+    let options = BusOptions { actor: "user:bench".into(), ..BusOptions::new(url, "bench") };
+    Ok(Bus::connect(&options).await?)
 }
 
 fn command_id() -> CommandId {
-    CommandId(*uuid::Uuid::now_v7().as_bytes())
+    CommandId(muster_bus::fresh_id())
 }
 
 fn row(name: &str, value: f64, unit: &'static str) -> Row {
@@ -63,7 +69,7 @@ fn row(name: &str, value: f64, unit: &'static str) -> Row {
 }
 
 /// Commands per second and latency at 1, 64 and 1,000 clients, beside plain appends.
-async fn commands(url: &str) -> anyhow::Result<Vec<Row>> {
+async fn commands(url: &str, nats_pid: u32) -> anyhow::Result<Vec<Row>> {
     let bus = connect(url).await?;
     let one_by_one = plain_appends(&bus, 1).await?;
     let pipelined = plain_appends(&bus, PIPELINE).await?;
@@ -75,7 +81,11 @@ async fn commands(url: &str) -> anyhow::Result<Vec<Row>> {
         (64, pipelined, "plain appends, pipelined", Some(30_000.0)),
         (1_000, pipelined, "plain appends, pipelined", Some(100_000.0)),
     ] {
+        let (ours, servers) = (processor_time("self")?, processor_time(&nats_pid.to_string())?);
         let load = load(url, clients).await?;
+        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / load.count;
+        let ours = each(processor_time("self")?.saturating_sub(ours));
+        let servers = each(processor_time(&nats_pid.to_string())?.saturating_sub(servers));
         rows.push(Row {
             reference: Some(plain),
             reference_name: name,
@@ -84,6 +94,8 @@ async fn commands(url: &str) -> anyhow::Result<Vec<Row>> {
         });
         rows.push(row(&format!("latency p50, {clients} clients"), load.p50.as_secs_f64() * 1e3, "ms"));
         rows.push(row(&format!("latency p99, {clients} clients"), load.p99.as_secs_f64() * 1e3, "ms"));
+        rows.push(row(&format!("CPU per command, {clients} clients and their service"), ours, "us"));
+        rows.push(row(&format!("CPU of nats-server per command, {clients} clients"), servers, "us"));
     }
     instance.stop().await?;
     Ok(rows)
@@ -109,35 +121,37 @@ async fn plain_appends(bus: &Bus, in_flight: usize) -> anyhow::Result<f64> {
     Ok(f64::from(count) / start.elapsed().as_secs_f64())
 }
 
+/// CPU time that a process has spent, in its own code and in the kernel: fields 14 and 15 of its stat, in ticks.
+fn processor_time(process: &str) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).context("read a process's CPU time")?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks = fields.map(str::parse::<u32>).sum::<Result<u32, _>>().context("a process's CPU time")?;
+    Ok(TICK * ticks)
+}
+
 struct Load {
+    count: f64,
     per_second: f64,
     p50: Duration,
     p99: Duration,
 }
 
-/// Every client asks, waits for the answer, and asks again.
 async fn load(url: &str, clients: usize) -> anyhow::Result<Load> {
-    let buses = try_join_all((0..CONNECTIONS.min(clients)).map(|_| connect(url))).await?;
+    let connections = CONNECTIONS.min(clients);
+    let buses = try_join_all((0..connections).map(|_| connect(url))).await?;
     let start = Instant::now();
-    let clients = (0..clients).map(|client| {
-        let bus = buses[client % buses.len()].clone();
-        tokio::spawn(async move {
-            let mut latencies = Histogram::<u64>::new(3).context("a histogram")?;
-            while start.elapsed() < LOAD_TIME {
-                let asked = Instant::now();
-                service::ask(&bus, command_id()).await?;
-                latencies.record(u64::try_from(asked.elapsed().as_nanos())?)?;
-            }
-            anyhow::Ok(latencies)
-        })
+    let clients = buses.into_iter().enumerate().map(|(index, bus)| {
+        let count = clients / connections + usize::from(index < clients % connections);
+        tokio::spawn(load::clients(bus, count, start + LOAD_TIME))
     });
-    let mut all = Histogram::<u64>::new(3).context("a histogram")?;
+    let mut all = load::histogram()?;
     for client in clients.collect::<Vec<_>>() {
         all.add(client.await??)?;
     }
     let quantile = |quantile| Duration::from_nanos(all.value_at_quantile(quantile));
     let count = f64::from(u32::try_from(all.len())?);
-    Ok(Load { per_second: count / start.elapsed().as_secs_f64(), p50: quantile(0.5), p99: quantile(0.99) })
+    let per_second = count / start.elapsed().as_secs_f64();
+    Ok(Load { count, per_second, p50: quantile(0.5), p99: quantile(0.99) })
 }
 
 /// How long a log of a million events takes to fold, from the start of an instance until it leads.
@@ -171,27 +185,6 @@ async fn replay(url: &str) -> anyhow::Result<Vec<Row>> {
             ..row("replay of 1,000,000 events", taken.as_secs_f64(), "s")
         },
     ])
-}
-
-/// How soon another leads after a leader's death, in the median of some deaths.
-async fn leaders(url: &str) -> anyhow::Result<Vec<Row>> {
-    let service = Service::Reservation;
-    let mut leader = Instance::start(connect(url).await?, service, "leader-0", u64::MAX);
-    leader.leading().await?;
-    let mut times = Vec::new();
-    for death in 1..=DEATHS {
-        let next = Instance::start(connect(url).await?, service, &format!("leader-{death}"), u64::MAX);
-        next.loaded().await;
-        let start = Instant::now();
-        leader.kill().await;
-        next.leading().await?;
-        times.push(start.elapsed());
-        leader = next;
-    }
-    leader.stop().await?;
-    times.sort();
-    let target = Some(Target::AtMost(1.0));
-    Ok(vec![Row { target, ..row("new leader after its death", times[DEATHS / 2].as_secs_f64(), "s") }])
 }
 
 /// Size of a snapshot of a large pool, and how long a start from it takes.

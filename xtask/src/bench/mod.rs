@@ -54,9 +54,18 @@ pub(crate) struct BenchArguments {
     /// Measure in this process, which is an optimised build already
     #[arg(long, hide = true)]
     inner: bool,
+    /// Be an instance of this name, that a benchmark starts and kills
+    #[arg(long, hide = true, requires = "nats")]
+    instance: Option<String>,
+    /// NATS server of the instance
+    #[arg(long, hide = true)]
+    nats: Option<String>,
 }
 
 pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    if let (Some(instance), Some(nats)) = (&arguments.instance, &arguments.nats) {
+        return runtime()?.block_on(ledger::instance(nats, instance));
+    }
     if !arguments.inner {
         return run_optimised(arguments);
     }
@@ -72,11 +81,15 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start a runtime")
+}
+
 fn run_round(name: &str) -> anyhow::Result<Vec<Row>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start a runtime")?;
+    let runtime = runtime()?;
     let nats = muster_testkit::NatsServer::start()?;
     match name {
-        "ledger" => runtime.block_on(ledger::run(&nats.url())),
+        "ledger" => runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?)),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }
 }

@@ -1,14 +1,14 @@
-//! A service around the core: it serves the command verb as the owning services do.
+//! A service around the core: it serves as the owning services do.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use muster_bus::subjects::{self, Service};
+use muster_bus::subjects::Service;
 use muster_bus::{Authority, Bus};
-use muster_ledger::{Handle, Lead, LedgerError, LedgerOptions, Shell};
-use muster_model::CommandId;
+use muster_ledger::{Asked, Handle, Lead, LedgerError, LedgerOptions, Listening, Requests, Shell, View};
+use muster_model::{CommandId, Refusal, RefusalCode};
 use muster_proto::v1::{JobCommand, JobReply, envelope::Body};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,60 +18,56 @@ use super::core::{Bench, Input};
 
 /// Whatever is waited for comes within this.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// An answer comes within this.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A follower has folded a short log after this.
 const LOAD_TIME: Duration = Duration::from_millis(500);
 
 struct BenchShell {
     bus: Bus,
-    service: Service,
-    instance: String,
     led: watch::Sender<Option<Handle<Bench>>>,
 }
 
 impl Shell<Bench> for BenchShell {
     async fn lead(self: Arc<Self>, handle: Handle<Bench>, lead: Lead) {
-        let queue = format!("leader-{}", self.instance);
-        let Ok(mut served) = self.bus.serve(self.service, &queue, &["command"]).await else { return };
-        self.led.send_replace(Some(handle.clone()));
-        let mut endpoint = served.endpoints.remove(0);
-        let answering = async {
-            while let Some(request) = endpoint.next().await {
-                let handle = handle.clone();
-                tokio::spawn(answer(handle, request));
-            }
-        };
-        lead.ended.run_until_cancelled(answering).await;
+        let Ok(listening) = Listening::begin(&self.bus, &self, &handle, &lead).await else { return };
+        self.led.send_replace(Some(handle));
+        listening.until_ended(&lead).await;
         self.led.send_replace(None);
-        served.stop().await;
     }
 
     async fn perform(self: Arc<Self>, (): (), _: Authority, _: Handle<Bench>) {}
 }
 
-async fn answer(handle: Handle<Bench>, request: muster_bus::Request) {
-    let Ok(envelope) = &request.envelope else { return };
-    let Ok(id) = <[u8; 16]>::try_from(envelope.cmd_id.as_ref()) else { return };
-    let key = u64::from(id[15]);
-    let actor = envelope.actor.clone();
-    match handle.command(CommandId(id), actor, Input::Add(key)).await {
-        Ok(answer) => {
-            let authority = Authority { position: answer.position, term: answer.term, ..Authority::default() };
-            request.answer(Body::JobReply(JobReply::default()), authority).await;
-        }
-        Err(refusal) => request.refuse(&refusal).await,
-    }
-}
+impl Requests<Bench> for BenchShell {
+    type Command = JobCommand;
+    type Query = ();
 
-/// Gives one command, and waits for its answer.
-pub(crate) async fn ask(bus: &Bus, id: CommandId) -> anyhow::Result<()> {
-    let authority = Authority { command: Some(id), ..Authority::default() };
-    let envelope = bus.envelope(Body::JobCommand(JobCommand::default()), authority);
-    let answer = bus.request(&subjects::service(Service::Scheduler, "command"), &envelope, ANSWER_TIMEOUT).await?;
-    anyhow::ensure!(matches!(answer.body, Some(Body::JobReply(_))), "a command was refused: {:?}", answer.body);
-    let _: Bytes = answer.id;
-    Ok(())
+    /// Whatever log it leads, it is asked here.
+    const SERVICE: Service = Service::Scheduler;
+
+    fn open(&self, body: Body) -> Result<Asked<JobCommand, ()>, Refusal> {
+        match body {
+            Body::JobCommand(command) => Ok(Asked::Command(command)),
+            _ => Err(self.unreadable("it is no command")),
+        }
+    }
+
+    fn input(&self, id: CommandId, _: &str, _: JobCommand) -> Result<Input, Refusal> {
+        Ok(Input::Add(u64::from(id.0[15])))
+    }
+
+    fn look(&self, _: &View<'_, Bench>, (): &()) -> Result<Body, Refusal> {
+        Err(self.unreadable("it is no command"))
+    }
+
+    fn reply(&self, _: Bytes) -> Result<Body, prost::DecodeError> {
+        Ok(Body::JobReply(JobReply::default()))
+    }
+
+    fn unreadable(&self, why: &str) -> Refusal {
+        Refusal::new(RefusalCode::Invalid, "take a request", why, "mend the benchmark")
+    }
+
+    fn count(&self, _: bool) {}
 }
 
 /// A running instance.
@@ -84,7 +80,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn start(bus: Bus, service: Service, name: &str, snapshot_every: u64) -> Self {
         let (led, _) = watch::channel(None);
-        let shell = Arc::new(BenchShell { bus: bus.clone(), service, instance: name.into(), led });
+        let shell = Arc::new(BenchShell { bus: bus.clone(), led });
         let stop = CancellationToken::new();
         let options = LedgerOptions {
             service,
@@ -114,9 +110,8 @@ impl Instance {
         Ok(self.task.await??)
     }
 
-    /// Nothing of it runs on, and nothing is given back.
-    pub(crate) async fn kill(self) {
-        self.task.abort();
-        drop(self.task.await);
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(self) -> anyhow::Result<()> {
+        Ok(self.task.await??)
     }
 }
