@@ -2,12 +2,14 @@
 //!
 //! Responsible for obtaining, starting, killing and ending processes on this machine. Not for what the tests ask of them.
 
+mod answered;
 pub mod lab;
 mod nats;
 mod postgres;
 mod process;
 pub mod tools;
 
+pub use answered::answered;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};

@@ -26,7 +26,7 @@ pub struct Spawn {
     pub user: Option<(u32, u32)>,
 }
 
-/// A running process; killed when dropped, unless it was [`Process::release`]d.
+/// A running process; killed when dropped, unless it is left up with its lab.
 #[derive(Debug)]
 pub struct Process {
     spawn: Spawn,
