@@ -14,7 +14,7 @@ use muster_bus::{Authority, Bus, BusOptions};
 use muster_chassis::{CommonArguments, LogFormat};
 use muster_model::{CommandId, Incarnation, MachineId, Position, SystemId};
 use muster_proto::v1::{self, envelope::Body, machine_command, machine_query, machine_reply};
-use muster_testkit::NatsServer;
+use muster_testkit::{NatsServer, answered};
 use prost::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ impl Pool {
         let authority = Authority { command: Some(id), ..Authority::default() };
         let envelope = self.bus.envelope(body, authority);
         let subject = subjects::service(Service::MachineLifecycle, verb);
-        answered(&self.bus, &subject, &envelope).await
+        answered(&self.bus, &subject, &envelope, LIMIT).await
     }
 
     async fn command(&self, id: CommandId, kind: machine_command::Kind) -> anyhow::Result<v1::MachinesChanged> {
@@ -117,20 +117,6 @@ impl Running {
     }
 }
 
-async fn answered(bus: &Bus, subject: &str, envelope: &v1::Envelope) -> anyhow::Result<Body> {
-    let start = Instant::now();
-    loop {
-        match bus.request(subject, envelope, Duration::from_secs(2)).await {
-            Ok(answer) => match answer.body.context("read the answer")? {
-                Body::Refusal(refusal) if refusal.code() == v1::RefusalCode::Unavailable => {}
-                body => return Ok(body),
-            },
-            Err(error) => ensure!(start.elapsed() < LIMIT, "{error}"),
-        }
-        tokio::time::sleep(STEP).await;
-    }
-}
-
 /// What an agent knows, spoken over a real bus.
 #[derive(Debug, Default)]
 struct Known {
@@ -171,7 +157,7 @@ impl Agent {
         };
         let subject = subjects::hello(&self.machine, Service::MachineLifecycle);
         let envelope = self.bus.envelope(Body::Hello(hello), Authority::default());
-        match answered(&self.bus, &subject, &envelope).await? {
+        match answered(&self.bus, &subject, &envelope, LIMIT).await? {
             Body::HelloAnswer(v1::HelloAnswer { kind: Some(v1::hello_answer::Kind::Machine(desired)) }) => {
                 self.known.lock().unwrap().desired = desired.clone();
                 Ok(desired)

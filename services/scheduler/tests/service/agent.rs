@@ -11,9 +11,10 @@ use muster_bus::{Authority, Bus};
 use muster_model::{Incarnation, MachineId, ProcessId};
 use muster_proto::process_digest;
 use muster_proto::v1::{self, ProcessState, agent_command, envelope::Body, hello_answer};
+use muster_testkit::answered;
 use prost::Message;
 
-use crate::pool::{Pool, answered};
+use crate::pool::Pool;
 use crate::{LIMIT, STEP};
 
 #[derive(Debug, Default)]
@@ -79,7 +80,7 @@ impl Agent {
         let hello = v1::Hello { machine: self.machine.to_string(), processes: self.list(), ..Default::default() };
         let envelope = self.bus.envelope(Body::Hello(hello), self.authority());
         let subject = subjects::hello(&self.machine, Service::Scheduler);
-        match answered(&self.bus, &subject, &envelope).await? {
+        match answered(&self.bus, &subject, &envelope, LIMIT).await? {
             Body::HelloAnswer(v1::HelloAnswer { kind: Some(hello_answer::Kind::Job(desired)) }) => {
                 self.obey(desired.jobs, desired.forget, desired.generation.unwrap_or_default()).await;
                 Ok(())

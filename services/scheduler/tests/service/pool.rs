@@ -1,7 +1,7 @@
 //! A NATS with the streams and logs of a new system, a scheduler on it, and what a person and machine-lifecycle say.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use muster_bus::streams::InitOptions;
@@ -10,7 +10,7 @@ use muster_bus::{Authority, Bus, BusOptions};
 use muster_chassis::{CommonArguments, LogFormat};
 use muster_model::{CommandId, Position, SystemId};
 use muster_proto::v1::{self, envelope::Body, job_command, job_query, job_reply, machine_event::Kind};
-use muster_testkit::NatsServer;
+use muster_testkit::{NatsServer, answered};
 use prost::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -112,7 +112,7 @@ impl Pool {
 
     async fn ask(&self, verb: &str, body: Body, command: Option<CommandId>) -> anyhow::Result<Body> {
         let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
-        answered(&self.bus, &subjects::service(Service::Scheduler, verb), &envelope).await
+        answered(&self.bus, &subjects::service(Service::Scheduler, verb), &envelope, LIMIT).await
     }
 
     /// Looks at job 1 until `condition` holds.
@@ -160,21 +160,6 @@ pub(crate) fn refusal(body: Body) -> v1::Refusal {
     match body {
         Body::Refusal(refusal) => refusal,
         other => panic!("{other:?}"),
-    }
-}
-
-/// Asks until somebody answers with something else than that it is not the time.
-pub(crate) async fn answered(bus: &Bus, subject: &str, envelope: &v1::Envelope) -> anyhow::Result<Body> {
-    let start = Instant::now();
-    loop {
-        match bus.request(subject, envelope, Duration::from_secs(5)).await {
-            Ok(answer) => match answer.body.context("read the answer")? {
-                Body::Refusal(refusal) if refusal.code() == v1::RefusalCode::Unavailable => {}
-                body => return Ok(body),
-            },
-            Err(error) => ensure!(start.elapsed() < LIMIT, "{error}"),
-        }
-        tokio::time::sleep(STEP).await;
     }
 }
 
