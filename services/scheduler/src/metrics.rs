@@ -1,11 +1,18 @@
 //! Names and help of the scheduler's own metrics.
 
+/// Commands and queries by result: answered or refused.
 const COMMANDS: &str = "muster_scheduler_requests_total";
+/// Heartbeats heard while leading.
 const HEARTBEATS: &str = "muster_scheduler_heartbeats_total";
+/// Hellos by result: answered or refused.
 const HELLOS: &str = "muster_scheduler_hellos_total";
+/// Updates sent to agents by result: taken, refused or unanswered.
 const UPDATES: &str = "muster_scheduler_updates_total";
+/// Agents asked for all they know, because their digest differs, by result.
 const INVENTORIES: &str = "muster_scheduler_inventories_total";
+/// Processes that an agent refused to start.
 const REFUSED: &str = "muster_scheduler_refused_processes_total";
+/// Messages that could not be decoded.
 const INVALID: &str = "muster_scheduler_invalid_messages_total";
 
 /// Says what each metric means.
