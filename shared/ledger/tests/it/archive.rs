@@ -161,7 +161,9 @@ fn truncate(block: &std::path::Path) {
 
 fn flip(block: &std::path::Path) {
     let mut bytes = std::fs::read(block).expect("the block");
-    // Inside the name of an event type: neither a length nor a checksum of the file's own.
+    // Inside the name of an event type, not in the file's own framing: with bit 28 of a record's sequence flipped, nats-server
+    // 2.15.1 needs 72 s and 3.8 GB after a clean stop before it listens (at "Starting restore for stream"), and has cut the block
+    // there. After kill -9 it cuts at once.
     let name = b"muster.test.CounterEvent";
     let middle = bytes.len() / 2;
     let found = bytes[middle..].windows(name.len()).position(|window| window == name).expect("a turn");
