@@ -113,6 +113,11 @@ impl Core for MachineCore {
         wire::state_from_bytes(bytes).map_err(|error| error.to_string())
     }
 
+    fn frees(input: &Input) -> bool {
+        // A hello is how drains and fences reach an agent; protection is never refused for want of room.
+        matches!(input, Input::Hello(_) | Input::Command(Command::SetProtection { .. }))
+    }
+
     fn encode_reply(reply: &Reply) -> Bytes {
         wire::reply_bytes(reply)
     }

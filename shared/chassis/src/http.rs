@@ -73,7 +73,8 @@ mod tests {
     async fn a_process_shows_health_metrics_and_readiness_once_it_says_so() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         serve(free).await.unwrap();
-        metrics::counter!("muster_test_things_total").increment(3);
+        let name = "muster_test_things_total";
+        metrics::counter!(name).increment(3);
         assert!(page(free, "/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(page(free, "/metrics").await.contains("muster_test_things_total 3"));
         assert!(page(free, "/readyz").await.starts_with("HTTP/1.1 503"));

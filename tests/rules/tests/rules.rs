@@ -31,7 +31,7 @@ fn offenders(mut offends: impl FnMut(&Source, &str) -> bool) -> Vec<String> {
 #[test]
 fn async_nats_is_used_only_in_bus_and_ledger() {
     let found = offenders(|source, line| {
-        line.contains("async_nats")
+        line.contains("async_nats::")
             && !source.path.starts_with("shared/bus/")
             && !source.path.starts_with("shared/ledger/")
             && !source.path.starts_with("tests/rules/")

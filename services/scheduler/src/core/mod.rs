@@ -108,6 +108,11 @@ impl Core for JobCore {
         wire::snapshot::decode(bytes)
     }
 
+    fn frees(input: &Input) -> bool {
+        // A hello is how stops reach an agent.
+        matches!(input, Input::Stop(_) | Input::RemoveModule(_) | Input::Hello(_))
+    }
+
     fn encode_reply(reply: &Reply) -> Bytes {
         wire::replies::encode(reply)
     }
