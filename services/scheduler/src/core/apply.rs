@@ -180,6 +180,8 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     let Some(mut process) = placed(&replaced.placement, at).next() else { return };
     process.attempt = before.attempt.next();
     process.placed = before.placed;
+    // The job has seen this process run, in whichever attempt.
+    process.running = before.running;
     process.reason.clone_from(&replaced.reason);
     process.stop.clone_from(&before.stop);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
