@@ -56,8 +56,15 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let directory = directory(arguments.keep);
     lab::clean(&directory)?;
     let up = Instant::now();
-    let options =
-        LabOptions { directory: directory.clone(), programs, machines: 1, disks: lab::DISKS, replicas: 1, nats: 1 };
+    let options = LabOptions {
+        directory: directory.clone(),
+        programs,
+        machines: 1,
+        disks: lab::DISKS,
+        replicas: 1,
+        simulated: 0,
+        nats: 1,
+    };
     let lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     eprintln!("everything is up after {:.1} s", up.elapsed().as_secs_f64());
     let outcome = drive(&lab, arguments)?;

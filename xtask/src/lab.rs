@@ -23,6 +23,9 @@ pub(crate) struct UpArguments {
     /// Machines: node agents on this host, each with its own state and disks that are directories
     #[arg(long, default_value_t = 1)]
     machines: u32,
+    /// Simulated machines beside them, all in one process, with simulated processes
+    #[arg(long, default_value_t = 0)]
+    simulated: u32,
     /// Instances of each owning service
     #[arg(long, default_value_t = 1)]
     replicas: u32,
@@ -60,8 +63,8 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     ensure!(lab::left_up(&directory).is_none(), "a lab is up already; `cargo xtask lab down` ends it");
     let programs = build::programs()?;
     clean(&directory)?;
-    let UpArguments { machines, replicas, nats } = *arguments;
-    let options = LabOptions { directory, programs, machines, disks: DISKS, replicas, nats };
+    let UpArguments { machines, simulated, replicas, nats } = *arguments;
+    let options = LabOptions { directory, programs, machines, disks: DISKS, replicas, simulated, nats };
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
     eprintln!(
         "the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"

@@ -33,6 +33,8 @@ pub struct LabOptions {
     pub disks: u32,
     /// Instances of each owning service.
     pub replicas: u32,
+    /// Simulated machines, beside the real agents.
+    pub simulated: u32,
     /// Servers of the bus: 1, or 3 as a cluster with every stream on all of them.
     pub nats: u32,
 }
@@ -150,7 +152,12 @@ impl Lab {
             let spawn = self.agent_spawn(&format!("node-{number}"))?;
             self.agents.push(Process::start(spawn)?);
         }
-        self.wait_machines("up", self.options.machines)?;
+        if self.options.simulated > 0 {
+            say(&format!("starting {} simulated machines", self.options.simulated));
+            let spawn = self.simulated_spawn();
+            self.agents.push(Process::start(spawn)?);
+        }
+        self.wait_machines("up", self.options.machines + self.options.simulated)?;
         self.muster_ok(&["machine", "activate", "*", "--yes"])?;
         Ok(())
     }
@@ -179,6 +186,18 @@ impl Lab {
             log,
             user: None,
         })
+    }
+
+    /// How the simulated machines of this lab are started: all of them are one process.
+    fn simulated_spawn(&self) -> Spawn {
+        Spawn {
+            name: "simulated-machines".into(),
+            program: self.options.programs.join("muster-simulated-machines"),
+            arguments: vec!["--count".into(), self.options.simulated.to_string()],
+            environment: self.spawn_environment(),
+            log: self.options.directory.join("simulated-machines.log"),
+            user: None,
+        }
     }
 
     /// Waits until `count` machines show `health`.

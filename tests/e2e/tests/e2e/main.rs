@@ -4,5 +4,6 @@ mod kills;
 mod leaders;
 mod refusals;
 mod reservations;
+mod simulated;
 mod spine;
 mod system;

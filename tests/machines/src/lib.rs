@@ -1,0 +1,59 @@
+//! Simulated machines: many in one process, over few connections, speaking the real protocol with simulated processes.
+//!
+//! Responsible for what a lab needs to be large: hello, heartbeats, commands, reports. A simulated process runs as soon as it is
+//! ordered and ends as soon as it is stopped. Not responsible for the promises that a real agent keeps on its disk: a simulated
+//! machine forgets everything when this process ends.
+
+mod machine;
+mod speak;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use muster_bus::Bus;
+use muster_chassis::CommonArguments;
+use muster_model::MachineId;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Machines that share one connection.
+const MACHINES_PER_CONNECTION: u32 = 256;
+
+/// Arguments of the program.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "muster-simulated-machines", version, about = "Simulated machines for a lab")]
+pub struct Arguments {
+    /// What every process of Muster takes.
+    #[command(flatten)]
+    pub common: CommonArguments,
+    /// How many machines
+    #[arg(long, default_value_t = 100)]
+    pub count: u32,
+    /// Their names begin with this
+    #[arg(long, default_value = "sim")]
+    pub prefix: String,
+}
+
+/// Runs the machines until `stop`.
+///
+/// # Errors
+/// When the bus can not be reached at first, or the prefix makes no machine id.
+pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut machines = JoinSet::new();
+    let mut bus: Option<Bus> = None;
+    for number in 0..arguments.count {
+        if number % MACHINES_PER_CONNECTION == 0 {
+            bus = Some(muster_chassis::connect(&arguments.common, "agent").await?);
+        }
+        let bus = bus.clone().context("the first machine opens a connection")?;
+        let id = MachineId::new(&format!("{}-{}", arguments.prefix, number + 1))?;
+        // Spread over a second, so that heartbeats do not come all at once.
+        let offset = Duration::from_secs(1) * number / arguments.count.max(1);
+        machines.spawn(speak::run(bus, machine::Machine::new(id), offset, stop.clone()));
+    }
+    muster_chassis::set_ready(true);
+    while let Some(ended) = machines.join_next().await {
+        ended.context("a simulated machine panicked")??;
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! What a simulated machine says and hears on the bus.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use muster_bus::subjects::{self, Service};
+use muster_bus::{Authority, Bus, Inbound};
+use muster_model::{Epoch, Incarnation, PoolTime};
+use muster_proto::v1::{
+    AgentCommand, AgentRefusal, AgentReply, Envelope, HelloAnswer, LogPart, Report, ReportBatch, agent_command,
+    envelope::Body, hello_answer, report,
+};
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+
+use crate::machine::{Machine, Said};
+
+/// How often a heartbeat is said.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// Every so many heartbeats an answer is asked for.
+const ANSWERED_EVERY: u64 = 5;
+/// How long an answer to a hello is waited for.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before what failed is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Reports in one batch.
+const BATCH_MAX: usize = 500;
+
+/// Runs one machine until `stop`.
+pub(crate) async fn run(bus: Bus, machine: Machine, offset: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut commands = bus.subscribe(&subjects::commands_of(&machine.id), None).await?;
+    let inbox = bus.new_inbox();
+    let mut answers = bus.subscribe(&inbox, None).await?;
+    let mut voice = Voice { bus, machine, inbox, batch: 0, waiting: VecDeque::new(), outstanding: None };
+    tokio::time::sleep(offset).await;
+    let mut ticks = tokio::time::interval(HEARTBEAT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut greeted = None;
+    loop {
+        let connection = voice.bus.connections();
+        if greeted != Some(connection) {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = voice.greet() => greeted = Some(connection),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => voice.beat().await,
+            Some(command) = commands.next() => {
+                if voice.command(command).await {
+                    greeted = None;
+                }
+            }
+            Some(answer) = answers.next() => {
+                if voice.answered(answer) {
+                    greeted = None;
+                }
+            }
+        }
+    }
+}
+
+struct Voice {
+    bus: Bus,
+    machine: Machine,
+    inbox: String,
+    batch: u64,
+    /// Reports that are in no batch yet, in order.
+    waiting: VecDeque<Report>,
+    /// The batch that is not acknowledged yet: the same bytes are said until it is.
+    outstanding: Option<Outstanding>,
+}
+
+struct Outstanding {
+    message_id: String,
+    payload: Bytes,
+}
+
+impl Voice {
+    fn envelope(&self, body: Body) -> Envelope {
+        let epoch = Epoch(self.machine.epoch);
+        let authority = Authority { epoch, incarnation: Incarnation(self.machine.incarnation), ..Authority::default() };
+        self.bus.envelope(body, authority)
+    }
+
+    /// Says hello to both services, until both have answered.
+    async fn greet(&mut self) {
+        for service in [Service::MachineLifecycle, Service::Scheduler] {
+            while !self.greet_once(service).await {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn greet_once(&mut self, service: Service) -> bool {
+        let hello = self.envelope(Body::Hello(self.machine.hello()));
+        let subject = subjects::hello(&self.machine.id, service);
+        let Ok(answer) = self.bus.request(&subject, &hello, HELLO_TIMEOUT).await else { return false };
+        let Some(Body::HelloAnswer(HelloAnswer { kind: Some(kind) })) = answer.body else { return false };
+        let said = match kind {
+            hello_answer::Kind::Machine(desired) => self.machine.take_machine(&desired),
+            hello_answer::Kind::Job(desired) => self.machine.take_list(&desired),
+        };
+        self.say(said).await;
+        true
+    }
+
+    async fn beat(&mut self) {
+        self.flush().await;
+        if !self.bus.is_connected() {
+            return;
+        }
+        let heartbeat = self.machine.heartbeat();
+        let wants_answer = heartbeat.number.is_multiple_of(ANSWERED_EVERY);
+        let envelope = self.envelope(Body::Heartbeat(heartbeat));
+        let subject = subjects::heartbeat(&self.machine.id);
+        let said = if wants_answer {
+            self.bus.publish_with_reply(&subject, &self.inbox, &envelope).await
+        } else {
+            self.bus.publish(&subject, &envelope).await
+        };
+        if let Err(error) = said {
+            tracing::debug!(%error, "a heartbeat was not said");
+        }
+    }
+
+    /// Takes a command and answers it. True when hello is to be said again.
+    async fn command(&mut self, inbound: Inbound) -> bool {
+        let Ok(envelope) = inbound.envelope else { return false };
+        let (mut said, mut reply) = (Said::default(), AgentReply::default());
+        match &envelope.body {
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::UpdateJobs(update)) })) => {
+                match self.machine.denied("scheduler", &envelope) {
+                    Some(denied) => reply = denied,
+                    None => (said, reply) = self.machine.take_update(update),
+                }
+                reply.generation = Some(self.machine.generations().1.into());
+            }
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::Machine(desired)) })) => {
+                match self.machine.denied("machine-lifecycle", &envelope) {
+                    Some(denied) => reply = denied,
+                    None => said = self.machine.take_machine(desired),
+                }
+                reply.generation = Some(self.machine.generations().0.into());
+            }
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::ListKnown(_)) })) => {
+                reply.processes = self.machine.known();
+                reply.generation = Some(self.machine.generations().1.into());
+            }
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::ReadLog(_)) })) => {
+                reply.log = Some(LogPart { complete: true, ..LogPart::default() });
+            }
+            _ => reply.refusal = AgentRefusal::Invalid.into(),
+        }
+        if let Some(reply_to) = inbound.reply {
+            let answer = self.envelope(Body::AgentReply(reply));
+            if let Err(error) = self.bus.publish(&reply_to, &answer).await {
+                tracing::debug!(%error, "an answer was not said");
+            }
+        }
+        let again = said.hello_again;
+        self.say(said).await;
+        again
+    }
+
+    /// Takes the answer to a heartbeat. True when hello is to be said again.
+    fn answered(&self, inbound: Inbound) -> bool {
+        let Ok(Envelope { source, body: Some(Body::HeartbeatAnswer(answer)), .. }) = inbound.envelope else {
+            return false;
+        };
+        if source.starts_with(Service::Scheduler.as_str()) {
+            self.bus.clock().observe(PoolTime(answer.pool_time_ns), Duration::ZERO);
+        }
+        answer.hello_again
+    }
+
+    /// Puts reports into the stream, in order, each batch under its number.
+    async fn say(&mut self, said: Said) {
+        let time_ns = self.bus.now().0;
+        for kind in said.reports {
+            let last = self.machine.final_of(&kind);
+            let report = |kind: report::Kind| Report { time_ns, kind: Some(kind) };
+            self.waiting.push_back(report(kind));
+            self.waiting.extend(last.map(report));
+        }
+        self.flush().await;
+    }
+
+    async fn flush(&mut self) {
+        let subject = subjects::reports(&self.machine.id);
+        while let Some(outstanding) = self.next_batch() {
+            if let Err(error) = self.bus.store(&subject, &outstanding.message_id, outstanding.payload.clone()).await {
+                tracing::debug!(%error, "reports were not stored, and are tried again");
+                self.outstanding = Some(outstanding);
+                return;
+            }
+        }
+    }
+
+    fn next_batch(&mut self) -> Option<Outstanding> {
+        if let Some(outstanding) = self.outstanding.take() {
+            return Some(outstanding);
+        }
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.batch += 1;
+        let count = self.waiting.len().min(BATCH_MAX);
+        let reports = self.waiting.drain(..count).collect();
+        let batch = ReportBatch { machine: self.machine.id.to_string(), batch: self.batch, reports };
+        let message_id = format!("{}-{}-{}", self.machine.id, self.machine.incarnation, self.batch);
+        let payload = self.envelope(Body::ReportBatch(batch)).encode_to_vec().into();
+        Some(Outstanding { message_id, payload })
+    }
+}
