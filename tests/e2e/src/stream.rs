@@ -1,8 +1,10 @@
 //! What the streams of a lab hold, read beside Muster: the count that the store is compared with.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use muster_bus::{Bus, BusOptions, streams};
-use muster_proto::v1::{Envelope, envelope::Body};
+use muster_proto::v1::{Envelope, SampleRow, envelope::Body};
 use muster_testkit::lab::Lab;
 use prost::Message;
 
@@ -14,18 +16,25 @@ pub async fn connect(lab: &Lab) -> anyhow::Result<Bus> {
     Bus::connect(&BusOptions::new(&lab.nats.url(), "e2e/test")).await.context("connect to the lab")
 }
 
-/// Values in all sample rows that TEL holds: what agents have acknowledged.
+/// Values in all sample rows that TEL holds: what agents have acknowledged. A batch that an agent said again, because a restart of
+/// the server swallowed the acknowledgement, counts once; said again with another content, it is an error.
 ///
 /// # Errors
-/// When the stream can not be read.
+/// When the stream can not be read, or one batch number was given to two contents.
 pub async fn samples(bus: &Bus) -> anyhow::Result<u64> {
-    let mut count = 0;
+    let mut batches = BTreeMap::new();
     for payload in payloads(bus, streams::TEL).await? {
-        if let Some(Body::SampleBatch(batch)) = Envelope::decode(payload)?.body {
-            count += batch.rows.iter().map(|row| row.values.iter().filter(|v| !v.is_nan()).count() as u64).sum::<u64>();
+        let envelope = Envelope::decode(payload)?;
+        let incarnation = envelope.incarnation;
+        if let Some(Body::SampleBatch(batch)) = envelope.body {
+            let key = (batch.machine.clone(), incarnation, batch.batch);
+            let values = |row: &SampleRow| row.values.iter().filter(|value| !value.is_nan()).count() as u64;
+            let count: u64 = batch.rows.iter().map(values).sum();
+            let before = batches.insert(key.clone(), (count, batch.rows.len()));
+            anyhow::ensure!(before.is_none_or(|same| same == (count, batch.rows.len())), "{key:?} has two contents");
         }
     }
-    Ok(count)
+    Ok(batches.values().map(|(count, _)| count).sum())
 }
 
 /// Final reports that REPORTS holds.

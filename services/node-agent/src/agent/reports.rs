@@ -72,8 +72,12 @@ impl Reports {
         self.reports.lock().acknowledged()
     }
 
-    /// Writes what waits; true when all of it is on the disk.
+    /// Writes what waits; true when all of it is on the disk. The last samples of a process go before its final report, so that
+    /// who reads after its end finds them.
     pub(crate) fn flush(&mut self, identity: Identity) -> bool {
+        if self.pending.iter().any(|report| matches!(report.kind, Some(report::Kind::Final(_)))) {
+            self.flush_samples(identity, true);
+        }
         while !self.pending.is_empty() {
             let size = batch_size(&self.pending);
             let batch = ReportBatch {
