@@ -16,7 +16,8 @@ pub async fn connect(lab: &Lab) -> anyhow::Result<Bus> {
     Bus::connect(&BusOptions::new(&lab.nats.url(), "e2e/test")).await.context("connect to the lab")
 }
 
-/// Values in all sample rows that TEL holds: what agents have acknowledged. A batch that an agent said again, because a restart of
+/// Values of processes in the sample rows that TEL holds: what agents have acknowledged. Those of machines, which belong to no run
+/// and so to no summary, are left out. A batch that an agent said again, because a restart of
 /// the server swallowed the acknowledgement, counts once; said again with another content, it is an error.
 ///
 /// # Errors
@@ -29,7 +30,8 @@ pub async fn samples(bus: &Bus) -> anyhow::Result<u64> {
         if let Some(Body::SampleBatch(batch)) = envelope.body {
             let key = (batch.machine.clone(), incarnation, batch.batch);
             let values = |row: &SampleRow| row.values.iter().filter(|value| !value.is_nan()).count() as u64;
-            let count: u64 = batch.rows.iter().map(values).sum();
+            let of_process = |row: &&SampleRow| batch.layouts.get(row.layout as usize).is_some_and(|l| l.id.is_some());
+            let count: u64 = batch.rows.iter().filter(of_process).map(values).sum();
             let before = batches.insert(key.clone(), (count, batch.rows.len()));
             anyhow::ensure!(before.is_none_or(|same| same == (count, batch.rows.len())), "{key:?} has two contents");
         }
