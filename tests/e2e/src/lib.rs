@@ -59,6 +59,14 @@ pub fn start(lab: &Lab, module: &str, processes: u32, more: &[&str]) -> anyhow::
     let mut arguments = vec!["start", module, "--processes", &processes, "--wait", "--timeout", "90s"];
     arguments.extend(more);
     let started = lab.muster_json(&arguments)?;
+    job_number(&started)
+}
+
+/// The job number in what a start printed as JSON.
+///
+/// # Errors
+/// When there is none.
+pub fn job_number(started: &Value) -> anyhow::Result<u64> {
     let number = started["job"].as_u64().or_else(|| started[0]["job"].as_u64());
     number.with_context(|| format!("read the job number from {started}"))
 }

@@ -54,6 +54,18 @@ pub async fn final_reports(bus: &Bus) -> anyhow::Result<u64> {
     Ok(count)
 }
 
+/// What a lab's agents have acknowledged: samples of processes, and final reports.
+///
+/// # Errors
+/// As [`samples`].
+pub fn acknowledged(lab: &Lab) -> anyhow::Result<(u64, u64)> {
+    let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
+    runtime.block_on(async {
+        let bus = connect(lab).await?;
+        Ok((samples(&bus).await?, final_reports(&bus).await?))
+    })
+}
+
 async fn payloads(bus: &Bus, stream: &str) -> anyhow::Result<Vec<bytes::Bytes>> {
     let mut handle = bus.jetstream().get_stream(stream).await.with_context(|| format!("look at {stream}"))?;
     let last = handle.info().await.with_context(|| format!("look at {stream}"))?.state.last_sequence;

@@ -71,16 +71,7 @@ fn kills_of_every_part_end_no_test_and_lose_no_sample() {
 
 /// The store holds what the streams hold: every sample once, and a final report of every process.
 fn report_is_complete(lab: &Lab) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    let acknowledged = || {
-        runtime.block_on(async {
-            let bus = stream::connect(lab).await.expect("the bus answers");
-            (
-                stream::samples(&bus).await.expect("TEL is read"),
-                stream::final_reports(&bus).await.expect("REPORTS is read"),
-            )
-        })
-    };
+    let acknowledged = || stream::acknowledged(lab).expect("the streams are read");
     let stored = || {
         let summary = lab.muster_json(&["report", "summary"]).unwrap_or_default();
         (number(&summary, "samples").unwrap_or(0), number(&summary, "final_reports").unwrap_or(0))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_e2e::{SETTLE_LIMIT, lab, states, test_processes, wait_state};
+use muster_e2e::{SETTLE_LIMIT, job_number, lab, states, test_processes, wait_state};
 use muster_testkit::lab::Lab;
 use muster_testkit::wait_until;
 use rustix::process::Signal;
@@ -19,7 +19,7 @@ fn leader(lab: &Lab) -> Option<(String, u64)> {
 
 fn start_one(lab: &Lab) -> Option<u64> {
     let started = lab.muster_json(&["start", "idle", "--processes", "1", "--timeout", "30s"]).ok()?;
-    started["job"].as_u64().or_else(|| started[0]["job"].as_u64())
+    job_number(&started).ok()
 }
 
 #[test]

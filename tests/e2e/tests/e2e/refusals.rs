@@ -28,15 +28,18 @@ const REFUSED: &[Refused] = &[
     Refused(&["no-such-command"], 2, &["no-such-command"]),
 ];
 
-/// Last sequences of the three decision logs.
-fn positions(lab: &Lab) -> serde_json::Value {
-    lab.muster_json(&["jobs", "--all"]).expect("jobs answers")
+/// What a refused command could have changed: jobs, the catalogue, resources of machines and reservations. The logs' own positions move by
+/// themselves, since a follower notes how far it has read.
+fn what_is_there(lab: &Lab) -> Vec<serde_json::Value> {
+    let listings: [&[&str]; 4] =
+        [&["jobs", "--all"], &["module", "list"], &["resource", "list"], &["reservation", "list"]];
+    listings.iter().map(|arguments| lab.muster_json(arguments).expect("it is listed")).collect()
 }
 
 #[test]
 fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
     let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
-    let before = positions(&lab);
+    let before = what_is_there(&lab);
     for Refused(arguments, code, words) in REFUSED {
         let output = lab.muster(arguments).expect("muster runs");
         let error = String::from_utf8_lossy(&output.stderr);
@@ -45,7 +48,7 @@ fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
         assert!(output.stdout.is_empty(), "nothing on stdout: {line}");
         assert!(words.iter().all(|word| error.contains(word)), "it says {words:?}: {line}");
     }
-    assert_eq!(positions(&lab), before, "nothing was changed");
+    assert_eq!(what_is_there(&lab), before, "nothing was changed");
     undecodable_messages_change_nothing(&lab);
     lab.down().expect("nothing is left running");
 }
@@ -139,7 +142,7 @@ fn a_full_work_directory_starts_nothing_says_why_and_goes_on_by_itself() {
     let filler = state.join("filler");
     fill(&filler);
     let started = lab.muster_json(&["start", "idle", "--processes", "2"]).expect("the start is taken");
-    let job = started["job"].as_u64().or_else(|| started[0]["job"].as_u64()).expect("it has a number");
+    let job = muster_e2e::job_number(&started).expect("it has a number");
     let full = Instant::now();
     while full.elapsed() < Duration::from_secs(5) {
         assert!(muster_e2e::test_processes(&lab).is_empty(), "nothing starts that can not be written down");

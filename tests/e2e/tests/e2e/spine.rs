@@ -1,6 +1,6 @@
 //! One job from the command line to the report.
 
-use muster_e2e::{lab, number, start, stream, test_processes, wait_state};
+use muster_e2e::{job_number, lab, number, start, stream, test_processes, wait_state};
 use muster_testkit::wait_until;
 
 #[test]
@@ -13,16 +13,7 @@ fn a_job_runs_stops_and_is_reported_with_every_acknowledged_sample() {
     wait_until("the test processes are gone", muster_e2e::SETTLE_LIMIT, || test_processes(&lab).is_empty())
         .expect("no test process is left");
 
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    let counts = || {
-        runtime.block_on(async {
-            let bus = stream::connect(&lab).await.expect("the bus answers");
-            (
-                stream::samples(&bus).await.expect("TEL is read"),
-                stream::final_reports(&bus).await.expect("REPORTS is read"),
-            )
-        })
-    };
+    let counts = || stream::acknowledged(&lab).expect("the streams are read");
     wait_until("the store has every acknowledged sample", muster_e2e::SETTLE_LIMIT, || {
         let summary = lab.muster_json(&["report", "summary"]).unwrap_or_default();
         let (samples, finals) = counts();
@@ -46,7 +37,7 @@ fn a_program_by_exit_code_passes_fails_or_is_skipped() {
         let started = lab
             .muster_json(&["start", "command", "--processes", "1", "--param", &program, "--param", &arguments])
             .expect("the job starts");
-        let job = started["job"].as_u64().or_else(|| started[0]["job"].as_u64()).expect("it has a number");
+        let job = job_number(&started).expect("it has a number");
         wait_state(&lab, job, state, 1).unwrap_or_else(|error| panic!("{program}: {error:?}"));
         let rows = lab.muster_json(&["ps", "--all", "--job", &job.to_string()]).expect("ps answers");
         assert_eq!(rows[0]["verdict"], verdict, "{program}: {rows}");
