@@ -189,6 +189,7 @@ impl<'a> Talk<'a> {
                 self.shared.stop(Duration::from_millis(*grace_ms));
             }
             AgentMessage::Abort => std::process::exit(i32::from(EXIT_ERROR)),
+            AgentMessage::Peer { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),
         }
         false

@@ -93,6 +93,7 @@ fn default_context(manifest: &Manifest) -> Context {
         seed: format!("{seed:016x}"),
         parameters: defaults.collect::<BTreeMap<_, _>>(),
         resources: Vec::new(),
+        gang: None,
         results: work.clone(),
         work,
     }

@@ -90,6 +90,7 @@ fn context(common: &Common, id: ProcessId, resources: &[String], directory: &Pat
         seed: format!("{:016x}", seed_of(common.spec.seed, id.dpid)),
         parameters: common.spec.parameters.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect(),
         resources: resources.iter().filter_map(|resource| context_resource(&common.inventory, resource)).collect(),
+        gang: None,
         work: text(directory),
         results: text(&directory.join("results")),
     }

@@ -123,6 +123,7 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         reason: process.reason.clone(),
         pid: process.pid,
         iterations: view.observed.iterations(&process.machine, dpid, process.attempt),
+        ..Default::default()
     }
 }
 

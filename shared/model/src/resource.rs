@@ -13,11 +13,13 @@ pub enum ResourceKind {
     Nic,
     /// The machine's memory as a whole.
     Memory,
+    /// A tape drive.
+    Tape,
 }
 
 impl ResourceKind {
     /// All kinds, in order.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Disk, Self::Nic, Self::Memory];
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Disk, Self::Nic, Self::Memory, Self::Tape];
 
     /// The word for people and machines alike.
     #[must_use]
@@ -27,6 +29,7 @@ impl ResourceKind {
             Self::Disk => "disk",
             Self::Nic => "nic",
             Self::Memory => "memory",
+            Self::Tape => "tape",
         }
     }
 
@@ -38,7 +41,7 @@ impl ResourceKind {
 
     /// Load number of a resource for which none was set: processes that fit comfortably at once. A logical CPU is shared by 8
     /// mostly waiting test processes; a disk keeps 32 requests in flight (the depth of a SATA queue); a NIC feeds 16 streams before
-    /// they starve one another; memory as a whole takes 64 processes.
+    /// they starve one another; memory as a whole takes 64 processes; a tape has one position.
     #[must_use]
     pub fn default_load(self) -> u32 {
         match self {
@@ -46,6 +49,7 @@ impl ResourceKind {
             Self::Disk => 32,
             Self::Nic => 16,
             Self::Memory => 64,
+            Self::Tape => 1,
         }
     }
 }

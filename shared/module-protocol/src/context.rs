@@ -61,6 +61,9 @@ pub struct Context {
     pub parameters: BTreeMap<String, String>,
     /// Resources that it was placed on.
     pub resources: Vec<ContextResource>,
+    /// Its gang; none for a module without gangs.
+    #[serde(default)]
+    pub gang: Option<ContextGang>,
     /// Private work directory.
     pub work: String,
     /// Directory for results that are to be kept.
@@ -80,4 +83,26 @@ pub struct ContextResource {
     pub size: u64,
     /// Device type.
     pub device_type: String,
+}
+
+/// The gang of a process: processes on different machines that know each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextGang {
+    /// Number of the gang in its job, from 1.
+    pub number: u32,
+    /// Role of this process.
+    pub role: String,
+    /// Every member, this one included, in the order of the module's roles.
+    pub members: Vec<ContextMember>,
+}
+
+/// A member of a gang as it was placed at the start of this process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextMember {
+    /// Role.
+    pub role: String,
+    /// DPID, as printed.
+    pub dpid: String,
+    /// Machine id.
+    pub machine: String,
 }

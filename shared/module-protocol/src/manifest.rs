@@ -28,6 +28,12 @@ pub struct Manifest {
     /// It ends by itself.
     #[serde(default)]
     pub ends_by_itself: bool,
+    /// Roles of one gang, in order: each member is a process of its own, all on different machines. Empty for no gangs.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// A running process whose iterations have not changed for so long is stalled: `30s`. Empty for never.
+    #[serde(default)]
+    pub stall: String,
 }
 
 fn stop_grace() -> String {

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the protocol that is described here.
 pub const PROTOCOL: u32 = 1;
+/// Longest words of one member of a gang to another, bytes.
+pub const PEER_WORDS_MAX_BYTES: usize = 4_096;
 
 /// From a module to its agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,14 @@ pub enum ModuleMessage {
         path: String,
         /// Name to keep it under.
         name: String,
+    },
+    /// Words for another member of the gang, or for all of them. They are not kept: say them again until they are answered.
+    Peer {
+        /// Role to which they go; empty for every other member.
+        #[serde(default)]
+        to: String,
+        /// The words; at most [`PEER_WORDS_MAX_BYTES`].
+        data: String,
     },
     /// The last message: how it ended.
     Done {
@@ -151,6 +161,15 @@ pub enum AgentMessage {
     },
     /// Exit at once, without done.
     Abort,
+    /// Words of another member of the gang.
+    Peer {
+        /// Its role.
+        from: String,
+        /// Its DPID, as printed.
+        dpid: String,
+        /// The words.
+        data: String,
+    },
     /// The done is on the agent's disk. Sent once for every done; a module that sees its connection end before this says done
     /// again on the next one, so a repeated done must be answered and not counted twice.
     Kept,

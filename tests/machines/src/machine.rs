@@ -78,6 +78,7 @@ impl Machine {
             inventory: Some(inventory(&self.id)),
             processes: self.known(),
             last_batch: 0,
+            pool_time_ns: 0,
         }
     }
 
@@ -104,6 +105,7 @@ impl Machine {
         let known = |(id, process): (&ProcessId, &Process)| KnownProcess {
             id: Some((*id).into()),
             state: process.state.into(),
+            ..KnownProcess::default()
         };
         self.processes.iter().map(known).collect()
     }

@@ -37,6 +37,7 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
         parameters,
         stop_grace_ms: milliseconds(grace),
         ends_by_itself: manifest.ends_by_itself,
+        ..v1::Module::default()
     })
 }
 

@@ -42,7 +42,7 @@ fn row(record: &v1::MachineRecord, resource: &v1::Resource) -> Vec<Cell> {
     let (size, speed) = match resource.kind() {
         v1::ResourceKind::Disk | v1::ResourceKind::Memory => (Cell::Bytes(resource.size), Cell::None),
         v1::ResourceKind::Nic => (Cell::None, Cell::Integer(resource.size)),
-        v1::ResourceKind::Cpu | v1::ResourceKind::Unspecified => (Cell::None, Cell::None),
+        v1::ResourceKind::Cpu | v1::ResourceKind::Tape | v1::ResourceKind::Unspecified => (Cell::None, Cell::None),
     };
     vec![
         Cell::text(&record.machine),

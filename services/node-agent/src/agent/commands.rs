@@ -46,6 +46,9 @@ impl Agent {
                 self.answer(reply_to, AgentReply { processes, generation, ..AgentReply::default() });
             }
             agent_command::Kind::ReadLog(read) => self.read_log(reply_to, &read),
+            agent_command::Kind::Peer(_) => {
+                self.answer(reply_to, refuse(AgentRefusal::Invalid, "this agent carries no words between processes"));
+            }
         }
     }
 
@@ -112,6 +115,7 @@ impl Agent {
         let known = |(id, process): (&ProcessId, &super::Process)| KnownProcess {
             id: Some((*id).into()),
             state: muster_proto::v1::ProcessState::from(process.life.state()).into(),
+            ..KnownProcess::default()
         };
         self.processes.iter().map(known).collect()
     }

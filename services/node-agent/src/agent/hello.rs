@@ -38,6 +38,7 @@ impl Agent {
             inventory: to_machine_lifecycle.then(|| Inventory::clone(&self.inventory)),
             processes: if to_machine_lifecycle { Vec::new() } else { self.known_processes() },
             last_batch: self.reports.last_batch(),
+            pool_time_ns: self.connection.clock.now().0,
         }
     }
 

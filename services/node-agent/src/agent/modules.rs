@@ -41,7 +41,7 @@ impl Agent {
 
     fn module_said(&mut self, id: ProcessId, message: ModuleMessage) {
         match message {
-            ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
+            ModuleMessage::Hello { .. } | ModuleMessage::Ready | ModuleMessage::Peer { .. } => {}
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),
             ModuleMessage::Metric { device, counters, gauges } => self.metric(id, device, counters, gauges),
             ModuleMessage::Event { name, text } => tracing::info!(process = %id, name, text, "a process says"),

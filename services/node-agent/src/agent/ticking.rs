@@ -107,5 +107,11 @@ impl Agent {
 }
 
 fn ping_result(id: ProcessId, life: &Life, round_trip_us: u32) -> PingResult {
-    PingResult { id: Some(id.into()), missed: life.missed(), iterations: life.iterations(), round_trip_us }
+    PingResult {
+        id: Some(id.into()),
+        missed: life.missed(),
+        iterations: life.iterations(),
+        round_trip_us,
+        ..PingResult::default()
+    }
 }

@@ -49,7 +49,8 @@ fn report(report: v1::Report) -> Option<Report> {
         | v1::report::Kind::Corruption(_)
         | v1::report::Kind::Artifact(_)
         | v1::report::Kind::Gap(_)
-        | v1::report::Kind::Final(_) => None,
+        | v1::report::Kind::Final(_)
+        | v1::report::Kind::Inventory(_) => None,
     }
 }
 
@@ -153,6 +154,7 @@ fn order(order: Order) -> v1::ProcessOrder {
         resources: order.resources.iter().map(ToString::to_string).collect(),
         stop: order.stop.is_some(),
         grace_ms: order.stop.map_or(0, milliseconds),
+        ..Default::default()
     }
 }
 
@@ -169,6 +171,7 @@ fn stray(id: ProcessId) -> v1::JobOrders {
             resources: Vec::new(),
             stop: true,
             grace_ms: STRAY_GRACE_MS,
+            ..Default::default()
         }],
     }
 }

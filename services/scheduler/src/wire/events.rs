@@ -34,6 +34,7 @@ impl From<&Event> for v1::JobEvent {
                 spec: Some((&*started.spec).into()),
                 selector: started.selector.clone(),
                 placements: started.placements.iter().map(Into::into).collect(),
+                ..Default::default()
             }),
             Event::StopRequested(stop) => Kind::StopRequested(v1::StopRequested {
                 job: stop.job.0,

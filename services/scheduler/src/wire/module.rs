@@ -49,6 +49,7 @@ impl From<&Module> for v1::Module {
             parameters: module.parameters.iter().map(parameter_to_wire).collect(),
             stop_grace_ms: milliseconds(module.stop_grace),
             ends_by_itself: module.ends_by_itself,
+            ..Default::default()
         }
     }
 }

@@ -45,5 +45,6 @@ pub fn record(job: &Job) -> v1::JobRecord {
         ended_ns: job.ended.0,
         stopping: job.stopping,
         by_verdict: job.by_verdict.to_vec(),
+        ..Default::default()
     }
 }

@@ -49,6 +49,7 @@ impl From<&MachineSeen> for v1::MachineSeen {
             kind: kind_number(resource.kind),
             load: resource.load,
             device_type: device(resource.id.clone()).unwrap_or_default(),
+            ..Default::default()
         });
         Self { resources: usable.collect(), ..(&event.seen).into() }
     }
@@ -64,6 +65,7 @@ fn facts_to_wire(seen: &Seen) -> v1::SeenFacts {
         kind: kind_number(resource.kind),
         load: 0,
         device_type: resource.device_type.clone(),
+        ..Default::default()
     });
     v1::SeenFacts {
         active: seen.active,

@@ -94,6 +94,7 @@ fn job_to_wire(state: &State, number: JobNumber, job: &Job) -> v1::SnapshotJob {
         ended_ns: job.ended.0,
         stopping: job.stopping,
         processes: state.processes_of(number).map(|(dpid, process)| process_to_wire(dpid, process)).collect(),
+        ..Default::default()
     }
 }
 
@@ -132,6 +133,7 @@ fn process_to_wire(dpid: Dpid, process: &Process) -> v1::SnapshotProcess {
         stop_ns: stop.map_or(0, |stop| stop.at.0),
         stop_reason: stop.map_or_else(String::new, |stop| stop.reason.as_str().to_owned()),
         changed: Some(process.changed.into()),
+        ..Default::default()
     }
 }
 

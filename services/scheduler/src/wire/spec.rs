@@ -47,6 +47,7 @@ impl From<&Placement> for v1::MachinePlacement {
             resources: placement.processes.iter().flatten().map(ToString::to_string).collect(),
             resources_each: each as u32,
             machine_generation: Some(placement.machine_generation.into()),
+            ..Default::default()
         }
     }
 }

@@ -94,6 +94,7 @@ impl Agent {
         let process = |(id, state): (&ProcessId, &ProcessState)| v1::KnownProcess {
             id: Some((*id).into()),
             state: (*state).into(),
+            ..Default::default()
         };
         known.processes.iter().map(process).collect()
     }

@@ -25,6 +25,7 @@ pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decode
         match take(report.kind, &origin) {
             Ok(Taken::Report(kind)) => records.reports.push(Report { said, kind }),
             Ok(Taken::Gap(gap)) => records.gaps.push(gap),
+            Ok(Taken::InArchive) => {}
             Err(reason) => records.rejects.push(reject(message, format!("report {ordinal}: {reason}"), 1)),
         }
     }
@@ -34,6 +35,8 @@ pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decode
 enum Taken {
     Report(ReportKind),
     Gap(Gap),
+    /// The archive of a decision log keeps what came of it.
+    InArchive,
 }
 
 fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
@@ -56,6 +59,7 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
             size_bytes: stored.size_bytes,
             sha256: stored.sha256,
         },
+        Kind::Inventory(_) => return Ok(Taken::InArchive),
         Kind::Gap(gap) => {
             let machine = Some(origin.machine.clone());
             return Ok(Taken::Gap(Gap {

@@ -149,7 +149,8 @@ fn a_turn_is_archived_and_decoded() {
     };
     let module = v1::Module { name: "high-io".into(), version: "1".into(), ..Default::default() };
     let spec = v1::StartSpec { module: Some(module), run: 1, job: 1, ..Default::default() };
-    let started = v1::JobStarted { spec: Some(spec), selector: String::new(), placements: vec![placement] };
+    let started =
+        v1::JobStarted { spec: Some(spec), selector: String::new(), placements: vec![placement], ..Default::default() };
     let change = |to: v1::ProcessState| v1::ProcessChange { id: Some(id(2)), to: to.into(), ..Default::default() };
     let changes = vec![change(v1::ProcessState::Running), change(v1::ProcessState::Finished)];
     let changed = v1::ProcessesChanged { changes };

@@ -11,6 +11,7 @@ impl From<model::ResourceKind> for v1::ResourceKind {
             model::ResourceKind::Disk => Self::Disk,
             model::ResourceKind::Nic => Self::Nic,
             model::ResourceKind::Memory => Self::Memory,
+            model::ResourceKind::Tape => Self::Tape,
         }
     }
 }
@@ -25,6 +26,7 @@ impl v1::ResourceKind {
             Self::Disk => Some(model::ResourceKind::Disk),
             Self::Nic => Some(model::ResourceKind::Nic),
             Self::Memory => Some(model::ResourceKind::Memory),
+            Self::Tape => Some(model::ResourceKind::Tape),
         }
     }
 }

@@ -336,6 +336,8 @@ pub enum ResourceKind {
     Nic = 3,
     /// The machine's memory as a whole.
     Memory = 4,
+    /// A tape drive.
+    Tape = 5,
 }
 impl ResourceKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -349,6 +351,7 @@ impl ResourceKind {
             Self::Disk => "RESOURCE_KIND_DISK",
             Self::Nic => "RESOURCE_KIND_NIC",
             Self::Memory => "RESOURCE_KIND_MEMORY",
+            Self::Tape => "RESOURCE_KIND_TAPE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -359,6 +362,7 @@ impl ResourceKind {
             "RESOURCE_KIND_DISK" => Some(Self::Disk),
             "RESOURCE_KIND_NIC" => Some(Self::Nic),
             "RESOURCE_KIND_MEMORY" => Some(Self::Memory),
+            "RESOURCE_KIND_TAPE" => Some(Self::Tape),
             _ => None,
         }
     }
@@ -525,6 +529,13 @@ pub struct Module {
     /// The module ends by itself: a process that is done counts as finished without a stop.
     #[prost(bool, tag = "8")]
     pub ends_by_itself: bool,
+    /// Roles of one gang, in order; empty for a module whose processes do not know each other. Each member of a gang is a process of
+    /// its own, and all are on different machines.
+    #[prost(string, repeated, tag = "9")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A running process whose iterations have not changed for so long is stalled, milliseconds; 0 means it is never.
+    #[prost(uint64, tag = "10")]
+    pub stall_ms: u64,
 }
 /// Artifact is an executable file, named by its content.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -655,7 +666,7 @@ pub struct StartSpec {
     pub job: u32,
 }
 /// ProcessOrder is one process as its agent is to run it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProcessOrder {
     /// Process number.
     #[prost(uint32, tag = "1")]
@@ -672,6 +683,28 @@ pub struct ProcessOrder {
     /// Time after the stop before it is killed, milliseconds; with `stop`.
     #[prost(uint64, tag = "5")]
     pub grace_ms: u64,
+    /// Number of its gang in the job, from 1; 0 for a module without gangs.
+    #[prost(uint32, tag = "6")]
+    pub gang: u32,
+    /// Its place in the gang: index into the module's roles.
+    #[prost(uint32, tag = "7")]
+    pub role: u32,
+    /// Every member of its gang, itself included, by role. A known process whose members changed takes the new ones.
+    #[prost(message, repeated, tag = "8")]
+    pub members: ::prost::alloc::vec::Vec<GangMember>,
+}
+/// GangMember is one process of a gang, and where it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GangMember {
+    /// Process number.
+    #[prost(uint32, tag = "1")]
+    pub process: u32,
+    /// Attempt.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// Machine id.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
 }
 /// JobRecord is all that is known of a job.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -703,6 +736,12 @@ pub struct JobRecord {
     /// Processes by verdict, indexed by Verdict.
     #[prost(uint32, repeated, tag = "9")]
     pub by_verdict: ::prost::alloc::vec::Vec<u32>,
+    /// Selector of resources; empty means any.
+    #[prost(string, tag = "10")]
+    pub resource_selector: ::prost::alloc::string::String,
+    /// Running processes whose iterations have not changed for longer than the module's `stall`.
+    #[prost(uint32, tag = "11")]
+    pub stalled: u32,
 }
 /// ProcessRecord is all that is known of a process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -752,6 +791,18 @@ pub struct ProcessRecord {
     /// Iterations by the newest ping.
     #[prost(uint64, tag = "15")]
     pub iterations: u64,
+    /// How long iterations have not changed, milliseconds.
+    #[prost(uint64, tag = "16")]
+    pub unchanged_ms: u64,
+    /// It is stalled: running, and `unchanged_ms` is above the module's `stall`.
+    #[prost(bool, tag = "17")]
+    pub stalled: bool,
+    /// Number of its gang in the job, from 1; 0 for a module without gangs.
+    #[prost(uint32, tag = "18")]
+    pub gang: u32,
+    /// Its role in the gang, by name; empty for a module without gangs.
+    #[prost(string, tag = "19")]
+    pub role: ::prost::alloc::string::String,
 }
 /// JobOnMachine is the part of a job that runs on one machine: the value of `part-<job>-<machine>` in the bucket `jobs`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -956,9 +1007,12 @@ pub struct Hello {
     /// Highest number of a batch that it spooled.
     #[prost(uint64, tag = "8")]
     pub last_batch: u64,
+    /// Its own pool time, nanoseconds; 0 before it has one. A leader that followed no clock begins with the median of these.
+    #[prost(int64, tag = "9")]
+    pub pool_time_ns: i64,
 }
 /// KnownProcess is a process as an agent knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KnownProcess {
     /// Its identity.
     #[prost(message, optional, tag = "1")]
@@ -966,6 +1020,24 @@ pub struct KnownProcess {
     /// Where it stands.
     #[prost(enumeration = "ProcessState", tag = "2")]
     pub state: i32,
+    /// What the test says; with a final state.
+    #[prost(enumeration = "Verdict", tag = "3")]
+    pub verdict: i32,
+    /// Exit status, as wait(2) gives it; meaningful with `exited`.
+    #[prost(int32, tag = "4")]
+    pub exit_status: i32,
+    /// An exit status is known.
+    #[prost(bool, tag = "5")]
+    pub exited: bool,
+    /// Why, for people.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// OS process id; 0 before it has one.
+    #[prost(uint32, tag = "7")]
+    pub pid: u32,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "8")]
+    pub epoch: u64,
 }
 /// HelloAnswer is the leader's answer from its own state.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1045,7 +1117,7 @@ pub struct JobOrders {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentCommand {
     /// The command.
-    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<agent_command::Kind>,
 }
 /// Nested message and enum types in `AgentCommand`.
@@ -1065,7 +1137,24 @@ pub mod agent_command {
         /// Verb `logs`: read a part of a process's log, or of the agent's own.
         #[prost(message, tag = "4")]
         ReadLog(super::ReadLog),
+        /// Verb `peer`, from the agent of another member of the gang: words for a process.
+        #[prost(message, tag = "5")]
+        Peer(super::PeerWord),
     }
+}
+/// PeerWord is what one process of a gang says to another, carried from agent to agent. It is not kept: who says it says it again
+/// until it is answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerWord {
+    /// Who says it.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<ProcessId>,
+    /// Whom to; its attempt does not matter.
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<ProcessId>,
+    /// The words, opaque to agents; at most 4 KiB.
+    #[prost(string, tag = "3")]
+    pub data: ::prost::alloc::string::String,
 }
 /// UpdateJobs changes the desired processes of a machine.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1120,6 +1209,9 @@ pub struct AgentReply {
     /// Answer to ReadLog.
     #[prost(message, optional, tag = "6")]
     pub log: ::core::option::Option<LogPart>,
+    /// Highest number of a batch that it spooled; with the answer to ListKnown.
+    #[prost(uint64, tag = "7")]
+    pub last_batch: u64,
 }
 /// RefusedProcess is one process that an agent will not start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1175,6 +1267,9 @@ pub struct PingResult {
     /// Round trip of the last answer, microseconds.
     #[prost(uint32, tag = "4")]
     pub round_trip_us: u32,
+    /// How long iterations have not changed, milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub unchanged_ms: u64,
 }
 /// ReportBatch goes to REPORTS on `agent.<m>.rpt`: written to disk first, in order, one outstanding.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1196,7 +1291,7 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -1225,6 +1320,9 @@ pub mod report {
         /// The final report of a process.
         #[prost(message, tag = "8")]
         Final(super::FinalReport),
+        /// Probing found something else than at the last hello, or since the last of these.
+        #[prost(message, tag = "9")]
+        Inventory(super::InventoryReport),
     }
 }
 /// ProcessReport: a process changed.
@@ -1261,6 +1359,13 @@ pub struct FenceDone {
     /// The epoch.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
+}
+/// InventoryReport: what probing finds now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InventoryReport {
+    /// Everything, as in a hello.
+    #[prost(message, optional, tag = "1")]
+    pub inventory: ::core::option::Option<Inventory>,
 }
 /// ErrorReport: trouble.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1494,6 +1599,9 @@ pub struct JobStarted {
     /// Placement, coded per machine, sorted by machine.
     #[prost(message, repeated, tag = "3")]
     pub placements: ::prost::alloc::vec::Vec<MachinePlacement>,
+    /// Selector of resources; empty means any.
+    #[prost(string, tag = "4")]
+    pub resource_selector: ::prost::alloc::string::String,
 }
 /// MachinePlacement is the part of a job that runs on one machine. Process numbers are first, first + 1, ...
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1519,6 +1627,12 @@ pub struct MachinePlacement {
     /// MACHINES generation of the machine that it was placed on.
     #[prost(message, optional, tag = "7")]
     pub machine_generation: ::core::option::Option<Position>,
+    /// Number of the gang of each process in turn, from 1; empty for a module without gangs.
+    #[prost(uint32, repeated, tag = "8")]
+    pub gangs: ::prost::alloc::vec::Vec<u32>,
+    /// Role of each process in turn, as index into the module's roles; empty likewise.
+    #[prost(uint32, repeated, tag = "9")]
+    pub roles: ::prost::alloc::vec::Vec<u32>,
 }
 /// StopRequested: of a job or of some of its processes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1532,7 +1646,7 @@ pub struct StopRequested {
     /// Time before they are killed, milliseconds.
     #[prost(uint64, tag = "3")]
     pub grace_ms: u64,
-    /// Why: `user`, `draining`, `protected`.
+    /// Why: `user`, `draining`, `protected`, `gang` (another member could not be placed).
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -1695,6 +1809,12 @@ pub struct SeenResource {
     /// Device type.
     #[prost(string, tag = "4")]
     pub device_type: ::prost::alloc::string::String,
+    /// The same name on every machine that reaches the same disk; empty where there is none.
+    #[prost(string, tag = "5")]
+    pub shared_name: ::prost::alloc::string::String,
+    /// Bytes of a disk or of memory, bits per second of a NIC, 0 for CPUs.
+    #[prost(uint64, tag = "6")]
+    pub size: u64,
 }
 /// ProcessReplaced: the next attempt of a process, on another place.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2006,6 +2126,12 @@ pub struct Start {
     /// Seed; 0 lets the scheduler derive one from the command id.
     #[prost(uint64, tag = "7")]
     pub seed: u64,
+    /// What `processes` counts.
+    #[prost(enumeration = "CountBy", tag = "8")]
+    pub count_by: i32,
+    /// Selector of resources: `kind=disk and type=ssd`, `disk-a`, `node-01/disk-*`; empty means any.
+    #[prost(string, tag = "9")]
+    pub resource_selector: ::prost::alloc::string::String,
 }
 /// Stop stops processes.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2256,6 +2382,43 @@ pub struct ClockReply {
     /// Pool time, nanoseconds since 1970-01-01T00:00:00Z.
     #[prost(int64, tag = "1")]
     pub pool_time_ns: i64,
+}
+/// CountBy is what the count of a start is multiplied by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CountBy {
+    /// The whole job.
+    Unspecified = 0,
+    /// So many on each machine that fits.
+    Machine = 1,
+    /// So many on each disk that may be used; a disk that several machines reach is one.
+    Disk = 2,
+    /// So many on each CPU that may be used.
+    Cpu = 3,
+}
+impl CountBy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COUNT_BY_UNSPECIFIED",
+            Self::Machine => "COUNT_BY_MACHINE",
+            Self::Disk => "COUNT_BY_DISK",
+            Self::Cpu => "COUNT_BY_CPU",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COUNT_BY_UNSPECIFIED" => Some(Self::Unspecified),
+            "COUNT_BY_MACHINE" => Some(Self::Machine),
+            "COUNT_BY_DISK" => Some(Self::Disk),
+            "COUNT_BY_CPU" => Some(Self::Cpu),
+            _ => None,
+        }
+    }
 }
 /// Turn is one message of a decision log: everything that one turn of the leader decided.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2647,6 +2810,10 @@ pub enum Dimension {
     Process = 4,
     /// By time bucket.
     Time = 5,
+    /// By type of machine.
+    MachineType = 6,
+    /// By type of device.
+    DeviceType = 7,
 }
 impl Dimension {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2661,6 +2828,8 @@ impl Dimension {
             Self::Device => "DIMENSION_DEVICE",
             Self::Process => "DIMENSION_PROCESS",
             Self::Time => "DIMENSION_TIME",
+            Self::MachineType => "DIMENSION_MACHINE_TYPE",
+            Self::DeviceType => "DIMENSION_DEVICE_TYPE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2672,6 +2841,8 @@ impl Dimension {
             "DIMENSION_DEVICE" => Some(Self::Device),
             "DIMENSION_PROCESS" => Some(Self::Process),
             "DIMENSION_TIME" => Some(Self::Time),
+            "DIMENSION_MACHINE_TYPE" => Some(Self::MachineType),
+            "DIMENSION_DEVICE_TYPE" => Some(Self::DeviceType),
             _ => None,
         }
     }
@@ -3656,6 +3827,9 @@ pub struct SnapshotJob {
     /// Processes, sorted by number.
     #[prost(message, repeated, tag = "7")]
     pub processes: ::prost::alloc::vec::Vec<SnapshotProcess>,
+    /// Selector of resources; empty means any.
+    #[prost(string, tag = "8")]
+    pub resource_selector: ::prost::alloc::string::String,
 }
 /// SnapshotProcess is a process with what its record leaves out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3723,6 +3897,12 @@ pub struct SnapshotProcess {
     /// Position of the last event that changed what its agent is to do with it.
     #[prost(message, optional, tag = "21")]
     pub changed: ::core::option::Option<Position>,
+    /// Number of its gang in the job, from 1; 0 for a module without gangs.
+    #[prost(uint32, tag = "22")]
+    pub gang: u32,
+    /// Its place in the gang: index into the module's roles.
+    #[prost(uint32, tag = "23")]
+    pub role: u32,
 }
 /// MachinesState is the fold of MACHINES.
 #[derive(Clone, PartialEq, ::prost::Message)]

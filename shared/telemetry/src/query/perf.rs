@@ -76,6 +76,8 @@ fn grouping(by: Dimension) -> Option<Grouping> {
         Dimension::Unspecified => None,
         Dimension::Module => whole("module", "module", "process > 0"),
         Dimension::Machine => whole("machine", "machine", "true"),
+        Dimension::MachineType => whole("machine_type", "machine_type", "true"),
+        Dimension::DeviceType => whole("device_type", "device_type", "device <> ''"),
         Dimension::Device => whole("device", "machine || '/' || device", "device <> ''"),
         Dimension::Process => whole(
             "process",

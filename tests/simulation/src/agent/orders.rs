@@ -92,7 +92,9 @@ impl Agent {
             agent_command::Kind::ListKnown(_) => {
                 Some(v1::AgentReply { processes: self.known_to_wire(), ..taken(self.disk.generation) })
             }
-            agent_command::Kind::ReadLog(_) => Some(refused(AgentRefusal::Invalid, Position::default())),
+            agent_command::Kind::ReadLog(_) | agent_command::Kind::Peer(_) => {
+                Some(refused(AgentRefusal::Invalid, Position::default()))
+            }
         }
     }
 
@@ -268,6 +270,7 @@ impl Agent {
         let known = self.disk.known.iter().map(|(id, known)| v1::KnownProcess {
             id: Some((*id).into()),
             state: v1::ProcessState::from(known.state).into(),
+            ..Default::default()
         });
         known.collect()
     }

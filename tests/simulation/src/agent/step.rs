@@ -214,6 +214,7 @@ impl Agent {
             inventory: (to == Owner::MachineLifecycle).then(|| self.inventory()),
             processes,
             last_batch: self.disk.last_batch,
+            pool_time_ns: 0,
         };
         let id = [(self.index as u64).to_be_bytes(), number.to_be_bytes()].concat().into();
         let envelope = v1::Envelope { id, ..self.envelope(Body::Hello(hello), ports.now) };
