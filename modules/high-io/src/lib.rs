@@ -5,7 +5,6 @@
 //! (`mismatch`). One transfer at a time: load comes from many processes.
 
 mod inject;
-mod latency;
 mod mismatch;
 mod order;
 mod passes;

@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use muster_model::quantity::print_size;
-use muster_sdk::{Ending, Session};
-
-use crate::latency::Latency;
+use muster_sdk::{Ending, Latency, Session};
 
 /// Time between two metrics.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use muster_module_protocol::PEER_WORDS_MAX_BYTES;
+
 /// A parameter that is missing or can not be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
@@ -28,6 +30,20 @@ impl ParameterError {
     }
 }
 
+/// Why words can not be said to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// The process has no gang.
+    #[error("this process has no gang: start the module with roles in its manifest, or by hand with --role and --peer")]
+    NoGang,
+    /// The gang has no other member of that role.
+    #[error("the gang has no other member with the role `{0}`")]
+    NoRole(String),
+    /// The words are too long.
+    #[error("{0} bytes of words are more than a peer takes: at most {max}", max = PEER_WORDS_MAX_BYTES)]
+    TooLong(usize),
+}
+
 /// Why a session can not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SdkError {
@@ -46,6 +62,9 @@ pub enum SdkError {
     /// A wrong command line.
     #[error("{0}; see --help")]
     Usage(String),
+    /// The place where a gang meets by hand can not be used.
+    #[error("failed to meet the peer at {0} (--peer)")]
+    MeetingPlace(String, #[source] std::io::Error),
     /// The agent did not say start.
     #[error("no agent answered on {0} for two minutes")]
     NoAgent(PathBuf),

@@ -24,9 +24,12 @@
 
 mod ending;
 mod error;
+mod latency;
 mod link;
+mod meeting_place;
 mod outbox;
 mod parameters;
+mod peers;
 mod run;
 mod session;
 mod shared;
@@ -37,8 +40,12 @@ mod standalone;
 mod tests;
 
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
-pub use error::{ParameterError, SdkError};
-pub use muster_module_protocol::{Context, ContextResource, Corruption, Manifest};
+pub use error::{ParameterError, PeerError, SdkError};
+pub use latency::Latency;
+pub use muster_module_protocol::{
+    Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES,
+};
 pub use parameters::Parameters;
+pub use peers::{Ask, PeerWords, To};
 pub use run::run;
 pub use session::Session;

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::ending::EXIT_ERROR;
 use crate::outbox::{Line, Worth};
+use crate::peers::PeerWords;
 use crate::shared::{GRACE, Shared};
 use crate::signals;
 use crate::socket::Socket;
@@ -189,7 +190,9 @@ impl<'a> Talk<'a> {
                 self.shared.stop(Duration::from_millis(*grace_ms));
             }
             AgentMessage::Abort => std::process::exit(i32::from(EXIT_ERROR)),
-            AgentMessage::Peer { .. } => {}
+            AgentMessage::Peer { from, dpid, data } => {
+                self.shared.heard_peer(PeerWords { role: from.clone(), dpid: dpid.clone(), words: data.clone() });
+            }
             AgentMessage::Kept => return self.done.is_some(),
         }
         false

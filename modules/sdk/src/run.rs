@@ -11,10 +11,11 @@ use muster_module_protocol::{Context, Manifest, ModuleMessage, PROTOCOL, encode_
 use crate::ending::{EXIT_ERROR, Ending};
 use crate::error::SdkError;
 use crate::link::{Link, RECONNECT_MAX, wait};
-use crate::session::Session;
+use crate::meeting_place::MeetingPlace;
+use crate::session::{Agent, Session};
 use crate::shared::Shared;
 use crate::signals;
-use crate::standalone::{Request, help, request};
+use crate::standalone::{Alone, Request, help, request};
 
 /// Stack of the link's thread: it parses short lines.
 const LINK_STACK_BYTES: usize = 256 * 1024;
@@ -59,7 +60,7 @@ fn begin(manifest: &str) -> Result<Option<Session>, SdkError> {
     match request(&manifest, &arguments)? {
         Request::Describe => println!("{}", describe(&manifest)),
         Request::Help => print!("{}", help(&manifest)),
-        Request::Run(context) => return alone(*context).map(Some),
+        Request::Run(request) => return alone(*request).map(Some),
     }
     Ok(None)
 }
@@ -90,10 +91,11 @@ pub(crate) fn connect(socket: PathBuf, context: Context) -> Result<Session, SdkE
     if !shared.wait_for_start(RECONNECT_MAX) {
         return Err(SdkError::NoAgent(socket));
     }
-    Ok(Session::new(context, shared, false))
+    Ok(Session::new(context, shared, Agent::Linked))
 }
 
-fn alone(context: Context) -> Result<Session, SdkError> {
+fn alone(request: Alone) -> Result<Session, SdkError> {
+    let Alone { context, place } = request;
     let shared = Arc::new(Shared::new()?);
     signals::install(shared.wake_fd())?;
     let watched = Arc::clone(&shared);
@@ -102,10 +104,11 @@ fn alone(context: Context) -> Result<Session, SdkError> {
             wait(&watched, None, None::<Duration>);
         }
     })?;
-    Ok(Session::new(context, shared, true))
+    let place = place.map(|place| MeetingPlace::open(place, &context, Arc::clone(&shared))).transpose()?;
+    Ok(Session::new(context, shared, Agent::Absent(place)))
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     std::thread::Builder::new().name("muster-link".to_owned()).stack_size(LINK_STACK_BYTES).spawn(work).map(drop)
 }
 

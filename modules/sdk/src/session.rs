@@ -6,12 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use muster_module_protocol::{Context, ContextResource, Corruption, ModuleMessage, encode_line};
+use muster_module_protocol::{
+    Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
+};
 
 use crate::ending::Ending;
+use crate::error::PeerError;
 use crate::link::RECONNECT_MAX;
+use crate::meeting_place::MeetingPlace;
 use crate::outbox::{Line, Worth};
 use crate::parameters::Parameters;
+use crate::peers::{Ask, PeerWords, To};
 use crate::shared::Shared;
 
 /// How long the end of a process may wait for an agent that comes and goes.
@@ -22,13 +27,21 @@ const DELIVERY_MAX: Duration = Duration::from_secs(2 * RECONNECT_MAX.as_secs());
 pub struct Session {
     context: Context,
     shared: Arc<Shared>,
-    /// Without an agent, what is said goes to stdout.
-    alone: bool,
+    agent: Agent,
+}
+
+/// Who hears what a session says.
+#[derive(Debug)]
+pub(crate) enum Agent {
+    /// The agent, over the link.
+    Linked,
+    /// Nobody: it goes to stdout, but words for a peer, which go to the place where the two meet.
+    Absent(Option<MeetingPlace>),
 }
 
 impl Session {
-    pub(crate) fn new(context: Context, shared: Arc<Shared>, alone: bool) -> Self {
-        Self { context, shared, alone }
+    pub(crate) fn new(context: Context, shared: Arc<Shared>, agent: Agent) -> Self {
+        Self { context, shared, agent }
     }
 
     /// Who and where this process is, and what it was given.
@@ -58,6 +71,72 @@ impl Session {
     #[must_use]
     pub fn seed(&self) -> u64 {
         u64::from_str_radix(&self.context.seed, 16).unwrap_or(0)
+    }
+
+    /// The gang of this process; none for a module without roles.
+    #[must_use]
+    pub fn gang(&self) -> Option<&ContextGang> {
+        self.context.gang.as_ref()
+    }
+
+    /// The other members of its gang.
+    pub fn peers(&self) -> impl Iterator<Item = &ContextMember> {
+        let members = self.gang().into_iter().flat_map(|gang| &gang.members);
+        members.filter(|member| member.dpid != self.context.dpid)
+    }
+
+    /// Says words to other members of the gang, once. They are not kept on their way: see [`Self::ask_peer`].
+    ///
+    /// # Errors
+    /// There is nobody to say them to, or they are too long.
+    pub fn say_to_peer(&self, to: To<'_>, words: &str) -> Result<(), PeerError> {
+        if self.gang().is_none() {
+            return Err(PeerError::NoGang);
+        }
+        let role = match to {
+            To::Everyone => "",
+            To::Role(role) if self.peers().any(|member| member.role == role) => role,
+            To::Role(role) => return Err(PeerError::NoRole(role.to_owned())),
+        };
+        if words.len() > PEER_WORDS_MAX_BYTES {
+            return Err(PeerError::TooLong(words.len()));
+        }
+        match &self.agent {
+            Agent::Linked => self.say(&ModuleMessage::Peer { to: role.into(), data: words.into() }, Worth::Spare),
+            Agent::Absent(Some(place)) => place.say(words),
+            Agent::Absent(None) => return Err(PeerError::NoGang),
+        }
+        Ok(())
+    }
+
+    /// The next words of a peer; none at the deadline, and none at once when a stop was asked for and nothing waits.
+    #[must_use]
+    pub fn hear_peer(&self, deadline: Instant) -> Option<PeerWords> {
+        self.shared.hear_peer(deadline)
+    }
+
+    /// Says words again and again until they are answered: none at the deadline, or when a stop was asked for. `answer` looks at
+    /// everything that is heard meanwhile, and gives what it was asked for where that is in it.
+    ///
+    /// # Errors
+    /// There is nobody to say them to, or they are too long.
+    pub fn ask_peer<T>(
+        &self,
+        ask: Ask<'_>,
+        mut answer: impl FnMut(&PeerWords) -> Option<T>,
+    ) -> Result<Option<T>, PeerError> {
+        loop {
+            self.say_to_peer(ask.to, ask.words)?;
+            let again = ask.deadline.min(Instant::now() + ask.repeat);
+            while let Some(heard) = self.hear_peer(again) {
+                if let Some(answer) = answer(&heard) {
+                    return Ok(Some(answer));
+                }
+            }
+            if self.stopping() || Instant::now() >= ask.deadline {
+                return Ok(None);
+            }
+        }
     }
 
     /// Says that preparation is over and the work begins.
@@ -105,6 +184,15 @@ impl Session {
         self.say(&ModuleMessage::Corruption(corruption), Worth::Keep);
     }
 
+    /// Writes a file into the directory for results and asks for it to be kept; what can not be written is said.
+    pub fn keep_result(&self, name: &str, content: &[u8]) {
+        let path = self.results().join(name);
+        match std::fs::write(&path, content) {
+            Ok(()) => self.artifact(&std::path::absolute(&path).unwrap_or(path), name),
+            Err(error) => self.event("result_not_kept", &format!("{}: {error}", path.display())),
+        }
+    }
+
     /// Asks for a file to be kept under a name.
     pub fn artifact(&self, path: &Path, name: &str) {
         let path = path.to_string_lossy().into_owned();
@@ -119,12 +207,12 @@ impl Session {
     /// Says done and waits until the agent has it; false when it has not.
     pub(crate) fn done(&self, ending: &Ending) -> bool {
         self.say(&ending.message(), Worth::Done);
-        self.alone || self.shared.wait_for_delivery(DELIVERY_MAX)
+        matches!(self.agent, Agent::Absent(_)) || self.shared.wait_for_delivery(DELIVERY_MAX)
     }
 
     fn say(&self, message: &ModuleMessage, worth: Worth) {
         match encode_line(message) {
-            Ok(bytes) if self.alone => print_line(&bytes),
+            Ok(bytes) if matches!(self.agent, Agent::Absent(_)) => print_line(&bytes),
             Ok(bytes) => self.shared.send(Line { bytes, worth }),
             Err(error) => eprintln!("muster: a message is not sent: {error}"),
         }

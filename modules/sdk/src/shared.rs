@@ -1,5 +1,6 @@
 //! What the test's thread and the link's thread share.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,13 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
 use crate::outbox::{Line, Outbox};
+use crate::peers::PeerWords;
 
 /// Grace of a stop that no agent gave a grace: a signal, or two minutes without an agent.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// Words of peers that wait to be heard. They are said again and again, so the newest count and the oldest go.
+const PEER_WORDS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -31,6 +36,7 @@ struct State {
     delivered: bool,
     lost: bool,
     stop_deadline: Option<Instant>,
+    peer_words: VecDeque<PeerWords>,
 }
 
 impl Shared {
@@ -121,6 +127,24 @@ impl Shared {
         let (state, _) =
             self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
         state.delivered
+    }
+
+    pub(crate) fn heard_peer(&self, words: PeerWords) {
+        let mut state = self.state();
+        if state.peer_words.len() >= PEER_WORDS_MAX {
+            state.peer_words.pop_front();
+        }
+        state.peer_words.push_back(words);
+        self.changed.notify_all();
+    }
+
+    /// The next words of a peer; none at the deadline, and none at once when a stop was asked for and nothing waits.
+    pub(crate) fn hear_peer(&self, deadline: Instant) -> Option<PeerWords> {
+        let waiting = |state: &mut State| state.peer_words.is_empty() && !self.stopping();
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let (mut state, _) =
+            self.changed.wait_timeout_while(self.state(), rest, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.peer_words.pop_front()
     }
 
     /// Waits, at most so long, for a stop; true when it was asked for.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use muster_module_protocol::{AgentMessage, Context, ModuleMessage, Status, decode_line, encode_line};
 
 use crate::ending::Ending;
+use crate::error::PeerError;
+use crate::peers::{Ask, PeerWords, To};
 use crate::run::connect;
 use crate::session::Session;
 
@@ -16,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn context(directory: &Path) -> Context {
     let text = format!(
         r#"{{"run":3,"job":1,"process":100,"dpid":"00010064","attempt":2,"module":"m","version":"1","machine":"a",
-        "boot_id":"b","seed":"00000000000000ff","parameters":{{}},"resources":[],"work":{directory:?},"results":{directory:?}}}"#
+        "boot_id":"b","seed":"00000000000000ff","parameters":{{}},"resources":[],"gang":{{"number":1,"role":"client","members":[
+        {{"role":"server","dpid":"00010063","machine":"b"}},{{"role":"client","dpid":"00010064","machine":"a"}}]}},"work":{directory:?},"results":{directory:?}}}"#
     );
     serde_json::from_str(&text).expect("a context")
 }
@@ -201,4 +204,54 @@ fn a_hung_agent_holds_up_no_test() {
     }
     assert!(before.elapsed() < PATIENCE);
     drop(peer);
+}
+
+fn from_server(words: &str) -> AgentMessage {
+    AgentMessage::Peer { from: "server".into(), dpid: "00010063".into(), data: words.into() }
+}
+
+#[test]
+fn a_question_is_asked_again_until_it_is_answered() {
+    let (_directory, _agent, mut peer, session) = begin();
+    let names: Vec<&str> = session.peers().map(|member| member.dpid.as_str()).collect();
+    assert_eq!(names, ["00010063"]);
+    let asked = std::thread::spawn(move || {
+        let repeat = Duration::from_millis(10);
+        let ask = Ask { repeat, ..Ask::new(To::Role("server"), "where?", Instant::now() + PATIENCE) };
+        session.ask_peer(ask, |heard| heard.words.strip_prefix("at ").map(str::to_owned))
+    });
+    let question = ModuleMessage::Peer { to: "server".into(), data: "where?".into() };
+    for _ in 0..3 {
+        assert_eq!(peer.hear().as_ref(), Some(&question));
+    }
+    peer.say(&from_server("something else"));
+    assert_eq!(peer.hear(), Some(question));
+    peer.say(&from_server("at home"));
+    assert_eq!(asked.join().expect("asked"), Ok(Some("home".to_owned())));
+}
+
+#[test]
+fn hearing_a_peer_ends_at_its_deadline_and_with_a_stop_and_keeps_the_newest() {
+    let (_directory, _agent, mut peer, session) = begin();
+    assert_eq!(session.hear_peer(Instant::now()), None);
+    for n in 0..200 {
+        peer.say(&from_server(&n.to_string()));
+    }
+    peer.ping(1);
+    let heard: Vec<PeerWords> = std::iter::from_fn(|| session.hear_peer(Instant::now())).collect();
+    assert_eq!((heard.len(), heard[0].words.as_str(), heard[63].words.as_str()), (64, "136", "199"));
+    let before = Instant::now();
+    peer.say(&AgentMessage::Stop { grace_ms: 5000 });
+    assert_eq!(session.hear_peer(before + PATIENCE), None);
+    assert_eq!(session.ask_peer(Ask::new(To::Everyone, "?", before + PATIENCE), |_| Some(())), Ok(None));
+    assert!(before.elapsed() < PATIENCE / 2);
+}
+
+#[test]
+fn words_that_reach_nobody_are_refused() {
+    let (_directory, _agent, _peer, session) = begin();
+    assert_eq!(session.say_to_peer(To::Role("judge"), "x"), Err(PeerError::NoRole("judge".into())));
+    assert_eq!(session.say_to_peer(To::Role("client"), "x"), Err(PeerError::NoRole("client".into())));
+    assert_eq!(session.say_to_peer(To::Everyone, &"x".repeat(4097)), Err(PeerError::TooLong(4097)));
+    assert_eq!(session.say_to_peer(To::Everyone, &"x".repeat(4096)), Ok(()));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use muster_module_protocol::{AgentMessage, ModuleMessage, Outcome, decode_line, encode_line};
+use muster_module_protocol::{AgentMessage, Context, Manifest, ModuleMessage, Outcome, decode_line, encode_line};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const DOCUMENT: &str = include_str!("../../../docs/module-protocol.md");
@@ -104,15 +104,26 @@ fn the_python_and_shell_modules_of_the_document_work() {
 
 #[test]
 fn the_messages_of_the_document_are_messages() {
-    let (_, rest) = DOCUMENT.split_once("```\n> {").expect("the conversation");
-    let (conversation, _) = rest.split_once("```").expect("its end");
     let (mut said, mut heard) = (0, 0);
-    for line in format!("> {{{conversation}").lines() {
+    for line in DOCUMENT.lines().filter(|line| line.starts_with("> {") || line.starts_with("< {")) {
         let (direction, json) = line.split_at(2);
         match direction {
             "> " => said += usize::from(decode_line::<ModuleMessage>(json.as_bytes()).expect("a message").is_some()),
             _ => heard += usize::from(decode_line::<AgentMessage>(json.as_bytes()).expect("a message").is_some()),
         }
     }
-    assert_eq!((said, heard), (5, 4));
+    assert_eq!((said, heard), (6, 5));
+}
+
+#[test]
+fn the_context_of_the_document_is_a_context_and_the_manifest_a_manifest() {
+    let block = |language: &str| {
+        let (_, rest) = DOCUMENT.split_once(&format!("```{language}\n")).expect("the document has the block");
+        rest.split_once("\n```").expect("the block ends").0
+    };
+    let context: Context = serde_json::from_str(block("json")).expect("a context");
+    let gang = context.gang.expect("a gang");
+    assert_eq!((gang.role.as_str(), gang.members[0].dpid.as_str()), ("client", "00010063"));
+    let manifest: Manifest = toml::from_str(block("toml")).expect("a manifest");
+    assert_eq!((manifest.roles.len(), manifest.stall.as_str()), (2, "30s"));
 }

@@ -28,11 +28,11 @@ pub trait Line: Serialize + DeserializeOwned {
 
 impl Line for ModuleMessage {
     const TYPES: &'static [&'static str] =
-        &["hello", "ready", "pong", "metric", "event", "corruption", "artifact", "done"];
+        &["hello", "ready", "pong", "metric", "event", "corruption", "artifact", "peer", "done"];
 }
 
 impl Line for AgentMessage {
-    const TYPES: &'static [&'static str] = &["start", "ping", "stop", "abort", "kept"];
+    const TYPES: &'static [&'static str] = &["start", "ping", "stop", "abort", "peer", "kept"];
 }
 
 /// A message as a line, with its newline.
@@ -87,6 +87,7 @@ mod tests {
             ModuleMessage::Event { name: "buffered".into(), text: "tmpfs".into() },
             ModuleMessage::Corruption(corruption),
             ModuleMessage::Artifact { path: "a/b".into(), name: "b".into() },
+            ModuleMessage::Peer { to: "server".into(), data: "ready".into() },
             ModuleMessage::Done {
                 status: Status::Complete,
                 result: Outcome::Pass,
@@ -109,6 +110,7 @@ mod tests {
         let agent = [AgentMessage::Start, AgentMessage::Ping { n: 1 }, AgentMessage::Stop { grace_ms: 5 }]
             .into_iter()
             .chain([AgentMessage::Abort, AgentMessage::Kept])
+            .chain([AgentMessage::Peer { from: "client".into(), dpid: "00010001".into(), data: "ready".into() }])
             .collect::<Vec<_>>();
         assert_eq!(agent.len(), AgentMessage::TYPES.len());
         for message in agent {

@@ -8,34 +8,42 @@ const BUCKETS: usize = (u64::BITS as usize) << STEPS_LOG;
 
 /// A histogram of nanoseconds.
 #[derive(Debug, Clone)]
-pub(crate) struct Latency {
+pub struct Latency {
     counts: Box<[u32; BUCKETS]>,
     total: u64,
     greatest: Duration,
 }
 
 impl Latency {
-    pub(crate) fn new() -> Self {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
         Self { counts: Box::new([0; BUCKETS]), total: 0, greatest: Duration::ZERO }
     }
 
-    pub(crate) fn record(&mut self, latency: Duration) {
+    /// Counts one.
+    pub fn record(&mut self, latency: Duration) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.counts[bucket(nanoseconds)] += 1;
         self.total += 1;
         self.greatest = self.greatest.max(latency);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Nothing was recorded since the last clear.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.total == 0
     }
 
-    pub(crate) fn greatest_seconds(&self) -> f64 {
+    /// Seconds of the greatest one.
+    #[must_use]
+    pub fn greatest_seconds(&self) -> f64 {
         self.greatest.as_secs_f64()
     }
 
     /// Seconds that so many percent are at or below, never more than the greatest.
-    pub(crate) fn percentile_seconds(&self, percent: u64) -> f64 {
+    #[must_use]
+    pub fn percentile_seconds(&self, percent: u64) -> f64 {
         let wanted = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
@@ -47,10 +55,17 @@ impl Latency {
         self.greatest_seconds()
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all, at the end of an interval.
+    pub fn clear(&mut self) {
         self.counts.fill(0);
         self.total = 0;
         self.greatest = Duration::ZERO;
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
