@@ -14,6 +14,7 @@ mod fill;
 mod image;
 mod mix;
 mod sector;
+mod spoil;
 mod verify;
 
 pub use classify::{Class, Finding, Source, classify};
@@ -21,4 +22,5 @@ pub use decode::{Form, WordMeaning, decode_header, decode_word};
 pub use explain::{expected_sector, explain_sector};
 pub use fill::fill;
 pub use sector::{Expectation, Header, Owner, SECTOR_BYTES, Stamp, name_hash};
+pub use spoil::spoil;
 pub use verify::{Mismatch, verify};
