@@ -63,8 +63,9 @@ impl Agent {
             return;
         }
         let live = self.processes.iter().filter(|(_, process)| process.life.is_live());
+        let now = self.now();
         let results: Vec<PingResult> =
-            live.map(|(id, process)| ping_result(*id, &process.life, process.round_trip_us)).collect();
+            live.map(|(id, process)| ping_result(*id, &process.life, process.round_trip_us, now)).collect();
         if results.is_empty() {
             return;
         }
@@ -106,12 +107,12 @@ impl Agent {
     }
 }
 
-fn ping_result(id: ProcessId, life: &Life, round_trip_us: u32) -> PingResult {
+fn ping_result(id: ProcessId, life: &Life, round_trip_us: u32, now: Duration) -> PingResult {
     PingResult {
         id: Some(id.into()),
         missed: life.missed(),
         iterations: life.iterations(),
         round_trip_us,
-        ..PingResult::default()
+        unchanged_ms: u64::try_from(life.unchanged(now).as_millis()).unwrap_or(u64::MAX),
     }
 }

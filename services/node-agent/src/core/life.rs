@@ -56,6 +56,8 @@ pub(crate) struct Life {
     answered: bool,
     missed: u32,
     iterations: u64,
+    /// When iterations were seen to change last; none before the first answer.
+    progressed: Option<Duration>,
     stop: Option<Stop>,
     kill: Option<String>,
     said: Option<Said>,
@@ -78,6 +80,7 @@ impl Life {
             answered: true,
             missed: 0,
             iterations: 0,
+            progressed: None,
             stop: None,
             kill: None,
             said: None,
@@ -138,6 +141,11 @@ impl Life {
         self.iterations
     }
 
+    /// How long iterations have not changed; nothing before the first answer.
+    pub(crate) fn unchanged(&self, now: Duration) -> Duration {
+        self.progressed.map_or(Duration::ZERO, |progressed| now.saturating_sub(progressed))
+    }
+
     /// The stop that it was given, with what is left of its grace.
     pub(crate) fn stop_given(&self, now: Duration) -> Option<(Duration, &str)> {
         self.stop.as_ref().map(|stop| (stop.deadline.saturating_sub(now), stop.reason.as_str()))
@@ -164,7 +172,7 @@ impl Life {
             Event::NotStarted(reason) => self.not_started(reason, now),
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
-            Event::Pong { n, iterations } => self.pong(n, iterations),
+            Event::Pong { n, iterations } => self.pong(n, iterations, now),
             Event::Done(said) => self.done(said),
             Event::Exited(status) => self.exited(status, now),
             Event::Stop { grace, reason } => self.stop(grace, reason, now),
@@ -258,8 +266,10 @@ impl Life {
         Effect::SendPing(self.ping)
     }
 
-    fn pong(&mut self, n: u64, iterations: u64) -> Vec<Effect> {
-        self.iterations = iterations;
+    fn pong(&mut self, n: u64, iterations: u64, now: Duration) -> Vec<Effect> {
+        if iterations != self.iterations || self.progressed.is_none() {
+            (self.iterations, self.progressed) = (iterations, Some(now));
+        }
         if n != self.ping {
             return Vec::new();
         }

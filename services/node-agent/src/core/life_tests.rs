@@ -66,6 +66,18 @@ fn three_missed_pings_make_mia_and_an_answer_ends_it() {
 }
 
 #[test]
+fn iterations_are_unchanged_since_they_last_changed() {
+    let mut life = running();
+    assert_eq!(life.unchanged(seconds(4)), seconds(4), "the first answer counts as a change");
+    pass(&mut life, 0, 7);
+    life.take(Event::Pong { n: 2, iterations: 5 }, seconds(7));
+    assert_eq!(life.unchanged(seconds(9)), seconds(9), "the same number is no change");
+    life.take(Event::Pong { n: 3, iterations: 6 }, seconds(9));
+    assert_eq!(life.unchanged(seconds(10)), seconds(1));
+    assert_eq!(Life::new().unchanged(seconds(10)), Duration::ZERO, "nothing stalls before it answers");
+}
+
+#[test]
 fn an_adopted_process_has_time_to_come_back() {
     let mut life = Life::adopted(ProcessState::Running, None, seconds(0));
     life.take(Event::Spawned, seconds(0));
