@@ -1,6 +1,7 @@
 //! A test module for the agent's own tests, with nothing but the standard library: it answers pings, ends as a file in its work
 //! directory or its agent says, and comes back to a new agent. Parameters come from the context file as text:
-//! `"fork":"1"` starts a double-forked child, `"ignore_stop":"1"` does not stop.
+//! `"fork":"1"` starts a double-forked child, `"ignore_stop":"1"` does not stop, `"words":"1"` says its DPID to its gang once. What
+//! its gang says goes to the file `heard` in its work directory.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     let mut iterations = 0;
     let begun = Instant::now();
     while begun.elapsed() < RECONNECT_MAX {
-        if let Some(end) = talk(&mut iterations, has("ignore_stop")) {
+        if let Some(end) = talk(&mut iterations, has("ignore_stop"), has("words")) {
             return end;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -43,7 +44,7 @@ fn double_fork() {
 }
 
 /// Talks on one connection; gives the exit code once done was kept, none when the connection ended.
-fn talk(iterations: &mut u64, ignore_stop: bool) -> Option<ExitCode> {
+fn talk(iterations: &mut u64, ignore_stop: bool, words: bool) -> Option<ExitCode> {
     let stream = UnixStream::connect(variable("MUSTER_SOCKET")).ok()?;
     let mut writing = stream.try_clone().ok()?;
     let hello = format!(
@@ -63,12 +64,19 @@ fn talk(iterations: &mut u64, ignore_stop: bool) -> Option<ExitCode> {
             let metric =
                 format!("{{\"type\":\"metric\",\"device\":\"\",\"counters\":{{\"done_bytes\":{iterations}}}}}");
             writeln!(writing, "{metric}").ok()?;
+            if words && *iterations == 1 {
+                let words = format!("{{\"type\":\"peer\",\"data\":\"I am {}\"}}", variable("MUSTER_DPID"));
+                writeln!(writing, "{words}").ok()?;
+            }
             if let Ok(code) = std::fs::read_to_string("exit") {
                 return Some(ExitCode::from(code.trim().parse::<u8>().unwrap_or(8)));
             }
         } else if line.contains("\"stop\"") && !ignore_stop {
             let done = "{\"type\":\"done\",\"status\":\"complete\",\"result\":\"pass\",\"final\":{\"done_bytes\":7}}";
             writeln!(writing, "{done}").ok()?;
+        } else if line.contains("\"peer\"") {
+            let mut heard = std::fs::File::options().create(true).append(true).open("heard").ok()?;
+            writeln!(heard, "{line}").ok()?;
         } else if line.contains("\"kept\"") {
             return Some(ExitCode::SUCCESS);
         }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use muster_model::{Attempt, Dpid, Epoch, JobNumber, Position, ProcessId, ProcessNumber, ProcessState, RunId, Verdict};
+use muster_model::{
+    Attempt, Dpid, Epoch, JobNumber, MachineId, Position, ProcessId, ProcessNumber, ProcessState, RunId, Verdict,
+};
 use muster_module_protocol::{Corruption, Outcome, Status};
 use muster_proto::v1;
 
 use crate::artifacts::unhex;
+use crate::core::gang::{Gang, Member};
 use crate::core::orders::{Order, Refused};
 use crate::core::outcome::{End, Said};
 use crate::disk::intents::Final;
@@ -22,18 +25,35 @@ const SECTOR_BYTES_MAX: usize = 512;
 pub(crate) fn orders(orders: &v1::JobOrders) -> Vec<Order> {
     let spec = orders.spec.clone().unwrap_or_default();
     let placed_on: Position = orders.machine_generation.unwrap_or_default().into();
+    let roles = spec.module.as_ref().map_or(&[][..], |module| &module.roles);
+    let id = |process, attempt| ProcessId {
+        run: RunId(spec.run),
+        dpid: Dpid { job: JobNumber(spec.job), process: ProcessNumber(process) },
+        attempt: Attempt(attempt),
+    };
     let order = |process: &v1::ProcessOrder| Order {
-        id: ProcessId {
-            run: RunId(spec.run),
-            dpid: Dpid { job: JobNumber(spec.job), process: ProcessNumber(process.process) },
-            attempt: Attempt(process.attempt),
-        },
+        id: id(process.process, process.attempt),
         epoch: Epoch(orders.epoch),
         placed_on,
         resources: process.resources.clone(),
         stop: process.stop.then(|| Duration::from_millis(process.grace_ms)),
+        gang: gang(process, roles, id),
     };
     orders.processes.iter().map(order).collect()
+}
+
+/// The gang of a process; none where it has none, or where a member is no machine's.
+fn gang(process: &v1::ProcessOrder, roles: &[String], id: impl Fn(u32, u32) -> ProcessId) -> Option<Gang> {
+    if process.gang == 0 {
+        return None;
+    }
+    let role = |place: usize| roles.get(place).cloned().unwrap_or_default();
+    let member = |(place, member): (usize, &v1::GangMember)| {
+        let machine = MachineId::new(&member.machine).ok()?;
+        Some(Member { id: id(member.process, member.attempt), role: role(place), machine })
+    };
+    let members = process.members.iter().enumerate().map(member).collect::<Option<Vec<_>>>()?;
+    Some(Gang { number: process.gang, role: role(process.role as usize), members })
 }
 
 /// The refusal of one process.

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use muster_model::{MachineId, ProcessId};
-use muster_module_protocol::{Context, ContextResource, environment};
+use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, environment};
 use muster_proto::v1::{Inventory, StartSpec};
 
+use crate::core::gang::{Gang, Member};
+use crate::core::orders::Order;
 use crate::keeper::protocol::Spawn;
 use crate::names::{name_of, seed_of};
 
@@ -43,11 +45,12 @@ pub(crate) fn log_of(state: &Path, id: ProcessId) -> PathBuf {
 }
 
 /// Makes the place of a process, and what the keeper needs to start it.
-pub(crate) fn make(common: &Common, id: ProcessId, resources: &[String]) -> anyhow::Result<Spawn> {
+pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
+    let (id, resources) = (order.id, &order.resources);
     let directory = directory_of(&common.state, id);
     let results = directory.join("results");
     std::fs::create_dir_all(&results).with_context(|| format!("make {}", results.display()))?;
-    let context = context(common, id, resources, &directory);
+    let context = context(common, order, &directory);
     let context_path = directory.join("context.json");
     let json = serde_json::to_vec_pretty(&context).context("write the context")?;
     std::fs::write(&context_path, json).with_context(|| format!("write {}", context_path.display()))?;
@@ -75,7 +78,8 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn context(common: &Common, id: ProcessId, resources: &[String], directory: &Path) -> Context {
+fn context(common: &Common, order: &Order, directory: &Path) -> Context {
+    let (id, resources) = (order.id, &order.resources);
     let module = common.spec.module.clone().unwrap_or_default();
     Context {
         run: id.run.0,
@@ -90,10 +94,19 @@ fn context(common: &Common, id: ProcessId, resources: &[String], directory: &Pat
         seed: format!("{:016x}", seed_of(common.spec.seed, id.dpid)),
         parameters: common.spec.parameters.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect(),
         resources: resources.iter().filter_map(|resource| context_resource(&common.inventory, resource)).collect(),
-        gang: None,
+        gang: order.gang.as_ref().map(context_gang),
         work: text(directory),
         results: text(&directory.join("results")),
     }
+}
+
+fn context_gang(gang: &Gang) -> ContextGang {
+    let member = |member: &Member| ContextMember {
+        role: member.role.clone(),
+        dpid: member.id.dpid.to_string(),
+        machine: member.machine.to_string(),
+    };
+    ContextGang { number: gang.number, role: gang.role.clone(), members: gang.members.iter().map(member).collect() }
 }
 
 fn context_resource(inventory: &Inventory, id: &str) -> Option<ContextResource> {
@@ -154,7 +167,7 @@ fn log_head(common: &Common, context: &Context, resources: &[String]) -> String 
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{Attempt, Dpid, JobNumber, ProcessNumber, RunId};
+    use muster_model::{Attempt, Dpid, Epoch, JobNumber, Position, ProcessNumber, RunId};
     use muster_proto::v1::{KeyValue, Module, Resource, ResourceKind};
 
     use super::*;
@@ -183,7 +196,21 @@ mod tests {
         };
         let dpid = Dpid { job: JobNumber(1), process: ProcessNumber(2) };
         let id = ProcessId { run: RunId(3), dpid, attempt: Attempt(1) };
-        let spawn = make(&common, id, &["disk-a".into()]).unwrap();
+        let member = |process, role: &str, machine| Member {
+            id: ProcessId { dpid: Dpid { process: ProcessNumber(process), ..dpid }, ..id },
+            role: role.into(),
+            machine: MachineId::new(machine).unwrap(),
+        };
+        let members = vec![member(1, "server", "node-1"), member(2, "client", "node-2")];
+        let order = Order {
+            id,
+            epoch: Epoch(1),
+            placed_on: Position::default(),
+            resources: vec!["disk-a".into()],
+            stop: None,
+            gang: Some(Gang { number: 1, role: "client".into(), members }),
+        };
+        let spawn = make(&common, &order).unwrap();
         assert_eq!((spawn.name.as_str(), spawn.argv0.as_str()), ("3-00010002-1", "high-io:00010002"));
         let context: Context =
             serde_json::from_slice(&std::fs::read(&spawn.environment["MUSTER_CONTEXT"]).unwrap()).unwrap();
@@ -191,6 +218,10 @@ mod tests {
         let log = std::fs::read_to_string(&spawn.log).unwrap();
         assert!(log.lines().all(|line| line.starts_with("# ")), "{log}");
         assert!(log.contains("# module high-io 2") && log.contains("# parameter size=4\\nKiB"), "{log}");
-        make(&common, id, &["disk-a".into()]).unwrap();
+        let gang = context.gang.unwrap();
+        assert_eq!((gang.number, gang.role.as_str(), gang.members.len()), (1, "client", 2));
+        let server = &gang.members[0];
+        assert_eq!((server.dpid.as_str(), server.machine.as_str()), ("00010001", "node-1"));
+        make(&common, &order).unwrap();
     }
 }

@@ -209,8 +209,8 @@ pub const TABLE: &[SubjectRow] = &[
         subject: "muster.v1.cmd.<m>.<verb>",
         transport: "core request/reply",
         body: "agent_command",
-        parties: "leaders, muster logs -> one agent",
-        purpose: "verbs jobs, machine, inventory, logs",
+        parties: "leaders, muster logs, agents of a gang -> one agent",
+        purpose: "verbs jobs, machine, inventory, logs, peer",
     },
 ];
 

@@ -8,6 +8,7 @@ use muster_model::ProcessId;
 
 use super::{Agent, Process};
 use crate::core::life::{Event, Life};
+use crate::core::words::Waiting;
 use crate::disk::intents::{Known, Read};
 use crate::logs::Upload;
 use crate::{probe, workplace};
@@ -61,6 +62,8 @@ impl Agent {
             round_trip_us: 0,
             log_kept: known.log_kept,
             forget: false,
+            gang: None,
+            waiting: Waiting::default(),
         };
         self.processes.insert(id, process);
         if let Some((grace_ms, reason)) = known.stop {

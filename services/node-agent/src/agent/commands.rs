@@ -46,8 +46,9 @@ impl Agent {
                 self.answer(reply_to, AgentReply { processes, generation, ..AgentReply::default() });
             }
             agent_command::Kind::ReadLog(read) => self.read_log(reply_to, &read),
-            agent_command::Kind::Peer(_) => {
-                self.answer(reply_to, refuse(AgentRefusal::Invalid, "this agent carries no words between processes"));
+            agent_command::Kind::Peer(word) => {
+                let reply = self.peer_command(&envelope.source, given.term, word);
+                self.answer(reply_to, reply);
             }
         }
     }
@@ -152,6 +153,6 @@ impl Agent {
     }
 }
 
-fn refuse(refusal: AgentRefusal, detail: &str) -> AgentReply {
+pub(super) fn refuse(refusal: AgentRefusal, detail: &str) -> AgentReply {
     AgentReply { refusal: refusal.into(), detail: detail.into(), ..AgentReply::default() }
 }

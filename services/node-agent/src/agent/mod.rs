@@ -8,6 +8,7 @@ mod fencing;
 mod hello;
 mod keeping;
 mod modules;
+mod peers;
 mod reports;
 mod starting;
 mod ticking;
@@ -28,7 +29,9 @@ use crate::artifacts::Artifacts;
 use crate::config::Settings;
 use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
+use crate::core::gang::Gang;
 use crate::core::life::Life;
+use crate::core::words::{Fate, Outgoing, Pair, Waiting};
 use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents};
 use crate::heartbeat::{self, Said};
@@ -88,6 +91,13 @@ pub(crate) enum Input {
         /// What, or why not.
         stored: Result<ArtifactStored, String>,
     },
+    /// What became of words to another member of a gang.
+    Carried {
+        /// From whom to whom.
+        pair: Pair,
+        /// What became of them.
+        fate: Fate,
+    },
     /// The machine was probed again, and is not what it was.
     Inventory(Inventory),
 }
@@ -105,6 +115,10 @@ struct Process {
     log_kept: bool,
     /// The scheduler does not want to hear of it any more.
     forget: bool,
+    /// Said by the newest order; not kept on the disk.
+    gang: Option<Gang>,
+    /// Words of its gang, until it is connected.
+    waiting: Waiting,
 }
 
 /// A fence that waits for processes of older epochs to be gone.
@@ -146,6 +160,8 @@ pub(crate) struct Agent {
     processes: BTreeMap<ProcessId, Process>,
     /// What heartbeats say is not what is true any more.
     changed: bool,
+    /// Words between processes, on their way to other agents.
+    outgoing: Outgoing,
     /// Concluded in this turn: their reports are not on the disk yet.
     ended: Vec<(ProcessId, ProcessState)>,
     started: Instant,
@@ -206,6 +222,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         inventory: Arc::new(inventory),
         processes: BTreeMap::new(),
         changed: true,
+        outgoing: Outgoing::default(),
         ended: Vec::new(),
         started: now,
         pings_said: now,
@@ -249,6 +266,7 @@ impl Agent {
             Input::Module(input) => self.module(input),
             Input::Prepared { ready, failed } => self.prepared(ready, failed),
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
+            Input::Carried { pair, fate } => self.carried(pair, fate),
             Input::Inventory(inventory) => self.inventory_changed(inventory),
         }
     }
@@ -256,6 +274,7 @@ impl Agent {
     /// After each turn: what was decided is on the disk, and what is said of this machine is what is now true.
     fn settle(&mut self) {
         self.advance_fence();
+        self.carry();
         if self.reports.flush(self.identity()) {
             self.note_ended();
         }

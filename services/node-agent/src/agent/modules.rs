@@ -27,6 +27,7 @@ impl Agent {
                 };
                 process.connection = Some((connection, outbox));
                 self.happen(id, Event::Connected);
+                self.say_waiting(id);
             }
             ModuleInput::Said { id, message } => self.module_said(id, message),
             ModuleInput::Closed { id, connection } => {
@@ -41,7 +42,8 @@ impl Agent {
 
     fn module_said(&mut self, id: ProcessId, message: ModuleMessage) {
         match message {
-            ModuleMessage::Hello { .. } | ModuleMessage::Ready | ModuleMessage::Peer { .. } => {}
+            ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
+            ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),
             ModuleMessage::Metric { device, counters, gauges } => self.metric(id, device, counters, gauges),
             ModuleMessage::Event { name, text } => tracing::info!(process = %id, name, text, "a process says"),

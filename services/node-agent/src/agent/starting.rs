@@ -10,8 +10,10 @@ use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, Star
 
 use super::{Agent, Input, Process};
 use crate::artifacts::Artifacts;
+use crate::core::gang::Gang;
 use crate::core::life::{Event, Life, Stage};
 use crate::core::orders::{Ground, Order, Refused, Step, Way, step};
+use crate::core::words::Waiting;
 use crate::disk::intents::{Final, Intent, Line, pair};
 use crate::keeper::protocol::{SPAWN_BATCH_MAX, Spawn, ToKeeper};
 use crate::workplace::Common;
@@ -29,6 +31,8 @@ struct Plan {
     starts: Vec<(usize, Vec<Order>)>,
     stops: Vec<(ProcessId, Duration)>,
     refused: Vec<RefusedProcess>,
+    /// Gangs as they are now, of new processes and of known ones.
+    gangs: Vec<(ProcessId, Gang)>,
 }
 
 impl Agent {
@@ -54,6 +58,11 @@ impl Agent {
         for intent in std::mem::take(&mut plan.intents) {
             self.processes.insert(intent.id(), new_process(intent));
         }
+        for (id, gang) in plan.gangs {
+            if let Some(process) = self.processes.get_mut(&id) {
+                process.gang = Some(gang);
+            }
+        }
         ::metrics::counter!(metrics::REFUSED).increment(plan.refused.len() as u64);
         for (id, grace) in plan.stops {
             self.stop(id, grace, STOPPED);
@@ -72,6 +81,7 @@ impl Agent {
             let mut starts = Vec::new();
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
+                plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
                 match step(&ground, &order, self.processes.contains_key(&order.id), way) {
                     Step::Nothing => {}
                     Step::Stop(grace) => plan.stops.push((order.id, grace)),
@@ -172,6 +182,8 @@ fn new_process(intent: Intent) -> Process {
         round_trip_us: 0,
         log_kept: false,
         forget: false,
+        gang: None,
+        waiting: Waiting::default(),
     }
 }
 
@@ -233,7 +245,7 @@ type Made = (Vec<(ProcessId, Spawn)>, Vec<(ProcessId, String)>);
 fn make_all(common: &Common, orders: &[Order]) -> Made {
     let (mut ready, mut failed) = (Vec::new(), Vec::new());
     for order in orders {
-        match workplace::make(common, order.id, &order.resources) {
+        match workplace::make(common, order) {
             Ok(spawn) => ready.push((order.id, spawn)),
             Err(error) => failed.push((order.id, format!("{error:#}"))),
         }

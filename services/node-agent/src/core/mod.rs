@@ -2,11 +2,13 @@
 //! mean, and what leaves the spool.
 
 pub(crate) mod authority;
+pub(crate) mod gang;
 pub(crate) mod life;
 mod life_words;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod window;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod life_tests;

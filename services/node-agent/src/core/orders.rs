@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use muster_model::{Epoch, Position, ProcessId, ResourceId};
 
+use super::gang::Gang;
+
 /// Where this machine stands, as far as starts are concerned.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ground {
@@ -37,6 +39,8 @@ pub(crate) struct Order {
     pub resources: Vec<String>,
     /// It is to stop, within this.
     pub stop: Option<Duration>,
+    /// Its gang, where it has one.
+    pub gang: Option<Gang>,
 }
 
 /// Why one process is not started.
@@ -144,6 +148,7 @@ mod tests {
             placed_on: Position::new(1, 10),
             resources: vec!["disk-sdb".into()],
             stop: None,
+            gang: None,
         }
     }
 

@@ -25,8 +25,12 @@ pub(crate) const MACHINE: &str = "node-1";
 pub(crate) struct Script {
     pub(crate) machine: v1::MachineDesired,
     pub(crate) jobs: v1::JobDesired,
+    /// What other machines than [`MACHINE`] are to run.
+    pub(crate) jobs_of: BTreeMap<String, v1::JobDesired>,
     pub(crate) terms: (u64, u64),
     pub(crate) incarnation: u64,
+    /// The newest of each machine.
+    pub(crate) incarnations: BTreeMap<String, u64>,
     pub(crate) hellos: Vec<(String, v1::Hello)>,
     pub(crate) heartbeats: Vec<(u64, v1::Heartbeat)>,
     pub(crate) reports: Vec<v1::Report>,
@@ -42,6 +46,8 @@ pub(crate) struct World {
     pub(crate) script: Arc<Mutex<Script>>,
     pub(crate) home: tempfile::TempDir,
     pub(crate) agent: Option<Process>,
+    /// Agents of other machines.
+    pub(crate) others: Vec<Process>,
 }
 
 pub(crate) fn machine() -> MachineId {
@@ -73,7 +79,7 @@ impl World {
         script.machine = v1::MachineDesired { epoch: 1, generation: Some(at(5)), ..Default::default() };
         script.jobs = v1::JobDesired { generation: Some(at(5)), ..Default::default() };
         let script = Arc::new(Mutex::new(script));
-        let world = Self { nats, bus, script, home: tempfile::tempdir().unwrap(), agent: None };
+        let world = Self { nats, bus, script, home: tempfile::tempdir().unwrap(), agent: None, others: Vec::new() };
         world.play().await;
         world
     }
@@ -150,13 +156,23 @@ impl World {
 
     /// Starts the agent; its log goes to stderr of the test when it fails.
     pub(crate) fn start_agent(&mut self) {
-        let disk = self.home.path().join("disk1");
+        self.agent = Some(self.spawn_agent(MACHINE, self.home.path()));
+    }
+
+    /// Starts the agent of another machine.
+    pub(crate) fn start_other(&mut self, machine: &str) {
+        let agent = self.spawn_agent(machine, &self.home.path().join(machine));
+        self.others.push(agent);
+    }
+
+    fn spawn_agent(&self, machine: &str, home: &Path) -> Process {
+        let (disk, state) = (home.join("disk1"), home.join("s"));
         std::fs::create_dir_all(&disk).unwrap();
-        std::fs::create_dir_all(self.state()).unwrap();
+        std::fs::create_dir_all(&state).unwrap();
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let log = self.home.path().join("agent.log");
-        let arguments = ["--machine", MACHINE, "--state"].map(str::to_owned).into_iter().chain([
-            text(&self.state()),
+        let log = home.join("agent.log");
+        let arguments = ["--machine", machine, "--state"].map(str::to_owned).into_iter().chain([
+            text(&state),
             "--disk".into(),
             text(&disk),
             "--log-file".into(),
@@ -173,7 +189,7 @@ impl World {
             log,
             user: None,
         };
-        self.agent = Some(Process::start(spawn).unwrap());
+        Process::start(spawn).unwrap()
     }
 
     pub(crate) fn kill_agent(&mut self) {
@@ -230,9 +246,21 @@ impl World {
         kind: v1::agent_command::Kind,
         authority: Authority,
     ) -> v1::AgentReply {
+        self.command_to(&machine(), source, verb, kind, authority).await
+    }
+
+    /// As [`World::command`], to any machine.
+    pub(crate) async fn command_to(
+        &self,
+        machine: &MachineId,
+        source: &str,
+        verb: &str,
+        kind: v1::agent_command::Kind,
+        authority: Authority,
+    ) -> v1::AgentReply {
         let body = Body::AgentCommand(v1::AgentCommand { kind: Some(kind) });
         let envelope = Envelope { source: source.into(), ..self.bus.envelope(body, authority) };
-        let subject = subjects::command(&machine(), verb);
+        let subject = subjects::command(machine, verb);
         let answer = self.bus.request(&subject, &envelope, Duration::from_secs(10)).await.unwrap();
         match answer.body {
             Some(Body::AgentReply(reply)) => reply,
@@ -278,6 +306,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         drop(self.agent.take());
+        self.others.clear();
         // Everything of this test, keeper first, by the directory that it works in.
         let home = self.home.path().to_string_lossy().into_owned();
         for _ in 0..3 {
@@ -363,10 +392,14 @@ fn hello_answer(bus: &Bus, script: &mut Script, service: subjects::Service, hell
     let (kind, term) = match service {
         subjects::Service::MachineLifecycle => {
             script.incarnation = script.incarnation.max(hello.last_incarnation) + 1;
+            script.incarnations.insert(hello.machine.clone(), script.incarnation);
             let desired = v1::MachineDesired { incarnation: script.incarnation, ..script.machine.clone() };
             (v1::hello_answer::Kind::Machine(desired), script.terms.0)
         }
-        _ => (v1::hello_answer::Kind::Job(script.jobs.clone()), script.terms.1),
+        _ => {
+            let jobs = script.jobs_of.get(&hello.machine).unwrap_or(&script.jobs);
+            (v1::hello_answer::Kind::Job(jobs.clone()), script.terms.1)
+        }
     };
     let authority = Authority { term: Term(term), ..Authority::default() };
     let body = Body::HelloAnswer(v1::HelloAnswer { kind: Some(kind) });

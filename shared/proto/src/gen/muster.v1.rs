@@ -1487,6 +1487,8 @@ pub enum AgentRefusal {
     Invalid = 7,
     /// The agent has not said hello yet, or the incarnation is old.
     OldIncarnation = 8,
+    /// Words between processes: whom they go to does not live here, takes no more now, or does not know who says them.
+    NoMember = 9,
 }
 impl AgentRefusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1504,6 +1506,7 @@ impl AgentRefusal {
             Self::Protected => "AGENT_REFUSAL_PROTECTED",
             Self::Invalid => "AGENT_REFUSAL_INVALID",
             Self::OldIncarnation => "AGENT_REFUSAL_OLD_INCARNATION",
+            Self::NoMember => "AGENT_REFUSAL_NO_MEMBER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1518,6 +1521,7 @@ impl AgentRefusal {
             "AGENT_REFUSAL_PROTECTED" => Some(Self::Protected),
             "AGENT_REFUSAL_INVALID" => Some(Self::Invalid),
             "AGENT_REFUSAL_OLD_INCARNATION" => Some(Self::OldIncarnation),
+            "AGENT_REFUSAL_NO_MEMBER" => Some(Self::NoMember),
             _ => None,
         }
     }
