@@ -121,7 +121,7 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
             format!(
                 "it was told to stop {} ago ({}); it is killed in {}",
                 age(now, stop.at),
-                stop.reason.as_str(),
+                stop.reason.describe(),
                 short(left)
             )
         }

@@ -6,7 +6,7 @@ use muster_proto::v1::{self, job_query, job_reply::Kind};
 use prost::Message;
 
 use crate::core::JobCore;
-use crate::core::job::Process;
+use crate::core::job::{Job, Process};
 use crate::core::limits::PAGE_MAX;
 use crate::explain;
 use crate::wire::projection;
@@ -123,8 +123,16 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         reason: process.reason.clone(),
         pid: process.pid,
         iterations: view.observed.iterations(&process.machine, dpid, process.attempt),
+        gang: process.member.map_or(0, |member| member.gang),
+        role: role_of(job, process),
         ..Default::default()
     }
+}
+
+/// The name of a process's role in its gang; empty for a module without gangs.
+fn role_of(job: &Job, process: &Process) -> String {
+    let role = process.member.and_then(|member| job.spec.module.roles.get(member.role as usize));
+    role.cloned().unwrap_or_default()
 }
 
 fn modules(view: &JobView<'_>, list: &v1::ListModules) -> Result<v1::ModuleList, Refusal> {

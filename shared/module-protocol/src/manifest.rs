@@ -57,7 +57,7 @@ pub struct ManifestArtifact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestRequirement {
-    /// `cpu`, `disk`, `nic`, `memory`.
+    /// `cpu`, `disk`, `nic`, `memory`, `tape`.
     pub kind: String,
     /// How many; 1 without it.
     #[serde(default = "one")]

@@ -37,13 +37,14 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
         parameters,
         stop_grace_ms: milliseconds(grace),
         ends_by_itself: manifest.ends_by_itself,
+        roles: manifest.roles.clone(),
         ..v1::Module::default()
     })
 }
 
 fn requirement(required: &ManifestRequirement) -> Result<v1::Requirement, String> {
     let kind = ResourceKind::from_word(&required.kind)
-        .ok_or_else(|| format!("requires: kind `{}` is none of cpu, disk, nic, memory", required.kind))?;
+        .ok_or_else(|| format!("requires: kind `{}` is none of cpu, disk, nic, memory, tape", required.kind))?;
     if required.count == 0 {
         return Err(format!("requires: count of {} must be at least 1", required.kind));
     }
@@ -87,6 +88,7 @@ mod tests {
 name = "high-io"
 version = "1.0"
 stop_grace = "5s"
+roles = ["server", "client"]
 [[artifacts]]
 architecture = "x86_64"
 path = "muster-high-io"
@@ -105,6 +107,7 @@ type = "size"
     fn a_manifest_becomes_a_module_with_sorted_parameters() {
         let module = module(&parse(MANIFEST).unwrap()).unwrap();
         assert_eq!(module.stop_grace_ms, 5000);
+        assert_eq!(module.roles, ["server", "client"]);
         let names: Vec<(&str, bool)> = module.parameters.iter().map(|p| (p.name.as_str(), p.required)).collect();
         assert_eq!(names, [("block", true), ("depth", false)]);
         assert_eq!((module.requirements[0].count, module.requirements[0].weight_milli), (1, 1000));

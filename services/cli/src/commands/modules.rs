@@ -95,7 +95,7 @@ fn missing(what: String, name: &str) -> Failure {
 fn table(modules: &[v1::Module]) -> Table {
     let names = ["module", "version", "requires", "architectures", "description"];
     let mut columns: Vec<Column> = names.into_iter().map(Column::new).collect();
-    columns.extend(["parameters", "artifacts", "stop_grace_seconds", "ends_by_itself"].map(Column::programs));
+    columns.extend(["parameters", "artifacts", "stop_grace_seconds", "ends_by_itself", "roles"].map(Column::programs));
     let mut table = Table::new(columns);
     for module in modules {
         table.push(vec![
@@ -108,6 +108,7 @@ fn table(modules: &[v1::Module]) -> Table {
             Cell::List(module.artifacts.iter().map(|artifact| artifact.sha256.clone()).collect()),
             Cell::Span(Duration::from_millis(module.stop_grace_ms)),
             Cell::Flag(module.ends_by_itself),
+            Cell::List(module.roles.clone()),
         ]);
     }
     table

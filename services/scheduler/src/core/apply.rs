@@ -7,7 +7,7 @@ use muster_ledger::At;
 use muster_model::{Dpid, Epoch, JobNumber, PoolTime, ProcessNumber, ProcessState};
 
 use super::event::{Event, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced, StopRequested};
-use super::job::{Job, Process, StopOrder};
+use super::job::{Job, Member, Process, StopOrder};
 use super::limits::{ENDED_JOBS_MAX, ENDED_PROCESSES_MAX};
 use super::state::{EndedLimits, State, dpids_of};
 
@@ -46,8 +46,9 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
 fn start(state: &mut State, started: &JobStarted, at: &At<'_>) {
     let number = started.spec.job;
     state.last_job = number;
-    state.insert_job(Job::new(started.spec.clone(), started.selector.clone(), at.time));
-    for placement in &started.placements {
+    let selectors = (started.selector.clone(), started.resource_selector.clone());
+    state.insert_job(Job::new(started.spec.clone(), selectors, at.time));
+    for placement in started.placements.iter() {
         for (index, process) in placed(placement, at).enumerate() {
             let process_number = ProcessNumber(placement.first.0 + index as u32);
             state.insert_process(Dpid { job: number, process: process_number }, process);
@@ -60,12 +61,13 @@ fn start(state: &mut State, started: &JobStarted, at: &At<'_>) {
 
 /// The processes of a placement, before anything was heard of them.
 fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = Process> + 'a {
-    placement.processes.iter().map(|resources| Process {
+    (0..placement.count as usize).map(|index| Process {
         attempt: muster_model::Attempt(1),
         machine: placement.machine.clone(),
         epoch: placement.epoch,
         machine_generation: placement.machine_generation,
-        resources: resources.clone(),
+        resources: placement.resources_of(index).to_vec(),
+        member: placement.members.get(index).copied(),
         state: ProcessState::Starting,
         verdict: Default::default(),
         placed: at.time,
@@ -197,5 +199,21 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     if let Some(machine) = state.machines.get_mut(&process.machine) {
         machine.generation = at.position;
     }
+    let member = process.member;
     state.processes.insert(dpid, process);
+    if let Some(member) = member {
+        tell_mates(state, dpid, member, at);
+    }
+}
+
+/// The living mates of a member that moved are told where it is now.
+fn tell_mates(state: &mut State, moved: Dpid, member: Member, at: &At<'_>) {
+    let mates = state.jobs[&moved.job].gang_of(member).to_vec();
+    for process in mates {
+        let dpid = Dpid { process, ..moved };
+        let lives = state.processes.get(&dpid).is_some_and(|mate| !mate.state.is_final());
+        if dpid != moved && lives {
+            state.reorder(dpid, at.position);
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Invariants of the state, for tests and the simulation: what is derived agrees with what it is derived from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ResourceKind, Verdict};
 use muster_proto::process_digest;
 
-use super::job::{Counts, Job, Process};
+use super::job::{Counts, Job, Member, Process};
 use super::machine::{Machine, Total};
 use super::state::State;
 
@@ -48,6 +48,7 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
     let kept = (job.by_state, job.by_verdict, job.ran, job.processes);
     ensure(counted == kept, || format!("job {number} counts {kept:?}, its processes are {counted:?}"))?;
     ensure(parts == job.parts, || format!("job {number} counts machines wrongly"))?;
+    check_gangs(state, number, job)?;
     let is_over = by_state.live() == 0;
     ensure(is_over == (job.ended != PoolTime::NEVER), || {
         format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended)
@@ -58,6 +59,28 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
     let all_ran = ran == count;
     ensure(all_ran == (job.all_running != PoolTime::NEVER), || format!("job {number} all ran: {all_ran}"))?;
     ensure(number <= state.last_job, || format!("job {number} is above the last one"))
+}
+
+/// Every gang is whole, and its members are on different machines.
+fn check_gangs(state: &State, number: JobNumber, job: &Job) -> Result<(), String> {
+    let roles = job.spec.module.roles.len();
+    let members = state.processes_of(number).filter(|(_, process)| process.member.is_some()).count();
+    ensure(members == job.gangs.len() * roles, || format!("job {number} has {members} members, which are no gangs"))?;
+    for (index, gang) in job.gangs.iter().enumerate() {
+        let mut machines = BTreeSet::new();
+        for (role, process) in gang.iter().enumerate() {
+            let expected = Member { gang: index as u32 + 1, role: role as u32 };
+            let found = state.processes.get(&Dpid { job: number, process: *process });
+            let Some(found) = found.filter(|process| process.member == Some(expected)) else {
+                return Err(format!("job {number} lacks role {role} of gang {}", index + 1));
+            };
+            ensure(machines.insert(&found.machine), || {
+                format!("gang {} of job {number} is twice on {}", index + 1, found.machine)
+            })?;
+        }
+        ensure(gang.len() == roles, || format!("gang {} of job {number} has {} members", index + 1, gang.len()))?;
+    }
+    Ok(())
 }
 
 fn check_process(state: &State, dpid: Dpid, process: &Process) -> Result<(), String> {

@@ -8,7 +8,7 @@ use muster_model::{
     ResourceKind, RunId, Verdict,
 };
 
-use super::job::{StartSpec, StopReason};
+use super::job::{Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::module::Module;
 
@@ -44,8 +44,10 @@ pub struct JobStarted {
     pub spec: Arc<StartSpec>,
     /// Selector of machines, as given.
     pub selector: String,
-    /// Placement, coded per machine, sorted by machine.
-    pub placements: Vec<Placement>,
+    /// Selector of resources, as given.
+    pub resource_selector: String,
+    /// Placement, coded per machine, sorted by machine; shared with the reply.
+    pub placements: Arc<Vec<Placement>>,
 }
 
 /// The part of a job on one machine: process numbers are `first`, `first + 1`, ...
@@ -59,8 +61,27 @@ pub struct Placement {
     pub machine_generation: Position,
     /// First process number.
     pub first: ProcessNumber,
-    /// Resources of each process, in turn.
-    pub processes: Vec<Vec<ResourceId>>,
+    /// How many processes.
+    pub count: u32,
+    /// Resources of each process in turn, as many for each.
+    pub resources: Vec<ResourceId>,
+    /// Gang and role of each process in turn; empty for a module without gangs.
+    pub members: Vec<Member>,
+}
+
+impl Placement {
+    /// Resources of the process at an index.
+    #[must_use]
+    pub fn resources_of(&self, index: usize) -> &[ResourceId] {
+        let each = self.resources_each();
+        self.resources.get(index * each..(index + 1) * each).unwrap_or_default()
+    }
+
+    /// How many resources each process has.
+    #[must_use]
+    pub fn resources_each(&self) -> usize {
+        self.resources.len() / (self.count as usize).max(1)
+    }
 }
 
 /// Stop was asked for.

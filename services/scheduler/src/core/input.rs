@@ -9,7 +9,7 @@ use muster_model::{
 
 use super::event::Placement;
 use super::facts::MachineFact;
-use super::job::StartSpec;
+use super::job::{Member, StartSpec};
 use super::module::Module;
 
 /// A command, a message of a followed stream, or the tick.
@@ -284,7 +284,7 @@ pub struct Started {
     /// Job; 0 for a dry run.
     pub job: JobNumber,
     /// Placement.
-    pub placements: Vec<Placement>,
+    pub placements: std::sync::Arc<Vec<Placement>>,
     /// Greatest load of a machine over the mean, thousandths.
     pub balance_milli: u64,
     /// Seed that is used.
@@ -372,6 +372,17 @@ pub struct Order {
     pub resources: Vec<muster_model::ResourceId>,
     /// It is to stop, with so much grace.
     pub stop: Option<Duration>,
+    /// Its gang; none for a module without gangs.
+    pub gang: Option<GangOrder>,
+}
+
+/// What a member of a gang is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GangOrder {
+    /// Which gang, and its role in it.
+    pub member: Member,
+    /// Every member, itself included, by role.
+    pub members: Vec<(muster_model::ProcessNumber, muster_model::Attempt, MachineId)>,
 }
 
 /// When something was heard of a machine.

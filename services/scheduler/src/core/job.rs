@@ -5,10 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Attempt, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessState, ReservationId, ResourceId, RunId, Verdict,
+    Attempt, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessNumber, ProcessState, ReservationId, ResourceId,
+    RunId, Verdict,
 };
 
 use super::module::Module;
+
+/// A process's place in a gang.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Number of the gang in its job, from 1.
+    pub gang: u32,
+    /// Index into the module's roles.
+    pub role: u32,
+}
 
 /// What all processes of one job have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +72,8 @@ pub struct Job {
     pub spec: Arc<StartSpec>,
     /// Selector of machines, as it was given.
     pub selector: String,
+    /// Selector of resources, as it was given.
+    pub resource_selector: String,
     /// How many processes.
     pub processes: u32,
     /// Processes by state.
@@ -72,6 +84,8 @@ pub struct Job {
     pub ran: u32,
     /// Processes by state, per machine.
     pub parts: BTreeMap<MachineId, Counts>,
+    /// Process numbers of each gang by role; derived from the processes. Empty for a module without gangs.
+    pub gangs: Vec<Vec<ProcessNumber>>,
     /// Pool time of the command.
     pub started: PoolTime,
     /// Pool time at which all had run at least once. Set once.
@@ -84,20 +98,42 @@ pub struct Job {
 
 impl Job {
     /// A job without processes.
-    pub(crate) fn new(spec: Arc<StartSpec>, selector: String, started: PoolTime) -> Self {
+    pub(crate) fn new(spec: Arc<StartSpec>, selectors: (String, String), started: PoolTime) -> Self {
+        let (selector, resource_selector) = selectors;
         Self {
             spec,
             selector,
+            resource_selector,
             processes: 0,
             by_state: Counts::default(),
             by_verdict: Default::default(),
             ran: 0,
             parts: BTreeMap::new(),
+            gangs: Vec::new(),
             started,
             all_running: PoolTime::NEVER,
             ended: PoolTime::NEVER,
             stopping: false,
         }
+    }
+
+    /// Notes where a process stands in its gang.
+    pub(super) fn note_member(&mut self, process: ProcessNumber, member: Member) {
+        let (gang, role) = (member.gang.saturating_sub(1) as usize, member.role as usize);
+        if self.gangs.len() <= gang {
+            self.gangs.resize(gang + 1, Vec::new());
+        }
+        let members = &mut self.gangs[gang];
+        if members.len() <= role {
+            members.resize(role + 1, ProcessNumber(0));
+        }
+        members[role] = process;
+    }
+
+    /// Process numbers of a gang, by role.
+    #[must_use]
+    pub fn gang_of(&self, member: Member) -> &[ProcessNumber] {
+        self.gangs.get(member.gang.saturating_sub(1) as usize).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -121,9 +157,14 @@ pub enum StopReason {
     Draining,
     /// What it uses became protected.
     Protected,
+    /// Another member of its gang could not be placed.
+    Gang,
 }
 
 impl StopReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::User, Self::Draining, Self::Protected, Self::Gang];
+
     /// The word for people and machines alike.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -131,6 +172,18 @@ impl StopReason {
             Self::User => "user",
             Self::Draining => "draining",
             Self::Protected => "protected",
+            Self::Gang => "gang",
+        }
+    }
+
+    /// The same in a sentence for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::User => "a person asked for it",
+            Self::Draining => "its machine changes hands",
+            Self::Protected => "what it uses became protected",
+            Self::Gang => "another member of its gang could not be placed",
         }
     }
 }
@@ -148,6 +201,8 @@ pub struct Process {
     pub machine_generation: Position,
     /// Its resources, in the order of its module's requirements.
     pub resources: Vec<ResourceId>,
+    /// Its place in a gang; none for a module without gangs.
+    pub member: Option<Member>,
     /// Where it stands.
     pub state: ProcessState,
     /// What the test says.

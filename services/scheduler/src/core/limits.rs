@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Processes of one start.
 pub const PROCESSES_MAX: u32 = 65_535;
+/// Roles of one gang.
+pub const ROLES_MAX: usize = 16;
 /// Attempts of one process before it is given up.
 pub const ATTEMPTS_MAX: u32 = 3;
 /// Modules in the catalogue.

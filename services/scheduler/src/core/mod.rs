@@ -147,8 +147,19 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
         Event::MachineSeen(seen) => vec![Key::Machine(seen.seen.machine.clone())],
         Event::ProcessReplaced(replaced) => {
             let before = state.processes.get(&replaced.id.dpid).map(|process| process.machine.clone());
+            let mates = replaced.placement.members.iter().flat_map(|member| mates(state, &replaced.id, *member));
             let machines = [Some(replaced.placement.machine.clone()), before].into_iter().flatten();
-            machines.flat_map(|machine| process(&replaced.id, &machine)).collect()
+            let moved = machines.flat_map(|machine| process(&replaced.id, &machine));
+            moved.chain(mates.map(Key::Machine)).collect()
         }
     }
+}
+
+/// Machines of the members of a process's gang.
+fn mates(state: &State, id: &muster_model::ProcessId, member: job::Member) -> Vec<MachineId> {
+    let job = id.dpid.job;
+    let Some(found) = state.jobs.get(&job) else { return Vec::new() };
+    let members = found.gang_of(member).iter();
+    let machines = members.filter_map(|process| state.processes.get(&muster_model::Dpid { job, process: *process }));
+    machines.map(|process| process.machine.clone()).collect()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use muster_model::{ModuleName, Refusal, RefusalCode, ResourceKind};
 
+use super::limits::ROLES_MAX;
 use super::parameters;
 
 /// A count of one kind of resource.
@@ -85,6 +86,8 @@ pub struct Module {
     pub stop_grace: Duration,
     /// It ends by itself.
     pub ends_by_itself: bool,
+    /// Roles of one gang, in order; empty for a module whose processes do not know each other.
+    pub roles: Vec<String>,
 }
 
 impl Module {
@@ -141,6 +144,27 @@ impl Module {
                 )));
             }
         }
+        check_roles(&self.roles).map_err(refuse)?;
         self.parameters.iter().try_for_each(|parameter| parameters::check_definition(parameter).map_err(refuse))
     }
+}
+
+/// A gang has two members or more, each with a name of its own.
+fn check_roles(roles: &[String]) -> Result<(), String> {
+    if roles.is_empty() {
+        return Ok(());
+    }
+    if !(2..=ROLES_MAX).contains(&roles.len()) {
+        return Err(format!("it has {} roles; a gang has 2 to {ROLES_MAX}, a module without gangs none", roles.len()));
+    }
+    for (index, role) in roles.iter().enumerate() {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        if role.is_empty() || role.len() > 32 || !role.bytes().all(legal) {
+            return Err(format!("`{role}` is not a name for a role: 1 to 32 of a-z, 0-9, `-` and `_`"));
+        }
+        if roles[..index].contains(role) {
+            return Err(format!("role `{role}` is there twice"));
+        }
+    }
+    Ok(())
 }

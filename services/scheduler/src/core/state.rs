@@ -117,6 +117,9 @@ impl State {
         if process.state.is_final() {
             job.by_verdict[process.verdict as usize] += 1;
         }
+        if let Some(member) = process.member {
+            job.note_member(dpid.process, member);
+        }
         self.attach(dpid, &process);
         self.processes.insert(dpid, process);
     }

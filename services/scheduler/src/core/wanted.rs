@@ -8,8 +8,8 @@ use std::sync::Arc;
 use muster_ledger::Scope;
 use muster_model::{Dpid, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessId, ProcessNumber};
 
-use super::input::{Desired, Effect, Key, KnownProcess, Order, Orders, Update};
-use super::job::Process;
+use super::input::{Desired, Effect, GangOrder, Key, KnownProcess, Order, Orders, Update};
+use super::job::{Member, Process};
 use super::limits::UPDATE_MAX_BYTES;
 use super::machine::Machine;
 use super::observed::{Agent, Observed, unwanted};
@@ -91,6 +91,15 @@ pub fn desired(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (P
     (found.generation, desired)
 }
 
+/// What a member of a gang is told of it: every member, and where it is.
+fn gang_order(state: &State, job: JobNumber, member: Member) -> GangOrder {
+    let members = state.jobs[&job].gang_of(member).iter().filter_map(|process| {
+        let found = state.processes.get(&Dpid { job, process: *process })?;
+        Some((*process, found.attempt, found.machine.clone()))
+    });
+    GangOrder { member, members: members.collect() }
+}
+
 /// Orders by what they have in common.
 #[derive(Default)]
 struct Collected {
@@ -109,6 +118,7 @@ impl Collected {
             attempt: process.attempt,
             resources: process.resources.clone(),
             stop: process.stop.as_ref().map(|stop| stop.grace),
+            gang: process.member.map(|member| gang_order(state, dpid.job, member)),
         };
         self.orders.entry((dpid.job, process.epoch, process.machine_generation)).or_default().push(order);
     }
@@ -124,7 +134,9 @@ impl Collected {
 
 /// Bytes that an order takes on the wire, at most.
 fn size_of(order: &Order) -> usize {
-    32 + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
+    let members = order.gang.iter().flat_map(|gang| &gang.members);
+    let members: usize = members.map(|(_, _, machine)| machine.as_str().len() + 20).sum();
+    48 + members + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
 }
 
 /// Bytes that what a job has in common takes on the wire, about.

@@ -1,7 +1,9 @@
 //! What agents say, and what they are told.
 
 use muster_bus::{StoredMessage, subjects};
-use muster_model::{Dpid, Epoch, Incarnation, JobNumber, MachineId, Position, ProcessId, RunId};
+use muster_model::{
+    Attempt, Dpid, Epoch, Incarnation, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId,
+};
 use muster_proto::v1::envelope::Body;
 use muster_proto::{WireError, v1};
 use prost::Message;
@@ -155,8 +157,14 @@ fn order(order: Order) -> v1::ProcessOrder {
         resources: order.resources.iter().map(ToString::to_string).collect(),
         stop: order.stop.is_some(),
         grace_ms: order.stop.map_or(0, milliseconds),
-        ..Default::default()
+        gang: order.gang.as_ref().map_or(0, |gang| gang.member.gang),
+        role: order.gang.as_ref().map_or(0, |gang| gang.member.role),
+        members: order.gang.iter().flat_map(|gang| gang.members.iter().map(gang_member)).collect(),
     }
+}
+
+fn gang_member((process, attempt, machine): &(ProcessNumber, Attempt, MachineId)) -> v1::GangMember {
+    v1::GangMember { process: process.0, attempt: attempt.0, machine: machine.to_string() }
 }
 
 /// An order to stop what the log does not want: its identity is all that is known of it.

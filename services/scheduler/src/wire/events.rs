@@ -34,7 +34,7 @@ impl From<&Event> for v1::JobEvent {
                 spec: Some((&*started.spec).into()),
                 selector: started.selector.clone(),
                 placements: started.placements.iter().map(Into::into).collect(),
-                ..Default::default()
+                resource_selector: started.resource_selector.clone(),
             }),
             Event::StopRequested(stop) => Kind::StopRequested(v1::StopRequested {
                 job: stop.job.0,
@@ -100,7 +100,8 @@ impl TryFrom<v1::JobStarted> for JobStarted {
         Ok(Self {
             spec: Arc::new(spec.try_into()?),
             selector: started.selector,
-            placements: started.placements.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            resource_selector: started.resource_selector,
+            placements: Arc::new(started.placements.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?),
         })
     }
 }
@@ -119,8 +120,7 @@ impl TryFrom<v1::StopRequested> for StopRequested {
 
 /// A reason of a stop, by its word.
 pub(super) fn stop_reason(word: &str) -> Result<StopReason, WireError> {
-    let reasons = [StopReason::User, StopReason::Draining, StopReason::Protected];
-    let found = reasons.into_iter().find(|reason| reason.as_str() == word);
+    let found = StopReason::ALL.into_iter().find(|reason| reason.as_str() == word);
     found.ok_or_else(|| WireError::invalid("StopRequested", "reason", word))
 }
 

@@ -45,6 +45,7 @@ pub fn record(job: &Job) -> v1::JobRecord {
         ended_ns: job.ended.0,
         stopping: job.stopping,
         by_verdict: job.by_verdict.to_vec(),
+        resource_selector: job.resource_selector.clone(),
         ..Default::default()
     }
 }

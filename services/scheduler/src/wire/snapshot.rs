@@ -12,7 +12,8 @@ use super::events::stop_reason;
 use super::{machine_id, milliseconds, position, resource_ids};
 use crate::core::State;
 use crate::core::event::LoadNumber;
-use crate::core::job::{Job, Process, StopOrder};
+use crate::core::job::{Job, Member, Process, StopOrder};
+use crate::core::limits::{PROCESSES_MAX, ROLES_MAX};
 use crate::core::machine::Machine;
 use crate::core::module::Module;
 
@@ -94,13 +95,14 @@ fn job_to_wire(state: &State, number: JobNumber, job: &Job) -> v1::SnapshotJob {
         ended_ns: job.ended.0,
         stopping: job.stopping,
         processes: state.processes_of(number).map(|(dpid, process)| process_to_wire(dpid, process)).collect(),
-        ..Default::default()
+        resource_selector: job.resource_selector.clone(),
     }
 }
 
 fn job_from_wire(job: v1::SnapshotJob) -> Result<(Job, Vec<(Dpid, Process)>), WireError> {
     let spec = job.spec.ok_or_else(|| WireError::missing("SnapshotJob", "spec"))?;
-    let mut restored = Job::new(Arc::new(spec.try_into()?), job.selector, PoolTime(job.started_ns));
+    let mut restored =
+        Job::new(Arc::new(spec.try_into()?), (job.selector, job.resource_selector), PoolTime(job.started_ns));
     restored.all_running = PoolTime(job.all_running_ns);
     restored.ended = PoolTime(job.ended_ns);
     restored.stopping = job.stopping;
@@ -133,7 +135,8 @@ fn process_to_wire(dpid: Dpid, process: &Process) -> v1::SnapshotProcess {
         stop_ns: stop.map_or(0, |stop| stop.at.0),
         stop_reason: stop.map_or_else(String::new, |stop| stop.reason.as_str().to_owned()),
         changed: Some(process.changed.into()),
-        ..Default::default()
+        gang: process.member.map_or(0, |member| member.gang),
+        role: process.member.map_or(0, |member| member.role),
     }
 }
 
@@ -155,6 +158,7 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         machine: machine_id(MESSAGE, &process.machine)?,
         machine_generation: position(process.machine_generation),
         resources: resource_ids(MESSAGE, &process.resources)?,
+        member: member(process.gang, process.role)?,
         placed: PoolTime(process.placed_ns),
         since: PoolTime(process.since_ns),
         running: PoolTime(process.running_ns),
@@ -166,4 +170,12 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         changed: position(process.changed),
     };
     Ok((Dpid { job, process: ProcessNumber(process.process) }, restored))
+}
+
+/// A process's place in a gang; gangs are numbered from 1.
+fn member(gang: u32, role: u32) -> Result<Option<Member>, WireError> {
+    if gang > PROCESSES_MAX || role as usize >= ROLES_MAX {
+        return Err(WireError::invalid("SnapshotProcess", "gang", format!("{gang}, role {role}")));
+    }
+    Ok((gang > 0).then_some(Member { gang, role }))
 }

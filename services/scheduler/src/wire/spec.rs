@@ -3,9 +3,10 @@
 use muster_model::{Epoch, JobNumber, ProcessNumber, ReservationId, RunId};
 use muster_proto::{WireError, v1};
 
-use super::{key_values, machine_id, pairs, position, resource_id};
+use super::{key_values, machine_id, pairs, position, resource_ids};
 use crate::core::event::Placement;
-use crate::core::job::StartSpec;
+use crate::core::job::{Member, StartSpec};
+use crate::core::limits::{PROCESSES_MAX, ROLES_MAX};
 
 impl From<&StartSpec> for v1::StartSpec {
     fn from(spec: &StartSpec) -> Self {
@@ -38,16 +39,16 @@ impl TryFrom<v1::StartSpec> for StartSpec {
 
 impl From<&Placement> for v1::MachinePlacement {
     fn from(placement: &Placement) -> Self {
-        let each = placement.processes.first().map_or(0, Vec::len);
         Self {
             machine: placement.machine.to_string(),
             epoch: placement.epoch.0,
             first: placement.first.0,
-            count: placement.processes.len() as u32,
-            resources: placement.processes.iter().flatten().map(ToString::to_string).collect(),
-            resources_each: each as u32,
+            count: placement.count,
+            resources: placement.resources.iter().map(ToString::to_string).collect(),
+            resources_each: placement.resources_each() as u32,
             machine_generation: Some(placement.machine_generation.into()),
-            ..Default::default()
+            gangs: placement.members.iter().map(|member| member.gang).collect(),
+            roles: placement.members.iter().map(|member| member.role).collect(),
         }
     }
 }
@@ -59,7 +60,7 @@ impl TryFrom<v1::MachinePlacement> for Placement {
         let (count, each) = (placement.count as usize, placement.resources_each as usize);
         // Checked before anything is allocated for it.
         let expected = count.checked_mul(each);
-        if expected != Some(placement.resources.len()) || count > crate::core::limits::PROCESSES_MAX as usize {
+        if expected != Some(placement.resources.len()) || count > PROCESSES_MAX as usize {
             let found = placement.resources.len();
             return Err(WireError::invalid(
                 MESSAGE,
@@ -67,17 +68,27 @@ impl TryFrom<v1::MachinePlacement> for Placement {
                 format!("{found} for {count} processes of {each} each"),
             ));
         }
-        let mut ids = placement.resources.iter().map(|text| resource_id(MESSAGE, text));
-        let mut processes = Vec::with_capacity(count);
-        for _ in 0..count {
-            processes.push(ids.by_ref().take(each).collect::<Result<_, _>>()?);
-        }
+        let members = members(&placement)?;
         Ok(Self {
             machine: machine_id(MESSAGE, &placement.machine)?,
             epoch: Epoch(placement.epoch),
             machine_generation: position(placement.machine_generation),
             first: ProcessNumber(placement.first),
-            processes,
+            count: placement.count,
+            resources: resource_ids(MESSAGE, &placement.resources)?,
+            members,
         })
     }
+}
+
+/// Gang and role of each process: of all of them, or of none. A gang is no greater than a job.
+fn members(placement: &v1::MachinePlacement) -> Result<Vec<Member>, WireError> {
+    let (gangs, roles, count) = (placement.gangs.len(), placement.roles.len(), placement.count as usize);
+    let in_bounds = placement.gangs.iter().all(|gang| (1..=PROCESSES_MAX).contains(gang))
+        && placement.roles.iter().all(|role| (*role as usize) < ROLES_MAX);
+    if gangs != roles || (gangs != 0 && gangs != count) || !in_bounds {
+        return Err(WireError::invalid("MachinePlacement", "gangs", format!("{gangs} and {roles} roles for {count}")));
+    }
+    let pairs = placement.gangs.iter().zip(&placement.roles);
+    Ok(pairs.map(|(gang, role)| Member { gang: *gang, role: *role }).collect())
 }

@@ -1,18 +1,19 @@
-//! Processes that their agent refused: placed again elsewhere, a bounded number of times.
+//! Processes that their agent refused: placed again elsewhere, a bounded number of times. A member of a gang goes to a machine that is
+//! not one of its mates'; where it can not be placed, its mates are stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_ledger::Now;
 use muster_model::{Dpid, JobNumber, MachineId, ProcessNumber, ProcessState, Selector};
 
-use super::super::event::{Event, Placement, ProcessReplaced};
+use super::super::event::{Event, Placement, ProcessReplaced, StopRequested};
 use super::super::fit::{Ask, fitting};
 use super::super::input::{AgentRefusal, RefusedProcess};
-use super::super::job::Process;
+use super::super::job::{Job, Process, StopReason};
 use super::super::limits::ATTEMPTS_MAX;
 use super::super::machine::Machine;
 use super::super::observed::Observed;
-use super::super::placement::{Problem, place};
+use super::super::placement::{Seat, seats};
 use super::super::state::State;
 use super::changes::{Becomes, Changes};
 use super::hello::never_started;
@@ -25,6 +26,7 @@ pub(super) fn refused(
     now: Now,
 ) -> Vec<Event> {
     let mut changes = Changes::default();
+    let mut unplaced = BTreeSet::new();
     let mut again = BTreeMap::<JobNumber, BTreeMap<Dpid, (&Process, String)>>::new();
     for refusal in refused {
         let Some(process) = state.current(&refusal.id) else { continue };
@@ -37,9 +39,11 @@ pub(super) fn refused(
         if process.stop.is_some() {
             changes.add(state, dpid, process, never_started());
         } else if refusal.refusal == AgentRefusal::Invalid {
+            unplaced.insert(dpid);
             changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
         } else if process.attempt.0 >= ATTEMPTS_MAX {
             let reason = format!("given up after {ATTEMPTS_MAX} attempts: {reason}");
+            unplaced.insert(dpid);
             changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
         } else {
             again.entry(dpid.job).or_default().insert(dpid, (process, reason));
@@ -47,8 +51,14 @@ pub(super) fn refused(
     }
     let mut events = Vec::new();
     for (job, processes) in again {
-        replace(state, observed, (job, processes), now, &mut events, &mut changes);
+        let left = replace(state, observed, (&state.jobs[&job], processes), now, &mut events);
+        for (dpid, (process, reason)) in left {
+            let reason = format!("{reason}, and no other machine fits");
+            unplaced.insert(dpid);
+            changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
+        }
     }
+    events.extend(stop_mates(state, &unplaced, &changes));
     events.extend(changes.into_event());
     events
 }
@@ -58,51 +68,77 @@ fn describe(machine: &MachineId, refusal: &RefusedProcess) -> String {
     format!("{machine} refused it: {}{detail}", refusal.refusal.as_str())
 }
 
-/// Places processes of one job again, together.
-fn replace(
+/// Processes of one job, and why each is to be placed again.
+type Again<'a> = BTreeMap<Dpid, (&'a Process, String)>;
+
+/// Places processes of one job again, together; returns those for which there is no place.
+fn replace<'a>(
     state: &State,
     observed: &Observed,
-    (job, processes): (JobNumber, BTreeMap<Dpid, (&Process, String)>),
+    (job, processes): (&Job, Again<'a>),
     now: Now,
     events: &mut Vec<Event>,
-    changes: &mut Changes,
-) {
-    let job = &state.jobs[&job];
+) -> Again<'a> {
+    let module = &job.spec.module;
     let selector = Selector::parse(&job.selector).unwrap_or_else(|_| Selector::all());
-    let ask = Ask { module: &job.spec.module, selector: &selector, reservation: job.spec.reservation, now: now.time };
-    let mut machines = fitting(state, observed, &ask).unwrap_or_default();
-    machines.retain(|machine| processes.values().all(|(process, _)| may_take(machine, process)));
-    let problem =
-        Problem { requirements: &job.spec.module.requirements, machines: &machines, processes: processes.len() as u32 };
-    let mut places = place(&problem).placements.into_iter().flat_map(single);
-    for (dpid, (process, reason)) in processes {
-        let id = state.identity(dpid, process);
-        match places.next() {
-            Some(mut placement) => {
-                placement.first = dpid.process;
-                events.push(Event::ProcessReplaced(ProcessReplaced { id, placement, reason }));
-            }
-            None => {
-                let reason = format!("{reason}, and no other machine fits");
-                changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
+    let ask = Ask { module, selector: &selector, reservation: job.spec.reservation, now: now.time };
+    let machines = fitting(state, observed, &ask).unwrap_or_default();
+    let wanted: Vec<Seat<'_>> = processes.iter().map(|(dpid, (process, _))| seat(state, *dpid, process, job)).collect();
+    let places = seats(&module.requirements, &machines, &wanted);
+    let mut left = Again::new();
+    for ((dpid, (process, reason)), placement) in processes.into_iter().zip(places) {
+        let Some(placement) = placement else {
+            left.insert(dpid, (process, reason));
+            continue;
+        };
+        let members = process.member.into_iter().collect();
+        let placement = Placement { first: dpid.process, members, ..placement };
+        events.push(Event::ProcessReplaced(ProcessReplaced { id: state.identity(dpid, process), placement, reason }));
+    }
+    left
+}
+
+/// What a process must avoid: where it was refused, unless something was heard of that machine since it was placed there; and the
+/// machines of its mates.
+fn seat<'a>(state: &'a State, dpid: Dpid, process: &'a Process, job: &'a Job) -> Seat<'a> {
+    let mates: Vec<&MachineId> = mates(state, dpid, process, job).map(|(_, mate)| &mate.machine).collect();
+    let may_take = move |machine: &Machine| {
+        let id = &machine.seen.machine;
+        (*id != process.machine || machine.seen.generation > process.machine_generation) && !mates.contains(&id)
+    };
+    Box::new(may_take)
+}
+
+/// The other members of a process's gang.
+fn mates<'a>(
+    state: &'a State,
+    dpid: Dpid,
+    process: &Process,
+    job: &'a Job,
+) -> impl Iterator<Item = (Dpid, &'a Process)> {
+    let gang = process.member.map_or(&[][..], |member| job.gang_of(member));
+    let mates = gang.iter().filter(move |mate| **mate != dpid.process);
+    mates.filter_map(move |mate| {
+        let mate = Dpid { process: *mate, ..dpid };
+        Some((mate, state.processes.get(&mate)?))
+    })
+}
+
+/// Mates of members that could not be placed are told to stop.
+fn stop_mates(state: &State, unplaced: &BTreeSet<Dpid>, changes: &Changes) -> Vec<Event> {
+    let mut stops = BTreeMap::<JobNumber, BTreeSet<ProcessNumber>>::new();
+    for dpid in unplaced {
+        let (process, job) = (&state.processes[dpid], &state.jobs[&dpid.job]);
+        for (mate, found) in mates(state, *dpid, process, job) {
+            if !changes.state_of(mate, found).is_final() && found.stop.is_none() {
+                stops.entry(mate.job).or_default().insert(mate.process);
             }
         }
     }
-}
-
-/// Not where it was refused, unless something was heard of that machine since it was placed there.
-fn may_take(machine: &Machine, process: &Process) -> bool {
-    machine.seen.machine != process.machine || machine.seen.generation > process.machine_generation
-}
-
-/// One placement for each process.
-fn single(placement: Placement) -> impl Iterator<Item = Placement> {
-    let Placement { machine, epoch, machine_generation, processes, .. } = placement;
-    processes.into_iter().map(move |resources| Placement {
-        machine: machine.clone(),
-        epoch,
-        machine_generation,
-        first: ProcessNumber(0),
-        processes: vec![resources],
-    })
+    let stop = |(job, processes): (JobNumber, BTreeSet<ProcessNumber>)| {
+        let grace = state.jobs[&job].spec.module.stop_grace;
+        let processes = processes.into_iter().collect();
+        Event::StopRequested(StopRequested { job, processes, grace, reason: StopReason::Gang })
+    };
+    stops.into_iter().map(stop).collect()
 }

@@ -22,18 +22,21 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
     let what = format!("start {}", start.module);
     let module = find_module(state, &what, &start.module)?;
     check_count(&what, start.processes)?;
+    check_gangs(&what, module, start.processes)?;
     let parameters = parameters::complete(module, &start.parameters)?;
     let selector = read_selector(state, &what, &start.selector)?;
     let ask = Ask { module, selector: &selector, reservation: start.reservation, now: now.time };
-    let machines = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what, &ask))?;
-    let problem = Problem { requirements: &module.requirements, machines: &machines, processes: start.processes };
-    let solution = place(&problem);
+    let machines = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what.clone(), &ask))?;
+    check_gang_fits(&what, module, machines.len())?;
+    let (requirements, roles) = (&module.requirements, module.roles.len());
+    let solution = place(&Problem { requirements, machines: &machines, processes: start.processes, roles });
+    let placements = Arc::new(solution.placements);
     let seed = if start.seed == 0 { seed_from(&start.command) } else { start.seed };
     let job = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
     let reply = Reply::Started(Started {
         run: state.run,
         job,
-        placements: solution.placements.clone(),
+        placements: placements.clone(),
         balance_milli: solution.balance_milli,
         seed,
     });
@@ -49,8 +52,12 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         run: state.run,
         job,
     };
-    let started =
-        JobStarted { spec: Arc::new(spec), selector: start.selector.clone(), placements: solution.placements };
+    let started = JobStarted {
+        spec: Arc::new(spec),
+        selector: start.selector.clone(),
+        resource_selector: String::new(),
+        placements,
+    };
     Ok(answered(vec![Event::JobStarted(started)], reply))
 }
 
@@ -75,6 +82,34 @@ fn check_count(what: &str, processes: u32) -> Result<(), Refusal> {
     let why = format!("{processes} processes were asked for; one start has 1 to {PROCESSES_MAX}");
     let next = if processes == 0 { "give --processes" } else { "start several jobs" };
     Err(Refusal::new(RefusalCode::Invalid, what, why, next))
+}
+
+/// Gangs are whole: their number of roles divides the number of processes.
+fn check_gangs(what: &str, module: &Module, processes: u32) -> Result<(), Refusal> {
+    let roles = module.roles.len() as u32;
+    if roles == 0 || processes.is_multiple_of(roles) {
+        return Ok(());
+    }
+    let why = format!("{processes} processes are no whole gangs of {roles} ({})", module.roles.join(", "));
+    let (fewer, more) = (processes - processes % roles, processes - processes % roles + roles);
+    let next = match (fewer > 0, more <= PROCESSES_MAX) {
+        (true, true) => format!("give --processes {fewer} or {more}"),
+        (true, false) => format!("give --processes {fewer}"),
+        (false, _) => format!("give --processes {more}"),
+    };
+    Err(Refusal::new(RefusalCode::Invalid, what, why, next))
+}
+
+/// Members of a gang are on different machines.
+fn check_gang_fits(what: &str, module: &Module, fit: usize) -> Result<(), Refusal> {
+    let roles = module.roles.len();
+    if fit >= roles {
+        return Ok(());
+    }
+    let (noun, verb) = if fit == 1 { ("machine", "fits") } else { ("machines", "fit") };
+    let why = format!("a gang of {roles} needs {roles} different machines, and {fit} {noun} {verb}");
+    let next = format!("the nearest that would fit is a gang of {fit}: let {} more take part", roles - fit);
+    Err(Refusal::new(RefusalCode::Refused, what, why, next))
 }
 
 /// Reads a selector. A plain name that no machine has is an error, and not an empty choice.

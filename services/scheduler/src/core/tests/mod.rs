@@ -1,5 +1,6 @@
 //! Tests of the core, through one helper that checks what must hold after every input.
 
+mod gangs;
 mod machines;
 mod placement;
 mod properties;
@@ -262,6 +263,7 @@ pub(super) fn high_io() -> Module {
         parameters: vec![block, mode, parameter("sync", ParameterType::Boolean, "false")],
         stop_grace: Duration::from_secs(10),
         ends_by_itself: false,
+        roles: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::placement::{Problem, Solution, place};
 use super::*;
 
 /// Machines with disks of given load numbers and uses, and CPUs.
-fn pool(disks: &[Vec<(u32, u64)>]) -> Vec<Machine> {
+pub(super) fn pool(disks: &[Vec<(u32, u64)>]) -> Vec<Machine> {
     let machine_of = |(number, disks): (usize, &Vec<(u32, u64)>)| {
         let mut machine = Machine::new(Seen::new(machine(&format!("m{number:04}"))));
         let cpu =
@@ -26,7 +26,13 @@ fn pool(disks: &[Vec<(u32, u64)>]) -> Vec<Machine> {
 
 fn solve(machines: &[Machine], requirements: &[Requirement], processes: u32) -> Solution {
     let machines: Vec<&Machine> = machines.iter().collect();
-    place(&Problem { requirements, machines: &machines, processes })
+    place(&Problem { requirements, ..problem(&machines, processes) })
+}
+
+/// One disk for each process.
+pub(super) fn problem<'a>(machines: &'a [&'a Machine], processes: u32) -> Problem<'a> {
+    const DISK: [Requirement; 1] = [Requirement { kind: ResourceKind::Disk, count: 1, weight_milli: 1000 }];
+    Problem { requirements: &DISK, machines, processes, roles: 0 }
 }
 
 /// The same by looking at every machine for every process: `(used + 1 place) / capacity` compared as fractions.
@@ -67,7 +73,7 @@ proptest! {
         let mut counts = vec![0; machines.len()];
         for placement in &solution.placements {
             let index = machines.iter().position(|machine| machine.seen.machine == placement.machine).expect("known");
-            counts[index] = placement.processes.len();
+            counts[index] = placement.count as usize;
         }
         prop_assert_eq!(counts, exhaustive(&machines, u64::from(weight), processes));
         prop_assert_eq!(solve(&machines, &[disk(1, weight)], processes), solution, "the same every time");
@@ -84,8 +90,8 @@ proptest! {
         let mut next = 1;
         for placement in &solution.placements {
             prop_assert_eq!(placement.first.0, next);
-            next += placement.processes.len() as u32;
-            for resources in &placement.processes {
+            next += placement.count;
+            for resources in (0..placement.count as usize).map(|index| placement.resources_of(index)) {
                 prop_assert_eq!(resources.len(), 3);
                 prop_assert_eq!(resources.iter().collect::<BTreeSet<_>>().len(), 3);
                 prop_assert!(resources[2].as_str().starts_with("cpu"), "in the order of the requirements");
@@ -99,7 +105,7 @@ proptest! {
 fn load_numbers_weigh_and_what_runs_counts() {
     let machines = pool(&[vec![(8, 0)], vec![(24, 0)], vec![(8, 8000)]]);
     let solution = solve(&machines, &[disk(1, 1000)], 16);
-    let counts: Vec<usize> = solution.placements.iter().map(|placement| placement.processes.len()).collect();
+    let counts: Vec<u32> = solution.placements.iter().map(|placement| placement.count).collect();
     assert_eq!(counts, [4, 12], "the third machine is full already");
     let solution = solve(&machines, &[disk(1, 1000)], 72);
     assert_eq!(solution.balance_milli, 1000, "80 places over 40: all are loaded twice");
@@ -110,7 +116,7 @@ fn within_a_machine_the_least_loaded_resource_is_taken() {
     let machines = pool(&[vec![(10, 0), (10, 5000), (20, 0)]]);
     let solution = solve(&machines, &[disk(1, 1000)], 8);
     let mut counts = BTreeMap::<&str, usize>::new();
-    for id in solution.placements[0].processes.iter().flatten() {
+    for id in &solution.placements[0].resources {
         *counts.entry(id.as_str()).or_default() += 1;
     }
     assert_eq!(counts, BTreeMap::from([("disk-0", 3), ("disk-2", 5)]));

@@ -1,0 +1,108 @@
+//! Which resources of its machine a process gets: of each kind the least loaded, all different.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use muster_model::{ResourceId, ResourceKind};
+
+use super::loads::place_load;
+use crate::core::machine::{Machine, Place};
+use crate::core::module::Requirement;
+
+/// Takes resources of one machine, process after process.
+#[derive(Debug)]
+pub struct Taker<'a> {
+    machine: &'a Machine,
+    needs: Vec<Open<'a>>,
+    /// Used thousandths of each place.
+    used: Vec<u64>,
+}
+
+/// Open places of one kind by their load after one more use. A key may be too low where a place was used otherwise: it is corrected
+/// when it comes up.
+#[derive(Debug)]
+struct Open<'a> {
+    need: &'a Requirement,
+    heap: BinaryHeap<Reverse<(u64, u32)>>,
+}
+
+impl<'a> Taker<'a> {
+    /// Over the places of a machine that are open.
+    pub fn new(machine: &'a Machine, requirements: &'a [Requirement], open: impl Fn(usize) -> bool) -> Self {
+        let used = machine.places.iter().map(|place| place.used_milli).collect();
+        let needs = requirements.iter().map(|need| {
+            let places = machine.places.iter().enumerate();
+            let fits = places.filter(|(index, place)| place.kind == need.kind && open(*index));
+            let keys = fits.map(|(index, place)| Reverse((key(place, place.used_milli, need), index as u32)));
+            Open { need, heap: keys.collect() }
+        });
+        Self { machine, needs: needs.collect(), used }
+    }
+
+    /// Takes one process's resources, with a place that it must have where one is given.
+    pub fn take(&mut self, fixed: Option<usize>, taken: &mut Vec<ResourceId>) {
+        let places = &self.machine.places;
+        for open in &mut self.needs {
+            let fixed = fixed.filter(|index| places[*index].kind == open.need.kind);
+            for index in open.take(fixed, places, &mut self.used) {
+                taken.push(places[index].id.clone());
+            }
+        }
+    }
+}
+
+impl Open<'_> {
+    fn take(&mut self, fixed: Option<usize>, places: &[Place], used: &mut [u64]) -> Vec<usize> {
+        let weight = u64::from(self.need.weight_milli);
+        let mut chosen: Vec<usize> = fixed.into_iter().collect();
+        let mut came_up = false;
+        while chosen.len() < self.need.count as usize {
+            let Some(Reverse((load, index))) = self.heap.pop() else { break };
+            let now = key(&places[index as usize], used[index as usize], self.need);
+            if now > load {
+                self.heap.push(Reverse((now, index)));
+            } else if fixed != Some(index as usize) {
+                chosen.push(index as usize);
+            } else {
+                came_up = true;
+            }
+        }
+        for index in &chosen {
+            used[*index] += weight;
+            if fixed != Some(*index) || came_up {
+                self.heap.push(Reverse((key(&places[*index], used[*index], self.need), *index as u32)));
+            }
+        }
+        chosen
+    }
+}
+
+/// Load of a place after one more use.
+fn key(place: &Place, used_milli: u64, need: &Requirement) -> u64 {
+    place_load(used_milli + u64::from(need.weight_milli), place.load)
+}
+
+/// The same for a single process that needs one of each kind: it looks at each place once, and keeps nothing.
+pub fn take_one(
+    machine: &Machine,
+    requirements: &[Requirement],
+    open: impl Fn(usize) -> bool,
+    taken: &mut Vec<ResourceId>,
+) {
+    for need in requirements {
+        let places = machine.places.iter().enumerate();
+        let fits = places.filter(|(index, place)| place.kind == need.kind && open(*index));
+        let least = fits.min_by_key(|(index, place)| (key(place, place.used_milli, need), *index));
+        taken.extend(least.map(|(_, place)| place.id.clone()));
+    }
+}
+
+/// Open places of a kind, in order.
+pub fn open_places<'a>(
+    machine: &'a Machine,
+    kind: ResourceKind,
+    open: impl Fn(usize) -> bool + 'a,
+) -> impl Iterator<Item = usize> + 'a {
+    let places = machine.places.iter().enumerate();
+    places.filter(move |(index, place)| place.kind == kind && open(*index)).map(|(index, _)| index)
+}
