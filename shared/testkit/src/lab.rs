@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::{ClusterPlace, NatsOptions, NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
+use crate::{NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
 
 /// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
 pub const SERVICES: [&str; 5] = ["telemetry-logger", "report", "scheduler", "machine-lifecycle", "reservation"];
@@ -79,7 +79,7 @@ impl Lab {
     pub fn servers(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.directory).context("make the folder of the lab")?;
         say("starting nats-server (JetStream, sync_interval: always)");
-        let mut servers = start_nats(&options)?;
+        let mut servers = NatsServer::start_cluster(&options.directory, options.nats.max(1) as usize)?;
         let nats = servers.remove(0);
         say("starting PostgreSQL");
         let postgres = Postgres::start_in(&options.directory.join("postgres"), 0)?;
@@ -375,20 +375,6 @@ impl Drop for Lab {
             let _ = down(&self.options.directory);
         }
     }
-}
-
-/// The servers of the bus.
-fn start_nats(options: &LabOptions) -> anyhow::Result<Vec<NatsServer>> {
-    let count = options.nats.max(1) as usize;
-    let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<_>, _>>().context("find free ports")?;
-    let mut servers = Vec::new();
-    for index in 0..count {
-        let cluster = (count > 1).then(|| ClusterPlace { index, ports: ports.clone() });
-        let folder = if index == 0 { "nats".to_owned() } else { format!("nats-{}", index + 1) };
-        let directory = options.directory.join(folder);
-        servers.push(NatsServer::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into(), cluster })?);
-    }
-    Ok(servers)
 }
 
 /// Ends every process of the lab in `directory`, by pid.

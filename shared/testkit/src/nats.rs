@@ -78,6 +78,21 @@ impl NatsServer {
         Ok(server)
     }
 
+    /// Starts `count` servers in folders below `directory`, `nats`, `nats-2` and so on; more than one are a cluster.
+    ///
+    /// # Errors
+    /// When one can not be obtained or started.
+    pub fn start_cluster(directory: &Path, count: usize) -> anyhow::Result<Vec<Self>> {
+        let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<_>, _>>().context("find free ports")?;
+        let start = |index: usize| {
+            let cluster = (count > 1).then(|| ClusterPlace { index, ports: ports.clone() });
+            let folder = if index == 0 { "nats".to_owned() } else { format!("nats-{}", index + 1) };
+            let directory = directory.join(folder);
+            Self::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into(), cluster })
+        };
+        (0..count).map(start).collect()
+    }
+
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
