@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_bus::{Bus, StoredMessage};
+use muster_bus::subjects::Service;
+use muster_bus::{Bus, BusError, StoredMessage};
 use muster_model::Position;
-use muster_proto::v1::cause::Kind;
+use muster_proto::v1::RepeatedLineage;
 
+use crate::genesis::genesis_of;
 use crate::handle::Delivery;
+use crate::log::Log;
 use crate::run::Context;
 use crate::{Core, Handle, Source, chain, metrics};
 
@@ -71,11 +74,18 @@ pub(crate) async fn read<C: Core>(context: Arc<Context<C>>, index: usize, follow
     let mut reader = context.bus.read(source.stream, source.filter, next);
     loop {
         let message = reader.next().await;
+        let delivery = take(source, &message, lineage);
+        if source.is_log && lineage != 0 && delivery.position.lineage.0 != lineage {
+            // It was rebuilt while it was read: most of what it holds was taken already.
+            next = start_in_log(&context.bus, source, Position::new(lineage, next - 1)).await;
+            lineage = delivery.position.lineage.0;
+            reader = context.bus.read(source.stream, source.filter, next);
+            continue;
+        }
         if message.sequence > next && source.filter.is_empty() {
             note_gap(context.log.name, source.stream, next, message.sequence);
         }
         next = message.sequence + 1;
-        let delivery = take(source, &message, lineage);
         lineage = delivery.position.lineage.0;
         if !handle.deliver(delivery).await {
             return;
@@ -117,22 +127,18 @@ fn take<C: Core>(source: &Source<C>, message: &StoredMessage, lineage: u64) -> D
     Delivery { stream, position, inputs: inputs.map(VecDeque::from), counts }
 }
 
-/// Where to go on in a decision log. One that was rebuilt begins with a genesis that says up to which position of the old lineage it
-/// repeats: what was taken from there is not taken again.
+/// Where to go on in a decision log. One that was rebuilt begins with a genesis that says which lineages it repeats: what was taken of
+/// them is not taken again.
 async fn start_in_log<C: Core>(bus: &Bus, source: &Source<C>, followed: Position) -> u64 {
-    let log = crate::log::Log { bus: bus.clone(), name: source.stream, service: muster_bus::subjects::Service::Report };
+    let log = Log { bus: bus.clone(), name: source.stream, service: Service::Report };
     loop {
-        match first_of_lineage(&log).await {
-            Ok(None) => return followed.sequence.0 + 1,
-            Ok(Some((sequence, lineage, rebuilt_from))) => {
-                if followed.lineage.0 == 0 || lineage == followed.lineage.0 {
-                    return followed.sequence.0 + 1;
-                }
-                let repeated = rebuilt_from.filter(|from| from.lineage == followed.lineage);
-                let taken = repeated.map_or(0, |from| from.sequence.0.min(followed.sequence.0));
-                tracing::warn!(stream = source.stream, lineage, taken, "a followed log was rebuilt");
-                return sequence + taken;
+        match begin_of(&log).await {
+            Ok(Some(begin)) if followed.lineage.0 != 0 && begin.at.lineage != followed.lineage => {
+                let next = begin.next_after(followed);
+                tracing::warn!(stream = source.stream, begin = %begin.at, %followed, next, "a followed log was rebuilt");
+                return next;
             }
+            Ok(_) => return followed.sequence.0 + 1,
             Err(error) => {
                 tracing::debug!(stream = source.stream, %error, "looking at a followed log failed, trying again");
                 tokio::time::sleep(RETRY_DELAY).await;
@@ -141,15 +147,45 @@ async fn start_in_log<C: Core>(bus: &Bus, source: &Source<C>, followed: Position
     }
 }
 
-/// Sequence and lineage of the first message that a log still has, and what its genesis says that it repeats.
-async fn first_of_lineage(log: &crate::log::Log) -> Result<Option<(u64, u64, Option<Position>)>, muster_bus::BusError> {
+/// The first message that a log still has.
+struct Begin {
+    at: Position,
+    /// What its genesis says that it repeats.
+    repeats: Vec<RepeatedLineage>,
+}
+
+impl Begin {
+    /// Where to go on for who took an older lineage up to `followed`. Without a word about that, everything is taken.
+    fn next_after(&self, followed: Position) -> u64 {
+        let repeated = self.repeats.iter().find(|older| older.lineage == followed.lineage.0);
+        let taken = repeated.map_or(0, |older| (followed.sequence.0.min(older.last) + 1).saturating_sub(older.first));
+        self.at.sequence.0 + taken
+    }
+}
+
+async fn begin_of(log: &Log) -> Result<Option<Begin>, BusError> {
     let Some(ends) = log.ends().await?.filter(|ends| ends.messages > 0) else { return Ok(None) };
     let Some(payload) = log.message(ends.first).await? else { return Ok(None) };
     let Ok(opened) = chain::open(&payload) else { return Ok(None) };
-    let cause = opened.entries.first().and_then(|entry| entry.cause.as_ref()).and_then(|cause| cause.kind.as_ref());
-    let rebuilt_from = match cause {
-        Some(Kind::Genesis(genesis)) => genesis.rebuilt_from.map(Position::from),
-        _ => None,
-    };
-    Ok(Some((ends.first, opened.place.position.lineage.0, rebuilt_from)))
+    let at = Position::new(opened.place.position.lineage.0, ends.first);
+    Ok(Some(Begin { at, repeats: genesis_of(&payload).map(|genesis| genesis.repeats).unwrap_or_default() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_followed_any_older_lineage_goes_on_behind_what_is_repeated_of_it() {
+        let older = |lineage, first, last| RepeatedLineage { lineage, first, last };
+        let begin = Begin { at: Position::new(3, 200), repeats: vec![older(2, 101, 150), older(1, 1, 40)] };
+        let next = |lineage, sequence| begin.next_after(Position::new(lineage, sequence));
+        assert_eq!(next(1, 40), 240);
+        assert_eq!(next(1, 39), 239);
+        assert_eq!(next(1, 45), 240, "what came after was not repeated");
+        assert_eq!(next(2, 101), 201);
+        assert_eq!(next(2, 150), 250);
+        assert_eq!(next(2, 155), 250);
+        assert_eq!(next(7, 5), 200, "nothing is known of that one");
+    }
 }

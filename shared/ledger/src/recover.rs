@@ -3,7 +3,9 @@
 use muster_bus::Bus;
 use muster_bus::subjects::Service;
 use muster_model::{Position, SystemId, Term};
-use muster_proto::v1::{ArchivedMessage, Cause, Entry, Genesis, LeaderStarted, TurnBlock, cause::Kind};
+use muster_proto::v1::{
+    ArchivedMessage, Cause, Entry, Genesis, LeaderStarted, RepeatedLineage, TurnBlock, cause::Kind,
+};
 use prost::Message as _;
 
 use crate::LedgerError;
@@ -46,6 +48,8 @@ struct Plan {
     hash: Hash,
     system: SystemId,
     lineage: u64,
+    /// Every lineage that is repeated with it.
+    repeats: Vec<RepeatedLineage>,
 }
 
 /// Rebuilds the log of `service` from the archive as a new lineage. `progress` hears (messages repeated, messages in all).
@@ -66,6 +70,7 @@ pub async fn recover(
         log: log.name.into(),
         rebuilt_from: Some(plan.to.into()),
         rebuilt_hash: bytes::Bytes::copy_from_slice(&plan.hash),
+        repeats: plan.repeats,
     };
     let payload = genesis::begin(&log, plan.lineage, last, genesis).await?;
     let mut rebuild = Rebuild {
@@ -101,6 +106,7 @@ async fn plan(log: &Log) -> Result<Plan, LedgerError> {
     let head = archive::head(log).await.map_err(|away| is_away(log, &away))?;
     let head = head.ok_or_else(|| bad_archive(log, "it holds nothing of this log".into()))?;
     let mut to = head;
+    let mut repeats = Vec::new();
     loop {
         let first = first_row(log, to.position.lineage.0).await?;
         let genesis = genesis::genesis_of(&first.payload);
@@ -111,14 +117,24 @@ async fn plan(log: &Log) -> Result<Plan, LedgerError> {
             let old_first = first_row(log, rebuilt_from.lineage.0).await?;
             let repeated = rebuilt_from.sequence.0 - at(&old_first).sequence.0 + 1;
             if to.position.sequence.0 < at(&first).sequence.0 + repeated {
+                // All that it holds repeats the older one.
+                repeats.push(repeated_lineage(at(&first), to.position));
                 let hash = Hash::try_from(genesis.rebuilt_hash.as_ref()).unwrap_or_default();
                 to = ArchivedHead { position: rebuilt_from, hash };
                 continue;
             }
         }
         let lineage = head.position.lineage.0 + 1;
-        return Ok(Plan { from: at(&first), to: to.position, hash: to.hash, system, lineage });
+        repeats.push(repeated_lineage(at(&first), to.position));
+        let kept = to.position.sequence.0 - at(&first).sequence.0;
+        let older = genesis.repeats.into_iter();
+        repeats.extend(older.map(|older| RepeatedLineage { last: older.last.min(older.first + kept), ..older }));
+        return Ok(Plan { from: at(&first), to: to.position, hash: to.hash, system, lineage, repeats });
     }
+}
+
+fn repeated_lineage(first: Position, last: Position) -> RepeatedLineage {
+    RepeatedLineage { lineage: first.lineage.0, first: first.sequence.0, last: last.sequence.0 }
 }
 
 async fn first_row(log: &Log, lineage: u64) -> Result<ArchivedMessage, LedgerError> {

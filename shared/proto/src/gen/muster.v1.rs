@@ -2448,7 +2448,7 @@ pub struct TurnBlock {
     pub entries: ::prost::alloc::vec::Vec<Entry>,
 }
 /// Entry is what was decided from one input.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entry {
     /// Why it was decided.
     #[prost(message, optional, tag = "1")]
@@ -2467,7 +2467,7 @@ pub struct Entry {
     pub time_ns: i64,
 }
 /// Cause is the input that an entry was decided from.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Cause {
     /// One of these.
     #[prost(oneof = "cause::Kind", tags = "1, 2, 3, 4, 5, 6")]
@@ -2476,7 +2476,7 @@ pub struct Cause {
 /// Nested message and enum types in `Cause`.
 pub mod cause {
     /// One of these.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// First message of a lineage.
         #[prost(message, tag = "1")]
@@ -2502,7 +2502,7 @@ pub mod cause {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Own {}
 /// Genesis begins a lineage.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Genesis {
     /// UUID of the system, 16 bytes; the same in all of its logs.
     #[prost(bytes = "bytes", tag = "1")]
@@ -2516,6 +2516,23 @@ pub struct Genesis {
     /// For a rebuilt log: hash of the last message of the old lineage, 32 bytes.
     #[prost(bytes = "bytes", tag = "4")]
     pub rebuilt_hash: ::prost::bytes::Bytes,
+    /// For a rebuilt log: every lineage that it repeats, the newest first.
+    #[prost(message, repeated, tag = "5")]
+    pub repeats: ::prost::alloc::vec::Vec<RepeatedLineage>,
+}
+/// RepeatedLineage is an older lineage whose messages a rebuilt log repeats one for one: what stood k messages after its first
+/// stands k messages after the first of the new one. So who followed it knows where to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepeatedLineage {
+    /// The lineage.
+    #[prost(uint64, tag = "1")]
+    pub lineage: u64,
+    /// Sequence of its first message.
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    /// Sequence of the last of its messages that is repeated.
+    #[prost(uint64, tag = "3")]
+    pub last: u64,
 }
 /// LeaderStarted is the first thing a new leader appends.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
