@@ -18,6 +18,7 @@ use crate::append::{Appended, Message, Until, append};
 use crate::archive::{self, Compared};
 use crate::chain::{self, Place};
 use crate::effects::Effects;
+use crate::fold::Taken;
 use crate::follow::{self, LazyPositions};
 use crate::leader::{Ended, Leader, Watched};
 use crate::lease::Lease;
@@ -32,7 +33,9 @@ use crate::{Core, Handle, Lead, LedgerError, Shell, metrics};
 const SHELL_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the fill of the store is looked at.
 const STORE_CHECK_EVERY: Duration = Duration::from_secs(1);
-/// How often an archive that was away is asked again.
+/// An archive that was away is asked again after so long, then after twice that, and so on:
+const ARCHIVE_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// at last so often.
 const ARCHIVE_RETRY_EVERY: Duration = Duration::from_secs(30);
 
 /// Leads, once the log agrees, until leadership ends.
@@ -70,7 +73,7 @@ pub(crate) async fn lead<C: Core, S: Shell<C>>(
         let followed = loaded.fold.followed.get(source.stream).copied().unwrap_or_default();
         tasks.spawn(follow::read(context.clone(), index, followed, handle.clone()));
     }
-    let lead = Lead { term: loaded.fold.head.term, ended: ended.clone() };
+    let lead = Lead { term: loaded.fold.head.term, ended: ended.clone(), lease: lease.clone() };
     let mut serving = JoinSet::new();
     serving.spawn(shell.clone().lead(handle.clone(), lead));
     let mut leader = Leader {
@@ -117,12 +120,14 @@ fn note_start<C: Core>(context: &Context<C>, head: &crate::fold::Head) {
     tracing::info!(log = context.log.name, term = head.term.0, position = %head.position, "leading");
 }
 
-/// Reads to the end and appends `LeaderStarted`; again when somebody else was quicker, for as long as the lease holds.
+/// Reads to the end and appends `LeaderStarted`; again when somebody else was quicker, for as long as the lease holds. Lost, too, when
+/// the log was shortened beyond what was folded, or rebuilt: it has to be loaded again.
 async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Lease) -> Result<Appended, LedgerError> {
     while lease.is_valid() {
         lease.turned();
         match read_to_end(&context.log, loaded).await {
-            Ok(()) => {}
+            Ok(Taken::Gap) => return Ok(Appended::Lost),
+            Ok(Taken::Applied | Taken::Old) => {}
             Err(LoadError::Ledger(error)) => return Err(error),
             Err(LoadError::Bus(error)) => {
                 tracing::warn!(log = context.log.name, %error, "reading to the end of the log failed, trying again");
@@ -146,7 +151,7 @@ async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Le
     Ok(Appended::Lost)
 }
 
-async fn read_to_end<C: Core>(log: &Log, loaded: &mut Loaded<C>) -> Result<(), LoadError> {
+async fn read_to_end<C: Core>(log: &Log, loaded: &mut Loaded<C>) -> Result<Taken, LoadError> {
     let last = log.ends().await?.map_or(0, |ends| ends.last);
     if last < loaded.fold.head.position.sequence.0 {
         let reason = format!("it ends at message {last}, and {} was read", loaded.fold.head.position);
@@ -202,10 +207,17 @@ async fn watch_store(log: Log, watched: Arc<Watched>) {
 
 /// Compares with an archive that was away at the start, once it is there.
 async fn compare_later(log: Log, at: Position, alarm: mpsc::Sender<LedgerError>) {
+    let mut delay = ARCHIVE_RETRY_FIRST;
     loop {
         match archive::compare(&log, at).await {
-            Ok(Compared::Agrees) => return,
-            Ok(Compared::Later(_)) => tokio::time::sleep(ARCHIVE_RETRY_EVERY).await,
+            Ok(Compared::Agrees) => {
+                tracing::info!(log = log.name, "the log agrees with its archive");
+                return;
+            }
+            Ok(Compared::Later(_)) => {
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(ARCHIVE_RETRY_EVERY);
+            }
             Err(error) => {
                 drop(alarm.send(error).await);
                 return;

@@ -78,13 +78,25 @@ async fn load_once<C: Core>(log: &Log) -> Result<Loaded<C>, LoadError> {
         None => (begin(log, ends).await?, Position::default()),
     };
     let mut reader = log.bus.read(log.name, "", fold.head.position.sequence.0 + 1);
-    catch_up(log, &mut fold, &mut reader, ends.last).await?;
+    if catch_up(log, &mut fold, &mut reader, ends.last).await? == Taken::Gap {
+        return Err(gap(log, fold.head.position).await?);
+    }
     let position = fold.head.position;
     tracing::info!(log = log.name, %position, term = fold.head.term.0, "log loaded");
     Ok(Loaded { fold, reader, snapshot })
 }
 
-/// Folds up to `last`. Messages are opened ahead, on other threads.
+/// Why a load met a gap: the log was shortened meanwhile, so that it has to be tried again, or it has a hole.
+async fn gap(log: &Log, head: Position) -> Result<LoadError, BusError> {
+    let next = head.sequence.0 + 1;
+    match log.ends().await?.map(|ends| ends.first) {
+        Some(first) if first > next => Ok(away(log, format!("it was shortened to message {first} meanwhile")).into()),
+        _ => Ok(LedgerError::damaged(log.name, format!("message {next} does not follow {head}")).into()),
+    }
+}
+
+/// Folds up to `last`. Messages are opened ahead, on other threads. A gap is for the caller to judge: the log may have been shortened,
+/// or rebuilt, since it was loaded.
 ///
 /// # Errors
 /// When the chain is broken, or the server does not answer.
@@ -93,7 +105,7 @@ pub(crate) async fn catch_up<C: Core>(
     fold: &mut Fold<C>,
     reader: &mut StreamReader,
     last: u64,
-) -> Result<(), LoadError> {
+) -> Result<Taken, LoadError> {
     let mut unread = last.saturating_sub(fold.head.position.sequence.0);
     let mut opening = VecDeque::new();
     loop {
@@ -104,12 +116,11 @@ pub(crate) async fn catch_up<C: Core>(
             opening.push_back(tokio::spawn(async move { (message.sequence, chain::open(&message.payload)) }));
             unread -= 1;
         }
-        let Some(next) = opening.pop_front() else { return Ok(()) };
+        let Some(next) = opening.pop_front() else { return Ok(Taken::Applied) };
         let (sequence, opened) = next.await.map_err(|error| away(log, error.to_string()))?;
         let taken = fold.take_opened(sequence, opened).map_err(|reason| LedgerError::damaged(log.name, reason))?;
         if taken == Taken::Gap {
-            let reason = format!("message {sequence} follows {}", fold.head.position);
-            return Err(LedgerError::damaged(log.name, reason).into());
+            return Ok(Taken::Gap);
         }
     }
 }

@@ -11,6 +11,7 @@ use muster_proto::v1::{Envelope, Followed, LedgerSnapshot, RememberedReply};
 use prost::Message;
 use tokio::io::AsyncReadExt;
 
+use crate::archive::ArchivedHead;
 use crate::fold::{Fold, Head};
 use crate::load::LoadError;
 use crate::log::{Ends, Log};
@@ -138,6 +139,14 @@ async fn purge(log: &Log, lineage: Lineage, now: PoolTime) -> Result<(), BusErro
     let ours: Vec<_> = positions.iter().copied().filter(|position| position.lineage == lineage).collect();
     let Some((_, below)) = ours.split_last() else { return Ok(()) };
     let Ok(Some(archived)) = archive::head(log).await else { return Ok(()) };
+    if archived.position.lineage == lineage && !is_archived(log, &archived).await? {
+        tracing::error!(
+            log = log.name,
+            position = %archived.position,
+            "the archive's newest message is not in the log, which is not shortened: look which of them is damaged"
+        );
+        return Ok(());
+    }
     let mut base = None;
     for position in below.iter().rev().filter(|position| **position <= archived.position) {
         let Some(payload) = log.message(position.sequence.0).await? else { continue };
@@ -157,6 +166,12 @@ async fn purge(log: &Log, lineage: Lineage, now: PoolTime) -> Result<(), BusErro
     }
     tracing::info!(log = log.name, position = %base, "log shortened");
     Ok(())
+}
+
+/// Whether the archive's newest message is the log's.
+async fn is_archived(log: &Log, archived: &ArchivedHead) -> Result<bool, BusError> {
+    let found = log.message(archived.position.sequence.0).await?;
+    Ok(found.is_some_and(|payload| chain::hash(&payload) == archived.hash))
 }
 
 /// Deletes snapshots between the oldest, to which the log can be shortened one day, and the newest two.
