@@ -1,34 +1,38 @@
-//! Named points at which a test lets the process die, as a power failure would.
+//! Named points at which a test lets the process die, as a power failure would, or be stopped, as a busy machine would.
 //!
-//! `MUSTER_CRASH_AT=before_append:3` kills the process with SIGKILL when it passes the point the third time. Without the variable a
-//! point costs one load.
+//! `MUSTER_CRASH_AT=before_append:3` kills the process with SIGKILL when it passes the point the third time;
+//! `before_append:3:stop` stops it there with SIGSTOP. Without the variable a point costs one load.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names the point and the pass at which to die.
+use rustix::process::{Signal, getpid, kill_process};
+
+/// Names the point and the pass at which to die, or to stop.
 const VARIABLE: &str = "MUSTER_CRASH_AT";
 
 struct Armed {
     point: String,
     left: AtomicU64,
+    signal: Signal,
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
-/// Passes a point, or dies there.
+/// Passes a point, or dies or stops there.
 pub(crate) fn point(name: &str) {
     let Some(armed) = ARMED.get_or_init(arm) else { return };
     if armed.point == name && armed.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-        tracing::error!(point = name, "dying here, as a test asked for");
-        let died = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        died.expect("a process may kill itself");
+        tracing::error!(point = name, "dying or stopping here, as a test asked for");
+        kill_process(getpid(), armed.signal).expect("a process may signal itself");
     }
 }
 
 fn arm() -> Option<Armed> {
     let text = std::env::var(VARIABLE).ok()?;
-    let (point, pass) = text.split_once(':').unwrap_or((&text, "1"));
-    let left = AtomicU64::new(pass.parse().unwrap_or(1).max(1));
-    Some(Armed { point: point.to_owned(), left })
+    let mut parts = text.split(':');
+    let point = parts.next().unwrap_or_default().to_owned();
+    let left = AtomicU64::new(parts.next().and_then(|pass| pass.parse().ok()).unwrap_or(1).max(1));
+    let signal = if parts.next() == Some("stop") { Signal::STOP } else { Signal::KILL };
+    Some(Armed { point, left, signal })
 }

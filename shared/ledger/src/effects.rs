@@ -84,8 +84,11 @@ impl<C: Core, S: Shell<C>> Effects<C, S> {
             let Some((effect, authority)) = self.waiting.remove(&key) else { continue };
             crash::point("before_effect");
             let performing = self.shell.clone().perform(effect, authority, self.handle.clone());
-            let ended = self.ended.clone();
+            let (ended, lease) = (self.ended.clone(), self.lease.clone());
             let task = self.tasks.spawn(async move {
+                if !lease.is_valid() {
+                    return;
+                }
                 let bounded = tokio::time::timeout(TIME_MAX, performing);
                 if let Some(Err(_)) = ended.run_until_cancelled(bounded).await {
                     tracing::warn!("an effect took too long and was given up");

@@ -183,9 +183,11 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
         if !self.lease.is_valid() {
             return Ok(Appended::Lost);
         }
-        crash::point("before_reply");
-        self.answer(draft.answers, draft.queries);
-        crash::point("after_reply");
+        if must_ask {
+            crash::point("before_reply");
+            self.answer(draft.answers, draft.queries);
+            crash::point("after_reply");
+        }
         if let Some(projector) = &mut self.projector {
             projector.touch(&draft.touched);
         }

@@ -92,7 +92,7 @@ pub async fn answer_each<F>(
         let answering = answer(inbound);
         async move {
             let (Some((body, authority)), Some(reply)) = (answering.await, reply) else { return };
-            if !lead.ended.is_cancelled() {
+            if lead.holds() {
                 bus.answer(&reply, body, authority).await;
             }
         }

@@ -188,7 +188,7 @@ impl<C: Core, R: Requests<C>> Teller<C, R> {
     }
 
     async fn tell(&self, reply: Reply, answered: Result<(Body, Authority), Refusal>) {
-        if self.lead.ended.is_cancelled() {
+        if !self.lead.holds() {
             return;
         }
         self.requests.count(answered.is_ok());

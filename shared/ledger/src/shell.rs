@@ -9,6 +9,7 @@ use muster_bus::{Authority, StoredMessage};
 use muster_model::{Position, Term};
 use tokio_util::sync::CancellationToken;
 
+use crate::lease::Lease;
 use crate::{Core, Handle};
 
 /// A stream that a log follows.
@@ -57,6 +58,17 @@ pub struct Lead {
     pub term: Term,
     /// Cancelled when leadership ends: nothing may be answered or done after.
     pub ended: CancellationToken,
+    /// What leadership rests on.
+    pub(crate) lease: Arc<Lease>,
+}
+
+impl Lead {
+    /// Whether an answer may be given now: leadership has not ended, and the lease holds. A process that was stopped for a while knows
+    /// by its lease alone that another may lead.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.ended.is_cancelled() && self.lease.is_valid()
+    }
 }
 
 /// What a service does around its core.
