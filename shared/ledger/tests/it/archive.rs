@@ -1,6 +1,7 @@
 //! The second copy: compared at the start, and what a lost log is rebuilt from.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use muster_bus::subjects::Service;
@@ -11,12 +12,26 @@ use muster_proto::v1::{ArchiveReply, ArchivedMessage, envelope::Body};
 use tokio::task::JoinHandle;
 
 use crate::counter::Input;
-use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, state, state_hash, system};
+use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, log_state, state, state_hash, system};
 
-pub(crate) type Rows = Arc<Mutex<Vec<ArchivedMessage>>>;
+/// What an archive holds, and how often it was asked.
+pub(crate) struct Archive {
+    rows: Mutex<Vec<ArchivedMessage>>,
+    asked: AtomicU64,
+}
+
+impl Archive {
+    pub(crate) fn new(rows: Vec<ArchivedMessage>) -> Arc<Self> {
+        Arc::new(Self { rows: Mutex::new(rows), asked: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn rows(&self) -> MutexGuard<'_, Vec<ArchivedMessage>> {
+        self.rows.lock().expect("not poisoned")
+    }
+}
 
 /// An archive as the telemetry-logger serves it.
-pub(crate) async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
+pub(crate) async fn serve(bus: &Bus, archive: Arc<Archive>) -> JoinHandle<()> {
     let served = bus.serve(Service::TelemetryLogger, "archive", &["archive"]).await.expect("served");
     tokio::spawn(async move {
         let mut served = served;
@@ -27,7 +42,7 @@ pub(crate) async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
                 continue;
             };
             let messages = {
-                let rows = rows.lock().expect("not poisoned");
+                let rows = archive.rows();
                 let from = query.from.map_or(Position::default(), Position::from);
                 let at = |row: &ArchivedMessage| Position::from(row.position.unwrap_or_default());
                 match query.head_only {
@@ -36,6 +51,7 @@ pub(crate) async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
                 }
             };
             request.answer(Body::ArchiveReply(ArchiveReply { messages }), Authority::default()).await;
+            archive.asked.fetch_add(1, Ordering::Relaxed);
         }
         served.stop().await;
     })
@@ -43,10 +59,10 @@ pub(crate) async fn serve(bus: &Bus, rows: Rows) -> JoinHandle<()> {
 
 /// Copies the log, as the telemetry-logger does.
 pub(crate) async fn copy(bus: &Bus, lineage: u64) -> Vec<ArchivedMessage> {
-    let stream = bus.jetstream().get_stream(LOG).await.expect("the log");
-    let state = stream.cached_info().state.clone();
+    let stream = bus.jetstream().get_stream_no_info(LOG).await.expect("the log");
+    let state = log_state(bus).await;
     let mut rows = Vec::new();
-    for sequence in state.first_sequence..=state.last_sequence {
+    for sequence in state.first..=state.last {
         let message = stream.get_raw_message(sequence).await.expect("it is there");
         let hash = Bytes::copy_from_slice(blake3::hash(&message.payload).as_bytes());
         let position = Some(Position::new(lineage, sequence).into());
@@ -71,21 +87,46 @@ async fn used(bus: &Bus, count: u64) -> [u8; 32] {
 async fn a_log_shorter_than_its_archive_or_other_than_it_is_refused() {
     let (_server, bus) = system().await;
     used(&bus, 5).await;
-    let rows = Rows::new(Mutex::new(copy(&bus, 1).await));
+    let rows = Archive::new(copy(&bus, 1).await);
     let archive = serve(&bus, rows.clone()).await;
     let instance = Instance::start(&bus, "agrees");
     instance.leading().await;
     instance.stop().await;
-    let newest = rows.lock().expect("not poisoned").last().cloned().expect("rows");
+    let newest = rows.rows().last().cloned().expect("rows");
     let longer = ArchivedMessage { position: Some(Position::new(1, 1_000).into()), ..newest.clone() };
-    rows.lock().expect("not poisoned").push(longer);
+    rows.rows().push(longer);
     let error = Instance::start(&bus, "shorter").end().await.expect_err("refused");
     assert!(error.to_string().contains("its archive at 1/1000") && error.to_string().contains("recover"), "{error}");
     let other = ArchivedMessage { hash: vec![1; 32].into(), ..newest };
-    rows.lock().expect("not poisoned").push(other);
+    rows.rows().push(other);
     let error = Instance::start(&bus, "other").end().await.expect_err("refused");
     assert!(error.to_string().contains("not the one that was archived"), "{error}");
     archive.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_was_away_at_the_start_is_compared_once_it_is_there() {
+    let (_server, bus) = system().await;
+    used(&bus, 5).await;
+    let rows = copy(&bus, 1).await;
+    let instance = Instance::start(&bus, "a");
+    Instance::command(&[&instance], command_id(), || Input::Add(5)).await.expect("taken without the archive");
+    let agreeing = Archive::new(rows.clone());
+    let serving = serve(&bus, agreeing.clone()).await;
+    eventually("it is compared", async || agreeing.asked.load(Ordering::Relaxed) > 0).await;
+    Instance::command(&[&instance], command_id(), || Input::Add(6)).await.expect("it agrees");
+    instance.stop().await;
+    serving.abort();
+    drop(serving.await);
+    let instance = Instance::start(&bus, "b");
+    Instance::command(&[&instance], command_id(), || Input::Add(7)).await.expect("taken without the archive");
+    let other = Archive::new(rows);
+    other.rows().last_mut().expect("rows").hash = vec![1; 32].into();
+    let serving = serve(&bus, other).await;
+    let error = instance.end().await.expect_err("it stops").to_string();
+    assert!(error.contains("not the one that was archived"), "{error}");
+    assert!(error.contains(&format!("muster admin recover {LOG}")), "{error}");
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,7 +135,7 @@ async fn a_lost_log_is_rebuilt_from_the_archive_as_a_new_lineage() {
     let hash = used(&bus, 12).await;
     let rows = copy(&bus, 1).await;
     let count = rows.len() as u64;
-    let archive = serve(&bus, Rows::new(Mutex::new(rows))).await;
+    let archive = serve(&bus, Archive::new(rows)).await;
     let options = RecoverOptions { replace: false };
     let error = muster_ledger::recover(&bus, SERVICE, options, |_, _| {}).await.expect_err("it holds something");
     assert!(error.to_string().contains("--replace"), "{error}");
@@ -118,13 +159,13 @@ async fn a_lost_log_is_rebuilt_from_the_archive_as_a_new_lineage() {
 async fn a_rebuilding_that_was_interrupted_can_be_repeated() {
     let (_server, bus) = system().await;
     let hash = used(&bus, 6).await;
-    let shared = Rows::new(Mutex::new(copy(&bus, 1).await));
+    let shared = Archive::new(copy(&bus, 1).await);
     let archive = serve(&bus, shared.clone()).await;
     let replace = RecoverOptions { replace: true };
     muster_ledger::recover(&bus, SERVICE, replace, |_, _| {}).await.expect("rebuilt");
     // Only the first three messages of the new lineage were written, and archived.
     let partial: Vec<_> = copy(&bus, 2).await.into_iter().take(3).collect();
-    shared.lock().expect("not poisoned").extend(partial);
+    shared.rows().extend(partial);
     let recovered = muster_ledger::recover(&bus, SERVICE, replace, |_, _| {}).await.expect("rebuilt again");
     assert_eq!((recovered.lineage, recovered.rebuilt_from.lineage.0), (3, 1));
     let instance = Instance::start(&bus, "b");
@@ -138,7 +179,7 @@ async fn a_rebuilding_that_was_interrupted_can_be_repeated() {
 async fn damage(harm: impl Fn(&std::path::Path), is_clean_stop: bool) {
     let (mut server, bus) = system().await;
     used(&bus, 60).await;
-    let rows = Rows::new(Mutex::new(copy(&bus, 1).await));
+    let rows = Archive::new(copy(&bus, 1).await);
     if is_clean_stop {
         server.stop();
     } else {

@@ -2,17 +2,17 @@
 //!
 //! The test binary runs itself with `child_main` and the variables below; without them `child_main` does nothing.
 
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures::StreamExt;
-use muster_bus::{Bus, RequestError, subjects};
+use muster_bus::{Bus, RequestError};
 use muster_model::CommandId;
 use muster_proto::v1::Envelope;
 
-use crate::counter::Input;
-use crate::harness::{Instance, SERVICE, connect};
+use crate::harness::{DEADLINE, Instance, command_id, connect};
+use crate::requests;
 
 const URL: &str = "MUSTER_TEST_CHILD_URL";
 const NAME: &str = "MUSTER_TEST_CHILD_NAME";
@@ -21,7 +21,7 @@ const NAME: &str = "MUSTER_TEST_CHILD_NAME";
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts an instance, that dies at `crash_at` if that is said.
+    /// Starts an instance, that dies or stops at `crash_at` if that is said.
     pub(crate) fn start(url: &str, name: &str, crash_at: Option<&str>) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("our own path"));
         command.args(["child::child_main", "--exact", "--nocapture"]).env(URL, url).env(NAME, name);
@@ -37,6 +37,12 @@ impl Process {
         rustix::process::kill_process(pid, signal).expect("the child lives");
     }
 
+    /// Whether it is stopped by a signal.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("the child lives");
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("our child").is_some()
     }
@@ -49,43 +55,18 @@ impl Drop for Process {
     }
 }
 
-/// Leads, and adds the token that stands in a request's `epoch` under the request's command id.
+/// Leads, and answers requests, until it is killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_main() {
     let (Ok(url), Ok(name)) = (std::env::var(URL), std::env::var(NAME)) else { return };
-    let bus = connect(&url).await;
-    let instance = Instance::start(&bus, &name);
-    loop {
-        let (term, handle) = instance.leading().await;
-        let mut requests = bus.subscribe(&subject(), None).await.expect("listening");
-        while instance.leads() {
-            let Ok(Some(request)) = tokio::time::timeout(Duration::from_millis(50), requests.next()).await else {
-                continue;
-            };
-            let (handle, bus) = (handle.clone(), bus.clone());
-            tokio::spawn(async move {
-                let (Some(reply), Ok(envelope)) = (request.reply, request.envelope) else { return };
-                let id = CommandId(envelope.cmd_id.as_ref().try_into().expect("16 bytes"));
-                let Ok(answer) = handle.command(id, String::new(), Input::Add(envelope.epoch)).await else { return };
-                let (sequence, term) = (answer.position.sequence.0, answer.term.0);
-                let source = String::from_utf8_lossy(&answer.reply).into_owned();
-                let envelope = Envelope { sequence, term, source, ..Envelope::default() };
-                drop(bus.publish(&reply, &envelope).await);
-            });
-        }
-        let _ = term;
-    }
-}
-
-fn subject() -> String {
-    subjects::service(SERVICE, "test")
+    let instance = Instance::start_serving(&connect(&url).await, &name, Arc::default());
+    panic!("it ended: {:?}", instance.task.await);
 }
 
 /// Asks whichever child leads to add a token. None when the answer did not come in time.
 pub(crate) async fn add(bus: &Bus, id: CommandId, token: u64) -> Option<Envelope> {
-    let request =
-        Envelope { cmd_id: Bytes::copy_from_slice(&id.0), epoch: token, source: "test".into(), ..Envelope::default() };
-    match bus.request(&subject(), &request, Duration::from_millis(700)).await {
+    let request = requests::request(bus, id, requests::add(token));
+    match bus.request(&requests::commands(), &request, Duration::from_millis(700)).await {
         Ok(answer) => Some(answer),
         Err(RequestError::NoResponders { .. }) => {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -93,4 +74,20 @@ pub(crate) async fn add(bus: &Bus, id: CommandId, token: u64) -> Option<Envelope
         }
         Err(_) => None,
     }
+}
+
+/// Adds `tokens` one after the other, each again with the same id until it is answered. Returns the terms of the answers.
+pub(crate) async fn add_all(bus: &Bus, tokens: std::ops::Range<u64>) -> BTreeMap<u64, u64> {
+    let mut answers = BTreeMap::new();
+    for token in tokens {
+        let (id, start) = (command_id(), Instant::now());
+        loop {
+            if let Some(answer) = add(bus, id, token).await {
+                answers.insert(token, answer.term);
+                break;
+            }
+            assert!(start.elapsed() < DEADLINE, "token {token} was not taken in time");
+        }
+    }
+    answers
 }

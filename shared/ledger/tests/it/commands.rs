@@ -3,24 +3,20 @@
 use futures::future::join_all;
 use muster_model::RefusalCode;
 
-use crate::counter::Input;
-use crate::harness::{Instance, LOG, command_id, eventually, state, system};
-
-async fn last_sequence(bus: &muster_bus::Bus) -> u64 {
-    bus.jetstream().get_stream(LOG).await.expect("the log").cached_info().state.last_sequence
-}
+use crate::counter::{Input, noise};
+use crate::harness::{Instance, LOG, command_id, eventually, log_state, state, system};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_together_are_appended_together_and_each_once() {
     let (_server, bus) = system().await;
     let instance = Instance::start(&bus, "a");
     let (_, handle) = instance.leading().await;
-    let before = last_sequence(&bus).await;
+    let before = log_state(&bus).await.last;
     let commands = (0..2_000_u64).map(|token| handle.command(command_id(), "user:a".into(), Input::Add(token)));
     for answer in join_all(commands).await {
         assert!(answer.is_ok(), "{answer:?}");
     }
-    let messages = last_sequence(&bus).await - before;
+    let messages = log_state(&bus).await.last - before;
     assert!(messages < 200, "2,000 commands made {messages} messages");
     let state = state(&handle).await;
     assert_eq!(state.added.len(), 2_000);
@@ -51,12 +47,12 @@ async fn refusals_and_commands_that_decide_nothing_append_nothing() {
     let (_server, bus) = system().await;
     let instance = Instance::start(&bus, "a");
     let (_, handle) = instance.leading().await;
-    let before = last_sequence(&bus).await;
+    let before = log_state(&bus).await.last;
     let refusal = handle.command(command_id(), String::new(), Input::Refuse).await.expect_err("refused");
     assert_eq!(refusal.code, RefusalCode::Refused);
     let answer = handle.command(command_id(), String::new(), Input::Nothing).await.expect("answered");
     assert_eq!(answer.position.sequence.0, before);
-    assert_eq!(last_sequence(&bus).await, before);
+    assert_eq!(log_state(&bus).await.last, before);
     instance.stop().await;
 }
 
@@ -65,9 +61,6 @@ async fn a_command_too_large_for_a_message_is_refused_with_its_limit_and_others_
     let (_server, bus) = system().await;
     let instance = Instance::start(&bus, "a");
     let (_, handle) = instance.leading().await;
-    let noise = |seed: u64, size: usize| -> Vec<u8> {
-        (0..size as u64 / 32).flat_map(|part| *blake3::hash(&(seed << 32 | part).to_be_bytes()).as_bytes()).collect()
-    };
     let too_large = Input::AddPadded(1, noise(1, 600 * 1024));
     let refusal = handle.command(command_id(), String::new(), too_large).await.expect_err("too large");
     assert_eq!(refusal.code, RefusalCode::Limit);
@@ -139,13 +132,10 @@ async fn in_a_store_that_is_90_percent_full_only_what_frees_is_taken() {
     bus.jetstream().update_stream(config).await.expect("made small");
     let instance = Instance::start(&bus, "a");
     let (_, handle) = instance.leading().await;
-    let bytes = async || bus.jetstream().get_stream(LOG).await.expect("the log").cached_info().state.bytes;
     let mut token = 0_u64;
-    while bytes().await < 90_000 {
+    while log_state(&bus).await.size_bytes < 90_000 {
         token += 1;
-        let noise =
-            (0..50_u64).flat_map(|part| *blake3::hash(&(token << 32 | part).to_be_bytes()).as_bytes()).collect();
-        handle.command(command_id(), String::new(), Input::AddPadded(token, noise)).await.expect("taken");
+        handle.command(command_id(), String::new(), Input::AddPadded(token, noise(token, 1_600))).await.expect("taken");
     }
     eventually("commands are refused", async || {
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;

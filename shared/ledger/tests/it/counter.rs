@@ -1,6 +1,8 @@
 //! A tiny core: it counts how often each token was added, and announces every token once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use bytes::Bytes;
 use muster_ledger::{At, Core, Decision, Now, Scope};
@@ -22,8 +24,28 @@ pub(crate) enum Event {
     Padded(u64, Vec<u8>),
 }
 
+/// Where a decision waits until it may go on.
+pub(crate) struct Gate {
+    entered: mpsc::Sender<()>,
+    may_go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Gate {
+    pub(crate) fn new(entered: mpsc::Sender<()>, may_go_on: mpsc::Receiver<()>) -> Self {
+        Self { entered, may_go_on: Mutex::new(may_go_on) }
+    }
+
+    fn pass(&self) {
+        self.entered.send(()).expect("the test waits for it");
+        let went_on = self.may_go_on.lock().expect("not poisoned").recv_timeout(Duration::from_secs(30));
+        went_on.expect("the test lets it go on");
+    }
+}
+
 pub(crate) enum Input {
     Add(u64),
+    /// Adds, after it has blocked the leader's loop.
+    Wedge(u64, Arc<Gate>),
     AddPadded(u64, Vec<u8>),
     AddFollowed(Vec<u64>),
     Announced(u64),
@@ -34,6 +56,11 @@ pub(crate) enum Input {
 }
 
 pub(crate) struct Counter;
+
+/// Bytes that do not compress.
+pub(crate) fn noise(seed: u64, size: usize) -> Vec<u8> {
+    (0..size as u64 / 32).flat_map(|part| *blake3::hash(&(seed << 32 | part).to_be_bytes()).as_bytes()).collect()
+}
 
 impl Core for Counter {
     type State = State;
@@ -51,6 +78,10 @@ impl Core for Counter {
         let reply = |text: &str| Some(format!("{text} at {}", now.position));
         Ok(match input {
             Input::Add(token) => Decision { events: vec![Event::Added(*token)], reply: reply("added") },
+            Input::Wedge(token, gate) => {
+                gate.pass();
+                Decision { events: vec![Event::Added(*token)], reply: reply("wedged") }
+            }
             Input::AddPadded(token, bytes) => {
                 Decision { events: vec![Event::Padded(*token, bytes.clone())], reply: reply("padded") }
             }

@@ -1,44 +1,15 @@
-//! Crashes, stopped leaders and a killed server: nothing that was answered is lost, and nothing is done twice.
+//! Crashes and killed servers: nothing that was answered is lost, and nothing is done twice.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use muster_bus::Bus;
-use rustix::process::Signal;
+use muster_testkit::NatsServer;
+use tokio::task::JoinHandle;
 
-use crate::child::{self, Process};
+use crate::child::{self, Process, add_all};
 use crate::counter::Input;
-use crate::harness::{Instance, command_id, connect, eventually, state, system};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Adds `tokens` one after the other, each again with the same id until it is answered. Returns what the answers said.
-async fn add_all(bus: &Bus, tokens: std::ops::Range<u64>) -> BTreeMap<u64, String> {
-    let mut answers = BTreeMap::new();
-    for token in tokens {
-        let (id, start) = (command_id(), Instant::now());
-        loop {
-            if let Some(answer) = child::add(bus, id, token).await {
-                answers.insert(token, answer.source);
-                break;
-            }
-            assert!(start.elapsed() < DEADLINE, "token {token} was not taken in time");
-        }
-    }
-    answers
-}
-
-/// The state in the end, as a fresh instance folds it.
-async fn end_state(bus: &Bus) -> crate::counter::State {
-    let instance = Instance::start(bus, "end");
-    let (_, handle) = instance.leading().await;
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
-    let state = state(&handle).await;
-    instance.stop().await;
-    state
-}
+use crate::harness::{Instance, LOG, command_id, connect, end_state, eventually, init_with, new_system, system};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_crash_point_gives_the_same_end_state() {
@@ -68,74 +39,27 @@ async fn every_crash_point_gives_the_same_end_state() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_leader_answers_nothing_that_is_not_in_the_log_and_folds_again() {
-    let (server, bus) = system().await;
-    let first = Process::start(&server.url(), "first", None);
-    let before = add_all(&bus, 0..20).await;
-    let second = Process::start(&server.url(), "second", None);
-    // Commands that wait in the stopped process, and are answered, or not, when it goes on.
-    first.signal(Signal::STOP);
-    let waiting: Vec<_> = (100..110)
-        .map(|token| {
-            let bus = bus.clone();
-            tokio::spawn(async move { (token, child::add(&bus, command_id(), token).await) })
-        })
-        .collect();
-    let instance_leads = Instant::now();
-    let during = add_all(&bus, 20..40).await;
-    assert!(instance_leads.elapsed() < Duration::from_secs(12), "it took {:?}", instance_leads.elapsed());
-    let remaining = Duration::from_secs(8).saturating_sub(instance_leads.elapsed());
-    tokio::time::sleep(remaining).await;
-    first.signal(Signal::CONT);
-    let after = add_all(&bus, 40..60).await;
-    let mut answered = Vec::new();
-    for task in waiting {
-        let (token, answer) = task.await.expect("no panic");
-        answered.extend(answer.map(|_| token));
-    }
-    drop(second);
-    // The first one follows the log again, and leads when it is alone.
-    let alone = add_all(&bus, 60..70).await;
-    drop(first);
-    let state = end_state(&bus).await;
-    for token in before.keys().chain(during.keys()).chain(after.keys()).chain(alone.keys()).chain(&answered) {
-        assert_eq!(state.added.get(token), Some(&1), "token {token}");
-    }
-    assert!(state.added.values().all(|count| *count == 1), "{:?}", state.added);
+/// Two instances, and clients that give them one command after the other.
+struct Load {
+    instances: Arc<[Instance; 2]>,
+    clients: Vec<JoinHandle<Vec<u64>>>,
+    is_over: Arc<AtomicBool>,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_server_loses_no_acknowledged_command_and_doubles_none() {
-    let (mut server, bus) = system().await;
-    let (a, b) = (connect(&server.url()).await, connect(&server.url()).await);
-    let instances = Arc::new([Instance::start(&a, "a"), Instance::start(&b, "b")]);
-    eventually("one leads", async || instances.iter().any(Instance::leads)).await;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..16_u64)
-        .map(|client| {
-            let (instances, is_over) = (instances.clone(), is_over.clone());
-            tokio::spawn(async move {
-                let mut acknowledged = Vec::new();
-                for number in 0.. {
-                    if is_over.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let token = client * 1_000_000 + number;
-                    let all: Vec<_> = instances.iter().collect();
-                    Instance::command(&all, command_id(), || Input::Add(token)).await.expect("never refused");
-                    acknowledged.push(token);
-                }
-                acknowledged
-            })
-        })
-        .collect();
-    for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        server.kill9();
-        server.restart().expect("it comes back");
+impl Load {
+    async fn start(url: &str, clients: u64) -> Self {
+        let (a, b) = (connect(url).await, connect(url).await);
+        let instances = Arc::new([Instance::start(&a, "a"), Instance::start(&b, "b")]);
+        eventually("one leads", async || instances.iter().any(Instance::leads)).await;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let start = |client| tokio::spawn(give(instances.clone(), client, is_over.clone()));
+        Self { clients: (0..clients).map(start).collect(), instances, is_over }
+    }
+
+    /// Waits until commands are taken, after whatever happened just now.
+    async fn goes_on(&self) {
         let count = async || {
-            let led = instances.iter().find(|instance| instance.leads())?;
+            let led = self.instances.iter().find(|instance| instance.leads())?;
             let (_, handle) = led.leading().await;
             handle.query(|view| view.state.added.len()).await.ok()
         };
@@ -146,19 +70,79 @@ async fn a_killed_server_loses_no_acknowledged_command_and_doubles_none() {
         })
         .await;
     }
-    is_over.store(true, Ordering::Relaxed);
+
+    /// Ends it, and expects each command that was acknowledged once, and none twice.
+    async fn end(self, bus: &Bus) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut acknowledged = Vec::new();
+        for client in self.clients {
+            acknowledged.extend(client.await.expect("no panic"));
+        }
+        for instance in Arc::into_inner(self.instances).expect("clients are gone") {
+            instance.stop().await;
+        }
+        let added = end_state(bus).await.added;
+        let lost: Vec<_> = acknowledged.iter().filter(|token| !added.contains_key(token)).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        let doubled: Vec<_> = added.iter().filter(|(_, count)| **count != 1).collect();
+        assert!(doubled.is_empty(), "doubled: {doubled:?}");
+        assert!(acknowledged.len() > 100, "only {} commands", acknowledged.len());
+    }
+}
+
+async fn give(instances: Arc<[Instance; 2]>, client: u64, is_over: Arc<AtomicBool>) -> Vec<u64> {
+    let all: Vec<_> = instances.iter().collect();
     let mut acknowledged = Vec::new();
-    for client in clients {
-        acknowledged.extend(client.await.expect("no panic"));
+    while !is_over.load(Ordering::Relaxed) {
+        let token = client * 1_000_000 + acknowledged.len() as u64;
+        Instance::command(&all, command_id(), || Input::Add(token)).await.expect("never refused");
+        acknowledged.push(token);
     }
-    for instance in Arc::into_inner(instances).expect("clients are gone") {
-        instance.stop().await;
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_loses_no_acknowledged_command_and_doubles_none() {
+    let (mut server, bus) = system().await;
+    let load = Load::start(&server.url(), 16).await;
+    for _ in 0..3 {
+        load.goes_on().await;
+        server.kill9();
+        server.restart().expect("it comes back");
+        load.goes_on().await;
     }
-    let state = end_state(&bus).await;
-    assert!(
-        acknowledged.iter().all(|token| state.added.get(token) == Some(&1)),
-        "an acknowledged command is lost or doubled"
-    );
-    assert!(state.added.values().all(|count| *count == 1), "a command was doubled");
-    assert!(acknowledged.len() > 100, "only {} commands", acknowledged.len());
+    load.end(&bus).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_whose_log_loses_its_server_goes_on_and_loses_and_doubles_nothing() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut servers = NatsServer::start_cluster(scratch.path(), 3).expect("three servers start");
+    let url = servers.iter().map(NatsServer::url).collect::<Vec<_>>().join(",");
+    let bus = connect(&url).await;
+    eventually("the cluster has a leader", async || init_with(&bus, 3).await.is_ok()).await;
+    new_system(&bus).await;
+    let load = Load::start(&url, 8).await;
+    for _ in 0..2 {
+        load.goes_on().await;
+        let index = log_leader(&bus).await;
+        servers[index].kill9();
+        load.goes_on().await;
+        eventually("another server leads the log", async || log_leader(&bus).await != index).await;
+        servers[index].restart().expect("it comes back");
+    }
+    load.end(&bus).await;
+}
+
+/// Index of the server that leads the log's stream.
+async fn log_leader(bus: &Bus) -> usize {
+    let mut leader = None;
+    eventually("the log has a leader", async || {
+        let Ok(stream) = bus.jetstream().get_stream(LOG).await else { return false };
+        let name = stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone());
+        leader = name.and_then(|name| name.strip_prefix("lab-")?.parse().ok());
+        leader.is_some()
+    })
+    .await;
+    leader.expect("waited for")
 }

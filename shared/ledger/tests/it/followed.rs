@@ -1,5 +1,7 @@
 //! Following another stream: position and decision stand in one entry.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use muster_bus::subjects::Service;
 use muster_bus::{Bus, StoredMessage, subjects};
@@ -8,9 +10,9 @@ use muster_model::MachineId;
 use muster_proto::v1::{Entry, Envelope, TurnBlock, cause::Kind, envelope::Body};
 use prost::Message;
 
-use crate::archive;
+use crate::archive::{self, Archive};
 use crate::counter::{Counter, Event, Input};
-use crate::harness::{Instance, LOG, SERVICE, command_id, eventually, options, state, system};
+use crate::harness::{Instance, LOG, SERVICE, command_id, counted, eventually, log_state, options, state, system};
 
 /// Tokens of 8 bytes each.
 fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
@@ -37,9 +39,9 @@ fn token(token: u64) -> Bytes {
 
 /// All entries of the log.
 async fn entries(bus: &Bus) -> Vec<Entry> {
-    let stream = bus.jetstream().get_stream(LOG).await.expect("the log");
+    let stream = bus.jetstream().get_stream_no_info(LOG).await.expect("the log");
     let mut entries = Vec::new();
-    for sequence in 1..=stream.cached_info().state.last_sequence {
+    for sequence in 1..=log_state(bus).await.last {
         let payload = stream.get_raw_message(sequence).await.expect("it is there").payload;
         let Some(Body::Turn(turn)) = Envelope::decode(payload).expect("an envelope").body else { panic!("not a turn") };
         entries.extend(TurnBlock::decode(turn.block).expect("small blocks are not compressed").entries);
@@ -129,34 +131,145 @@ fn follower(bus: &Bus, name: &str) -> Instance {
     Instance::start_with(bus, LedgerOptions { service, sources: vec![source], projection: None, ..options(name) })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_log_is_followed_across_its_rebuilding_and_nothing_is_taken_twice() {
-    let (_server, bus) = system().await;
-    let followed = Instance::start(&bus, "followed");
+/// A log with ten tokens, all announced, and a follower that has taken them.
+async fn followed_log(bus: &Bus) -> (Instance, Instance) {
+    let followed = Instance::start(bus, "followed");
     for token in 0..10 {
         Instance::command(&[&followed], command_id(), || Input::Add(token)).await.expect("taken");
     }
-    let first = follower(&bus, "first");
-    let (_, handle) = first.leading().await;
-    eventually("all are taken", async || state(&handle).await.added.len() == 10).await;
     let (_, led) = followed.leading().await;
     eventually("everything is announced", async || state(&led).await.unannounced.is_empty()).await;
-    first.stop().await;
-    followed.stop().await;
-    let rows = archive::Rows::new(std::sync::Mutex::new(archive::copy(&bus, 1).await));
-    let serving = archive::serve(&bus, rows.clone()).await;
-    muster_ledger::recover(&bus, SERVICE, RecoverOptions { replace: true }, |_, _| {}).await.expect("rebuilt");
-    rows.lock().expect("not poisoned").clear();
-    let followed = Instance::start(&bus, "followed");
-    Instance::command(&[&followed], command_id(), || Input::Add(10)).await.expect("taken");
-    let second = follower(&bus, "second");
-    let (_, handle) = second.leading().await;
-    eventually("the new one is taken", async || state(&handle).await.added.len() == 11).await;
+    let follower = follower(bus, "first");
+    has_taken(&follower, 10).await;
+    (followed, follower)
+}
+
+/// Waits until a follower has taken so many tokens, each once.
+async fn has_taken(follower: &Instance, count: usize) {
+    let (_, handle) = follower.leading().await;
+    eventually("all are taken", async || state(&handle).await.added.len() == count).await;
     let added = state(&handle).await.added;
     assert!(added.values().all(|count| *count == 1), "{added:?}");
+}
+
+/// Stops the followed log's service, lets its log be lost, and rebuilds it from the archive.
+async fn rebuild(bus: &Bus, followed: Instance, archive: &Arc<Archive>) -> Instance {
+    followed.stop().await;
+    let lineage = archive.rows().last().map_or(0, |row| row.position.expect("it stands somewhere").lineage);
+    let copied = archive::copy(bus, lineage + 1).await;
+    archive.rows().extend(copied);
+    let serving = archive::serve(bus, archive.clone()).await;
+    muster_ledger::recover(bus, SERVICE, RecoverOptions { replace: true }, |_, _| {}).await.expect("rebuilt");
+    serving.abort();
+    drop(serving.await);
+    Instance::start(bus, "followed")
+}
+
+async fn add(followed: &Instance, token: u64) {
+    Instance::command(&[followed], command_id(), || Input::Add(token)).await.expect("taken");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_log_is_followed_across_its_rebuilding_and_nothing_is_taken_twice() {
+    let (_server, bus) = system().await;
+    let archive = Archive::new(Vec::new());
+    let (followed, first) = followed_log(&bus).await;
+    first.stop().await;
+    let followed = rebuild(&bus, followed, &archive).await;
+    add(&followed, 10).await;
+    let second = follower(&bus, "second");
+    has_taken(&second, 11).await;
+    let (_, handle) = second.leading().await;
     let position = handle.query(|view| view.followed[LOG]).await.expect("answered");
     assert_eq!(position.lineage.0, 2);
     second.stop().await;
     followed.stop().await;
-    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_goes_on_while_its_log_is_rebuilt_takes_nothing_twice() {
+    let (_server, bus) = system().await;
+    let archive = Archive::new(Vec::new());
+    let (followed, follower) = followed_log(&bus).await;
+    let followed = rebuild(&bus, followed, &archive).await;
+    add(&followed, 10).await;
+    has_taken(&follower, 11).await;
+    follower.stop().await;
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_rebuilt_again_and_again_is_followed_from_any_of_its_lineages() {
+    let (_server, bus) = system().await;
+    let archive = Archive::new(Vec::new());
+    let (followed, first) = followed_log(&bus).await;
+    first.stop().await;
+    let followed = rebuild(&bus, followed, &archive).await;
+    add(&followed, 10).await;
+    let followed = rebuild(&bus, followed, &archive).await;
+    add(&followed, 11).await;
+    // It knows lineage 1, and the log is at lineage 3.
+    let second = follower(&bus, "second");
+    has_taken(&second, 12).await;
+    second.stop().await;
+    // It knows lineage 3, which begins late in the stream, and the log is at lineage 4.
+    let followed = rebuild(&bus, followed, &archive).await;
+    add(&followed, 12).await;
+    let third = follower(&bus, "third");
+    has_taken(&third, 13).await;
+    third.stop().await;
+    followed.stop().await;
+}
+
+/// Messages of followed streams that were gone, as far as the two logs of this test count them.
+fn gaps(log: &str, stream: &str) -> u64 {
+    counted(muster_ledger::metrics::SOURCE_GAPS, &format!("log=\"{log}\",stream=\"{stream}\""))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_a_followed_log_that_are_gone_are_counted_and_the_reader_goes_on() {
+    let (_server, bus) = system().await;
+    let (followed, first) = followed_log(&bus).await;
+    let (_, handle) = first.leading().await;
+    let known = handle.query(|view| view.followed[LOG].sequence.0).await.expect("answered");
+    first.stop().await;
+    for token in 10..20 {
+        add(&followed, token).await;
+    }
+    let last = log_state(&bus).await.last;
+    let stream = bus.jetstream().get_stream_no_info(LOG).await.expect("the log");
+    stream.purge().sequence(last).await.expect("purged");
+    let before = gaps("MACHINES", LOG);
+    let second = follower(&bus, "second");
+    let (_, handle) = second.leading().await;
+    eventually("the gap is counted", async || gaps("MACHINES", LOG) > before).await;
+    assert_eq!(gaps("MACHINES", LOG) - before, last - known - 1);
+    add(&followed, 20).await;
+    eventually("it goes on", async || state(&handle).await.added.contains_key(&20)).await;
+    assert_eq!(gaps("MACHINES", LOG) - before, last - known - 1, "counted once");
+    followed.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_that_aged_out_are_counted_and_the_reader_goes_on() {
+    let (_server, bus) = system().await;
+    let first = Instance::start_following(&bus, "a", source());
+    report(&bus, token(0)).await;
+    has_taken(&first, 1).await;
+    first.stop().await;
+    for number in 1..8 {
+        report(&bus, token(number)).await;
+    }
+    let stream = bus.jetstream().get_stream_no_info("REPORTS").await.expect("the stream");
+    stream.purge().sequence(6).await.expect("as if they had aged out");
+    let before = gaps(LOG, "REPORTS");
+    let second = Instance::start_following(&bus, "b", source());
+    // Tokens 1 to 4 stood at 2 to 5.
+    has_taken(&second, 4).await;
+    assert_eq!(gaps(LOG, "REPORTS") - before, 4);
+    report(&bus, token(8)).await;
+    has_taken(&second, 5).await;
+    assert_eq!(gaps(LOG, "REPORTS") - before, 4, "counted once");
+    second.stop().await;
 }

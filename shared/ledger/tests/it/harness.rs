@@ -1,13 +1,14 @@
 //! Instances of the counting ledger on one private nats-server, and what tests ask of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use muster_bus::streams::InitOptions;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use muster_bus::streams::{InitOptions, StreamState};
 use muster_bus::subjects::Service;
-use muster_bus::{Authority, Bus, BusOptions};
-use muster_ledger::{Answer, Handle, Lead, LedgerError, LedgerOptions, Shell, Source};
+use muster_bus::{Authority, Bus, BusError, BusOptions};
+use muster_ledger::{Answer, Handle, Lead, LedgerError, LedgerOptions, Listening, Shell, Source, listen_while_leading};
 use muster_model::{CommandId, Refusal, RefusalCode, SystemId, Term};
 use muster_testkit::NatsServer;
 use tokio::sync::watch;
@@ -15,23 +16,38 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::counter::{Counter, Input, State};
+use crate::requests::CounterRequests;
 
 pub(crate) const SERVICE: Service = Service::Reservation;
 pub(crate) const LOG: &str = "RESERVATIONS";
 pub(crate) const SYSTEM: SystemId = SystemId([7; 16]);
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A server with a new system.
 pub(crate) async fn system() -> (NatsServer, Bus) {
+    recorder();
     let server = NatsServer::start().expect("nats-server starts");
     let bus = connect(&server.url()).await;
     init(&bus).await;
-    muster_ledger::initialise(&bus, SYSTEM).await.expect("a new system");
+    new_system(&bus).await;
     (server, bus)
 }
 
 pub(crate) async fn init(bus: &Bus) {
-    bus.init_streams(InitOptions { replicas: 1, size_divisor: 64 }).await.expect("streams are made");
+    init_with(bus, 1).await.expect("streams are made");
+}
+
+pub(crate) async fn init_with(bus: &Bus, replicas: usize) -> Result<(), BusError> {
+    bus.init_streams(InitOptions { replicas, size_divisor: 64 }).await
+}
+
+pub(crate) async fn new_system(bus: &Bus) {
+    muster_ledger::initialise(bus, SYSTEM).await.expect("a new system");
+}
+
+/// What the log's stream holds.
+pub(crate) async fn log_state(bus: &Bus) -> StreamState {
+    bus.stream_state(LOG).await.expect("the server answers").expect("the log")
 }
 
 pub(crate) async fn connect(url: &str) -> Bus {
@@ -49,11 +65,17 @@ type Led = Option<(Term, Handle<Counter>)>;
 pub(crate) struct Announcer {
     led: watch::Sender<Led>,
     pub(crate) announced: Mutex<BTreeMap<u64, Vec<Term>>>,
+    bus: Bus,
+    /// How it answers requests on the bus, if it does.
+    requests: Option<Arc<CounterRequests>>,
 }
 
 impl Shell<Counter> for Announcer {
     async fn lead(self: Arc<Self>, handle: Handle<Counter>, lead: Lead) {
-        self.led.send_replace(Some((lead.term, handle)));
+        self.led.send_replace(Some((lead.term, handle.clone())));
+        if let Some(requests) = &self.requests {
+            listen_while_leading(&lead, || self.listen(requests, &handle, &lead)).await;
+        }
         lead.ended.cancelled().await;
         self.led.send_replace(None);
     }
@@ -61,6 +83,18 @@ impl Shell<Counter> for Announcer {
     async fn perform(self: Arc<Self>, effect: u64, authority: Authority, handle: Handle<Counter>) {
         self.announced.lock().expect("not poisoned").entry(effect).or_default().push(authority.term);
         handle.submit(Input::Announced(effect)).await;
+    }
+}
+
+impl Announcer {
+    async fn listen(
+        &self,
+        requests: &Arc<CounterRequests>,
+        handle: &Handle<Counter>,
+        lead: &Lead,
+    ) -> Result<(), BusError> {
+        Listening::begin(&self.bus, requests, handle, lead).await?.until_ended(lead).await;
+        Ok(())
     }
 }
 
@@ -91,9 +125,18 @@ impl Instance {
         Self::start_with(bus, LedgerOptions { sources: vec![source], ..options(name) })
     }
 
+    /// One that answers requests on the bus.
+    pub(crate) fn start_serving(bus: &Bus, name: &str, requests: Arc<CounterRequests>) -> Self {
+        Self::start_any(bus, options(name), Some(requests))
+    }
+
     pub(crate) fn start_with(bus: &Bus, options: LedgerOptions<Counter>) -> Self {
+        Self::start_any(bus, options, None)
+    }
+
+    fn start_any(bus: &Bus, options: LedgerOptions<Counter>, requests: Option<Arc<CounterRequests>>) -> Self {
         let (led, _) = watch::channel(None);
-        let shell = Arc::new(Announcer { led, announced: Mutex::default() });
+        let shell = Arc::new(Announcer { led, announced: Mutex::default(), bus: bus.clone(), requests });
         let stop = CancellationToken::new();
         let task = tokio::spawn(muster_ledger::run(bus.clone(), options, shell.clone(), stop.clone()));
         Self { shell, task, stop }
@@ -102,8 +145,9 @@ impl Instance {
     /// Waits until it leads.
     pub(crate) async fn leading(&self) -> (Term, Handle<Counter>) {
         let mut led = self.shell.led.subscribe();
-        let led = tokio::time::timeout(DEADLINE, led.wait_for(Option::is_some)).await.expect("it leads in time");
-        led.expect("the shell lives").clone().expect("waited for")
+        let led = tokio::time::timeout(DEADLINE, led.wait_for(Option::is_some)).await;
+        assert!(!self.task.is_finished(), "it ended, and does not lead");
+        led.expect("it leads in time").expect("the shell lives").clone().expect("waited for")
     }
 
     pub(crate) fn leads(&self) -> bool {
@@ -167,4 +211,27 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
         assert!(start.elapsed() < DEADLINE, "{what} did not come true in time");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The state in the end, as a fresh instance folds it.
+pub(crate) async fn end_state(bus: &Bus) -> State {
+    let instance = Instance::start(bus, "end");
+    let (_, handle) = instance.leading().await;
+    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    let state = state(&handle).await;
+    instance.stop().await;
+    state
+}
+
+/// Value of a counter with these labels, as the whole process counted it.
+pub(crate) fn counted(name: &str, labels: &str) -> u64 {
+    let line = format!("{name}{{{labels}}} ");
+    let text = recorder().render();
+    text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
+}
+
+/// Counts for the whole process; before anything is counted that a test looks at.
+pub(crate) fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| PrometheusBuilder::new().install_recorder().expect("the only recorder"))
 }

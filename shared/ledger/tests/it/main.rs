@@ -1,5 +1,6 @@
 //! The ledger against a real nats-server, with a core that counts.
 
+mod appends;
 mod archive;
 mod chain;
 mod child;
@@ -9,4 +10,8 @@ mod faults;
 mod followed;
 mod harness;
 mod leadership;
+mod proxy;
+mod purge;
+mod requests;
 mod snapshots;
+mod stalled;

@@ -1,0 +1,116 @@
+//! A leader that stalls beyond its lease: its loop is wedged, or its process is stopped. Another leads, and when it goes on it
+//! answers and does nothing of its old term, and folds again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt, StreamExt};
+use muster_bus::streams::LEASE_AGE;
+use rustix::process::Signal;
+
+use crate::child::{Process, add_all};
+use crate::counter::{Gate, Input};
+use crate::harness::{Instance, command_id, connect, end_state, eventually, state, system};
+use crate::requests;
+
+/// A lease is renewed every two seconds, so it lasts at least so long after the loop was wedged.
+const LEFT_MIN: Duration = Duration::from_secs(4);
+/// The last renewal comes at most two seconds after the loop turned last; the server and the machine may be slow.
+const LEFT_MAX: Duration = LEASE_AGE.saturating_add(Duration::from_secs(5));
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wedged_leader_loses_its_lease_and_answers_and_does_nothing_when_it_goes_on() {
+    let (server, bus) = system().await;
+    // A runtime of its own: the loop blocks one of its threads.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    let url = server.url();
+    let own_bus = runtime.spawn(async move { connect(&url).await }).await.expect("no panic");
+    let wedged = {
+        let _entered = runtime.enter();
+        Instance::start(&own_bus, "wedged")
+    };
+    let (term, handle) = wedged.leading().await;
+    handle.command(command_id(), String::new(), Input::Add(0)).await.expect("taken");
+    let second = Instance::start(&bus, "second");
+    let ((entered, has_entered), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
+    let gate = Arc::new(Gate::new(entered, may_go_on));
+    let give = |input: Input| {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.command(command_id(), String::new(), input).await.map(drop) })
+    };
+    let mut waiting = vec![give(Input::Wedge(1, gate))];
+    let entering = tokio::task::spawn_blocking(move || has_entered.recv_timeout(LEFT_MAX));
+    entering.await.expect("no panic").expect("the loop is wedged");
+    let since = Instant::now();
+    waiting.extend([Input::Add(2), Input::Nothing, Input::Refuse].map(give));
+    let asking = handle.clone();
+    waiting.push(tokio::spawn(async move { asking.query(|_| ()).await }));
+    let (next_term, next) = second.leading().await;
+    assert!(since.elapsed() > LEFT_MIN, "a lease was taken after {:?}", since.elapsed());
+    assert!(since.elapsed() < LEFT_MAX, "it took {:?}", since.elapsed());
+    assert!(next_term > term);
+    next.command(command_id(), String::new(), Input::Add(3)).await.expect("taken");
+    go_on.send(()).expect("the loop waits");
+    for answer in waiting {
+        let answer = answer.await.expect("no panic");
+        let refusal = answer.expect_err("nothing is answered");
+        assert_eq!(refusal.code, muster_model::RefusalCode::Unavailable, "{refusal}");
+    }
+    eventually("it notices", async || !wedged.leads()).await;
+    second.stop().await;
+    let (again, handle) = wedged.leading().await;
+    assert!(again > next_term);
+    assert_eq!(state(&handle).await.added, BTreeMap::from([(0, 1), (3, 1)]));
+    let announced: Vec<_> = wedged.shell.announced.lock().expect("not poisoned").keys().copied().collect();
+    assert!(!announced.contains(&1) && !announced.contains(&2), "{announced:?}");
+    wedged.stop().await;
+    runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_stopped_before_a_reply_says_nothing_of_its_old_term_when_it_goes_on() {
+    let (server, bus) = system().await;
+    // Stopped when the append is acknowledged and the lease was looked at: nothing is between it and the answer any more.
+    let first = Process::start(&server.url(), "first", Some("before_reply:10:stop"));
+    let first_term = add_all(&bus, 0..5).await[&4];
+    let inbox = bus.new_inbox();
+    let mut answers = bus.subscribe(&inbox, None).await.expect("listening");
+    let (id, mut token) = (command_id(), 5);
+    let give = async |id, body| {
+        let request = requests::request(&bus, id, body);
+        bus.publish_with_reply(&requests::commands(), &inbox, &request).await.expect("sent");
+    };
+    let mut answered = Vec::new();
+    eventually("it stops", async || {
+        give(command_id(), requests::add(token)).await;
+        token += 1;
+        answered.extend(tokio::time::timeout(Duration::from_millis(200), answers.next()).await.ok().flatten());
+        first.is_stopped()
+    })
+    .await;
+    while answers.next().now_or_never().is_some() {}
+    for body in [requests::add(100), requests::refused(), requests::status()] {
+        give(id, body).await;
+    }
+    let stopped = Instant::now();
+    let second = Process::start(&server.url(), "second", None);
+    let during = add_all(&bus, 200..210).await;
+    assert!(stopped.elapsed() < LEFT_MAX, "it took {:?}", stopped.elapsed());
+    first.signal(Signal::CONT);
+    let after = add_all(&bus, 300..310).await;
+    assert!(during.values().chain(after.values()).all(|term| *term > first_term), "{during:?} {after:?}");
+    drop(second);
+    // The first one follows the log again, and leads when it is alone.
+    let alone = add_all(&bus, 400..405).await;
+    assert!(alone.values().all(|term| *term > after[&309]), "{alone:?}");
+    drop(first);
+    let late: Vec<_> = std::iter::from_fn(|| answers.next().now_or_never().flatten()).collect();
+    assert!(late.is_empty(), "{late:?}");
+    let state = end_state(&bus).await;
+    for token in (0..token).chain(during.into_keys()).chain(after.into_keys()).chain(alone.into_keys()) {
+        assert_eq!(state.added.get(&token), Some(&1), "token {token}");
+    }
+    assert!(!state.added.contains_key(&100), "it came to a leader whose lease was over");
+}
