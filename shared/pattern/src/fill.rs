@@ -8,9 +8,13 @@ use crate::sector::{Expectation, HEADER_WORDS, SECTOR_BYTES, Stamp, check_word, 
 /// # Panics
 /// When the buffer is not whole sectors, or its offset is not at a sector: a mistake of the caller.
 pub fn fill(buffer: &mut [u8], stamp: &Stamp) {
+    check(buffer, stamp);
+    dispatch(buffer, stamp);
+}
+
+pub(crate) fn check(buffer: &[u8], stamp: &Stamp) {
     assert!(buffer.len().is_multiple_of(SECTOR_BYTES), "a buffer is whole sectors");
     assert!(stamp.expectation.offset.is_multiple_of(SECTOR_BYTES as u64), "an offset is at a sector");
-    dispatch(buffer, stamp);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -52,7 +56,7 @@ fn fill_any(buffer: &mut [u8], stamp: &Stamp) {
     let count = sectors.len();
     for (position, sector) in sectors.iter_mut().enumerate() {
         let place = expectation.advanced(position);
-        write_header(sector, &place, stamp.time, position_word(position, count));
+        write_header(sector, &header_words(&place, stamp.time, position, count));
         let base = sector_base(tag, generation, place.sector()) ^ flip;
         let (words, _) = sector.as_chunks_mut::<8>();
         for (slot, part) in words[HEADER_WORDS..].iter_mut().zip(&BODY) {
@@ -62,21 +66,27 @@ fn fill_any(buffer: &mut [u8], stamp: &Stamp) {
 }
 
 #[inline(always)]
-fn write_header(sector: &mut [u8; SECTOR_BYTES], place: &Expectation, time: u64, position: u64) {
-    let flip = place.flip();
-    let [w0, w1, w2, w3, w4] = place.known_words();
-    let head = [w0, w1, w2, w3, w4, time, position];
+fn write_header(sector: &mut [u8; SECTOR_BYTES], header: &[u64; HEADER_WORDS]) {
     let (words, _) = sector.as_chunks_mut::<8>();
-    for (slot, word) in words.iter_mut().zip(head) {
-        *slot = (word ^ flip).to_le_bytes();
+    for (slot, word) in words.iter_mut().zip(header) {
+        *slot = word.to_le_bytes();
     }
-    words[HEADER_WORDS - 1] = (check_word(&head) ^ flip).to_le_bytes();
+}
+
+/// The header of the sector at `position` of a transfer of `sectors`, in its form.
+#[inline(always)]
+pub(crate) fn header_words(place: &Expectation, time: u64, position: usize, sectors: usize) -> [u64; HEADER_WORDS] {
+    let [w0, w1, w2, w3, w4] = place.known_words();
+    let head = [w0, w1, w2, w3, w4, time, position_word(position, sectors)];
+    let (flip, check) = (place.flip(), check_word(&head));
+    let [w0, w1, w2, w3, w4, w5, w6] = head;
+    [w0, w1, w2, w3, w4, w5, w6, check].map(|word| word ^ flip)
 }
 
 /// Fills one sector as the one at `position` of a transfer of `sectors`.
 pub(crate) fn fill_at(sector: &mut [u8; SECTOR_BYTES], stamp: &Stamp, position: usize, sectors: usize) {
     fill_any(sector, stamp);
-    write_header(sector, &stamp.expectation, stamp.time, position_word(position, sectors));
+    write_header(sector, &header_words(&stamp.expectation, stamp.time, position, sectors));
 }
 
 #[cfg(test)]

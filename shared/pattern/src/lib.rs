@@ -15,6 +15,7 @@ mod image;
 mod mix;
 mod sector;
 mod spoil;
+mod stream;
 mod verify;
 
 pub use classify::{Class, Finding, Source, classify};
@@ -23,4 +24,5 @@ pub use explain::{expected_sector, explain_sector};
 pub use fill::fill;
 pub use sector::{Expectation, Header, Owner, SECTOR_BYTES, Stamp, name_hash};
 pub use spoil::spoil;
+pub use stream::fill_streaming;
 pub use verify::{Mismatch, verify};
