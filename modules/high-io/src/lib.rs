@@ -2,16 +2,22 @@
 //! I/O, reads every transfer back and verifies it, and begins again with every bit changed.
 //!
 //! What wrong data are is told by `muster-pattern`; reading them again, saving and reporting them is done here
-//! (`mismatch`). One transfer at a time: load comes from many processes.
+//! (`mismatch`). Many transfers at once go through io_uring, or one at a time where that can not be used (`engine`).
 
-mod inject;
+mod buffer;
+mod clock;
+mod device;
+mod engine;
+mod history;
 mod mismatch;
 mod order;
+mod pass;
 mod passes;
+mod queue;
+mod script;
 mod settings;
 mod tally;
 mod target;
-mod transfer;
 mod trouble;
 
 use std::process::ExitCode;
@@ -32,17 +38,23 @@ pub fn main() -> ExitCode {
 fn test(session: &Session) -> Result<Ending, Trouble> {
     let settings = Settings::read(session)?;
     let target = Target::create(session, &settings)?;
+    let mut passes = match Passes::new(session, &settings, &target) {
+        Ok(passes) => passes,
+        Err(trouble) => {
+            target.remove(session);
+            return Err(trouble);
+        }
+    };
     session.ready();
-    let mut passes = Passes::new(session, &settings, &target);
     let ending = match passes.run() {
         Ok(()) => Ending::pass(),
         Err(Trouble::Corrupt(reason)) => {
             target.keep_as_evidence(session);
-            return Ok(passes.tally().finish(session, Ending::fail(&reason)));
+            return Ok(passes.finish(Ending::fail(&reason)));
         }
         Err(Trouble::Device(reason)) => Ending::fail(&reason),
         Err(trouble) => Ending::error(&trouble.to_string()),
     };
     target.remove(session);
-    Ok(passes.tally().finish(session, ending))
+    Ok(passes.finish(ending))
 }

@@ -1,4 +1,5 @@
-//! What happens when a transfer is wrong, in this order: read it again twice, classify, save expected and actual, report.
+//! What happens when a transfer is wrong, in this order: read it again twice and classify, save expected and actual, report, save
+//! the last transfers of the process. Its end is the caller's matter.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,15 @@ use muster_model::{Dpid, JobNumber, ProcessNumber};
 use muster_pattern::{Expectation, Finding, Mismatch, SECTOR_BYTES, classify, expected_sector, explain_sector, verify};
 use muster_sdk::{Corruption, Session};
 
+use crate::buffer::Buffer;
 use crate::settings::Settings;
 use crate::target::Target;
-use crate::transfer::Buffer;
 use crate::trouble::Trouble;
 
 /// Wrong sectors that are explained word by word; the files hold all.
 const EXPLAINED_MAX: usize = 16;
+/// Wrong words of the first wrong sector in the report itself.
+const REPORTED_WORDS_MAX: usize = 12;
 
 /// A wrong transfer.
 pub(crate) struct Wrong<'a> {
@@ -27,14 +30,14 @@ pub(crate) struct Wrong<'a> {
 }
 
 impl Wrong<'_> {
-    /// Reports it, and gives the trouble that ends the test.
-    pub(crate) fn report(&self) -> Trouble {
+    /// Reports it, and gives the trouble that ends the test. `history` is the text of the last transfers.
+    pub(crate) fn report(&self, history: impl FnOnce() -> String) -> Trouble {
         let persistence = self.read_again();
         let (sector, expectation) = (self.sector(), self.expectation.advanced(self.mismatch.sector));
         let Some(finding) = classify(sector, &expectation) else {
             return Trouble::Setting("verify and classify disagree: a fault of this test".into());
         };
-        let detail = format!(
+        let summary = format!(
             "{}; {persistence}; {} of {} sectors of the transfer at {} are wrong; read again: {}",
             finding.summary(),
             self.wrong_sectors().len(),
@@ -42,10 +45,12 @@ impl Wrong<'_> {
             self.expectation.offset,
             self.read_command(),
         );
-        self.save(&detail);
+        self.save(&summary);
+        let detail = format!("{summary}\n{}", first_lines(&explain_sector(sector, &expectation)));
         self.session.corruption(self.corruption(&finding, persistence, &expectation, &detail));
+        self.save_one("history.csv", history().as_bytes());
         let path = self.target.path().display();
-        Trouble::Corrupt(format!("corrupt data in {path} at {}: {detail}", self.mismatch.offset))
+        Trouble::Corrupt(format!("corrupt data in {path} at {}: {summary}", self.mismatch.offset))
     }
 
     fn sector(&self) -> &[u8; SECTOR_BYTES] {
@@ -62,11 +67,7 @@ impl Wrong<'_> {
                 same += u32::from(again[..] == *self.actual);
             }
         }
-        match (good, same) {
-            (2, _) => "TRANSIENT",
-            (_, 2) => "STORED",
-            _ => "UNSTABLE",
-        }
+        persistence(good, same)
     }
 
     fn wrong_sectors(&self) -> Vec<usize> {
@@ -77,7 +78,8 @@ impl Wrong<'_> {
 
     fn read_command(&self) -> String {
         let sector = self.mismatch.offset / SECTOR_BYTES as u64;
-        format!("dd if={} bs=512 skip={sector} count=1 iflag=direct | xxd", self.target.path().display())
+        let direct = if self.target.is_direct() { " iflag=direct" } else { "" };
+        format!("dd if={} bs=512 skip={sector} count=1{direct} | xxd", self.target.path().display())
     }
 
     fn corruption(&self, finding: &Finding, persistence: &str, expectation: &Expectation, detail: &str) -> Corruption {
@@ -111,17 +113,38 @@ impl Wrong<'_> {
         }
         let files = [("expected.bin", &expected[..]), ("actual.bin", self.actual), ("explained.txt", text.as_bytes())];
         for (suffix, content) in files {
-            let name = format!("corruption-{}-{suffix}", self.expectation.offset);
-            self.save_one(&self.session.results().join(&name), &name, content);
+            self.save_one(suffix, content);
         }
     }
 
-    fn save_one(&self, path: &Path, name: &str, content: &[u8]) {
-        match std::fs::write(path, content) {
-            Ok(()) => self.session.artifact(&absolute(path), name),
+    fn save_one(&self, suffix: &str, content: &[u8]) {
+        let name = format!("corruption-{}-{suffix}", self.expectation.offset);
+        let path = self.session.results().join(&name);
+        match std::fs::write(&path, content) {
+            Ok(()) => self.session.artifact(&absolute(&path), &name),
             Err(error) => self.session.event("evidence_not_saved", &format!("{}: {error}", path.display())),
         }
     }
+}
+
+/// By how many of two readings were good, and how many brought the same wrong bytes.
+fn persistence(good: u32, same: u32) -> &'static str {
+    match (good, same) {
+        (2, _) => "TRANSIENT",
+        (_, 2) => "STORED",
+        _ => "UNSTABLE",
+    }
+}
+
+/// The head of an explanation and its first words, and how many more there are.
+fn first_lines(explanation: &str) -> String {
+    const HEAD_LINES: usize = 2;
+    let (lines, shown) = (explanation.lines().count(), HEAD_LINES + REPORTED_WORDS_MAX);
+    let mut text = explanation.lines().take(shown).collect::<Vec<_>>().join("\n");
+    if lines > shown {
+        let _ = write!(text, "\nand {} more words: see the artifact explained.txt", lines - shown);
+    }
+    text
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -133,4 +156,15 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_good_twice_is_transient_and_only_what_is_the_same_twice_is_stored() {
+        let all = [(2, 0), (0, 2), (1, 1), (0, 1), (1, 0), (0, 0)].map(|(good, same)| persistence(good, same));
+        assert_eq!(all, ["TRANSIENT", "STORED", "UNSTABLE", "UNSTABLE", "UNSTABLE", "UNSTABLE"]);
+    }
 }

@@ -24,6 +24,11 @@ pub(crate) struct Tally {
     pub(crate) verified_bytes: u64,
     /// Passes that were written and verified whole.
     pub(crate) passes: u64,
+    /// Transfers that failed, and those that brought wrong data.
+    pub(crate) errors: u64,
+    /// Time that was spent writing (mixed reads included), and reading back.
+    pub(crate) writing: Duration,
+    pub(crate) reading: Duration,
 }
 
 impl Tally {
@@ -41,12 +46,15 @@ impl Tally {
             read_bytes: 0,
             verified_bytes: 0,
             passes: 0,
+            errors: 0,
+            writing: Duration::ZERO,
+            reading: Duration::ZERO,
         }
     }
 
-    /// Time since the work began.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.begin.elapsed()
+    /// When the work began.
+    pub(crate) fn begin(&self) -> Instant {
+        self.begin
     }
 
     pub(crate) fn wrote(&mut self, bytes: usize, latency: Duration) {
@@ -62,8 +70,9 @@ impl Tally {
     }
 
     /// Reports if it is time to.
-    pub(crate) fn report(&mut self, session: &Session) {
-        if self.reported.elapsed() >= INTERVAL {
+    pub(crate) fn report(&mut self, session: &Session, now: Instant) {
+        if now.saturating_duration_since(self.reported) >= INTERVAL {
+            self.reported = now;
             self.report_now(session);
         }
     }
@@ -75,10 +84,9 @@ impl Tally {
         session.metric(&self.device, &self.counters(), &gauges);
         self.write_latency.clear();
         self.read_latency.clear();
-        self.reported = Instant::now();
     }
 
-    fn counters(&self) -> [(&'static str, f64); 6] {
+    fn counters(&self) -> [(&'static str, f64); 7] {
         [
             ("written_bytes", float(self.written_bytes)),
             ("read_bytes", float(self.read_bytes)),
@@ -86,35 +94,45 @@ impl Tally {
             ("writes", float(self.writes)),
             ("reads", float(self.reads)),
             ("passes", float(self.passes)),
+            ("errors", float(self.errors)),
         ]
     }
 
-    /// Reports for the last time and adds the totals to the ending.
-    pub(crate) fn finish(&mut self, session: &Session, ending: Ending) -> Ending {
+    /// Reports for the last time and adds the totals to the ending; `way` says how the transfers were made.
+    pub(crate) fn finish(&mut self, session: &Session, ending: Ending, way: &str) -> Ending {
         self.report_now(session);
-        let seconds = self.elapsed().as_secs_f64();
+        let seconds = self.begin.elapsed().as_secs_f64();
         let iops = if seconds > 0.0 { float(self.writes + self.reads) / seconds } else { 0.0 };
         let ending = self.counters().iter().fold(ending, |ending, (name, value)| ending.total(name, *value));
         let text = format!(
-            "{}: {} passes, {} written, {} verified, {seconds:.1} s, {iops:.0} transfers/s",
+            "{}: {} passes, {} written, {} verified, {seconds:.1} s, {iops:.0} transfers/s, {way}",
             self.device,
             self.passes,
             print_size(self.written_bytes),
             print_size(self.verified_bytes),
         );
+        let (writing, reading) = (self.writing.as_secs_f64(), self.reading.as_secs_f64());
+        let ending = ending.total("write_seconds", writing).total("read_seconds", reading);
         ending.total("seconds", seconds).total("iops", iops).text(&text)
     }
 }
 
-const WRITE_NAMES: [&str; 3] = ["write_latency_p50_seconds", "write_latency_p99_seconds", "write_latency_max_seconds"];
-const READ_NAMES: [&str; 3] = ["read_latency_p50_seconds", "read_latency_p99_seconds", "read_latency_max_seconds"];
+const WRITE_NAMES: [&str; 4] = [
+    "write_latency_p50_seconds",
+    "write_latency_p99_seconds",
+    "write_latency_p999_seconds",
+    "write_latency_max_seconds",
+];
+const READ_NAMES: [&str; 4] =
+    ["read_latency_p50_seconds", "read_latency_p99_seconds", "read_latency_p999_seconds", "read_latency_max_seconds"];
 
 /// None where nothing was done: an absent level is not a level of zero.
-fn quantiles(latency: &Latency, names: [&'static str; 3]) -> Vec<(&'static str, f64)> {
+fn quantiles(latency: &Latency, names: [&'static str; 4]) -> Vec<(&'static str, f64)> {
     if latency.is_empty() {
         return Vec::new();
     }
-    let values = [latency.percentile_seconds(50), latency.percentile_seconds(99), latency.greatest_seconds()];
+    let [p50, p99, p999] = [500, 990, 999].map(|per_mille| latency.quantile_seconds(per_mille));
+    let values = [p50, p99, p999, latency.greatest_seconds()];
     names.into_iter().zip(values).collect()
 }
 

@@ -9,8 +9,9 @@ use muster_sdk::{Context, Session};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
 
+use crate::buffer::{ALIGNMENT, Buffer};
+use crate::device::Device;
 use crate::settings::Settings;
-use crate::transfer::Buffer;
 use crate::trouble::Trouble;
 
 /// A file of this process.
@@ -20,6 +21,8 @@ pub(crate) struct Target {
     path: PathBuf,
     /// Transfers bypass the page cache.
     direct: bool,
+    /// What it lies on.
+    device: Device,
 }
 
 impl Target {
@@ -46,6 +49,7 @@ impl Target {
         let trouble = |error: io::Error| Trouble::of("creation", &path, &error);
         drop(open(true, 0).map_err(trouble)?);
         let direct = open(false, libc::O_DIRECT).and_then(|file| {
+            // The smallest transfer of the run: where that goes, all others do.
             file.write_all_at(&Buffer::new(settings.block_bytes), 0)?;
             Ok(file)
         });
@@ -62,31 +66,60 @@ impl Target {
                 return Err(trouble(error));
             }
         };
-        Ok(Self { file, path, direct })
+        let device = Device::of(&file).map_err(|error| Trouble::of("creation", &path, &error))?;
+        Ok(Self { file, path, direct, device })
     }
 
     /// Takes the space, so that a full disk is found at once; where the file system can not, it is found by a write.
     fn prepare(&self, settings: &Settings) -> io::Result<()> {
-        match fallocate(&self.file, FallocateFlags::empty(), 0, settings.file_bytes()) {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, settings.file_bytes) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A file that is there, for tests of what works on targets.
+    #[cfg(test)]
+    pub(crate) fn of_file(file: File) -> Self {
+        let device = Device::of(&file).expect("status");
+        Self { file, path: PathBuf::new(), direct: false, device }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Addresses of buffers are multiples of this: what the device asks for, and at least a line of the cache.
+    pub(crate) fn buffer_step(&self) -> usize {
+        const LINE_BYTES: usize = 64;
+        if self.direct { self.device.memory_alignment().clamp(LINE_BYTES, ALIGNMENT) } else { LINE_BYTES }
+    }
+
+    /// Writes at once, past the queue.
     pub(crate) fn write(&self, buffer: &[u8], offset: u64) -> Result<(), Trouble> {
-        self.file.write_all_at(buffer, offset).map_err(|error| self.trouble("write", buffer, offset, &error))
+        self.file.write_all_at(buffer, offset).map_err(|error| self.trouble("write", buffer.len(), offset, &error))
     }
 
+    /// Reads at once, past the queue.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), Trouble> {
-        self.file.read_exact_at(buffer, offset).map_err(|error| self.trouble("read", buffer, offset, &error))
+        self.file.read_exact_at(buffer, offset).map_err(|error| self.trouble("read", buffer.len(), offset, &error))
     }
 
-    fn trouble(&self, operation: &str, buffer: &[u8], offset: u64, error: &io::Error) -> Trouble {
-        Trouble::of(&format!("{operation} of {} bytes at {offset}", buffer.len()), &self.path, error)
+    /// What an error of a transfer means.
+    pub(crate) fn trouble(&self, operation: &str, bytes: usize, offset: u64, error: &io::Error) -> Trouble {
+        let operation = format!("{operation} of {bytes} bytes at {offset}");
+        if self.device.is_gone() {
+            return Trouble::gone(&operation, &self.path, error);
+        }
+        Trouble::of(&operation, &self.path, error)
     }
 
     /// Without direct I/O, brings what was written to the disk and forgets the copy in memory, so that reads come from the disk.

@@ -1,4 +1,4 @@
-//! Latencies of an interval in fixed memory: buckets of 1/16 of an octave, so a percentile is right to 6 %.
+//! Latencies of an interval in fixed memory: buckets of 1/16 of an octave, so a quantile is right to 6 %.
 
 use std::time::Duration;
 
@@ -44,7 +44,13 @@ impl Latency {
     /// Seconds that so many percent are at or below, never more than the greatest.
     #[must_use]
     pub fn percentile_seconds(&self, percent: u64) -> f64 {
-        let wanted = (self.total * percent).div_ceil(100).max(1);
+        self.quantile_seconds(percent * 10)
+    }
+
+    /// Seconds that so many of a thousand are at or below, never more than the greatest.
+    #[must_use]
+    pub fn quantile_seconds(&self, per_mille: u64) -> f64 {
+        let wanted = (self.total * per_mille).div_ceil(1000).max(1);
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
             seen += u64::from(*count);
@@ -99,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_of_what_was_recorded() {
+    fn quantiles_are_of_what_was_recorded() {
         let mut latency = Latency::new();
         assert!(latency.is_empty());
         for milliseconds in 1..=100 {
             latency.record(Duration::from_millis(milliseconds));
         }
         assert!((0.050..0.054).contains(&latency.percentile_seconds(50)));
-        assert!((0.099..=0.100).contains(&latency.percentile_seconds(99)));
+        assert!((0.099..=0.100).contains(&latency.quantile_seconds(990)));
         assert!((latency.percentile_seconds(100) - 0.1).abs() < 1e-9);
         latency.clear();
         assert!(latency.is_empty());

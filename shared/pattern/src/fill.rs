@@ -1,7 +1,7 @@
 //! Filling a buffer with the pattern. The expectation lives in registers: per word one exclusive-or and one store.
 
 use crate::mix::{BODY, sector_base};
-use crate::sector::{Expectation, HEADER_WORDS, SECTOR_BYTES, Stamp, check_word, position_word};
+use crate::sector::{BODY_WORDS, Expectation, HEADER_WORDS, SECTOR_BYTES, Stamp, check_word, position_word};
 
 /// Fills a buffer, which is one transfer.
 ///
@@ -47,7 +47,8 @@ fn fill_avx2(buffer: &mut [u8], stamp: &Stamp) {
     fill_any(buffer, stamp);
 }
 
-/// The one text that is compiled for each set of instructions.
+/// The one text that is compiled for each set of instructions. Plain indices inside: an adaptor that is not inlined would be
+/// compiled without them, and called for each sector.
 #[inline(always)]
 fn fill_any(buffer: &mut [u8], stamp: &Stamp) {
     let expectation = &stamp.expectation;
@@ -59,8 +60,10 @@ fn fill_any(buffer: &mut [u8], stamp: &Stamp) {
         write_header(sector, &header_words(&place, stamp.time, position, count));
         let base = sector_base(tag, generation, place.sector()) ^ flip;
         let (words, _) = sector.as_chunks_mut::<8>();
-        for (slot, part) in words[HEADER_WORDS..].iter_mut().zip(&BODY) {
-            *slot = (base ^ part).to_le_bytes();
+        let mut index = 0;
+        while index < BODY_WORDS {
+            words[HEADER_WORDS + index] = (base ^ BODY[index]).to_le_bytes();
+            index += 1;
         }
     }
 }
@@ -68,8 +71,10 @@ fn fill_any(buffer: &mut [u8], stamp: &Stamp) {
 #[inline(always)]
 fn write_header(sector: &mut [u8; SECTOR_BYTES], header: &[u64; HEADER_WORDS]) {
     let (words, _) = sector.as_chunks_mut::<8>();
-    for (slot, word) in words.iter_mut().zip(header) {
-        *slot = word.to_le_bytes();
+    let mut index = 0;
+    while index < HEADER_WORDS {
+        words[index] = header[index].to_le_bytes();
+        index += 1;
     }
 }
 
@@ -78,9 +83,14 @@ fn write_header(sector: &mut [u8; SECTOR_BYTES], header: &[u64; HEADER_WORDS]) {
 pub(crate) fn header_words(place: &Expectation, time: u64, position: usize, sectors: usize) -> [u64; HEADER_WORDS] {
     let [w0, w1, w2, w3, w4] = place.known_words();
     let head = [w0, w1, w2, w3, w4, time, position_word(position, sectors)];
-    let (flip, check) = (place.flip(), check_word(&head));
-    let [w0, w1, w2, w3, w4, w5, w6] = head;
-    [w0, w1, w2, w3, w4, w5, w6, check].map(|word| word ^ flip)
+    let flip = place.flip();
+    let mut words = [check_word(&head) ^ flip; HEADER_WORDS];
+    let mut index = 0;
+    while index < head.len() {
+        words[index] = head[index] ^ flip;
+        index += 1;
+    }
+    words
 }
 
 /// Fills one sector as the one at `position` of a transfer of `sectors`.

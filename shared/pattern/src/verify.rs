@@ -2,7 +2,7 @@
 //! per sector; what a mismatch is, is found out later, away from the hot path ([`crate::classify()`]).
 
 use crate::mix::{BODY, sector_base};
-use crate::sector::{Expectation, HEADER_WORDS, SECTOR_BYTES, VERSION, check_word};
+use crate::sector::{BODY_WORDS, Expectation, HEADER_WORDS, SECTOR_BYTES, VERSION, WORDS, check_word};
 
 /// The first wrong sector of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,18 +59,21 @@ fn verify_avx2(buffer: &[u8], expectation: &Expectation) -> Option<usize> {
     verify_any(buffer, expectation)
 }
 
-/// The one text that is compiled for each set of instructions.
+/// The one text that is compiled for each set of instructions. Plain indices inside: an adaptor that is not inlined would be
+/// compiled without them, and called for each sector.
 #[inline(always)]
 fn verify_any(buffer: &[u8], expectation: &Expectation) -> Option<usize> {
     let (flip, tag, generation) = (expectation.flip(), expectation.owner.tag(), expectation.generation());
     let (sectors, _) = buffer.as_chunks::<SECTOR_BYTES>();
     for (position, sector) in sectors.iter().enumerate() {
         let place = expectation.advanced(position);
-        let (words, _) = sector.as_chunks::<8>();
+        let words: &[[u8; 8]; WORDS] = sector.as_chunks().0.try_into().expect("a sector is whole words");
         let base = sector_base(tag, generation, place.sector()) ^ flip;
         let mut difference = header_difference(words, &place, flip);
-        for (word, part) in words[HEADER_WORDS..].iter().zip(&BODY) {
-            difference |= u64::from_le_bytes(*word) ^ base ^ part;
+        let mut index = 0;
+        while index < BODY_WORDS {
+            difference |= u64::from_le_bytes(words[HEADER_WORDS + index]) ^ base ^ BODY[index];
+            index += 1;
         }
         if difference != 0 {
             return Some(position);
@@ -81,14 +84,18 @@ fn verify_any(buffer: &[u8], expectation: &Expectation) -> Option<usize> {
 
 /// Not zero where the header is wrong: words 0-4 are known, 5 and 6 are held by the check word.
 #[inline(always)]
-fn header_difference(words: &[[u8; 8]], place: &Expectation, flip: u64) -> u64 {
+fn header_difference(words: &[[u8; 8]; WORDS], place: &Expectation, flip: u64) -> u64 {
     let mut head = [0; HEADER_WORDS - 1];
-    for (slot, word) in head.iter_mut().zip(words) {
-        *slot = u64::from_le_bytes(*word) ^ flip;
+    let mut index = 0;
+    while index < head.len() {
+        head[index] = u64::from_le_bytes(words[index]) ^ flip;
+        index += 1;
     }
-    let mut difference = (head[6] >> 48) ^ VERSION;
-    for (word, known) in head.iter().zip(place.known_words()) {
-        difference |= word ^ known;
+    let (mut difference, known) = ((head[6] >> 48) ^ VERSION, place.known_words());
+    index = 0;
+    while index < known.len() {
+        difference |= head[index] ^ known[index];
+        index += 1;
     }
     difference | (u64::from_le_bytes(words[HEADER_WORDS - 1]) ^ flip ^ check_word(&head))
 }

@@ -1,12 +1,15 @@
-//! A buffer that direct I/O accepts, and the clock of a write.
+//! Memory that direct I/O accepts, and how much of it the caches hold.
 
 use std::ops::{Deref, DerefMut};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Suits every sector and page size in use.
-const ALIGNMENT: usize = 4096;
+pub(crate) const ALIGNMENT: usize = 4096;
+/// What is taken for the largest cache where the kernel does not say.
+const CACHE_BYTES_DEFAULT: u64 = 32 << 20;
+/// Most caches of a processor that are looked at.
+const CACHES_MAX: usize = 8;
 
-/// Zeroed bytes that begin at a multiple of the alignment.
+/// Zeroed bytes that begin at a multiple of the alignment. Their place in memory never changes.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     memory: Vec<u8>,
@@ -35,10 +38,14 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Nanoseconds since 1970.
-pub(crate) fn write_time() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+/// Bytes of this machine's largest cache.
+pub(crate) fn cache_bytes() -> u64 {
+    let size = |index: usize| {
+        let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
+        let text = std::fs::read_to_string(path).ok()?;
+        text.trim().strip_suffix('K')?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+    };
+    (0..CACHES_MAX).filter_map(size).max().unwrap_or(CACHE_BYTES_DEFAULT)
 }
 
 #[cfg(test)]
