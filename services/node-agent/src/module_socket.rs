@@ -127,9 +127,13 @@ async fn read(reader: &mut BufReader<OwnedReadHalf>) -> Option<ModuleMessage> {
 }
 
 async fn write_all(mut writing: OwnedWriteHalf, mut messages: mpsc::Receiver<AgentMessage>) {
-    while let Some(message) = messages.recv().await {
-        let Ok(line) = encode_line(&message) else { return };
-        if writing.write_all(&line).await.is_err() {
+    let mut waiting = Vec::with_capacity(OUTBOX_MAX);
+    // What waits goes in one write.
+    while messages.recv_many(&mut waiting, OUTBOX_MAX).await > 0 {
+        let Ok(lines) = waiting.drain(..).map(|message| encode_line(&message)).collect::<Result<Vec<_>, _>>() else {
+            return;
+        };
+        if writing.write_all(&lines.concat()).await.is_err() {
             return;
         }
     }

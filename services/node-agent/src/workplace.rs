@@ -49,7 +49,9 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
     let (id, resources) = (order.id, &order.resources);
     let directory = directory_of(&common.state, id);
     let results = directory.join("results");
-    std::fs::create_dir_all(&results).with_context(|| format!("make {}", results.display()))?;
+    for directory in [&directory, &results] {
+        make_directory(directory).with_context(|| format!("make {}", directory.display()))?;
+    }
     let context = context(common, order, &directory);
     let context_path = directory.join("context.json");
     let json = serde_json::to_vec_pretty(&context).context("write the context")?;
@@ -61,8 +63,9 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
     // Executed through a link with its name: so `ps` shows a script's DPID too, whose argv[0] is its interpreter's.
     let argv0 = format!("{}:{}", context.module, context.dpid);
     let link = directory.join(&argv0);
-    if std::fs::read_link(&link).ok().as_deref() != Some(&common.program) {
-        std::os::unix::fs::symlink(&common.program, &link).with_context(|| format!("link {}", link.display()))?;
+    let linked = std::os::unix::fs::symlink(&common.program, &link);
+    if linked.is_err() && std::fs::read_link(&link).ok().as_deref() != Some(&common.program) {
+        linked.with_context(|| format!("link {}", link.display()))?;
     }
     Ok(Spawn {
         name: name_of(id),
@@ -72,6 +75,15 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
         directory: text(&directory),
         log: text(&log),
     })
+}
+
+/// One that is there already is as good as a new one.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir_all(path),
+        made => made,
+    }
 }
 
 fn text(path: &Path) -> String {

@@ -66,13 +66,12 @@ impl Agent {
         }
         let report = wire::state_report(id, process.intent.epoch(), state, reason, process.pid);
         self.reports.say(report::Kind::Process(report));
-        let line = Line::State(id.into(), state_number(state));
-        self.note(&line);
+        self.intents.write(Line::State(id.into(), state_number(state)));
     }
 
-    /// Writes what only an end of this process, not of the machine, must not lose.
-    pub(super) fn note(&mut self, line: &Line) {
-        if let Err(error) = self.intents.write(line) {
+    /// Writes what this turn noted: only an end of this process, not of the machine, must not lose it.
+    pub(super) fn write_notes(&mut self) {
+        if let Err(error) = self.intents.flush() {
             tracing::error!(%error, "the journal of intents can not be written");
         }
     }
@@ -82,7 +81,7 @@ impl Agent {
         let Some(process) = self.processes.get(&id) else { return false };
         let line = said_line(id.into(), said, &process.r#final);
         self.intents
-            .write_durably(&line)
+            .write_durably(line)
             .inspect_err(|error| tracing::error!(%error, "a process's end can not be written"))
             .is_ok()
     }
@@ -107,7 +106,7 @@ impl Agent {
             return;
         }
         for (id, state) in &ended {
-            self.note(&Line::Ended((*id).into(), state_number(*state)));
+            self.intents.write(Line::Ended((*id).into(), state_number(*state)));
             self.uploads.start(Upload::log(*id, workplace::log_of(&self.settings.state, *id)));
         }
         if let Err(error) = self.intents.sync() {
@@ -135,7 +134,7 @@ impl Agent {
         if bucket != Bucket::Logs {
             return;
         }
-        self.note(&Line::LogKept(id.into()));
+        self.intents.write(Line::LogKept(id.into()));
         if let Some(process) = self.processes.get_mut(&id) {
             process.log_kept = true;
             self.forget_if_due(id);
@@ -159,7 +158,7 @@ impl Agent {
         if !self.processes.get(&id).is_some_and(due) || self.ended.iter().any(|(ended, _)| *ended == id) {
             return;
         }
-        self.note(&Line::Forgotten(vec![id.into()]));
+        self.intents.write(Line::Forgotten(vec![id.into()]));
         self.processes.remove(&id);
         let directory = workplace::directory_of(&self.settings.state, id);
         tokio::task::spawn_blocking(move || {
@@ -177,7 +176,7 @@ impl Agent {
             reason: reason.into(),
         };
         if self.processes.get(&id).is_some_and(|process| !process.life.is_ending()) {
-            self.note(&line);
+            self.intents.write(line);
             self.happen(id, Event::Stop { grace, reason: reason.into() });
         }
     }

@@ -48,7 +48,7 @@ impl Agent {
         let mut plan = self.plan(jobs, way);
         if generation != self.job_generation || !plan.intents.is_empty() {
             let line = Line::Intents { intents: plan.intents.clone(), generation: pair(generation) };
-            if let Err(error) = self.intents.write_durably(&line) {
+            if let Err(error) = self.intents.write_durably(line) {
                 tracing::error!(%error, "intents can not be written: nothing is started");
                 let detail = format!("intents can not be written to the disk: {error}");
                 return AgentReply { refusal: AgentRefusal::Invalid.into(), detail, ..AgentReply::default() };

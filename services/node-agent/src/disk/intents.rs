@@ -149,6 +149,8 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Intents {
     journal: Journal,
+    /// Lines of this turn that are not written yet: they go in one write.
+    waiting: Vec<Line>,
     /// Its size when it held only what is needed.
     needed_bytes: u64,
 }
@@ -170,26 +172,33 @@ impl Intents {
         for line in lines {
             read.take(line);
         }
-        let mut intents = Self { journal, needed_bytes: 0 };
+        let mut intents = Self { journal, waiting: Vec::new(), needed_bytes: 0 };
         if intents.is_wasteful() {
             intents.compact(&read)?;
         }
         Ok((intents, read))
     }
 
-    /// Returns when the line is on the disk.
-    pub(crate) fn write_durably(&mut self, line: &Line) -> io::Result<()> {
-        self.journal.append(line)?;
-        self.journal.sync()
+    /// Returns when the line is on the disk, and everything before it.
+    pub(crate) fn write_durably(&mut self, line: Line) -> io::Result<()> {
+        self.waiting.push(line);
+        self.sync()
     }
 
-    /// Survives the end of this process, not of the machine: for what the machine's end makes void anyway.
-    pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
-        self.journal.append(line)
+    /// Takes a line that is written by the next [`Intents::flush`]: for what the machine's end makes void anyway.
+    pub(crate) fn write(&mut self, line: Line) {
+        self.waiting.push(line);
+    }
+
+    /// Writes what was taken. It survives the end of this process, not of the machine.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let lines = std::mem::take(&mut self.waiting);
+        if lines.is_empty() { Ok(()) } else { self.journal.append_all(&lines) }
     }
 
     /// Returns when everything written is on the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
         self.journal.sync()
     }
 
@@ -202,6 +211,7 @@ impl Intents {
     pub(crate) fn compact(&mut self, read: &Read) -> io::Result<()> {
         let mut lines = vec![Line::Intents { intents: Vec::new(), generation: pair(read.generation) }];
         lines.extend(read.known.values().flat_map(|known| known.lines(pair(read.generation))));
+        self.flush()?;
         self.journal.rewrite(&lines)?;
         self.needed_bytes = self.journal.size_bytes();
         Ok(())
@@ -313,11 +323,11 @@ mod tests {
     fn write_all(path: &Path) -> Read {
         let (mut intents, _) = Intents::open(path).unwrap();
         let both = vec![intent(1), intent(2)];
-        intents.write_durably(&Line::Intents { intents: both, generation: (1, 9) }).unwrap();
-        intents.write(&Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running))).unwrap();
+        intents.write_durably(Line::Intents { intents: both, generation: (1, 9) }).unwrap();
+        intents.write(Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running)));
         let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
         let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
-        intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
+        intents.write_durably(said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
         Intents::open(path).unwrap().1
     }
 
@@ -357,7 +367,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write_all(directory.path());
         let (mut intents, _) = Intents::open(directory.path()).unwrap();
-        intents.write(&Line::Forgotten(vec![Key(1, 1, 1, 1)])).unwrap();
+        intents.write(Line::Forgotten(vec![Key(1, 1, 1, 1)]));
+        intents.flush().unwrap();
         assert_eq!(Intents::open(directory.path()).unwrap().1.known.len(), 1);
     }
 }

@@ -38,6 +38,30 @@ pub(crate) fn stat(pid: u32) -> Option<Seen> {
     Some(Seen { pid, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()?, zombie })
 }
 
+/// Children of this process: by the kernel's lists of its threads, or by looking at every process where it keeps none. A list is
+/// whole only while nobody else reaps: that is so for the thread that does.
+pub(crate) fn own_children() -> BTreeSet<u32> {
+    let Some(lists) = children_lists() else {
+        let own = std::process::id();
+        return all().into_values().filter(|seen| seen.parent == own).map(|seen| seen.pid).collect();
+    };
+    lists.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// None where the kernel keeps no lists (CONFIG_PROC_CHILDREN).
+fn children_lists() -> Option<String> {
+    let mut lists = String::new();
+    for thread in std::fs::read_dir("/proc/self/task").ok()? {
+        let list = std::fs::read_to_string(thread.ok()?.path().join("children"));
+        match list {
+            Ok(list) => lists.push_str(&list),
+            // A thread that has ended has handed its children to another one, which may have been read already.
+            Err(_) => return None,
+        }
+    }
+    Some(lists)
+}
+
 /// Every descendant of a process.
 pub(crate) fn below(all: &BTreeMap<u32, Seen>, root: u32) -> BTreeSet<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

@@ -50,10 +50,11 @@ impl Exits {
         Ok((Self { journal, waiting, living: living.len() }, living))
     }
 
-    /// A process was started. Survives the end of the keeper; the end of the machine ends the process too.
-    pub(crate) fn spawned(&mut self, living: &Living) -> io::Result<()> {
-        self.living += 1;
-        self.journal.append(&Line::Spawned(living.clone()))
+    /// Processes were started. Survives the end of the keeper; the end of the machine ends the processes too.
+    pub(crate) fn spawned(&mut self, living: &[Living]) -> io::Result<()> {
+        self.living += living.len();
+        let lines: Vec<Line> = living.iter().cloned().map(Line::Spawned).collect();
+        self.journal.append_all(&lines)
     }
 
     /// Processes are gone. Returns when that is on the disk.
@@ -94,7 +95,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut exits, _) = Exits::open(directory.path()).unwrap();
         for (name, pid) in [("a", 1), ("b", 2), ("c", 3)] {
-            exits.spawned(&Living { name: name.into(), pid }).unwrap();
+            exits.spawned(&[Living { name: name.into(), pid }]).unwrap();
         }
         let exit = |name: &str, pid| Exit { name: name.into(), pid, status: Some(256) };
         exits.exited(&[exit("a", 1), exit("b", 2)]).unwrap();

@@ -45,7 +45,7 @@ fn reap(keeper: &Keeper) {
         Ok(_) => {}
         Err(rustix::io::Errno::CHILD) => {
             let inner = keeper.lock();
-            drop(keeper.changed.wait_timeout(inner, LOOK_AGAIN));
+            drop(keeper.spawned.wait_timeout(inner, LOOK_AGAIN));
             return;
         }
         Err(_) => return,
@@ -90,8 +90,6 @@ fn conclude(keeper: &Keeper, ended: Vec<(u32, i32)>) {
     end_leftovers(keeper, &exits);
     inner = keeper.lock();
     inner.tell_exits(exits);
-    drop(inner);
-    keeper.changed.notify_all();
 }
 
 /// What a process left behind does not outlive it: its next attempt, and the next holder of the machine, start on clean ground.
@@ -109,19 +107,22 @@ fn end_leftovers(keeper: &Keeper, exits: &[Exit]) {
 
 /// Kills those of our children that are no test process themselves, but belong to one that has ended, with all below them.
 fn kill_orphans(keeper: &Keeper, exits: &[Exit]) -> usize {
-    let all = descendants::all();
     let living = living_pids(keeper);
-    let own = std::process::id();
-    let orphans = all.values().filter(|seen| seen.parent == own && !seen.zombie && !living.contains_key(&seen.pid));
-    let mut killed = 0;
-    for orphan in orphans {
-        let name = descendants::name_of(orphan.pid, &keeper.agent_socket);
-        if name.is_some_and(|name| exits.iter().any(|exit| exit.name == name)) {
-            descendants::below(&all, orphan.pid).into_iter().chain([orphan.pid]).for_each(kill);
-            killed += 1;
-        }
+    let children = descendants::own_children().into_iter().filter(|pid| !living.contains_key(pid));
+    let left = |pid: &u32| {
+        let name = descendants::name_of(*pid, &keeper.agent_socket);
+        name.is_some_and(|name| exits.iter().any(|exit| exit.name == name))
+            && descendants::stat(*pid).is_some_and(|seen| !seen.zombie)
+    };
+    let orphans: Vec<u32> = children.filter(left).collect();
+    if orphans.is_empty() {
+        return 0;
     }
-    killed
+    let all = descendants::all();
+    for orphan in &orphans {
+        descendants::below(&all, *orphan).into_iter().chain([*orphan]).for_each(kill);
+    }
+    orphans.len()
 }
 
 fn living_pids(keeper: &Keeper) -> BTreeMap<u32, Name> {
@@ -195,7 +196,7 @@ fn is_still(pid: u32, name: &str, keeper: &Keeper) -> bool {
 fn wait_for_work(keeper: &Keeper) {
     let inner = keeper.lock();
     if inner.condemned.is_empty() {
-        drop(keeper.changed.wait_timeout(inner, LOOK_AGAIN));
+        drop(keeper.condemned.wait_timeout(inner, LOOK_AGAIN));
     } else {
         drop(inner);
         std::thread::sleep(KILL_AGAIN);

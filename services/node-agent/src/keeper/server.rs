@@ -14,6 +14,8 @@ use super::{KeeperPaths, is_state_there};
 
 /// Messages that wait for an agent at most; one that does not read is let go.
 const OUTBOX_MAX: usize = 65_536;
+/// Messages that go in one write at most, beside the first.
+const WRITE_MAX: usize = 1_000;
 /// How often it is looked whether the keeper is still needed, when no agent is there.
 const ACCEPT_POLL: Duration = Duration::from_millis(20);
 /// A keeper whose state directory is gone looks for the end of its last process this often.
@@ -76,10 +78,17 @@ fn serve_agent(keeper: &Arc<Keeper>, stream: UnixStream) -> Next {
 
 /// Writes until the agent is gone or nobody writes to it any more; then ends the connection for the reading side too.
 fn write_all(mut stream: UnixStream, messages: &Receiver<FromKeeper>) {
-    while let Ok(message) = messages.recv() {
-        let Ok(mut line) = serde_json::to_vec(&message) else { break };
-        line.push(b'\n');
-        if stream.write_all(&line).is_err() {
+    let mut lines = Vec::new();
+    while let Ok(first) = messages.recv() {
+        lines.clear();
+        // What waits goes in one write.
+        for message in std::iter::once(first).chain(messages.try_iter().take(WRITE_MAX)) {
+            if serde_json::to_writer(&mut lines, &message).is_err() {
+                break;
+            }
+            lines.push(b'\n');
+        }
+        if stream.write_all(&lines).is_err() {
             break;
         }
     }
@@ -106,6 +115,7 @@ fn take(keeper: &Arc<Keeper>, request: ToKeeper, outbox: &SyncSender<FromKeeper>
         ToKeeper::Spawn { processes } => {
             let mut inner = keeper.lock();
             processes.into_iter().for_each(|spawn| inner.ask(spawn));
+            keeper.queued.notify_all();
         }
         ToKeeper::Kill { names } => condemn(keeper, names),
         ToKeeper::Acknowledge { names } => {
@@ -116,7 +126,6 @@ fn take(keeper: &Arc<Keeper>, request: ToKeeper, outbox: &SyncSender<FromKeeper>
         ToKeeper::Shutdown if keeper.lock().is_idle() => return Next::End,
         ToKeeper::Shutdown => {}
     }
-    keeper.changed.notify_all();
     Next::Accept
 }
 
@@ -124,7 +133,7 @@ fn take(keeper: &Arc<Keeper>, request: ToKeeper, outbox: &SyncSender<FromKeeper>
 fn hello(keeper: &Keeper, outbox: &SyncSender<FromKeeper>, stream: &UnixStream) {
     let mut inner = keeper.lock();
     while inner.spawning > 0 || !inner.queue.is_empty() {
-        inner = keeper.changed.wait(inner).expect("no holder of the keeper's lock panics");
+        inner = keeper.settled.wait(inner).expect("no holder of the keeper's lock panics");
     }
     let state = inner.state();
     if let (Ok(()), Ok(stream)) = (outbox.try_send(state), stream.try_clone()) {
@@ -141,4 +150,5 @@ fn condemn(keeper: &Keeper, names: Vec<String>) {
             None => {}
         }
     }
+    keeper.condemned.notify_one();
 }

@@ -1,4 +1,5 @@
-//! Spawning: from two threads, on the standard library's posix_spawn path (no code of ours runs between fork and exec).
+//! Spawning: from two threads, on the standard library's posix_spawn path (no code of ours runs between fork and exec). Each thread
+//! takes a few at a time: what is recorded and said of them is recorded and said once.
 
 use std::fs::File;
 use std::io;
@@ -6,8 +7,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use super::protocol::{FromKeeper, Living, Spawn};
-use super::table::{Keeper, Place};
+use super::protocol::{FromKeeper, Living, Name, Spawn};
+use super::table::{Inner, Keeper, Place};
+
+/// Processes that a thread takes at once at most. More would keep the first of them from being known for too long.
+const BATCH_MAX: usize = 8;
 
 /// Starts the spawning threads.
 pub(crate) fn start_threads(keeper: &Arc<Keeper>, count: usize) -> io::Result<()> {
@@ -15,64 +19,77 @@ pub(crate) fn start_threads(keeper: &Arc<Keeper>, count: usize) -> io::Result<()
         let keeper = keeper.clone();
         std::thread::Builder::new().name(format!("spawn-{number}")).spawn(move || {
             loop {
-                let spawn = next(&keeper);
-                take(&keeper, &spawn);
+                let batch = next(&keeper, count);
+                take(&keeper, &batch);
             }
         })?;
     }
     Ok(())
 }
 
-fn next(keeper: &Keeper) -> Spawn {
+/// The next few; what waits is shared among the threads.
+fn next(keeper: &Keeper, threads: usize) -> Vec<Spawn> {
     let mut inner = keeper.lock();
-    loop {
-        if let Some(spawn) = inner.queue.pop_front() {
-            inner.spawning += 1;
-            return spawn;
-        }
-        inner = keeper.changed.wait(inner).expect("no holder of the keeper's lock panics");
+    while inner.queue.is_empty() {
+        inner = keeper.queued.wait(inner).expect("no holder of the keeper's lock panics");
     }
+    let size = inner.queue.len().div_ceil(threads).min(BATCH_MAX);
+    inner.spawning += size;
+    inner.queue.drain(..size).collect()
 }
 
-fn take(keeper: &Keeper, spawn: &Spawn) {
-    let doomed = keeper.lock().places.get(&spawn.name) == Some(&Place::Asked { doomed: true });
-    let result = {
+fn take(keeper: &Keeper, batch: &[Spawn]) {
+    let started: Vec<(Name, u32)> = {
         let _fork = keeper.forks.read().expect("no holder of the fork lock panics");
-        let result = if doomed { Err(io::Error::other("it was killed before it began")) } else { start(spawn) };
+        let results: Vec<io::Result<u32>> = batch.iter().map(|spawn| start_unless_doomed(keeper, spawn)).collect();
         // Known before the fork lock is given back: reaping can not come first.
-        note(keeper, spawn, &result);
-        result
+        note(&mut keeper.lock(), batch, &results);
+        let names = batch.iter().map(|spawn| spawn.name.clone());
+        names.zip(results).filter_map(|(name, result)| Some((name, result.ok()?))).collect()
     };
-    if let Ok(pid) = result {
-        keeper.cgroups.enter(&spawn.name, pid);
+    keeper.spawned.notify_all();
+    for (name, pid) in started {
+        keeper.cgroups.enter(&name, pid);
     }
     let mut inner = keeper.lock();
-    inner.spawning -= 1;
-    drop(inner);
-    keeper.changed.notify_all();
+    inner.spawning -= batch.len();
+    if inner.spawning == 0 && inner.queue.is_empty() {
+        keeper.settled.notify_all();
+    }
+    if !inner.condemned.is_empty() {
+        keeper.condemned.notify_one();
+    }
 }
 
-fn note(keeper: &Keeper, spawn: &Spawn, result: &io::Result<u32>) {
-    let mut inner = keeper.lock();
-    match result {
-        Ok(pid) => {
-            let living = Living { name: spawn.name.clone(), pid: *pid };
-            if inner.places.insert(spawn.name.clone(), Place::Living { pid: *pid, ours: true })
-                == Some(Place::Asked { doomed: true })
-            {
-                inner.condemned.insert(spawn.name.clone());
+fn start_unless_doomed(keeper: &Keeper, spawn: &Spawn) -> io::Result<u32> {
+    if keeper.lock().places.get(&spawn.name) == Some(&Place::Asked { doomed: true }) {
+        return Err(io::Error::other("it was killed before it began"));
+    }
+    start(spawn)
+}
+
+fn note(inner: &mut Inner, batch: &[Spawn], results: &[io::Result<u32>]) {
+    let mut living = Vec::new();
+    for (spawn, result) in batch.iter().zip(results) {
+        match result {
+            Ok(pid) => {
+                let place = Place::Living { pid: *pid, ours: true };
+                if inner.places.insert(spawn.name.clone(), place) == Some(Place::Asked { doomed: true }) {
+                    inner.condemned.insert(spawn.name.clone());
+                }
+                living.push(Living { name: spawn.name.clone(), pid: *pid });
             }
-            if let Err(error) = inner.exits.spawned(&living) {
-                eprintln!("muster-keeper: a start could not be written: {error}");
+            Err(error) => {
+                inner.places.remove(&spawn.name);
+                let reason = format!("start {}: {error}", spawn.program);
+                inner.tell(FromKeeper::NotSpawned { name: spawn.name.clone(), reason });
             }
-            inner.tell(FromKeeper::Spawned(living));
-        }
-        Err(error) => {
-            inner.places.remove(&spawn.name);
-            let reason = format!("start {}: {error}", spawn.program);
-            inner.tell(FromKeeper::NotSpawned { name: spawn.name.clone(), reason });
         }
     }
+    if let Err(error) = inner.exits.spawned(&living) {
+        eprintln!("muster-keeper: starts could not be written: {error}");
+    }
+    living.into_iter().for_each(|living| inner.tell(FromKeeper::Spawned(living)));
 }
 
 /// A clean environment, its own process group, nothing to read, its log to write to, no descriptor of ours.

@@ -58,8 +58,14 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     inner: Mutex<Inner>,
-    /// Something was put into the queue, a spawn was finished, or a child exists to wait for.
-    pub changed: Condvar,
+    /// Something was put into the queue: for the spawning threads.
+    pub queued: Condvar,
+    /// Nothing that was asked for is on its way any more: for who answers a hello.
+    pub settled: Condvar,
+    /// There are children to wait for.
+    pub spawned: Condvar,
+    /// There is somebody to kill.
+    pub condemned: Condvar,
     /// Shared by who forks, alone for who reaps.
     pub forks: RwLock<()>,
     /// cgroups, where there are any.
@@ -79,7 +85,9 @@ impl Keeper {
             exits,
             agent: None,
         };
-        Self { inner: Mutex::new(inner), changed: Condvar::new(), forks: RwLock::new(()), cgroups, agent_socket }
+        let [queued, settled, spawned, condemned] = std::array::from_fn(|_| Condvar::new());
+        let inner = Mutex::new(inner);
+        Self { inner, queued, settled, spawned, condemned, forks: RwLock::new(()), cgroups, agent_socket }
     }
 
     /// The parts that change.
