@@ -11,6 +11,7 @@ mod connection;
 mod core;
 mod disk;
 mod heartbeat;
+mod hotplug;
 mod keeper;
 mod keeper_client;
 mod link;

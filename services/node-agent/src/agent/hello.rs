@@ -64,11 +64,4 @@ impl Agent {
     pub(super) fn hello_again(&self, to: HelloTo) {
         let _ = self.again.try_send(to);
     }
-
-    /// The machine is not what it was.
-    pub(super) fn inventory_changed(&mut self, inventory: Inventory) {
-        tracing::info!(resources = inventory.resources.len(), "probing found another machine than before");
-        self.inventory = std::sync::Arc::new(inventory);
-        self.hello_again(HelloTo::Both);
-    }
 }

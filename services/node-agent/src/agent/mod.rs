@@ -9,6 +9,7 @@ mod hello;
 mod keeping;
 mod modules;
 mod peers;
+mod probing;
 mod reports;
 mod starting;
 mod ticking;
@@ -35,6 +36,7 @@ use crate::core::words::{Fate, Outgoing, Pair, Waiting};
 use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents};
 use crate::heartbeat::{self, Said};
+use crate::hotplug;
 use crate::keeper::KeeperPaths;
 use crate::keeper::protocol::{FromKeeper, Spawn};
 use crate::keeper_client::{self, KeeperHandle};
@@ -42,6 +44,7 @@ use crate::link::{self, HelloTo, LinkInput};
 use crate::logs::Uploads;
 use crate::metrics;
 use crate::module_socket::{self, ModuleInput};
+use probing::Probing;
 use reports::Reports;
 
 /// Inputs that wait at most; who has more waits.
@@ -98,8 +101,10 @@ pub(crate) enum Input {
         /// What became of them.
         fate: Fate,
     },
-    /// The machine was probed again, and is not what it was.
-    Inventory(Inventory),
+    /// Devices came or went.
+    Hotplug,
+    /// The machine was probed again.
+    Probed(Inventory),
 }
 
 /// One process.
@@ -167,7 +172,7 @@ pub(crate) struct Agent {
     started: Instant,
     pings_said: Instant,
     measured: Instant,
-    probed: Instant,
+    probing: Probing,
 }
 
 /// Runs the agent until `stop`. What runs goes on without it.
@@ -195,6 +200,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
     link::start(connection.clone(), inputs.clone(), hellos, up_sender);
+    hotplug::start(&settings.disks, inputs.clone());
     let now = Instant::now();
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
     let mut agent = Agent {
@@ -227,9 +233,10 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         started: now,
         pings_said: now,
         measured: now,
-        probed: now,
+        probing: Probing::new(now),
     };
     agent.adopt(read.known)?;
+    agent.end_on_vanished();
     Ok((agent, waiting))
 }
 
@@ -267,7 +274,8 @@ impl Agent {
             Input::Prepared { ready, failed } => self.prepared(ready, failed),
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
             Input::Carried { pair, fate } => self.carried(pair, fate),
-            Input::Inventory(inventory) => self.inventory_changed(inventory),
+            Input::Hotplug => self.probe(),
+            Input::Probed(inventory) => self.probed(inventory),
         }
     }
 
@@ -278,6 +286,7 @@ impl Agent {
         if self.reports.flush(self.identity()) {
             self.note_ended();
         }
+        self.write_notes();
         // The digest is over every live process: not for every pong.
         if std::mem::take(&mut self.changed) {
             self.say_heartbeat();
@@ -317,6 +326,7 @@ impl Agent {
         if self.reports.flush(self.identity()) {
             self.note_ended();
         }
+        self.write_notes();
         if self.processes.values().any(|process| process.life.is_live()) {
             tracing::info!("test processes go on without the agent");
             return;

@@ -7,7 +7,7 @@ use muster_bus::subjects;
 use muster_model::{Position, ProcessId};
 use muster_proto::v1::{PingBatch, PingResult, envelope::Body};
 
-use super::{Agent, Input};
+use super::Agent;
 use crate::core::authority::Owner;
 use crate::core::life::{Event, Life};
 use crate::link::HelloTo;
@@ -40,8 +40,7 @@ impl Agent {
             self.measured = Instant::now();
             self.measure();
         }
-        if self.probed.elapsed() >= PROBE_INTERVAL {
-            self.probed = Instant::now();
+        if self.probing.last.elapsed() >= PROBE_INTERVAL {
             self.probe();
         }
         self.reports.flush_samples(self.identity(), false);
@@ -93,17 +92,6 @@ impl Agent {
         let kinds = || Kinds { machine_type, ..Kinds::default() };
         let subject = Subject { id: None, device: String::new() };
         self.reports.gathered.take(subject, kinds, self.connection.clock.now().0, counters, gauges);
-    }
-
-    fn probe(&self) {
-        let (disks, before, inputs) = (self.settings.disks.clone(), self.inventory.clone(), self.inputs.clone());
-        tokio::task::spawn_blocking(move || {
-            let found = probe::inventory(&disks);
-            if found != *before {
-                // It fails only when the agent ends.
-                let _ = inputs.blocking_send(Input::Inventory(found));
-            }
-        });
     }
 }
 

@@ -45,7 +45,7 @@ fn driver(name: &str) -> String {
     driver.unwrap_or_else(|| "disk".into())
 }
 
-/// Directories as disks: their size is that of their file system.
+/// Directories as disks: their size is that of their file system. One that is not there keeps its id, and is no disk now.
 pub(super) fn directories(directories: &[PathBuf]) -> Vec<Resource> {
     let mut found: Vec<Resource> = Vec::new();
     for directory in directories {
@@ -65,6 +65,7 @@ pub(super) fn directories(directories: &[PathBuf]) -> Vec<Resource> {
             ..Resource::default()
         });
     }
+    found.retain(|disk| Path::new(&disk.path).is_dir());
     found
 }
 
@@ -80,5 +81,8 @@ mod tests {
         let disks = directories(&paths);
         assert_eq!(disks.iter().map(|disk| disk.id.as_str()).collect::<Vec<_>>(), ["disk-disk1", "disk-disk1-2"]);
         assert!(disks.iter().all(|disk| disk.size > 0 && disk.signatures.is_empty()));
+        std::fs::remove_dir(&paths[0]).unwrap();
+        let left = directories(&paths);
+        assert_eq!(left.iter().map(|disk| disk.id.as_str()).collect::<Vec<_>>(), ["disk-disk1-2"], "ids do not move");
     }
 }

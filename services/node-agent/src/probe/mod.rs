@@ -5,18 +5,24 @@ mod disk;
 mod kernel;
 mod nic;
 mod signature;
+mod tape;
 
 use std::path::PathBuf;
 
 use muster_proto::v1::{Inventory, Resource, ResourceKind};
 
-/// Probes the machine. With `directories`, they stand for disks and no real disk is looked at.
+/// Probes the machine. With `directories`, they stand for disks and no real disk or tape is looked at.
 pub(crate) fn inventory(directories: &[PathBuf]) -> Inventory {
     let architecture = rustix::system::uname().machine().to_string_lossy().into_owned();
     let memory_bytes = kernel::memory_bytes();
     let mut resources = cpu::resources();
     let cpus = resources.len();
-    resources.extend(if directories.is_empty() { disk::resources() } else { disk::directories(directories) });
+    if directories.is_empty() {
+        resources.extend(disk::resources());
+        resources.extend(tape::resources());
+    } else {
+        resources.extend(disk::directories(directories));
+    }
     resources.extend(nic::resources());
     resources.push(Resource {
         id: "memory".into(),

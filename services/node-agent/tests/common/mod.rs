@@ -156,17 +156,22 @@ impl World {
 
     /// Starts the agent; its log goes to stderr of the test when it fails.
     pub(crate) fn start_agent(&mut self) {
-        self.agent = Some(self.spawn_agent(MACHINE, self.home.path()));
+        self.start_agent_on("disk1");
+    }
+
+    /// Starts the agent with another directory as its disk.
+    pub(crate) fn start_agent_on(&mut self, disk: &str) {
+        self.agent = Some(self.spawn_agent(MACHINE, self.home.path(), disk));
     }
 
     /// Starts the agent of another machine.
     pub(crate) fn start_other(&mut self, machine: &str) {
-        let agent = self.spawn_agent(machine, &self.home.path().join(machine));
+        let agent = self.spawn_agent(machine, &self.home.path().join(machine), "disk1");
         self.others.push(agent);
     }
 
-    fn spawn_agent(&self, machine: &str, home: &Path) -> Process {
-        let (disk, state) = (home.join("disk1"), home.join("s"));
+    fn spawn_agent(&self, machine: &str, home: &Path, disk: &str) -> Process {
+        let (disk, state) = (home.join(disk), home.join("s"));
         std::fs::create_dir_all(&disk).unwrap();
         std::fs::create_dir_all(&state).unwrap();
         let text = |path: &Path| path.to_string_lossy().into_owned();
