@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 mod ledger;
+mod start;
 mod table;
 
 use crate::root;
@@ -40,7 +41,7 @@ pub(crate) struct Row {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["ledger"])]
+    #[arg(value_parser = ["ledger", "start"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -87,9 +88,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn run_round(name: &str) -> anyhow::Result<Vec<Row>> {
     let runtime = runtime()?;
-    let nats = muster_testkit::NatsServer::start()?;
     match name {
-        "ledger" => runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?)),
+        "ledger" => {
+            let nats = muster_testkit::NatsServer::start()?;
+            runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?))
+        }
+        "start" => start::run(&runtime),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }
 }
