@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use muster_testkit::lab::{self, Lab, LabOptions};
 
@@ -82,10 +82,7 @@ fn down() -> anyhow::Result<()> {
 /// Ends what runs in a lab's folder, and deletes it.
 pub(crate) fn clean(directory: &std::path::Path) -> anyhow::Result<()> {
     lab::down(directory)?;
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    lab::remove(directory).context("delete the folder of the lab")
 }
 
 fn environment() -> anyhow::Result<()> {

@@ -393,6 +393,18 @@ pub fn down(directory: &Path) -> anyhow::Result<()> {
     wait_until("every process of the lab is gone", Duration::from_secs(10), gone)
 }
 
+/// Deletes everything that a lab in `directory` wrote; what it ran is to be ended before ([`down`]).
+///
+/// # Errors
+/// When something can not be deleted.
+pub fn remove(directory: &Path) -> std::io::Result<()> {
+    crate::postgres::remove(&directory.join("postgres"))?;
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Environment of the lab that was left up in `directory`; none if there is none.
 #[must_use]
 pub fn left_up(directory: &Path) -> Option<BTreeMap<String, String>> {

@@ -39,11 +39,8 @@ impl Postgres {
     pub fn start_in(directory: &Path, port: u16) -> anyhow::Result<Self> {
         let programs = tools::postgres_programs()?;
         let port = if port == 0 { free_port().context("find a free port")? } else { port };
-        std::fs::create_dir_all(directory).context("make the folder of PostgreSQL")?;
         let user = other_user()?;
-        if let Some((user, group)) = user {
-            std::os::unix::fs::chown(directory, Some(user), Some(group)).context("give PostgreSQL its folder")?;
-        }
+        let directory = &home(directory, user)?;
         let (data, log) = (directory.join("data"), directory.join("postgres.log"));
         let spawn = |name: &str, arguments: Vec<String>| Spawn {
             name: name.into(),
@@ -131,6 +128,57 @@ impl Postgres {
         wait_until("PostgreSQL takes connections", Duration::from_secs(60), ready)?;
         anyhow::ensure!(self.process.is_running(), "start PostgreSQL: {}", self.process.log_tail());
         Ok(())
+    }
+}
+
+/// The folder itself, or a link's target: where the user of PostgreSQL can not go (root's own folder is closed to others), its files
+/// are in the system's folder for temporary files, and the folder is a link to them.
+fn home(directory: &Path, user: Option<(u32, u32)>) -> anyhow::Result<PathBuf> {
+    let parent = directory.parent().context("the folder of PostgreSQL has no parent")?;
+    std::fs::create_dir_all(parent).context("make the folder above PostgreSQL's")?;
+    if !directory.exists() {
+        match user {
+            Some(user) if !may_enter(&parent.canonicalize()?, user) => {
+                let elsewhere = tempfile::Builder::new().prefix("muster-postgres-").tempdir_in(ELSEWHERE);
+                let elsewhere = elsewhere.context("make a folder that PostgreSQL can reach")?.keep();
+                std::os::unix::fs::symlink(elsewhere, directory).context("link the folder of PostgreSQL")?;
+            }
+            Some(_) | None => std::fs::create_dir(directory).context("make the folder of PostgreSQL")?,
+        }
+    }
+    let directory = directory.canonicalize().context("find the folder of PostgreSQL")?;
+    if let Some((user, group)) = user {
+        std::os::unix::fs::chown(&directory, Some(user), Some(group)).context("give PostgreSQL its folder")?;
+    }
+    Ok(directory)
+}
+
+/// Where PostgreSQL's files are when its user can not reach the lab's.
+const ELSEWHERE: &str = "/var/tmp";
+
+/// The user may search this folder and all above it.
+fn may_enter(directory: &Path, (user, group): (u32, u32)) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    directory.ancestors().all(|folder| {
+        let Ok(found) = folder.metadata() else { return false };
+        let bit = match (found.uid() == user, found.gid() == group) {
+            (true, _) => 0o100,
+            (false, true) => 0o010,
+            (false, false) => 0o001,
+        };
+        found.mode() & bit != 0
+    })
+}
+
+/// Deletes the folder of a PostgreSQL that has ended, wherever its files are.
+///
+/// # Errors
+/// When something can not be deleted.
+pub(crate) fn remove(directory: &Path) -> std::io::Result<()> {
+    let target = std::fs::read_link(directory).unwrap_or_else(|_| directory.to_owned());
+    match std::fs::remove_dir_all(target) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

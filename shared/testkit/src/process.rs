@@ -150,6 +150,8 @@ fn spawn_child(spawn: &Spawn) -> anyhow::Result<Child> {
         .process_group(0);
     if let Some((user, group)) = spawn.user {
         command.uid(user).gid(group);
+        // Where we stand may be closed to that user.
+        command.current_dir(spawn.log.parent().context("the log is in a folder")?);
     }
     command.spawn().with_context(|| format!("start {} ({})", spawn.name, spawn.program.display()))
 }
