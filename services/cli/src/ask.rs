@@ -1,5 +1,7 @@
 //! Questions and commands to each service, typed: what goes in, and what must come out.
 
+use std::time::Duration;
+
 use muster_bus::subjects::Service;
 use muster_proto::v1::{self, envelope::Body};
 
@@ -142,12 +144,36 @@ impl Client {
         selector: &str,
         brief: bool,
     ) -> Result<Vec<v1::MachineStatus>, Failure> {
+        self.machine_pages(selector, brief, async |list| {
+            self.machine_query(what, v1::machine_query::Kind::List(list)).await
+        })
+        .await
+    }
+
+    /// All machines in brief, each page within `limit`, without telling of a wait.
+    pub(crate) async fn machines_quietly(
+        &self,
+        what: &str,
+        limit: Duration,
+    ) -> Result<Vec<v1::MachineStatus>, Failure> {
+        self.machine_pages("", true, async |list| {
+            let kind = v1::machine_query::Kind::List(list);
+            let body = Body::MachineQuery(v1::MachineQuery { kind: Some(kind) });
+            machine_reply(self.query_quietly(what, Service::MachineLifecycle, body, limit).await?)
+        })
+        .await
+    }
+
+    async fn machine_pages(
+        &self,
+        selector: &str,
+        brief: bool,
+        ask: impl AsyncFn(v1::ListMachines) -> Result<v1::machine_reply::Kind, Failure>,
+    ) -> Result<Vec<v1::MachineStatus>, Failure> {
         let (mut machines, mut after) = (Vec::new(), String::new());
         for _ in 0..PAGES_MAX {
             let asked = v1::ListMachines { selector: selector.to_owned(), brief, after: after.clone() };
-            let v1::machine_reply::Kind::Machines(page) =
-                self.machine_query(what, v1::machine_query::Kind::List(asked)).await?
-            else {
+            let v1::machine_reply::Kind::Machines(page) = ask(asked).await? else {
                 return Err(unexpected(Service::MachineLifecycle.as_str()));
             };
             let last = page.machines.last().and_then(|machine| machine.record.as_ref());

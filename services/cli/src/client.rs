@@ -26,6 +26,7 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
 const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Access to the services.
+#[derive(Clone)]
 pub(crate) struct Client {
     bus: Bus,
     timeout: Duration,

@@ -13,6 +13,7 @@ mod exit;
 mod generate;
 mod output;
 mod progress;
+mod rates;
 mod target;
 mod times;
 

@@ -48,7 +48,9 @@ async fn perf(store: &Store, query: &v1::PerfQuery) -> Result<v1::ReportReply, R
     };
     let run = known_run(store, &query.filter.clone().unwrap_or_default()).await?;
     let answer = read_retrying(|| query::perf(store, &run, query, bucket)).await.map_err(|error| refusal(&error))?;
-    answer.ok_or_else(|| invalid("it names no dimension; there are module, machine, device, process and time"))
+    answer.ok_or_else(|| {
+        invalid("it names no dimension; there are module, machine, machine type, device, device type, process and time")
+    })
 }
 
 async fn known_run(store: &Store, filter: &v1::ReportFilter) -> Result<Run, Refusal> {

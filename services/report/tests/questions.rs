@@ -33,7 +33,7 @@ fn id(process: u32, attempt: u32) -> ProcessId {
 }
 
 fn series(id: i64, process: Option<ProcessId>, machine: &str, metric: &str, kind: MetricKind, unit: &str) -> Series {
-    let (module, device) = if process.is_some() { ("high-io", "disk-a") } else { ("", "") };
+    let (module, device, device_type) = if process.is_some() { ("high-io", "disk-a", "SSD") } else { ("", "", "") };
     Series {
         id,
         machine: machine.into(),
@@ -41,7 +41,7 @@ fn series(id: i64, process: Option<ProcessId>, machine: &str, metric: &str, kind
         process,
         module: module.into(),
         device: device.into(),
-        device_type: device.into(),
+        device_type: device_type.into(),
         metric: metric.into(),
         kind,
         unit: unit.into(),
@@ -206,12 +206,38 @@ async fn a_run_is_summarised_and_measured() {
     insta::assert_snapshot!("perf_by_device", world.perf(v1::Dimension::Device, all()).await);
     insta::assert_snapshot!("perf_by_process", world.perf(v1::Dimension::Process, all()).await);
     insta::assert_snapshot!("perf_by_time", world.perf(v1::Dimension::Time, all()).await);
+    insta::assert_snapshot!("perf_by_machine_type", world.perf(v1::Dimension::MachineType, all()).await);
+    insta::assert_snapshot!("perf_by_device_type", world.perf(v1::Dimension::DeviceType, all()).await);
     let span = v1::ReportFilter { from_ns: at(20).0, to_ns: at(30).0, job: 1, ..all() };
     insta::assert_snapshot!("perf_of_a_span", world.perf(v1::Dimension::Process, span).await);
     let status = world.ask(Kind::Status(v1::StoreStatusQuery {})).await.expect("an answer");
     let names: Vec<_> = status.rows.iter().map(|row| row.cells[1].value.clone().expect("a name")).collect();
     for name in ["TEL", "JOBS", "archive", "sample", "final_report"] {
         assert!(names.contains(&v1::cell::Value::Text(name.into())), "{name} in {names:?}");
+    }
+    world.stop.cancel();
+}
+
+/// Two processes on two machines share one type of device: their increases add up, over the time from the first one's start to
+/// the last sample of any, and a reset of one takes nothing away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_of_one_type_add_up_over_the_whole_span() {
+    let world = World::start().await;
+    world.fill().await;
+    let metrics = vec!["written_bytes".to_owned()];
+    for (by, key) in [(v1::Dimension::DeviceType, "SSD"), (v1::Dimension::MachineType, "x")] {
+        let query = v1::PerfQuery { by: by.into(), metrics: metrics.clone(), ..Default::default() };
+        let reply = world.ask(Kind::Perf(query)).await.expect("an answer");
+        let [row] = &reply.rows[..] else { panic!("one row: {reply:?}") };
+        let numbers = |column: usize| match row.cells[column].value {
+            Some(v1::cell::Value::Number(number)) => number,
+            ref other => panic!("{other:?} in column {column}"),
+        };
+        assert_eq!(row.cells[0].value, Some(v1::cell::Value::Text(key.into())));
+        let increases = 1024.0 + 2048.0 + 512.0 + 4096.0;
+        let (first_start, last_sample) = (2.0, 32.0);
+        assert_eq!(numbers(5), increases);
+        assert_eq!(numbers(6), increases / (last_sample - first_start));
     }
     world.stop.cancel();
 }

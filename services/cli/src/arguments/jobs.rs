@@ -140,6 +140,13 @@ pub(crate) struct JobsArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct TopArguments {
+    /// Show one moment and end; so it is too with `--output json`, and where stdout is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TargetArguments {
     /// Job number or DPID
     #[arg(value_name = "JOB|DPID")]

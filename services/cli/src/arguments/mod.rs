@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
 pub(crate) use jobs::{
     JobsArguments, LogsArguments, ModuleAddArguments, ModuleCommand, PsArguments, RunIdCommand, StartArguments,
-    StopArguments, TargetArguments, Until, WaitArguments,
+    StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
 };
 pub(crate) use machines::{
     ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,
@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Ps(PsArguments),
     /// List jobs
     Jobs(JobsArguments),
+    /// Watch the pool, its jobs, its busiest machines and its stalled processes
+    Top(TopArguments),
     /// Show all that is known of a job or process
     Show(TargetArguments),
     /// Explain why a job or process is where it is

@@ -10,7 +10,7 @@ use crate::times::{Since, parse_duration, parse_since};
 pub(crate) enum ReportCommand {
     /// What ran, and how it ended
     Summary(FilterArguments),
-    /// Performance by module, machine, device, process or time
+    /// Performance by module, machine, device, a type of either, process or time
     Perf(PerfArguments),
     /// How far the store is
     Status,
@@ -53,8 +53,12 @@ pub(crate) enum DimensionName {
     Module,
     /// By machine.
     Machine,
+    /// By type of machine.
+    MachineType,
     /// By device.
     Device,
+    /// By type of device.
+    DeviceType,
     /// By process.
     Process,
     /// By time.

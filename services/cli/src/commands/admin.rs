@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
 
 /// Services that own a decision log.
-const OWNERS: [Service; 3] = [Service::Scheduler, Service::MachineLifecycle, Service::Reservation];
+pub(super) const OWNERS: [Service; 3] = [Service::Scheduler, Service::MachineLifecycle, Service::Reservation];
 /// A service that does not answer within this is shown as silent.
 const STATUS_TIMEOUT_MAX: Duration = Duration::from_secs(3);
 
@@ -110,7 +110,8 @@ async fn ask(session: &Session, service: Service) -> Answer {
     }
 }
 
-fn question(service: Service) -> Body {
+/// The question for the status of a service.
+pub(super) fn question(service: Service) -> Body {
     match service {
         Service::Scheduler => {
             Body::JobQuery(v1::JobQuery { kind: Some(v1::job_query::Kind::Status(v1::JobServiceStatus {})) })
@@ -130,7 +131,7 @@ fn question(service: Service) -> Body {
 }
 
 /// The status that an owning service answers with; the report service has none, its answer is enough.
-fn status_of(body: Body) -> Option<v1::ServiceStatus> {
+pub(super) fn status_of(body: Body) -> Option<v1::ServiceStatus> {
     match body {
         Body::JobReply(v1::JobReply { kind: Some(v1::job_reply::Kind::Status(status)) })
         | Body::MachineReply(v1::MachineReply { kind: Some(v1::machine_reply::Kind::Status(status)) })

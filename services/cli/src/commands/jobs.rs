@@ -44,7 +44,13 @@ pub(super) fn failed(job: &v1::JobRecord) -> Option<String> {
 
 /// The states of a job in words: `48 running, 2 finished`.
 pub(super) fn states(job: &v1::JobRecord) -> String {
-    let counts = ProcessState::ALL.into_iter().map(|state| (in_state(job, state), state));
+    states_of(std::slice::from_ref(job))
+}
+
+/// The states of all processes of some jobs in words.
+pub(super) fn states_of(jobs: &[v1::JobRecord]) -> String {
+    let sum = |state| jobs.iter().map(|job| u64::from(in_state(job, state))).sum::<u64>();
+    let counts = ProcessState::ALL.into_iter().map(|state| (sum(state), state));
     let told: Vec<String> = counts.filter(|(n, _)| *n > 0).map(|(n, state)| format!("{n} {state}")).collect();
     told.join(", ")
 }
@@ -52,12 +58,13 @@ pub(super) fn states(job: &v1::JobRecord) -> String {
 /// Jobs as a table.
 pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
     let mut columns: Vec<Column> = ["job", "module", "processes"].into_iter().map(Column::new).collect();
-    columns.extend([Column::people("states"), Column::people("verdicts")]);
+    columns.extend([Column::people("states"), Column::if_told("stalled"), Column::people("verdicts")]);
     columns.extend(["started_time", "ended_time", "actor"].into_iter().map(Column::new));
     columns.extend(["run", "module_version", "selector", "reservation", "seed", "stopping"].map(Column::programs));
     columns.extend(["all_running_time", "seconds_to_all_running", "parameters"].map(Column::programs));
     columns.extend(ProcessState::ALL.map(|state| Column::programs(state.as_str())));
     columns.extend(VERDICT_COLUMNS.map(|(name, _)| Column::programs(name)));
+    columns.extend(["stalled", "resource_selector"].map(Column::programs));
     let mut table = Table::new(columns);
     for job in jobs {
         table.push(row(job, run));
@@ -81,6 +88,7 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
         Cell::text(module.name),
         Cell::Integer(job.processes.into()),
         Cell::text(states(job)),
+        if job.stalled == 0 { Cell::None } else { Cell::Integer(job.stalled.into()) },
         Cell::text(verdicts(job)),
         Cell::time_ns(job.started_ns),
         Cell::time_ns(job.ended_ns),
@@ -97,6 +105,7 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
     ];
     cells.extend(ProcessState::ALL.map(|state| Cell::Integer(in_state(job, state).into())));
     cells.extend(VERDICT_COLUMNS.map(|(_, verdict)| Cell::Integer(with_verdict(job, verdict).into())));
+    cells.extend([Cell::Integer(job.stalled.into()), Cell::text(&job.resource_selector)]);
     cells
 }
 

@@ -199,7 +199,8 @@ fn heartbeat_age(status: &v1::MachineStatus) -> Cell {
     }
 }
 
-fn health(health: v1::Health) -> &'static str {
+/// The word for a health.
+pub(super) fn health(health: v1::Health) -> &'static str {
     match health {
         v1::Health::Unspecified => "unknown",
         v1::Health::Up => "up",

@@ -19,6 +19,7 @@ mod runs;
 mod show;
 mod start;
 mod stop;
+mod top;
 mod upload;
 mod wait;
 
@@ -84,6 +85,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Wait(arguments) => wait::run(&session, &arguments).await,
         Command::Ps(arguments) => processes::list(&session, &arguments).await,
         Command::Jobs(arguments) => jobs::list(&session, &arguments).await,
+        Command::Top(arguments) => top::run(&session, &arguments).await,
         Command::Show(arguments) => show::show(&session, arguments.target).await,
         Command::Why(arguments) => show::why(&session, arguments.target).await,
         Command::Logs(arguments) => logs::run(&session, arguments).await,

@@ -1,5 +1,7 @@
 //! `muster ps`: processes of the current run.
 
+use std::time::Duration;
+
 use muster_model::{PoolTime, ProcessId, ProcessState, Verdict};
 use muster_proto::v1;
 
@@ -25,16 +27,31 @@ pub(super) fn table(processes: &[v1::ProcessRecord], now: PoolTime) -> Table {
     let mut columns: Vec<Column> =
         ["dpid", "module", "machine", "state", "verdict"].into_iter().map(Column::new).collect();
     columns.extend([Column::people("age_seconds"), Column::new("iterations"), Column::new("pid")]);
+    columns.extend([Column::if_told("stalled"), Column::if_told("gang")]);
     columns.extend([Column::new("resources"), Column::new("reason")]);
-    let programs =
-        ["run", "job", "process", "attempt", "epoch", "placed_time", "running_time", "ended_time", "exit_status"];
-    columns.extend(programs.into_iter().map(Column::programs));
+    columns.extend(PROGRAM_COLUMNS.map(Column::programs));
     let mut table = Table::new(columns);
     for process in processes {
         table.push(row(process, now));
     }
     table
 }
+
+const PROGRAM_COLUMNS: [&str; 13] = [
+    "run",
+    "job",
+    "process",
+    "attempt",
+    "epoch",
+    "placed_time",
+    "running_time",
+    "ended_time",
+    "exit_status",
+    "stalled",
+    "unchanged_seconds",
+    "gang",
+    "role",
+];
 
 fn row(process: &v1::ProcessRecord, now: PoolTime) -> Vec<Cell> {
     let id = ProcessId::from(process.id.unwrap_or_default());
@@ -48,6 +65,8 @@ fn row(process: &v1::ProcessRecord, now: PoolTime) -> Vec<Cell> {
         Cell::Span(end.since(PoolTime(process.placed_ns))),
         Cell::Integer(process.iterations),
         if process.pid == 0 { Cell::None } else { Cell::Integer(process.pid.into()) },
+        if process.stalled { Cell::Span(unchanged(process)) } else { Cell::None },
+        gang_and_role(process),
         Cell::List(process.resources.clone()),
         Cell::text(&process.reason),
         Cell::Integer(id.run.0.into()),
@@ -59,7 +78,21 @@ fn row(process: &v1::ProcessRecord, now: PoolTime) -> Vec<Cell> {
         Cell::time_ns(process.running_ns),
         Cell::time_ns(process.ended_ns),
         if process.exited { Cell::text(exit_text(process.exit_status)) } else { Cell::None },
+        Cell::Flag(process.stalled),
+        Cell::Span(unchanged(process)),
+        if process.gang == 0 { Cell::None } else { Cell::Integer(process.gang.into()) },
+        if process.role.is_empty() { Cell::None } else { Cell::text(&process.role) },
     ]
+}
+
+/// How long its iterations have not changed.
+pub(super) fn unchanged(process: &v1::ProcessRecord) -> Duration {
+    Duration::from_millis(process.unchanged_ms)
+}
+
+/// Its gang and its place in it in one word: `3/server`.
+fn gang_and_role(process: &v1::ProcessRecord) -> Cell {
+    if process.gang == 0 { Cell::None } else { Cell::text(format!("{}/{}", process.gang, process.role)) }
 }
 
 /// The word for a state.
@@ -80,6 +113,36 @@ pub(super) fn is_final(process: &v1::ProcessRecord) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use muster_model::PoolTime;
+    use muster_proto::v1;
+
+    use crate::output::{Format, Layout};
+    use crate::times::Viewer;
+
+    fn rendered(format: Format, processes: &[v1::ProcessRecord]) -> String {
+        let now = PoolTime(1_763_640_000_000_000_000);
+        let viewer = Viewer { now, zone: jiff::tz::TimeZone::UTC };
+        Layout { format, viewer }.render(&super::table(processes, now)).expect("it is laid out")
+    }
+
+    #[test]
+    fn stalled_and_gangs_are_shown_where_there_are_any_and_always_to_programs() {
+        let dpid = |process| Some(v1::Dpid { job: 1, process });
+        let plain = |process| v1::ProcessRecord {
+            id: Some(v1::ProcessId { run: 1, dpid: dpid(process), attempt: 1 }),
+            module: "tcp".into(),
+            machine: "node-1".into(),
+            state: v1::ProcessState::Running.into(),
+            placed_ns: 1_763_639_990_000_000_000,
+            ..Default::default()
+        };
+        let stalled = v1::ProcessRecord { stalled: true, unchanged_ms: 61_500, ..plain(2) };
+        let of_gang = v1::ProcessRecord { gang: 3, role: "server".into(), unchanged_ms: 200, ..plain(3) };
+        insta::assert_snapshot!("ps_plain", rendered(Format::Table, &[plain(1)]));
+        insta::assert_snapshot!("ps_trouble", rendered(Format::Table, &[plain(1), stalled.clone(), of_gang.clone()]));
+        insta::assert_snapshot!("ps_json", rendered(Format::Json, &[stalled, of_gang]));
+    }
+
     #[test]
     fn exit_statuses_are_told_in_words() {
         assert_eq!(super::exit_text(3 << 8), "exit 3");

@@ -79,7 +79,9 @@ fn perf(arguments: PerfArguments) -> v1::PerfQuery {
     let by = match arguments.by {
         DimensionName::Module => v1::Dimension::Module,
         DimensionName::Machine => v1::Dimension::Machine,
+        DimensionName::MachineType => v1::Dimension::MachineType,
         DimensionName::Device => v1::Dimension::Device,
+        DimensionName::DeviceType => v1::Dimension::DeviceType,
         DimensionName::Process => v1::Dimension::Process,
         DimensionName::Time => v1::Dimension::Time,
     };

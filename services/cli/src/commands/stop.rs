@@ -12,6 +12,7 @@ use crate::confirm::confirm;
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
 use crate::progress::Progress;
+use crate::rates::Rates;
 use crate::target::Target;
 use crate::times::{milliseconds, short};
 
@@ -91,11 +92,12 @@ async fn wait_ended(
     let begun = Instant::now();
     let mut total = 0;
     let mut progress: Option<Progress> = None;
+    let rates = Rates::listen(session.client.bus()).await?;
     loop {
-        let live = count_live(session, what, jobs, single).await?;
+        let (live, states) = look(session, what, jobs, single).await?;
         total = total.max(live);
         let shown = progress.get_or_insert_with(|| Progress::begin("ended", total, false));
-        shown.set(total - live, "");
+        shown.set(total - live, &format!("{states}{}", rates.words(jobs)));
         if live == 0 {
             if let Some(progress) = progress {
                 progress.end(&format!("all after {}", short(begun.elapsed())));
@@ -114,16 +116,19 @@ async fn wait_ended(
     }
 }
 
-async fn count_live(session: &Session, what: &str, whole: &[u32], single: &[Dpid]) -> Result<u64, Failure> {
-    let mut live = 0;
+/// How many are live, and the states of the whole jobs in words.
+async fn look(session: &Session, what: &str, whole: &[u32], single: &[Dpid]) -> Result<(u64, String), Failure> {
+    let mut found = Vec::new();
     for job in whole {
-        let (found, _) = session.client.jobs(what, *job, true).await?;
-        live += found.iter().map(|job| u64::from(job.processes.saturating_sub(jobs::ended(job)))).sum::<u64>();
+        found.extend(session.client.jobs(what, *job, true).await?.0);
     }
+    let unended = |job: &v1::JobRecord| u64::from(job.processes.saturating_sub(jobs::ended(job)));
+    let mut live = found.iter().map(unended).sum::<u64>();
+    let states = jobs::states_of(&found);
     for dpid in single {
         let asked = v1::ListProcesses { job: dpid.job.0, process: dpid.process.0, ..Default::default() };
         let (found, _) = session.client.processes(what, asked).await?;
         live += found.iter().filter(|process| !processes::is_final(process)).count() as u64;
     }
-    Ok(live)
+    Ok((live, states))
 }

@@ -9,6 +9,7 @@ use super::{Session, jobs, not_found};
 use crate::arguments::{Until, WaitArguments};
 use crate::exit::Failure;
 use crate::progress::Progress;
+use crate::rates::Rates;
 use crate::times::short;
 
 /// How often a job is looked at.
@@ -45,9 +46,11 @@ pub(super) async fn wait_for(
     };
     let (what, begun) = (format!("wait for job {number}"), Instant::now());
     let mut job = look(session, &what, number).await?;
+    let rates = Rates::listen(session.client.bus()).await?;
     let mut progress = Progress::begin(&format!("job {number} {word}"), job.processes.into(), false);
     loop {
-        progress.set(arrived(&job, until).into(), &jobs::states(&job));
+        let text = format!("{}{}", jobs::states(&job), rates.words(&[number]));
+        progress.set(arrived(&job, until).into(), &text);
         match standing(&job, until) {
             Standing::Done => {
                 let count = job.processes;

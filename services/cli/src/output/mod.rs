@@ -28,6 +28,8 @@ enum Shown {
     Everywhere,
     /// Only to people: a summary of what other columns say.
     People,
+    /// Only to people, and only where a row says something in it.
+    PeopleIfTold,
     /// Only to programs.
     Programs,
 }
@@ -48,6 +50,11 @@ impl Column {
     /// A column that only people see.
     pub(crate) fn people(name: &'static str) -> Self {
         Self { name: name.into(), shown: Shown::People }
+    }
+
+    /// A column that only people see, where any row says something in it.
+    pub(crate) fn if_told(name: &'static str) -> Self {
+        Self { name: name.into(), shown: Shown::PeopleIfTold }
     }
 
     /// A column that only programs see.

@@ -33,9 +33,21 @@ impl Layout {
     }
 }
 
+/// Who reads a table.
+#[derive(Clone, Copy)]
+enum Reader {
+    People,
+    Programs,
+}
+
 /// Columns that a reader sees, with their places.
-fn seen(table: &Table, hidden: Shown) -> impl Iterator<Item = (usize, &Column)> {
-    table.columns.iter().enumerate().filter(move |(_, column)| column.shown != hidden)
+fn seen(table: &Table, reader: Reader) -> impl Iterator<Item = (usize, &Column)> {
+    let told = |at: usize| table.rows.iter().any(|row| row[at] != Cell::None);
+    table.columns.iter().enumerate().filter(move |(at, column)| match (column.shown, reader) {
+        (Shown::Everywhere, _) | (Shown::People, Reader::People) | (Shown::Programs, Reader::Programs) => true,
+        (Shown::PeopleIfTold, Reader::People) => told(*at),
+        (Shown::People | Shown::PeopleIfTold, Reader::Programs) | (Shown::Programs, Reader::People) => false,
+    })
 }
 
 fn title(column: &Column) -> String {
@@ -47,11 +59,11 @@ fn title(column: &Column) -> String {
 fn listing(table: &Table, viewer: &Viewer) -> String {
     let mut text = comfy_table::Table::new();
     text.load_style(presets::NOTHING);
-    text.set_header(seen(table, Shown::Programs).map(|(_, column)| title(column)));
+    text.set_header(seen(table, Reader::People).map(|(_, column)| title(column)));
     for row in &table.rows {
-        text.add_row(seen(table, Shown::Programs).map(|(at, _)| row[at].for_people(viewer)));
+        text.add_row(seen(table, Reader::People).map(|(at, _)| row[at].for_people(viewer)));
     }
-    for (place, (at, _)) in seen(table, Shown::Programs).enumerate() {
+    for (place, (at, _)) in seen(table, Reader::People).enumerate() {
         let Some(laid_out) = text.column_mut(place) else { continue };
         laid_out.set_padding((0, 2));
         let mut known = table.rows.iter().map(|row| &row[at]).filter(|cell| **cell != Cell::None);
@@ -63,13 +75,13 @@ fn listing(table: &Table, viewer: &Viewer) -> String {
 }
 
 fn upright(table: &Table, viewer: &Viewer) -> String {
-    let width = seen(table, Shown::Programs).map(|(_, column)| title(column).chars().count()).max().unwrap_or(0);
+    let width = seen(table, Reader::People).map(|(_, column)| title(column).chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (number, row) in table.rows.iter().enumerate() {
         if number > 0 {
             text.push('\n');
         }
-        for (at, column) in seen(table, Shown::Programs) {
+        for (at, column) in seen(table, Reader::People) {
             let line = format!("{:<width$}  {}", title(column), row[at].for_people(viewer));
             text.push_str(line.trim_end());
             text.push('\n');
@@ -85,9 +97,9 @@ fn trimmed(text: &str) -> String {
 
 fn csv_text(table: &Table) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(seen(table, Shown::People).map(|(_, column)| column.name.as_ref()))?;
+    writer.write_record(seen(table, Reader::Programs).map(|(_, column)| column.name.as_ref()))?;
     for row in &table.rows {
-        writer.write_record(seen(table, Shown::People).map(|(at, _)| row[at].for_csv()))?;
+        writer.write_record(seen(table, Reader::Programs).map(|(at, _)| row[at].for_csv()))?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
@@ -110,7 +122,7 @@ impl Serialize for Rows<'_> {
 impl Serialize for OneRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
-        for (at, column) in seen(self.0, Shown::People) {
+        for (at, column) in seen(self.0, Reader::Programs) {
             object.serialize_entry(column.name.as_ref(), &self.1[at])?;
         }
         object.end()
@@ -180,6 +192,16 @@ mod tests {
     #[test]
     fn an_upright_table_shows_all_cells_of_a_row() {
         insta::assert_snapshot!(rendered(Format::Table, &sample().upright()));
+    }
+
+    #[test]
+    fn people_see_a_column_of_trouble_only_where_there_is_some() {
+        let mut table = Table::new(vec![Column::new("dpid"), Column::if_told("stalled"), Column::programs("gang")]);
+        table.push(vec![Cell::text("00010001"), Cell::None, Cell::Integer(1)]);
+        assert_eq!(rendered(Format::Table, &table), "dpid\n00010001\n");
+        table.push(vec![Cell::text("00010002"), Cell::Span(Duration::from_secs(61)), Cell::Integer(1)]);
+        assert_eq!(rendered(Format::Table, &table), "dpid      stalled\n00010001        -\n00010002    1m01s\n");
+        assert_eq!(rendered(Format::Csv, &table), "dpid,gang\n00010001,1\n00010002,1\n");
     }
 
     #[test]
