@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
         disks: lab::DISKS,
         replicas: 1,
         simulated: 0,
+        script: None,
         nats: 1,
     };
     let lab = Lab::up(options, &|line| eprintln!("{line}"))?;

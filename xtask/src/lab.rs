@@ -26,6 +26,9 @@ pub(crate) struct UpArguments {
     /// Simulated machines beside them, all in one process, with simulated processes
     #[arg(long, default_value_t = 0)]
     simulated: u32,
+    /// What is to go wrong on simulated machines: a script as tests/machines/README.md describes
+    #[arg(long, value_name = "FILE", requires = "simulated")]
+    script: Option<PathBuf>,
     /// Instances of each owning service
     #[arg(long, default_value_t = 1)]
     replicas: u32,
@@ -63,8 +66,9 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     ensure!(lab::left_up(&directory).is_none(), "a lab is up already; `cargo xtask lab down` ends it");
     let programs = build::programs()?;
     clean(&directory)?;
-    let UpArguments { machines, simulated, replicas, nats } = *arguments;
-    let options = LabOptions { directory, programs, machines, disks: DISKS, replicas, simulated, nats };
+    let UpArguments { machines, simulated, replicas, nats, .. } = *arguments;
+    let script = arguments.script.as_ref().map(std::path::absolute).transpose()?;
+    let options = LabOptions { directory, programs, machines, disks: DISKS, replicas, simulated, script, nats };
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
     eprintln!(
         "the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"

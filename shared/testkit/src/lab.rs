@@ -35,6 +35,8 @@ pub struct LabOptions {
     pub replicas: u32,
     /// Simulated machines, beside the real agents.
     pub simulated: u32,
+    /// What is to go wrong on them: the file that tests/machines/README.md describes.
+    pub script: Option<PathBuf>,
     /// Servers of the bus: 1, or 3 as a cluster with every stream on all of them.
     pub nats: u32,
 }
@@ -190,10 +192,12 @@ impl Lab {
 
     /// How the simulated machines of this lab are started: all of them are one process.
     fn simulated_spawn(&self) -> Spawn {
+        let mut arguments = vec!["--count".into(), self.options.simulated.to_string()];
+        arguments.extend(self.options.script.iter().flat_map(|file| ["--script".to_owned(), text(file)]));
         Spawn {
             name: "simulated-machines".into(),
             program: self.options.programs.join("muster-simulated-machines"),
-            arguments: vec!["--count".into(), self.options.simulated.to_string()],
+            arguments,
             environment: self.spawn_environment(),
             log: self.options.directory.join("simulated-machines.log"),
             user: None,

@@ -1,13 +1,17 @@
 //! Simulated machines: many in one process, over few connections, speaking the real protocol with simulated processes.
 //!
-//! Responsible for what a lab needs to be large: hello, heartbeats, commands, reports. A simulated process runs as soon as it is
-//! ordered and ends as soon as it is stopped. Not responsible for the promises that a real agent keeps on its disk: a simulated
+//! Responsible for what a lab needs to be large: hello, heartbeats, pings, commands, reports. A simulated process runs as soon as it
+//! is ordered and ends as soon as it is stopped, unless a script makes faults happen (README of this folder). Not responsible for the promises that a real agent keeps on its disk: a simulated
 //! machine forgets everything when this process ends.
 
+mod inventory;
 mod machine;
+mod process;
+mod script;
 mod speak;
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use muster_bus::Bus;
@@ -32,6 +36,9 @@ pub struct Arguments {
     /// Their names begin with this
     #[arg(long, default_value = "sim")]
     pub prefix: String,
+    /// What is to go wrong: a TOML file with `[[fault]]` tables
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
 }
 
 /// Runs the machines until `stop`.
@@ -39,6 +46,14 @@ pub struct Arguments {
 /// # Errors
 /// When the bus can not be reached at first, or the prefix makes no machine id.
 pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
+    let script = match &arguments.script {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+            script::Script::parse(&text).with_context(|| file.display().to_string())?
+        }
+        None => script::Script::default(),
+    };
+    let begun = Instant::now();
     let mut machines = JoinSet::new();
     let mut bus: Option<Bus> = None;
     for number in 0..arguments.count {
@@ -49,7 +64,8 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
         let id = MachineId::new(&format!("{}-{}", arguments.prefix, number + 1))?;
         // Spread over a second, so that heartbeats do not come all at once.
         let offset = Duration::from_secs(1) * number / arguments.count.max(1);
-        machines.spawn(speak::run(bus, machine::Machine::new(id), offset, stop.clone()));
+        let machine = machine::Machine::new(id.clone(), script.of(&id));
+        machines.spawn(speak::run(bus, machine, speak::Times { begun, offset }, stop.clone()));
     }
     muster_chassis::set_ready(true);
     while let Some(ended) = machines.join_next().await {

@@ -1,35 +1,29 @@
 //! One simulated machine: what it knows, and what it does about what it is told. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use muster_model::{Attempt, Dpid, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId};
 use muster_proto::process_digest;
 use muster_proto::v1::{
-    self, AgentRefusal, AgentReply, FenceDone, FinalReport, Heartbeat, Hello, Inventory, JobDesired, JobOrders,
-    KnownProcess, MachineDesired, ProcessReport, ProcessState, RefusedProcess, Resource, ResourceKind, UpdateJobs,
-    Verdict, report,
+    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, JobDesired, JobOrders, KnownProcess,
+    MachineDesired, PingBatch, ProcessState, RefusedProcess, UpdateJobs, Verdict, report,
 };
 
-/// CPUs of a simulated machine.
-const CPUS: u32 = 8;
-/// Disks of a simulated machine.
-const DISKS: u32 = 2;
-const GIB: u64 = 1 << 30;
+use crate::inventory::inventory;
+use crate::process::{Ending, KILLED, Process};
+use crate::script::{Kind, Waiting};
+
+/// Jobs whose beginning is remembered for the script.
+const JOBS_KEPT: usize = 1_000;
 
 /// What is to be said after something was taken.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Said {
     /// Reports, in order.
     pub(crate) reports: Vec<report::Kind>,
     /// Something was missed: hello is to be said again.
     pub(crate) hello_again: bool,
-}
-
-/// A simulated process.
-#[derive(Debug)]
-struct Process {
-    module: String,
-    state: ProcessState,
 }
 
 /// A simulated machine.
@@ -47,11 +41,30 @@ pub(crate) struct Machine {
     terms: BTreeMap<&'static str, u64>,
     processes: BTreeMap<ProcessId, Process>,
     heartbeats: u64,
+    /// Boots so far, from 1.
+    boots: u32,
+    pids: u32,
+    /// Time since the program began, as it was last told.
+    now: Duration,
+    /// When its first process of a job began; of jobs that are forgotten too, up to a bound.
+    began: BTreeMap<u32, Duration>,
+    hindered: Hindered,
+    waiting: Waiting,
+}
+
+/// Until when what does not work.
+#[derive(Debug, Default)]
+struct Hindered {
+    silent: Duration,
+    refusing: Duration,
+    slow: Duration,
+    delay: Duration,
+    batches_to_lose: usize,
 }
 
 impl Machine {
     /// A machine that nobody knows yet.
-    pub(crate) fn new(id: MachineId) -> Self {
+    pub(crate) fn new(id: MachineId, waiting: Waiting) -> Self {
         Self {
             id,
             incarnation: 0,
@@ -64,32 +77,131 @@ impl Machine {
             terms: BTreeMap::new(),
             processes: BTreeMap::new(),
             heartbeats: 0,
+            boots: 1,
+            pids: 0,
+            now: Duration::ZERO,
+            began: BTreeMap::new(),
+            hindered: Hindered::default(),
+            waiting,
         }
     }
 
+    fn boot_id(&self) -> String {
+        format!("simulated-{}-{}", self.id, self.boots)
+    }
+
+    /// Time passes: what the script has for this moment happens. True when it was cut off and is to say hello again.
+    pub(crate) fn pass(&mut self, now: Duration) -> Said {
+        let passed = now.saturating_sub(self.now);
+        let was_silent = self.is_silent();
+        self.now = now;
+        let mut said = Said { hello_again: was_silent && !self.is_silent(), ..Said::default() };
+        for (id, process) in &mut self.processes {
+            if process.pass(now, passed) {
+                said.reports.push(process.report(*id));
+            }
+        }
+        let began = &self.began;
+        for fault in self.waiting.due(now, |job| began.get(&job).copied()) {
+            self.happen(fault, &mut said);
+        }
+        said
+    }
+
+    fn happen(&mut self, fault: Kind, said: &mut Said) {
+        tracing::info!(machine_id = %self.id, ?fault, "the script makes something happen");
+        let now = self.now;
+        let until = |lasts: Duration| now + lasts;
+        match fault {
+            Kind::Silent { lasts } => self.hindered.silent = until(lasts),
+            Kind::Refuse { lasts } => self.hindered.refusing = until(lasts),
+            Kind::LoseReports { batches } => self.hindered.batches_to_lose += batches,
+            Kind::Slow { lasts, delay } => (self.hindered.slow, self.hindered.delay) = (until(lasts), delay),
+            Kind::Reboot { lasts } => {
+                self.boots += 1;
+                self.hindered.silent = until(lasts);
+                said.hello_again |= lasts.is_zero();
+                for id in self.live() {
+                    said.reports.push(self.end(id, dead("its machine rebooted", None)));
+                }
+            }
+            Kind::Die { processes } => {
+                for id in self.live().into_iter().take(processes) {
+                    said.reports.push(self.end(id, dead("killed by signal 9", Some(KILLED))));
+                }
+            }
+            Kind::Mia { processes, lasts } => {
+                for id in self.running().take(processes).collect::<Vec<_>>() {
+                    let process = self.processes.get_mut(&id).expect("it was just found");
+                    process.miss_pings(now, until(lasts));
+                    said.reports.push(process.report(id));
+                }
+            }
+            Kind::Stall { processes, lasts } => {
+                for id in self.running().take(processes).collect::<Vec<_>>() {
+                    self.processes.get_mut(&id).expect("it was just found").stall(until(lasts));
+                }
+            }
+            Kind::Corrupt { processes } => {
+                for id in self.running().take(processes).collect::<Vec<_>>() {
+                    self.processes.get_mut(&id).expect("it was just found").corrupt();
+                    said.reports.push(corruption(id));
+                }
+            }
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = ProcessId> {
+        self.processes.iter().filter(|(_, process)| process.state == ProcessState::Running).map(|(id, _)| *id)
+    }
+
+    /// Nothing is said or heard.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.now < self.hindered.silent
+    }
+
+    /// How late the next answer is.
+    pub(crate) fn answers_after(&self) -> Duration {
+        if self.now < self.hindered.slow { self.hindered.delay } else { Duration::ZERO }
+    }
+
+    /// The next batch of reports is lost on its way.
+    pub(crate) fn loses_a_batch(&mut self) -> bool {
+        let loses = self.hindered.batches_to_lose > 0;
+        self.hindered.batches_to_lose -= usize::from(loses);
+        loses
+    }
+
+    /// The newest pings of all live processes; none without any.
+    pub(crate) fn pings(&self) -> Option<PingBatch> {
+        let live = self.processes.iter().filter(|(_, process)| process.is_live());
+        let results: Vec<_> = live.map(|(id, process)| process.ping(*id, self.now)).collect();
+        (!results.is_empty()).then(|| PingBatch { machine: self.id.to_string(), results })
+    }
+
     /// What it says in a hello.
-    pub(crate) fn hello(&self) -> Hello {
+    pub(crate) fn hello(&self, pool_time_ns: i64, last_batch: u64) -> Hello {
         Hello {
             machine: self.id.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").into(),
-            boot_id: format!("simulated-{}", self.id),
+            boot_id: self.boot_id(),
             fenced_epoch: self.fenced,
             last_incarnation: self.incarnation,
-            inventory: Some(inventory(&self.id)),
+            inventory: Some(inventory(&self.id, self.boot_id())),
             processes: self.known(),
-            last_batch: 0,
-            pool_time_ns: 0,
+            last_batch,
+            pool_time_ns,
         }
     }
 
     /// The next heartbeat.
     pub(crate) fn heartbeat(&mut self) -> Heartbeat {
         self.heartbeats += 1;
-        let live = || self.processes.iter().filter(|(_, process)| !is_final(process.state));
+        let live = || self.processes.iter().filter(|(_, process)| process.is_live());
         Heartbeat {
             machine: self.id.to_string(),
             number: self.heartbeats,
-            boot_id: format!("simulated-{}", self.id),
+            boot_id: self.boot_id(),
             machine_generation: Some(self.machine_generation.into()),
             job_generation: Some(self.job_generation.into()),
             processes_digest: live().fold(0, |digest, (id, _)| digest ^ process_digest(id)),
@@ -102,12 +214,7 @@ impl Machine {
 
     /// Everything that it knows of processes.
     pub(crate) fn known(&self) -> Vec<KnownProcess> {
-        let known = |(id, process): (&ProcessId, &Process)| KnownProcess {
-            id: Some((*id).into()),
-            state: process.state.into(),
-            ..KnownProcess::default()
-        };
-        self.processes.iter().map(known).collect()
+        self.processes.iter().map(|(id, process)| process.known(*id)).collect()
     }
 
     /// None when the speaker has the authority; else the refusal.
@@ -142,7 +249,7 @@ impl Machine {
         if self.fenced < self.epoch {
             let live: Vec<ProcessId> = self.live();
             for id in live {
-                said.reports.push(self.end(id, ProcessState::Dead, Verdict::Error, "fenced"));
+                said.reports.push(self.end(id, dead("fenced", Some(KILLED))));
             }
             self.fenced = self.epoch;
             said.reports.push(report::Kind::Fence(FenceDone { epoch: self.fenced }));
@@ -189,11 +296,9 @@ impl Machine {
             for order in &job.processes {
                 let dpid = Dpid { job: JobNumber(spec.job), process: ProcessNumber(order.process) };
                 let id = ProcessId { run: RunId(spec.run), dpid, attempt: Attempt(order.attempt) };
-                let live = self.processes.get(&id).map(|process| !is_final(process.state));
+                let live = self.processes.get(&id).map(Process::is_live);
                 match (live, order.stop) {
-                    (Some(true), true) => {
-                        said.reports.push(self.end(id, ProcessState::Finished, Verdict::Pass, "stopped"))
-                    }
+                    (Some(true), true) => said.reports.push(self.end(id, stopped())),
                     (Some(_), _) => {}
                     (None, true) => {}
                     (None, false) => match self.refusal(job.epoch, placed_on, newest, &order.resources) {
@@ -216,7 +321,7 @@ impl Machine {
     fn refusal(&self, epoch: u64, placed_on: Position, newest: Position, resources: &[String]) -> Option<AgentRefusal> {
         if epoch != self.epoch {
             Some(AgentRefusal::OldEpoch)
-        } else if self.draining {
+        } else if self.draining || self.now < self.hindered.refusing {
             Some(AgentRefusal::Draining)
         } else if placed_on < newest {
             Some(AgentRefusal::Stale)
@@ -228,115 +333,54 @@ impl Machine {
     }
 
     fn begin(&mut self, id: ProcessId, module: String) -> report::Kind {
-        self.processes.insert(id, Process { module, state: ProcessState::Running });
-        report::Kind::Process(ProcessReport {
-            id: Some(id.into()),
-            epoch: self.epoch,
-            state: ProcessState::Running.into(),
-            pid: 1,
-            ..ProcessReport::default()
-        })
+        self.pids += 1;
+        if self.began.len() >= JOBS_KEPT && !self.began.contains_key(&id.dpid.job.0) {
+            self.began.pop_first();
+        }
+        self.began.entry(id.dpid.job.0).or_insert(self.now);
+        let process = Process::begin(module, self.epoch, self.pids, self.now);
+        let report = process.report(id);
+        self.processes.insert(id, process);
+        report
     }
 
-    fn end(&mut self, id: ProcessId, state: ProcessState, verdict: Verdict, reason: &str) -> report::Kind {
-        if let Some(process) = self.processes.get_mut(&id) {
-            process.state = state;
-        }
-        report::Kind::Process(ProcessReport {
-            id: Some(id.into()),
-            epoch: self.epoch,
-            state: state.into(),
-            verdict: verdict.into(),
-            reason: reason.into(),
-            ..ProcessReport::default()
-        })
+    fn end(&mut self, id: ProcessId, ending: Ending) -> report::Kind {
+        let process = self.processes.get_mut(&id).expect("who lives is known");
+        process.end(ending);
+        process.report(id)
     }
 
     /// The final report of a process that a report says has finished.
     pub(crate) fn final_of(&self, kind: &report::Kind) -> Option<report::Kind> {
         let report::Kind::Process(ended) = kind else { return None };
-        let id = ended.id.filter(|_| ended.state() == ProcessState::Finished)?;
-        let module = self.processes.get(&ProcessId::from(id))?.module.clone();
-        Some(report::Kind::Final(FinalReport { id: Some(id), module, ..FinalReport::default() }))
+        let id = ended.id.filter(|_| ended.state() == ProcessState::Finished).map(ProcessId::from)?;
+        self.processes.get(&id)?.last_word(id)
     }
 
     fn live(&self) -> Vec<ProcessId> {
-        self.processes.iter().filter(|(_, process)| !is_final(process.state)).map(|(id, _)| *id).collect()
+        self.processes.iter().filter(|(_, process)| process.is_live()).map(|(id, _)| *id).collect()
     }
 }
 
-fn is_final(state: ProcessState) -> bool {
-    matches!(state, ProcessState::Finished | ProcessState::Dead | ProcessState::Lost)
+fn dead(reason: &'static str, exit_status: Option<i32>) -> Ending {
+    Ending { state: ProcessState::Dead, verdict: Verdict::Error, exit_status, reason }
 }
 
-fn inventory(id: &MachineId) -> Inventory {
-    let resource = |id: String, kind: ResourceKind, device_type: &str, size: u64| Resource {
-        id,
-        kind: kind.into(),
-        device_type: device_type.into(),
-        size,
-        ..Resource::default()
-    };
-    let mut resources: Vec<Resource> =
-        (0..CPUS).map(|n| resource(format!("cpu{n}"), ResourceKind::Cpu, "simulated CPU", 0)).collect();
-    resources
-        .extend((1..=DISKS).map(|n| resource(format!("disk-{n}"), ResourceKind::Disk, "simulated disk", 100 * GIB)));
-    resources.push(resource("memory".into(), ResourceKind::Memory, "", 16 * GIB));
-    resources.push(resource("nic-eth0".into(), ResourceKind::Nic, "simulated NIC", 10_000_000_000));
-    Inventory {
-        architecture: "x86_64".into(),
-        kernel_release: "6.1.0-simulated".into(),
-        boot_id: format!("simulated-{id}"),
-        memory_bytes: 16 * GIB,
-        machine_type: "simulated".into(),
-        resources,
-        host_name: id.to_string(),
-        ..Inventory::default()
-    }
+fn stopped() -> Ending {
+    Ending { state: ProcessState::Finished, verdict: Verdict::Pass, exit_status: Some(0), reason: "stopped" }
+}
+
+fn corruption(id: ProcessId) -> report::Kind {
+    report::Kind::Corruption(CorruptionReport {
+        id: Some(id.into()),
+        target: "/dev/simulated".into(),
+        class: "BITFLIP".into(),
+        persistence: "STORED".into(),
+        detail: "the script says so".into(),
+        ..CorruptionReport::default()
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn machine() -> Machine {
-        let mut machine = Machine::new(MachineId::new("sim-1").expect("valid"));
-        let desired = MachineDesired { incarnation: 1, epoch: 1, ..MachineDesired::default() };
-        let said = machine.take_machine(&desired);
-        assert_eq!(said.reports, [report::Kind::Fence(FenceDone { epoch: 1 })]);
-        machine
-    }
-
-    fn orders(epoch: u64, stop: bool) -> UpdateJobs {
-        let spec = v1::StartSpec { run: 1, job: 1, ..v1::StartSpec::default() };
-        let processes = vec![v1::ProcessOrder { process: 1, attempt: 1, stop, ..v1::ProcessOrder::default() }];
-        UpdateJobs {
-            jobs: vec![JobOrders { spec: Some(spec), epoch, processes, ..JobOrders::default() }],
-            ..UpdateJobs::default()
-        }
-    }
-
-    #[test]
-    fn an_order_is_started_once_and_stopped_once() {
-        let mut machine = machine();
-        for expected in [1, 0] {
-            assert_eq!(machine.take_update(&orders(1, false)).0.reports.len(), expected);
-        }
-        assert_eq!(machine.heartbeat().processes_live, 1);
-        for expected in [1, 0] {
-            assert_eq!(machine.take_update(&orders(1, true)).0.reports.len(), expected);
-        }
-        assert_eq!((machine.heartbeat().processes_live, machine.heartbeat().processes_digest), (0, 0));
-    }
-
-    #[test]
-    fn a_new_epoch_ends_what_ran_and_refuses_older_orders() {
-        let mut machine = machine();
-        machine.take_update(&orders(1, false));
-        let said = machine.take_machine(&MachineDesired { epoch: 2, ..MachineDesired::default() });
-        assert_eq!(said.reports.len(), 2, "a death, and the fence");
-        machine.processes.clear();
-        let (_, reply) = machine.take_update(&orders(1, false));
-        assert_eq!(reply.refused[0].refusal(), AgentRefusal::OldEpoch);
-    }
-}
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! What a simulated machine says and hears on the bus.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Machine, Said};
 
-/// How often a heartbeat is said.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// How often the machine is told the time.
+const TICK_EVERY: Duration = Duration::from_millis(250);
+/// Heartbeats and pings are said every so many ticks: once a second.
+const HEARTBEAT_EVERY: u32 = 4;
 /// Every so many heartbeats an answer is asked for.
 const ANSWERED_EVERY: u64 = 5;
 /// How long an answer to a hello is waited for.
@@ -28,19 +30,28 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Reports in one batch.
 const BATCH_MAX: usize = 500;
 
+/// When a machine counts from, and when its first heartbeat comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// The start of the program.
+    pub(crate) begun: Instant,
+    /// The first heartbeat comes so much later.
+    pub(crate) offset: Duration,
+}
+
 /// Runs one machine until `stop`.
-pub(crate) async fn run(bus: Bus, machine: Machine, offset: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(bus: Bus, machine: Machine, times: Times, stop: CancellationToken) -> anyhow::Result<()> {
     let mut commands = bus.subscribe(&subjects::commands_of(&machine.id), None).await?;
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox, None).await?;
-    let mut voice = Voice { bus, machine, inbox, batch: 0, waiting: VecDeque::new(), outstanding: None };
-    tokio::time::sleep(offset).await;
-    let mut ticks = tokio::time::interval(HEARTBEAT_EVERY);
+    let mut voice = Voice { bus, machine, inbox, batch: 0, ticks: 0, waiting: VecDeque::new(), outstanding: None };
+    tokio::time::sleep(times.offset).await;
+    let mut ticks = tokio::time::interval(TICK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut greeted = None;
     loop {
         let connection = voice.bus.connections();
-        if greeted != Some(connection) {
+        if greeted != Some(connection) && !voice.machine.is_silent() {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = voice.greet() => greeted = Some(connection),
@@ -48,14 +59,18 @@ pub(crate) async fn run(bus: Bus, machine: Machine, offset: Duration, stop: Canc
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            _ = ticks.tick() => voice.beat().await,
+            _ = ticks.tick() => {
+                if voice.pass(times.begun.elapsed()).await {
+                    greeted = None;
+                }
+            }
             Some(command) = commands.next() => {
-                if voice.command(command).await {
+                if !voice.machine.is_silent() && voice.command(command).await {
                     greeted = None;
                 }
             }
             Some(answer) = answers.next() => {
-                if voice.answered(answer) {
+                if !voice.machine.is_silent() && voice.answered(answer) {
                     greeted = None;
                 }
             }
@@ -68,6 +83,7 @@ struct Voice {
     machine: Machine,
     inbox: String,
     batch: u64,
+    ticks: u32,
     /// Reports that are in no batch yet, in order.
     waiting: VecDeque<Report>,
     /// The batch that is not acknowledged yet: the same bytes are said until it is.
@@ -96,7 +112,9 @@ impl Voice {
     }
 
     async fn greet_once(&mut self, service: Service) -> bool {
-        let hello = self.envelope(Body::Hello(self.machine.hello()));
+        // Without an answer of the scheduler there is no pool time yet.
+        let pool_time_ns = self.bus.clock().error().map_or(0, |_| self.bus.now().0);
+        let hello = self.envelope(Body::Hello(self.machine.hello(pool_time_ns, self.batch)));
         let subject = subjects::hello(&self.machine.id, service);
         let Ok(answer) = self.bus.request(&subject, &hello, HELLO_TIMEOUT).await else { return false };
         let Some(Body::HelloAnswer(HelloAnswer { kind: Some(kind) })) = answer.body else { return false };
@@ -108,10 +126,28 @@ impl Voice {
         true
     }
 
+    /// Time passes. True when hello is to be said again.
+    async fn pass(&mut self, now: Duration) -> bool {
+        let said = self.machine.pass(now);
+        let again = said.hello_again;
+        self.say(said).await;
+        self.ticks = self.ticks.wrapping_add(1);
+        if !again && !self.machine.is_silent() && self.ticks.is_multiple_of(HEARTBEAT_EVERY) {
+            self.beat().await;
+        }
+        again
+    }
+
     async fn beat(&mut self) {
         self.flush().await;
         if !self.bus.is_connected() {
             return;
+        }
+        if let Some(pings) = self.machine.pings() {
+            let envelope = self.envelope(Body::PingBatch(pings));
+            if let Err(error) = self.bus.publish(&subjects::ping(&self.machine.id), &envelope).await {
+                tracing::debug!(%error, "pings were not said");
+            }
         }
         let heartbeat = self.machine.heartbeat();
         let wants_answer = heartbeat.number.is_multiple_of(ANSWERED_EVERY);
@@ -148,6 +184,7 @@ impl Voice {
             }
             Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::ListKnown(_)) })) => {
                 reply.processes = self.machine.known();
+                reply.last_batch = self.batch;
                 reply.generation = Some(self.machine.generations().1.into());
             }
             Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::ReadLog(_)) })) => {
@@ -156,14 +193,28 @@ impl Voice {
             _ => reply.refusal = AgentRefusal::Invalid.into(),
         }
         if let Some(reply_to) = inbound.reply {
-            let answer = self.envelope(Body::AgentReply(reply));
-            if let Err(error) = self.bus.publish(&reply_to, &answer).await {
-                tracing::debug!(%error, "an answer was not said");
-            }
+            self.reply(reply_to, reply).await;
         }
         let again = said.hello_again;
         self.say(said).await;
         again
+    }
+
+    /// Answers a command, late where the script says so: everything else goes on.
+    async fn reply(&self, to: String, reply: AgentReply) {
+        let (bus, answer, delay) =
+            (self.bus.clone(), self.envelope(Body::AgentReply(reply)), self.machine.answers_after());
+        let answering = async move {
+            tokio::time::sleep(delay).await;
+            if let Err(error) = bus.publish(&to, &answer).await {
+                tracing::debug!(%error, "an answer was not said");
+            }
+        };
+        if delay.is_zero() {
+            answering.await;
+        } else {
+            tokio::spawn(answering);
+        }
     }
 
     /// Takes the answer to a heartbeat. True when hello is to be said again.
@@ -190,8 +241,14 @@ impl Voice {
     }
 
     async fn flush(&mut self) {
+        if self.machine.is_silent() {
+            return;
+        }
         let subject = subjects::reports(&self.machine.id);
         while let Some(outstanding) = self.next_batch() {
+            if self.machine.loses_a_batch() {
+                continue;
+            }
             if let Err(error) = self.bus.store(&subject, &outstanding.message_id, outstanding.payload.clone()).await {
                 tracing::debug!(%error, "reports were not stored, and are tried again");
                 self.outstanding = Some(outstanding);
