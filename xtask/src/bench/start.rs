@@ -41,6 +41,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
         disks: 1,
         replicas: 1,
         simulated: 0,
+        script: None,
         nats: 1,
     };
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
