@@ -1,4 +1,5 @@
-//! The append: one message at exactly one sequence, with an outcome that is certain or said to be lost.
+//! The append: one message at exactly one sequence, with an outcome that is certain or said to be lost. And, for a turn that appends
+//! nothing, whether the log still ends where it was folded to.
 //!
 //! An append whose outcome is unknown is settled by occupying the next sequence: identical bytes are sent again with the same
 //! expected sequence until they are acknowledged or another message stands there. Nothing is answered before.
@@ -123,11 +124,7 @@ async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Ap
             Ok(None) => {
                 let last = log.ends().await.ok().flatten().map(|ends| ends.last);
                 match last {
-                    Some(last) if last < message.expected => {
-                        let reason =
-                            format!("it ends at message {last}, and message {} was acknowledged", message.expected);
-                        return Err(LedgerError::damaged(log.name, reason));
-                    }
+                    Some(last) if last < message.expected => return Err(shorter(log, last, message.expected)),
                     Some(last) if last > message.expected => return Ok(Appended::Lost),
                     _ => tokio::time::sleep(RETRY_DELAY).await,
                 }
@@ -139,6 +136,29 @@ async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Ap
         }
     }
     Ok(Appended::Lost)
+}
+
+/// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or it is too late for one.
+///
+/// # Errors
+/// When the log is shorter than what it acknowledged.
+pub(crate) async fn is_newest(log: &Log, until: Until<'_>, applied: u64) -> Result<bool, LedgerError> {
+    while until.go_on() {
+        match log.ends().await {
+            Ok(Some(ends)) if ends.last < applied => return Err(shorter(log, ends.last, applied)),
+            Ok(Some(ends)) => return Ok(ends.last == applied),
+            Ok(None) => tokio::time::sleep(RETRY_DELAY).await,
+            Err(error) => {
+                tracing::debug!(log = log.name, %error, "looking at the log failed, trying again");
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn shorter(log: &Log, last: u64, acknowledged: u64) -> LedgerError {
+    LedgerError::damaged(log.name, format!("it ends at message {last}, and message {acknowledged} was acknowledged"))
 }
 
 async fn attempt(log: &Log, message: &Message<'_>) -> Attempt {

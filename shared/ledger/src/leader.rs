@@ -10,18 +10,18 @@ use muster_model::Position;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::append::{Appended, Message, Until, append};
+use crate::append::{Appended, Message, Until, append, is_newest};
 use crate::chain::{self, Place};
+use crate::draft::{Draft, Outcome};
 use crate::effects::Effects;
 use crate::fold::Fold;
 use crate::follow::LazyPositions;
 use crate::handle::{Intake, Query, ReplyTo, Waiting};
 use crate::lease::Lease;
-use crate::log::{Log, RETRY_DELAY};
 use crate::projection::Projector;
 use crate::run::Context;
 use crate::snapshot::Snapshots;
-use crate::turn::{Draft, Outcome, Turn};
+use crate::turn::Turn;
 use crate::{Core, LedgerError, Now, Scope, Shell, View, crash, metrics};
 
 /// Inputs decided in one turn at most.
@@ -176,7 +176,7 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             }
         } else if must_ask {
             let applied = self.fold.head.position.sequence.0;
-            if !is_newest(&self.context.log, &self.lease, applied).await? {
+            if !is_newest(&self.context.log, Until::LeaseEnds(&self.lease), applied).await? {
                 return Ok(Appended::Lost);
             }
         }
@@ -279,26 +279,6 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             projector.send(&self.fold);
         }
     }
-}
-
-/// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or the lease ends.
-async fn is_newest(log: &Log, lease: &Lease, applied: u64) -> Result<bool, LedgerError> {
-    while lease.is_valid() {
-        lease.turned();
-        match log.ends().await {
-            Ok(Some(ends)) if ends.last < applied => {
-                let reason = format!("it ends at message {}, and message {applied} was acknowledged", ends.last);
-                return Err(LedgerError::damaged(log.name, reason));
-            }
-            Ok(Some(ends)) => return Ok(ends.last == applied),
-            Ok(None) => tokio::time::sleep(RETRY_DELAY).await,
-            Err(error) => {
-                tracing::debug!(log = log.name, %error, "looking at the log failed, trying again");
-                tokio::time::sleep(RETRY_DELAY).await;
-            }
-        }
-    }
-    Ok(false)
 }
 
 fn gauge(value: usize) -> f64 {

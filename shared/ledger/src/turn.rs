@@ -2,48 +2,18 @@
 //!
 //! Pure but for the state that it folds at once: nothing is answered or done here. What does not fit waits for the next turn.
 
-use std::collections::BTreeSet;
-
-use bytes::{BufMut, Bytes};
-use muster_model::{CommandId, Position, Refusal, RefusalCode};
+use bytes::Bytes;
+use muster_model::{CommandId, Position, Refusal};
 use muster_proto::v1::{self, Cause, Entry, cause::Kind};
 use prost::Message;
 
 use crate::chain::{self, BLOCK_MAX};
+use crate::draft::{Draft, ENTRY_OVERHEAD, Outcome, Room, nearly_full, too_large, too_old};
 use crate::fold::Fold;
 use crate::follow::LazyPositions;
-use crate::handle::{Delivery, Query, ReplyTo, Waiting};
+use crate::handle::{Delivery, ReplyTo, Waiting};
 use crate::memory::Recalled;
-use crate::{Answer, At, Core, Decision, Now, metrics};
-
-/// Key of `TurnBlock.entries`: field 1, length-delimited.
-const ENTRY_KEY: u8 = 0x0A;
-/// What an entry costs beside its own bytes, at most.
-const ENTRY_OVERHEAD: usize = 8;
-
-/// What a command will be told, once the turn is acknowledged.
-pub(crate) enum Outcome {
-    /// Its reply. Without a position, the applied one is named.
-    Reply { position: Option<Position>, reply: Bytes },
-    /// Its refusal.
-    Refusal(Refusal),
-}
-
-/// What a turn collected.
-pub(crate) struct Draft<C: Core> {
-    /// The moment of its decisions.
-    pub(crate) now: Now,
-    /// Encoded entries.
-    pub(crate) block: Vec<u8>,
-    /// How many.
-    pub(crate) entries: u64,
-    /// What to answer.
-    pub(crate) answers: Vec<(ReplyTo, Outcome)>,
-    /// What to ask of the state.
-    pub(crate) queries: Vec<Query<C>>,
-    /// What was touched.
-    pub(crate) touched: BTreeSet<C::Key>,
-}
+use crate::{At, Core, Decision, metrics};
 
 /// A turn that is being decided.
 pub(crate) struct Turn<'a, C: Core> {
@@ -59,35 +29,6 @@ pub(crate) struct Turn<'a, C: Core> {
     pub(crate) is_nearly_full: bool,
     /// What was collected.
     pub(crate) draft: Draft<C>,
-}
-
-/// Whether an entry has a place in this turn.
-enum Room {
-    Here,
-    NextTurn,
-    Nowhere,
-}
-
-impl<C: Core> Draft<C> {
-    /// An empty one.
-    pub(crate) fn new(now: Now) -> Self {
-        let (answers, queries, touched) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { now, block: Vec::new(), entries: 0, answers, queries, touched }
-    }
-
-    fn room(&self, size: usize) -> Room {
-        match self.block.len() + size + ENTRY_OVERHEAD {
-            total if total <= BLOCK_MAX => Room::Here,
-            _ if self.entries > 0 => Room::NextTurn,
-            _ => Room::Nowhere,
-        }
-    }
-
-    fn push(&mut self, entry: &Entry) {
-        self.block.put_u8(ENTRY_KEY);
-        entry.encode_length_delimited(&mut self.block).expect("a vector grows");
-        self.entries += 1;
-    }
 }
 
 impl<C: Core> Turn<'_, C> {
@@ -276,46 +217,10 @@ impl<C: Core> Turn<'_, C> {
     }
 }
 
-impl Outcome {
-    /// What the command is told, by a leader of `term` at `applied`.
-    pub(crate) fn answer(self, applied: Position, term: muster_model::Term) -> Result<Answer, Refusal> {
-        match self {
-            Self::Reply { position, reply } => Ok(Answer { position: position.unwrap_or(applied), term, reply }),
-            Self::Refusal(refusal) => Err(refusal),
-        }
-    }
-}
-
 fn encode<C: Core>(decision: &Decision<C>) -> Vec<Bytes> {
     decision.events.iter().map(C::encode_event).collect()
 }
 
 fn followed_cause(stream: &str, position: Position) -> Kind {
     Kind::Followed(v1::Followed { stream: stream.into(), position: Some(position.into()) })
-}
-
-fn too_old(log: &str) -> Refusal {
-    let why = format!("its id is older than what {log} remembers: nobody can tell whether it was done");
-    Refusal::new(
-        RefusalCode::TooOld,
-        "repeat the command",
-        why,
-        "look whether it was done, and give it again with a new id",
-    )
-}
-
-fn nearly_full(log: &str) -> Refusal {
-    let why = format!("the store of {log} is 90 % full, and only stops and releases are taken");
-    Refusal::new(
-        RefusalCode::Limit,
-        "take the command",
-        why,
-        "bring the telemetry-logger and PostgreSQL up, so that the log can be shortened",
-    )
-}
-
-fn too_large(log: &str) -> Refusal {
-    let why =
-        format!("what it decides is larger than {} KiB, the most that one message of {log} holds", BLOCK_MAX / 1024);
-    Refusal::new(RefusalCode::Limit, "take the command", why, "split it into smaller ones")
 }

@@ -6,7 +6,9 @@ use muster_bus::{Bus, subjects};
 use muster_testkit::NatsServer;
 
 use crate::counter::{Input, State};
-use crate::harness::{Instance, LOG, SERVICE, command_id, connect, end_state, eventually, log_state, system};
+use crate::harness::{
+    Instance, LOG, SERVICE, all_announced, command_id, connect, end_state, eventually, log_state, system,
+};
 use crate::proxy::{Fate, Proxy, is_acknowledgement, is_published};
 
 /// A system, and an instance that leads over a proxy.
@@ -53,6 +55,7 @@ async fn a_lost_acknowledgement_deposes_nobody_and_doubles_nothing() {
 async fn an_acknowledgement_that_was_lost_with_its_connection_is_asked_for_on_the_next() {
     let (_server, bus, proxy, instance) = behind_a_proxy().await;
     let (term, handle) = instance.leading().await;
+    let start = Instant::now();
     for token in 1..4 {
         let (cut, mut to_cut) = tokio::sync::mpsc::channel(1);
         proxy.to_client(move |frame| {
@@ -68,6 +71,7 @@ async fn an_acknowledgement_that_was_lost_with_its_connection_is_asked_for_on_th
         let (answer, ()) = tokio::join!(given, cutting);
         assert_eq!(answer.expect("taken").term, term, "the same leader goes on");
     }
+    assert!(start.elapsed() < Duration::from_secs(3), "it waited for its time-outs: {:?}", start.elapsed());
     assert_once(&stop_and_look(&bus, instance).await, 0..4);
 }
 
@@ -75,8 +79,7 @@ async fn an_acknowledgement_that_was_lost_with_its_connection_is_asked_for_on_th
 async fn a_write_that_lands_after_its_repetition_on_the_next_connection_changes_nothing() {
     let (_server, bus, proxy, instance) = behind_a_proxy().await;
     let (term, handle) = instance.leading().await;
-    let announced = async || handle.query(|view| view.state.unannounced.is_empty()).await.expect("answered");
-    eventually("nothing is to be appended", announced).await;
+    all_announced(&handle).await;
     proxy.to_server(|frame| if is_turn(frame) { Fate::Keep } else { Fate::Pass });
     let given = handle.command(command_id(), String::new(), Input::Add(1));
     let cutting = async {
@@ -106,8 +109,7 @@ struct Orphan {
 async fn orphan() -> Orphan {
     let (server, bus, late, first) = behind_a_proxy().await;
     let (_, handle) = first.leading().await;
-    let announced = async || handle.query(|view| view.state.unannounced.is_empty()).await.expect("answered");
-    eventually("nothing is to be appended", announced).await;
+    all_announced(&handle).await;
     late.to_server(|frame| if is_turn(frame) { Fate::Keep } else { Fate::Pass });
     let id = command_id();
     let giving = handle.clone();

@@ -12,7 +12,9 @@ use muster_proto::v1::{ArchiveReply, ArchivedMessage, envelope::Body};
 use tokio::task::JoinHandle;
 
 use crate::counter::Input;
-use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, log_state, state, state_hash, system};
+use crate::harness::{
+    Instance, LOG, SERVICE, SYSTEM, all_announced, command_id, eventually, log_state, state_hash, system,
+};
 
 /// What an archive holds, and how often it was asked.
 pub(crate) struct Archive {
@@ -77,7 +79,7 @@ async fn used(bus: &Bus, count: u64) -> [u8; 32] {
         Instance::command(&[&instance], command_id(), || Input::Add(token)).await.expect("taken");
     }
     let (_, handle) = instance.leading().await;
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let hash = state_hash(&handle).await;
     instance.stop().await;
     hash

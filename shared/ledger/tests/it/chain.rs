@@ -8,7 +8,7 @@ use muster_proto::v1::{Envelope, Turn, envelope::Body};
 use prost::Message;
 
 use crate::counter::Input;
-use crate::harness::{Instance, LOG, SERVICE, SYSTEM, command_id, eventually, init, state, system};
+use crate::harness::{Instance, LOG, SERVICE, SYSTEM, all_announced, command_id, init, system};
 
 /// Appends as nobody should: straight to the stream.
 async fn append(bus: &Bus, payload: Vec<u8>) {
@@ -80,7 +80,7 @@ async fn a_turn_with_a_wrong_predecessor_is_refused_at_the_start_and_while_follo
     let (_server, bus) = used_system().await;
     let leader = Instance::start(&bus, "leader");
     let (_, handle) = leader.leading().await;
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let (sequence, _) = last(&bus).await;
     let follower = Instance::start(&bus, "follower");
     let turn =

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use muster_model::RefusalCode;
 
 use crate::counter::{Input, noise};
-use crate::harness::{Instance, LOG, command_id, eventually, log_state, state, system};
+use crate::harness::{Instance, LOG, all_announced, command_id, eventually, log_state, state, system};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_together_are_appended_together_and_each_once() {
@@ -84,7 +84,7 @@ async fn effects_follow_from_state_and_are_wanted_until_they_are_done() {
     for token in 0..200 {
         handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
     }
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     assert_eq!(instance.shell.announced.lock().expect("not poisoned").len(), 200);
     instance.stop().await;
 }

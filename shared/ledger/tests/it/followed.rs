@@ -12,7 +12,9 @@ use prost::Message;
 
 use crate::archive::{self, Archive};
 use crate::counter::{Counter, Event, Input};
-use crate::harness::{Instance, LOG, SERVICE, command_id, counted, eventually, log_state, options, state, system};
+use crate::harness::{
+    Instance, LOG, SERVICE, all_announced, command_id, counted, eventually, log_state, options, state, system,
+};
 
 /// Tokens of 8 bytes each.
 fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
@@ -138,7 +140,7 @@ async fn followed_log(bus: &Bus) -> (Instance, Instance) {
         Instance::command(&[&followed], command_id(), || Input::Add(token)).await.expect("taken");
     }
     let (_, led) = followed.leading().await;
-    eventually("everything is announced", async || state(&led).await.unannounced.is_empty()).await;
+    all_announced(&led).await;
     let follower = follower(bus, "first");
     has_taken(&follower, 10).await;
     (followed, follower)

@@ -217,10 +217,15 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
 pub(crate) async fn end_state(bus: &Bus) -> State {
     let instance = Instance::start(bus, "end");
     let (_, handle) = instance.leading().await;
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let state = state(&handle).await;
     instance.stop().await;
     state
+}
+
+/// Waits until every token is announced: then nothing more is appended by itself.
+pub(crate) async fn all_announced(handle: &Handle<Counter>) {
+    eventually("everything is announced", async || state(handle).await.unannounced.is_empty()).await;
 }
 
 /// Value of a counter with these labels, as the whole process counted it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use muster_bus::streams;
 
 use crate::counter::Input;
-use crate::harness::{Instance, SERVICE, command_id, eventually, state, state_hash, system};
+use crate::harness::{Instance, SERVICE, all_announced, command_id, eventually, state, state_hash, system};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_leads_within_a_second_after_the_leader_dies_and_nothing_is_lost_or_doubled() {
@@ -62,7 +62,7 @@ async fn replicas_fold_the_same_state() {
     for token in 0..50 {
         handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
     }
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let hash = state_hash(&handle).await;
     let second = Instance::start(&bus, "b");
     first.stop().await;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::archive::{self, Archive};
 use crate::counter::{Counter, Input};
 use crate::harness::{
-    Instance, LOG, SERVICE, command_id, connect, eventually, log_state, options, state, state_hash, system,
+    Instance, LOG, SERVICE, all_announced, command_id, connect, log_state, options, state_hash, system,
 };
 use crate::proxy::{Fate, Proxy, is_delivery, is_published};
 
@@ -158,7 +158,7 @@ async fn replicas_that_were_away_or_start_after_a_log_was_shortened_fold_from_it
     // A retry from before the day, that the memory no longer reaches.
     write_snapshots(&bus, &handle, 2).await;
     assert!(log_state(&bus).await.first > behind, "it is shortened beyond what the follower has");
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let hash = state_hash(&handle).await;
     let mut leader = leader;
     for (proxy, follower) in [following, loading] {

@@ -4,7 +4,7 @@ use muster_bus::{Bucket, Bus};
 use muster_ledger::LedgerOptions;
 
 use crate::counter::Input;
-use crate::harness::{Instance, LOG, command_id, eventually, options, state, state_hash, system};
+use crate::harness::{Instance, LOG, all_announced, command_id, eventually, options, state, state_hash, system};
 
 async fn snapshots(bus: &Bus) -> Vec<String> {
     bus.list_objects(Bucket::Snapshots).await.expect("listed")
@@ -25,7 +25,7 @@ async fn snapshot_and_tail_equal_the_full_fold() {
         handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
     }
     eventually("snapshots are written", async || !snapshots(&bus).await.is_empty()).await;
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let hash = state_hash(&handle).await;
     first.stop().await;
     let from_snapshot = start(&bus, "b").await;
@@ -70,7 +70,7 @@ async fn a_log_that_was_shortened_starts_from_its_snapshot() {
         handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
     }
     eventually("snapshots are written", async || !snapshots(&bus).await.is_empty()).await;
-    eventually("everything is announced", async || state(&handle).await.unannounced.is_empty()).await;
+    all_announced(&handle).await;
     let hash = state_hash(&handle).await;
     first.stop().await;
     let newest = snapshots(&bus).await.iter().filter_map(|name| name.rsplit('-').next()?.parse::<u64>().ok()).max();

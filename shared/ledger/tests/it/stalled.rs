@@ -19,12 +19,25 @@ const LEFT_MIN: Duration = Duration::from_secs(4);
 /// The last renewal comes at most two seconds after the loop turned last; the server and the machine may be slow.
 const LEFT_MAX: Duration = LEASE_AGE.saturating_add(Duration::from_secs(5));
 
+/// Gives a runtime a little work until the sender is dropped. Without it a blocked thread may be the one that was to look after the
+/// timers and sockets, and everything would stall with it.
+fn keep_turning(runtime: tokio::runtime::Handle) -> mpsc::Sender<()> {
+    let (end, has_ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        while has_ended.recv_timeout(Duration::from_millis(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            runtime.spawn(async {});
+        }
+    });
+    end
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wedged_leader_loses_its_lease_and_answers_and_does_nothing_when_it_goes_on() {
     let (server, bus) = system().await;
     // A runtime of its own: the loop blocks one of its threads.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    let _other_work = keep_turning(runtime.handle().clone());
     let url = server.url();
     let own_bus = runtime.spawn(async move { connect(&url).await }).await.expect("no panic");
     let wedged = {
