@@ -218,3 +218,7 @@ async fn bounded<T, E: std::fmt::Display>(
     let answer = tokio::time::timeout(ASK_TIMEOUT, asking).await.map_err(|_| failed("no answer".into()))?;
     answer.map_err(|error| failed(error.to_string()))
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;
