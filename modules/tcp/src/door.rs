@@ -101,7 +101,10 @@ impl Door {
     fn refuse(&mut self, session: &Session, mut socket: TcpStream, from: SocketAddr, reason: &str) {
         self.strangers += 1;
         if self.strangers <= STRANGERS_SAID_MAX {
-            session.event("stranger_refused", &format!("{from}: {reason}"));
+            session.event(
+                "stranger_refused",
+                &format!("{}: {reason}", SocketAddr::new(from.ip().to_canonical(), from.port())),
+            );
         }
         // A stranger may hear it or not.
         let _: std::io::Result<()> = socket

@@ -48,16 +48,19 @@ impl<'t> Receiver<'t> {
     }
 
     pub(crate) fn run(mut self) -> Result<(), Failure> {
-        let received = self.receive();
-        if let Err(Failure::Corrupt(reason)) = &received {
-            self.say_received(reason);
-            self.line.talk.end();
-            self.drain();
+        match self.receive() {
+            Ok(()) => self.finish(),
+            Err(Failure::Corrupt(reason)) => {
+                self.say_received(&reason);
+                self.line.talk.end();
+                self.drain();
+                Err(Failure::Corrupt(reason))
+            }
+            Err(lost @ Failure::Lost(_)) => Err(lost),
         }
-        received
     }
 
-    /// Packets until their end, then what the peer received.
+    /// Packets until their end.
     fn receive(&mut self) -> Result<(), Failure> {
         let size = self.flow.packet_bytes();
         loop {
@@ -77,7 +80,7 @@ impl<'t> Receiver<'t> {
                     sequence.finish(last).map_err(|wrong| self.found(packet).disorder(&wrong))?;
                     drop(sequence);
                     self.buffer.skip(size);
-                    return self.finish();
+                    return Ok(());
                 }
                 Other::Wrong => return Err(self.found(packet).content(sequence.next())),
             }
@@ -134,9 +137,10 @@ impl<'t> Receiver<'t> {
         said.filter(is_ours).map_or(Other::Wrong, Other::Packet)
     }
 
-    /// Says what was received, and hears what the peer received of what was sent here.
+    /// The peer ends, so this end does as well: says what was received, and hears what the peer received of what was sent here.
     fn finish(&mut self) -> Result<(), Failure> {
         self.say_received("");
+        self.line.talk.end();
         while self.buffer.held.len() < RECORD_BYTES {
             self.read()?;
         }

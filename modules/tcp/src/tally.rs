@@ -4,13 +4,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_model::quantity::print_size;
 use muster_sdk::{Ending, Session};
 
 use crate::settings::Settings;
 use crate::socket;
 use crate::stream::Stream;
 
+/// Bytes in the unit that people read.
+const MIB: f64 = 1024.0 * 1024.0;
 /// Time between two metrics.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -132,7 +133,7 @@ impl Tally {
         let seconds = self.elapsed().as_secs_f64();
         let counters = self.counters(self.sent(), 0);
         let ending = counters.iter().fold(ending, |ending, (name, value)| ending.total(name, *value));
-        let bytes = |packets: u64| print_size(packets * self.packet_bytes);
+        let bytes = |packets: u64| format!("{:.1} MiB", float(packets * self.packet_bytes) / MIB);
         let text = format!(
             "{} sent, {} received and verified, {seconds:.1} s, {} reconnects",
             bytes(self.sent()),
