@@ -27,6 +27,8 @@ pub(crate) struct Door {
     direction: crate::settings::Direction,
     /// Connections of the newest meeting.
     arrived: Vec<(Hello, TcpStream)>,
+    /// Life of the peer, and its meeting, that was complete last.
+    latest: (u64, u64),
     strangers: u64,
 }
 
@@ -40,6 +42,7 @@ impl Door {
             packet_bytes: settings.packet_bytes,
             direction: settings.direction,
             arrived: Vec::new(),
+            latest: (0, 0),
             strangers: 0,
         })
     }
@@ -66,6 +69,7 @@ impl Door {
             return None;
         }
         self.arrived.sort_by_key(|(hello, _)| hello.stream);
+        self.latest = self.arrived.first().map_or(self.latest, |(hello, _)| (hello.instance, hello.meeting));
         Some(std::mem::take(&mut self.arrived))
     }
 
@@ -89,8 +93,13 @@ impl Door {
         if fits { Ok(hello) } else { Err("its packet_size, streams or direction differ from the server's".into()) }
     }
 
-    /// Keeps a connection of the newest meeting; a stream that comes twice in it counts as it came last.
+    /// Keeps a connection of the newest meeting; a stream that comes twice in it counts as it came last. What is left of a meeting
+    /// that is over is closed.
     fn let_in(&mut self, hello: Hello, socket: TcpStream) {
+        let (instance, meeting) = self.latest;
+        if hello.instance == instance && hello.meeting <= meeting {
+            return;
+        }
         let newest = self.arrived.first().map_or(hello.meeting, |(first, _)| first.meeting.max(hello.meeting));
         if hello.meeting == newest {
             self.arrived.retain(|(known, _)| known.meeting == newest && known.stream != hello.stream);
