@@ -136,6 +136,18 @@ fn install_postgres() -> anyhow::Result<()> {
     apt_install(&["postgresql"])
 }
 
+/// A program of the distribution, by the name of its package too; installs it if need be, saying so on stderr.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn packaged(program: &str) -> anyhow::Result<PathBuf> {
+    if !runs(program, &["--version"]) {
+        eprintln!("installing {program} from the distribution's packages");
+        apt_install(&[program]).with_context(|| format!("obtain {program}: it is not on PATH"))?;
+    }
+    Ok(program.into())
+}
+
 /// Installs packages of the distribution; only root on a Debian-like system may.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use clap::Args;
 mod ledger;
 mod start;
 mod table;
+mod tcp;
 
 use crate::root;
 
@@ -41,7 +42,7 @@ pub(crate) struct Row {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["ledger", "start"])]
+    #[arg(value_parser = ["ledger", "start", "tcp"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -94,6 +95,7 @@ fn run_round(name: &str) -> anyhow::Result<Vec<Row>> {
             runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?))
         }
         "start" => start::run(&runtime),
+        "tcp" => tcp::run(),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }
 }

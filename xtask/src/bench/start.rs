@@ -5,7 +5,7 @@
 //! client sees them: from its request until the scheduler's answer says so.
 
 mod bare;
-mod cost;
+pub(super) mod cost;
 mod pool;
 
 use std::collections::BTreeMap;

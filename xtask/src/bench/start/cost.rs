@@ -34,7 +34,7 @@ struct Spent {
 }
 
 /// CPU time of this process and of the children that it has waited for.
-pub(super) fn own() -> anyhow::Result<Duration> {
+pub(in crate::bench) fn own() -> anyhow::Result<Duration> {
     let spent = stat("self").context("read the own CPU time")?;
     Ok(TICK * (spent.own + spent.reaped))
 }
