@@ -80,7 +80,7 @@ async fn answer(bus: &Bus, asking: Vec<Asking>, handle: &Handle<MachineCore>, le
     // Not the leader any more: silence.
     let Ok(answers) = answers.await else { return };
     for (reply, answer, position) in answers {
-        if lead.ended.is_cancelled() {
+        if !lead.holds() {
             return;
         }
         let authority = Authority { position, term: lead.term, ..Authority::default() };

@@ -78,7 +78,7 @@ async fn answer(shell: &JobShell, reply: &str, number: u64, heartbeat: &Heartbea
         Some((_, incarnation)) => heartbeat.incarnation < *incarnation,
         None => !generations.is_empty(),
     };
-    if lead.ended.is_cancelled() {
+    if !lead.holds() {
         return;
     }
     let answer = HeartbeatAnswer {
