@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use muster_bus::streams::LEASE_AGE;
+use muster_ledger::Handle;
+use muster_model::{Refusal, RefusalCode};
 use rustix::process::Signal;
+use tokio::task::JoinHandle;
 
 use crate::child::{Process, add_all};
-use crate::counter::{Gate, Input};
+use crate::counter::{Counter, Gate, Input};
 use crate::harness::{Instance, command_id, connect, end_state, eventually, state, system};
+use crate::proxy::Proxy;
 use crate::requests;
 
 /// A lease is renewed every two seconds, so it lasts at least so long after the loop was wedged.
@@ -29,6 +33,25 @@ fn keep_turning(runtime: tokio::runtime::Handle) -> mpsc::Sender<()> {
         }
     });
     end
+}
+
+type Given = JoinHandle<Result<(), Refusal>>;
+
+fn give(handle: &Handle<Counter>, input: Input) -> Given {
+    let handle = handle.clone();
+    tokio::spawn(async move { handle.command(command_id(), String::new(), input).await.map(drop) })
+}
+
+fn ask(handle: &Handle<Counter>) -> Given {
+    let handle = handle.clone();
+    tokio::spawn(async move { handle.query(|_| ()).await })
+}
+
+async fn nothing_is_answered(given: Vec<Given>) {
+    for answer in given {
+        let refusal = answer.await.expect("no panic").expect_err("nothing is answered");
+        assert_eq!(refusal.code, RefusalCode::Unavailable, "{refusal}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,28 +72,20 @@ async fn a_wedged_leader_loses_its_lease_and_answers_and_does_nothing_when_it_go
     let second = Instance::start(&bus, "second");
     let ((entered, has_entered), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
     let gate = Arc::new(Gate::new(entered, may_go_on));
-    let give = |input: Input| {
-        let handle = handle.clone();
-        tokio::spawn(async move { handle.command(command_id(), String::new(), input).await.map(drop) })
-    };
+    let give = |input| give(&handle, input);
     let mut waiting = vec![give(Input::Wedge(1, gate))];
     let entering = tokio::task::spawn_blocking(move || has_entered.recv_timeout(LEFT_MAX));
     entering.await.expect("no panic").expect("the loop is wedged");
     let since = Instant::now();
     waiting.extend([Input::Add(2), Input::Nothing, Input::Refuse].map(give));
-    let asking = handle.clone();
-    waiting.push(tokio::spawn(async move { asking.query(|_| ()).await }));
+    waiting.push(ask(&handle));
     let (next_term, next) = second.leading().await;
     assert!(since.elapsed() > LEFT_MIN, "a lease was taken after {:?}", since.elapsed());
     assert!(since.elapsed() < LEFT_MAX, "it took {:?}", since.elapsed());
     assert!(next_term > term);
     next.command(command_id(), String::new(), Input::Add(3)).await.expect("taken");
     go_on.send(()).expect("the loop waits");
-    for answer in waiting {
-        let answer = answer.await.expect("no panic");
-        let refusal = answer.expect_err("nothing is answered");
-        assert_eq!(refusal.code, muster_model::RefusalCode::Unavailable, "{refusal}");
-    }
+    nothing_is_answered(waiting).await;
     eventually("it notices", async || !wedged.leads()).await;
     second.stop().await;
     let (again, handle) = wedged.leading().await;
@@ -80,6 +95,35 @@ async fn a_wedged_leader_loses_its_lease_and_answers_and_does_nothing_when_it_go
     assert!(!announced.contains(&1) && !announced.contains(&2), "{announced:?}");
     wedged.stop().await;
     runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_gives_up_with_its_lease_and_what_it_still_sends_later_is_refused() {
+    let (server, bus) = system().await;
+    let proxy = Proxy::start(&server.url()).await;
+    let cut_off = Instance::start(&connect(proxy.url()).await, "cut-off");
+    let (term, handle) = cut_off.leading().await;
+    handle.command(command_id(), String::new(), Input::Add(0)).await.expect("taken");
+    proxy.close();
+    let since = Instant::now();
+    let mut waiting: Vec<_> = [Input::Add(1), Input::Nothing, Input::Refuse].map(|input| give(&handle, input)).into();
+    waiting.push(ask(&handle));
+    // Nobody answers on its subject any more, so the next one need not wait for the lease: the log tells them apart.
+    let second = Instance::start(&bus, "second");
+    let (next_term, next) = second.leading().await;
+    assert!(next_term > term);
+    next.command(command_id(), String::new(), Input::Add(2)).await.expect("taken");
+    nothing_is_answered(waiting).await;
+    eventually("it gives up", async || !cut_off.leads()).await;
+    assert!(since.elapsed() < LEFT_MAX, "it took {:?}", since.elapsed());
+    // What its connection has kept of the append is sent now.
+    proxy.open();
+    next.command(command_id(), String::new(), Input::Add(3)).await.expect("the second still leads");
+    second.stop().await;
+    let (again, handle) = cut_off.leading().await;
+    assert!(again > next_term);
+    assert_eq!(state(&handle).await.added, BTreeMap::from([(0, 1), (2, 1), (3, 1)]));
+    cut_off.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
