@@ -68,10 +68,8 @@ impl Snapshots {
 /// When a snapshot is newer than the log, or not of the log's chain.
 pub(crate) async fn newest<C: Core>(log: &Log, ends: Ends, lineage: Lineage) -> Result<Option<Fold<C>>, LoadError> {
     let mut positions = list(log).await?;
-    if let Some(newer) = positions.iter().find(|at| **at > Position::new(lineage.0, ends.last)) {
-        let reason =
-            format!("it ends at {lineage}/{}, and there is a snapshot of {newer}", ends.last, lineage = lineage.0);
-        return Err(LedgerError::damaged(log.name, reason).into());
+    if let Some(newer) = positions.last().filter(|at| **at > Position::new(lineage.0, ends.last)) {
+        return Err(newer_than_log(log, Position::new(lineage.0, ends.last), *newer).await?);
     }
     positions.retain(|position| position.lineage == lineage);
     while let Some(position) = positions.pop() {
@@ -82,6 +80,15 @@ pub(crate) async fn newest<C: Core>(log: &Log, ends: Ends, lineage: Lineage) -> 
         }
     }
     Ok(None)
+}
+
+/// Why there is a snapshot beyond the end of the log: a leader went on since the log was looked at, or the log lost its end.
+async fn newer_than_log(log: &Log, end: Position, newer: Position) -> Result<LoadError, BusError> {
+    if log.ends().await?.is_some_and(|ends| ends.last > end.sequence.0) {
+        let what = format!("load the log {}", log.name);
+        return Ok(BusError::Failed { what, reason: "it went on meanwhile".into() }.into());
+    }
+    Ok(LedgerError::damaged(log.name, format!("it ends at {end}, and there is a snapshot of {newer}")).into())
 }
 
 /// Name of the snapshot at a position.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::archive::{self, Archive};
 use crate::counter::{Counter, Input};
 use crate::harness::{
-    Instance, LOG, SERVICE, all_announced, command_id, connect, log_state, options, state_hash, system,
+    Instance, LOG, SERVICE, all_announced, command_id, connect, eventually, log_state, options, state_hash, system,
 };
 use crate::proxy::{Fate, Proxy, is_delivery, is_published};
 
@@ -177,4 +177,30 @@ async fn replicas_that_were_away_or_start_after_a_log_was_shortened_fold_from_it
     assert_eq!(refusal.code, muster_model::RefusalCode::TooOld, "how far the memory reaches is in the snapshot");
     fresh.stop().await;
     serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_is_written_while_the_log_is_loaded_does_not_make_the_log_look_too_short() {
+    let (server, bus) = system().await;
+    let leader = start(&bus, "leader");
+    let (_, handle) = leader.leading().await;
+    write_snapshots(&bus, &handle, 1).await;
+    let proxy = Proxy::start(&server.url()).await;
+    let mut has_kept = false;
+    // It knows where the log ends, and asks for what stands there.
+    proxy.to_server(move |frame| {
+        let keeps = !has_kept && is_published(frame, &format!("$JS.API.STREAM.MSG.GET.{LOG}"));
+        has_kept |= keeps;
+        if keeps { Fate::Keep } else { Fate::Pass }
+    });
+    let replica = start(&connect(proxy.url()).await, "replica");
+    eventually("it loads the log", async || proxy.kept() > 0).await;
+    write_snapshots(&bus, &handle, 1).await;
+    proxy.deliver_late().await;
+    all_announced(&handle).await;
+    let hash = state_hash(&handle).await;
+    leader.stop().await;
+    let (_, handle) = replica.leading().await;
+    assert_eq!(state_hash(&handle).await, hash);
+    replica.stop().await;
 }

@@ -49,7 +49,8 @@ fn ask(handle: &Handle<Counter>) -> Given {
 
 async fn nothing_is_answered(given: Vec<Given>) {
     for answer in given {
-        let refusal = answer.await.expect("no panic").expect_err("nothing is answered");
+        let answer = tokio::time::timeout(LEFT_MAX, answer).await.expect("leadership ends in time");
+        let refusal = answer.expect("no panic").expect_err("nothing is answered");
         assert_eq!(refusal.code, RefusalCode::Unavailable, "{refusal}");
     }
 }
