@@ -21,5 +21,5 @@ pub use position::{Lineage, Position, Sequence};
 pub use process::{ProcessState, Verdict};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
-pub use selector::{Facts, Selector, SelectorError, glob_matches};
+pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
 pub use time::PoolTime;

@@ -1,13 +1,15 @@
-//! Selectors: one grammar that names machines everywhere.
+//! Selectors: one grammar that names machines, and resources, everywhere.
 //!
 //! `cpus>=4 and arch=x86_64 and not tag=slow`, names and globs (`node-*`), lists (`a,b,c` = any of them), parentheses; empty or `*`
 //! is every machine. Keys that count (`cpus`, `memory`, `disks`, `nics`) compare as numbers or sizes, the others as text: `=` and
-//! `!=` with globs, the order with runs of digits as numbers, so that kernel 6.10 is after 6.9.
+//! `!=` with globs, the order with runs of digits as numbers, so that kernel 6.10 is after 6.9. Of resources the keys are `kind`,
+//! `type`, `machine` and `size`, and names are `disk-sda` or `node-1/disk-sda`.
 
 mod error;
 mod glob;
 mod lexer;
 mod parser;
+mod sets;
 #[cfg(test)]
 mod tests;
 
@@ -17,16 +19,29 @@ use std::fmt;
 
 pub use error::SelectorError;
 pub use glob::glob_matches;
+pub use sets::{SelectorTerm, Sets};
 
 use crate::quantity;
 
 /// What a selector looks at.
 pub trait Facts {
-    /// The machine's name.
+    /// The machine's, or resource's, name.
     fn name(&self) -> &str;
 
     /// Values of a key: none when unknown, several for tags.
     fn values(&self, key: &str) -> Vec<Cow<'_, str>>;
+
+    /// A name or glob of a selector means this.
+    fn is_named(&self, pattern: &str) -> bool {
+        glob_matches(pattern, self.name())
+    }
+}
+
+/// What a selector selects: which keys it may compare, and what a name looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Machines,
+    Resources,
 }
 
 /// A parsed selector.
@@ -56,6 +71,9 @@ enum Key {
     Disks,
     Nics,
     Tag,
+    Kind,
+    Machine,
+    Size,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,24 +87,35 @@ enum Operator {
 }
 
 impl Selector {
-    /// The keys that a selector can compare.
+    /// The keys that a selector of machines can compare.
     pub const KEYS: [&'static str; 9] = ["name", "arch", "type", "kernel", "cpus", "memory", "disks", "nics", "tag"];
 
-    /// Reads a selector.
+    /// The keys that a selector of resources can compare.
+    pub const RESOURCE_KEYS: [&'static str; 4] = ["kind", "type", "machine", "size"];
+
+    /// Reads a selector of machines.
     ///
     /// # Errors
     /// Marks the wrong place and says what would be right.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        parser::parse(text).map(|expression| Self { expression })
+        parser::parse(text, Subject::Machines).map(|expression| Self { expression })
     }
 
-    /// The selector of every machine.
+    /// Reads a selector of resources.
+    ///
+    /// # Errors
+    /// Marks the wrong place and says what would be right.
+    pub fn parse_resources(text: &str) -> Result<Self, SelectorError> {
+        parser::parse(text, Subject::Resources).map(|expression| Self { expression })
+    }
+
+    /// The selector of everything.
     #[must_use]
     pub fn all() -> Self {
         Self { expression: Expression::Names(vec!["*".into()]) }
     }
 
-    /// It names every machine, whatever its facts are.
+    /// It selects everything, whatever its facts are.
     #[must_use]
     pub fn is_all(&self) -> bool {
         *self == Self::all()
@@ -100,7 +129,16 @@ impl Selector {
         names
     }
 
-    /// A machine is selected.
+    /// The terms that all must hold: what `and` joins at the top, or the whole.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<Self> {
+        match &self.expression {
+            Expression::And(parts) => parts.iter().map(|part| Self { expression: part.clone() }).collect(),
+            whole => vec![Self { expression: whole.clone() }],
+        }
+    }
+
+    /// What has these facts is selected.
     #[must_use]
     pub fn matches(&self, facts: &dyn Facts) -> bool {
         self.expression.matches(facts)
@@ -110,7 +148,7 @@ impl Selector {
 impl Expression {
     fn matches(&self, facts: &dyn Facts) -> bool {
         match self {
-            Self::Names(names) => names.iter().any(|name| glob_matches(name, facts.name())),
+            Self::Names(names) => names.iter().any(|name| facts.is_named(name)),
             Self::Compare { key, operator, values } => compare(*key, *operator, values, facts),
             Self::Not(inner) => !inner.matches(facts),
             Self::And(parts) => parts.iter().all(|part| part.matches(facts)),
@@ -180,32 +218,60 @@ fn split_run(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len()))
 }
 
-impl Key {
-    const ALL: [Self; 9] = [
-        Self::Name,
-        Self::Arch,
-        Self::Type,
-        Self::Kernel,
-        Self::Cpus,
-        Self::Memory,
-        Self::Disks,
-        Self::Nics,
-        Self::Tag,
-    ];
+impl Subject {
+    fn keys(self) -> &'static [Key] {
+        match self {
+            Self::Machines => {
+                &[Key::Name, Key::Arch, Key::Type, Key::Kernel, Key::Cpus, Key::Memory, Key::Disks, Key::Nics, Key::Tag]
+            }
+            Self::Resources => &[Key::Kind, Key::Type, Key::Machine, Key::Size],
+        }
+    }
 
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|key| key.as_str() == text)
+    /// What a name means, with its article left to the sentence.
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Machines => "machine",
+            Self::Resources => "resource",
+        }
+    }
+
+    /// A character that a name, or a glob of names, may have.
+    fn takes(self, c: char) -> bool {
+        match self {
+            Self::Machines => c.is_ascii_lowercase() || c.is_ascii_digit() || "-_*?".contains(c),
+            Self::Resources => c.is_ascii_alphanumeric() || "-_.:/*?".contains(c),
+        }
+    }
+}
+
+impl Key {
+    fn parse(text: &str, subject: Subject) -> Option<Self> {
+        subject.keys().iter().copied().find(|key| key.as_str() == text)
     }
 
     fn as_str(self) -> &'static str {
-        Selector::KEYS[self as usize]
+        match self {
+            Self::Name => "name",
+            Self::Arch => "arch",
+            Self::Type => "type",
+            Self::Kernel => "kernel",
+            Self::Cpus => "cpus",
+            Self::Memory => "memory",
+            Self::Disks => "disks",
+            Self::Nics => "nics",
+            Self::Tag => "tag",
+            Self::Kind => "kind",
+            Self::Machine => "machine",
+            Self::Size => "size",
+        }
     }
 
     /// It counts: its values are numbers or sizes.
     fn counts(self) -> bool {
         match self {
-            Self::Cpus | Self::Memory | Self::Disks | Self::Nics => true,
-            Self::Name | Self::Arch | Self::Type | Self::Kernel | Self::Tag => false,
+            Self::Cpus | Self::Memory | Self::Disks | Self::Nics | Self::Size => true,
+            Self::Name | Self::Arch | Self::Type | Self::Kernel | Self::Tag | Self::Kind | Self::Machine => false,
         }
     }
 }

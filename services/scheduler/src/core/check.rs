@@ -23,6 +23,7 @@ pub fn check(state: &State) -> Result<(), String> {
     for (id, machine) in &state.machines {
         check_machine(state, id, machine)?;
     }
+    state.pool.check(&state.machines)?;
     let ended: usize =
         state.jobs.values().filter(|job| job.ended != PoolTime::NEVER).map(|job| job.processes as usize).sum();
     ensure(ended == state.ended_processes, || {
@@ -109,20 +110,13 @@ fn check_process(state: &State, dpid: Dpid, process: &Process) -> Result<(), Str
 
 fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(), String> {
     let mut digest = 0;
-    let mut used: BTreeMap<&str, u64> = machine.places.iter().map(|place| (place.id.as_str(), 0)).collect();
     for dpid in &machine.live {
         let process = state.processes.get(dpid).ok_or_else(|| format!("{dpid} lives on {id} and is not known"))?;
         ensure(process.machine == *id, || format!("{dpid} lives on {id} and {}", process.machine))?;
         digest ^= process_digest(&state.identity(*dpid, process));
-        let weights = state.jobs[&dpid.job].spec.module.weights();
-        for (resource, weight) in process.resources.iter().zip(weights) {
-            if let Some(sum) = used.get_mut(resource.as_str()) {
-                *sum += u64::from(weight);
-            }
-        }
     }
     ensure(digest == machine.digest, || format!("the digest of {id} is wrong"))?;
-    let places = machine.places.iter().all(|place| used[place.id.as_str()] == place.used_milli);
+    let places = machine.places.iter().all(|place| state.used(machine, &place.id) == place.used_milli);
     ensure(places, || format!("places of {id} are counted wrongly"))?;
     for kind in ResourceKind::ALL {
         let of_kind = || machine.places.iter().filter(|place| place.kind == kind);

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, ResourceKind, Selector};
 
 use super::limits::SILENT_AFTER;
-use super::machine::{Machine, Trouble};
+use super::machine::{Machine, Resource, Total, Trouble};
 use super::module::Module;
 use super::observed::Observed;
+use super::placement::loads::{Loads, bare};
+use super::pool::Pool;
+use super::selection::{self, OnMachine, Open};
 use super::state::State;
 
 /// What a process asks of a machine.
@@ -17,6 +20,8 @@ pub(super) struct Ask<'a> {
     pub(super) module: &'a Module,
     /// Which machines.
     pub(super) selector: &'a Selector,
+    /// Which resources.
+    pub(super) resources: &'a Selector,
     /// Whose machines; 0 is the pool.
     pub(super) reservation: ReservationId,
     /// Now.
@@ -38,53 +43,148 @@ pub(super) enum Unfit {
     Architecture,
     /// Too few resources that are not protected: kind, needed, found.
     TooFew(ResourceKind, u32, u32),
+    /// Too few of its resources are selected.
+    NotOpen,
 }
 
-/// Machines that fit, sorted by id; or the count of each reason why others do not.
-pub(super) fn fitting<'a>(
-    state: &'a State,
-    observed: &Observed,
-    ask: &Ask<'_>,
-) -> Result<Vec<&'a Machine>, Unfitness<'a>> {
-    let mut fit = Vec::new();
-    let mut reasons = BTreeMap::<Unfit, (usize, &Machine)>::new();
-    let mut heard = observed.heard_in_order();
-    let selector = (!ask.selector.is_all()).then_some(ask.selector);
-    for (id, machine) in &state.machines {
-        match unfit(machine, heard.of(id), selector, ask) {
-            None => fit.push(machine),
-            Some(reason) => reasons.entry(reason).or_insert((0, machine)).0 += 1,
+/// Machines that fit.
+#[derive(Debug)]
+pub(super) struct Fit {
+    /// Their places in the order of ids, rising.
+    pub(super) ordinals: Vec<u32>,
+    /// Their loads, in the same order.
+    pub(super) loads: Loads,
+    /// Resources that may be used.
+    pub(super) open: Open,
+}
+
+/// Machines that fit; or the count of each reason why none does.
+pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Result<Fit, Unfitness<'a>> {
+    let pool = &state.pool;
+    let open = Open::new(pool, ask.resources);
+    let mut may = selection::selected(pool, ask.selector).unwrap_or_else(|| vec![true; pool.len()]);
+    if let Some(architectures) = pool.column("arch") {
+        let runs = architectures.ask(|arch| ask.module.runs_on(arch.first().map_or("", String::as_str)));
+        may.iter_mut().zip(runs).for_each(|(may, runs)| *may &= runs);
+    }
+    for ordinal in observed.silent(ask.now).filter_map(|silent| pool.ordinal(silent.as_str())) {
+        may[ordinal] = false;
+    }
+    let holders = may.iter_mut().zip(pool.holders()).zip(pool.troubles());
+    holders.for_each(|((may, holder), trouble)| *may &= *holder == ask.reservation && trouble.is_none());
+    let found = match open {
+        Open::All => by_sums(pool, ask.module, &may),
+        Open::Selected { .. } => by_places(state, ask.module, &may, &open),
+    };
+    let (ordinals, loads) = found;
+    if ordinals.is_empty() { Err(unfitness(state, observed, ask)) } else { Ok(Fit { ordinals, loads, open }) }
+}
+
+/// Where every resource may be used, the sums of the index say enough.
+fn by_sums(pool: &Pool, module: &Module, may: &[bool]) -> (Vec<u32>, Loads) {
+    let needs: Vec<(&[Total], u32)> =
+        module.requirements.iter().map(|need| (pool.totals(need.kind), need.count)).collect();
+    let cpus = pool.totals(ResourceKind::Cpu);
+    let mut ordinals = Vec::with_capacity(may.len());
+    for (ordinal, _) in may.iter().enumerate().filter(|(_, may)| **may) {
+        if needs.iter().all(|(totals, count)| totals[ordinal].count >= *count) {
+            ordinals.push(ordinal as u32);
         }
     }
-    if fit.is_empty() { Err(Unfitness { reasons }) } else { Ok(fit) }
+    let mut loads = Loads::new(&module.requirements, ordinals.len());
+    for ordinal in ordinals.iter().map(|ordinal| *ordinal as usize) {
+        match needs.is_empty() {
+            true => loads.push([bare(cpus[ordinal], pool.live()[ordinal] as usize)].into_iter()),
+            false => loads.push(needs.iter().map(|(totals, _)| totals[ordinal])),
+        }
+    }
+    (ordinals, loads)
 }
 
-fn unfit(machine: &Machine, heard: Option<PoolTime>, selector: Option<&Selector>, ask: &Ask<'_>) -> Option<Unfit> {
-    if machine.seen.reservation != ask.reservation {
-        return Some(Unfit::NotHeld);
+/// Where some may not, the places of each machine are added up.
+fn by_places(state: &State, module: &Module, may: &[bool], open: &Open) -> (Vec<u32>, Loads) {
+    let mut ordinals = Vec::new();
+    let mut loads = Loads::new(&module.requirements, 0);
+    for ((ordinal, machine), _) in state.machines.values().enumerate().zip(may).filter(|(_, may)| **may) {
+        let totals = open_totals(machine, open);
+        if totals.iter().all(|total| total.count == 0) || too_few(module, &totals).is_some() {
+            continue;
+        }
+        ordinals.push(ordinal as u32);
+        match module.requirements.is_empty() {
+            true => loads.push([bare(machine.total(ResourceKind::Cpu), machine.live.len())].into_iter()),
+            false => loads.push(module.requirements.iter().map(|need| totals[need.kind as usize])),
+        }
     }
-    if selector.is_some_and(|selector| !selector.matches(&machine.seen)) {
-        return Some(Unfit::NotSelected);
+    (ordinals, loads)
+}
+
+/// Sums over the places of a machine that may be used.
+fn open_totals(machine: &Machine, open: &Open) -> [Total; ResourceKind::ALL.len()] {
+    let mut totals = [Total::default(); ResourceKind::ALL.len()];
+    for (index, place) in machine.places.iter().enumerate() {
+        if open.has(machine, index) {
+            totals[place.kind as usize].add(place);
+        }
     }
-    if let Some(trouble) = machine.seen.trouble() {
-        return Some(Unfit::Trouble(trouble));
-    }
-    if heard.is_some_and(|heard| ask.now.since(heard) > SILENT_AFTER) {
-        return Some(Unfit::Silent);
-    }
-    if !ask.module.runs_on(machine.seen.architecture()) {
-        return Some(Unfit::Architecture);
-    }
-    ask.module.requirements.iter().find_map(|need| {
-        let found = machine.total(need.kind).count;
+    totals
+}
+
+fn too_few(module: &Module, totals: &[Total]) -> Option<Unfit> {
+    module.requirements.iter().find_map(|need| {
+        let found = totals[need.kind as usize].count;
         (found < need.count).then_some(Unfit::TooFew(need.kind, need.count, found))
     })
+}
+
+/// Looks at every machine again, to say what each lacks.
+fn unfitness<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Unfitness<'a> {
+    let mut reasons = BTreeMap::<Unfit, (usize, &Machine)>::new();
+    for machine in state.machines.values() {
+        let heard = observed.agent(&machine.seen.machine).map(|agent| agent.heard);
+        let silent = heard.is_some_and(|heard| heard != PoolTime::NEVER && ask.now.since(heard) > SILENT_AFTER);
+        reasons.entry(unfit(machine, silent, ask)).or_insert((0, machine)).0 += 1;
+    }
+    let machines: Vec<&Machine> = state.machines.values().collect();
+    let nothing = selection::nothing_selected(ask.selector, &machines, "machine", |selector, machine| {
+        selector.matches(&machine.seen)
+    });
+    let resources: Vec<(&Machine, &Resource)> = machines
+        .iter()
+        .flat_map(|machine| machine.seen.resources.iter().map(|resource| (*machine, resource)))
+        .collect();
+    let none = |selector: &Selector, (machine, resource): &(&Machine, &Resource)| {
+        selector.matches(&OnMachine { machine: &machine.seen.machine, resource })
+    };
+    let nothing = nothing.or_else(|| selection::nothing_selected(ask.resources, &resources, "resource", none));
+    Unfitness { reasons, nothing }
+}
+
+fn unfit(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Unfit {
+    if machine.seen.reservation != ask.reservation {
+        return Unfit::NotHeld;
+    }
+    if !ask.selector.matches(&machine.seen) {
+        return Unfit::NotSelected;
+    }
+    if let Some(trouble) = machine.seen.trouble() {
+        return Unfit::Trouble(trouble);
+    }
+    if silent {
+        return Unfit::Silent;
+    }
+    if !ask.module.runs_on(machine.seen.architecture()) {
+        return Unfit::Architecture;
+    }
+    too_few(ask.module, &machine.totals).unwrap_or(Unfit::NotOpen)
 }
 
 /// Why nothing fits: each reason, how often, and the first machine that has it.
 #[derive(Debug)]
 pub(super) struct Unfitness<'a> {
     reasons: BTreeMap<Unfit, (usize, &'a Machine)>,
+    /// What of a selector selects nothing.
+    nothing: Option<String>,
 }
 
 impl Unfitness<'_> {
@@ -106,7 +206,8 @@ impl Unfitness<'_> {
         let counted: Vec<String> =
             self.reasons.iter().map(|(reason, (count, _))| format!("{count} {}", reason.words(ask))).collect();
         let (noun, verb) = if total == 1 { ("machine", "fits") } else { ("machines", "fit") };
-        let why = format!("none of {total} {noun} {verb}: {}", counted.join(", "));
+        let nothing = self.nothing.as_ref().map(|nothing| format!(" ({nothing})")).unwrap_or_default();
+        let why = format!("none of {total} {noun} {verb}: {}{nothing}", counted.join(", "));
         let next = format!("nearest is {id}: {}", nearest.remedy(id.as_str(), ask));
         refuse(why, next)
     }
@@ -125,6 +226,7 @@ impl Unfit {
             Self::TooFew(kind, needed, found) => {
                 format!("with {found} of {needed} {} that may be used", plural(*kind, *needed))
             }
+            Self::NotOpen => "with too few resources that are selected".into(),
         }
     }
 
@@ -136,6 +238,7 @@ impl Unfit {
             Self::Trouble(trouble) => remedy_of(*trouble, machine),
             Self::Silent => format!("its agent sends no heartbeats; see to the agent on {machine}"),
             Self::Architecture => format!("add an artifact for it to module {}", ask.module.name),
+            Self::NotOpen => format!("change --resources; `muster resource list {machine}` shows what it has"),
             Self::TooFew(kind, _, _) => {
                 format!("`muster resource list {machine}` shows which {} are protected; release some", plural(*kind, 2))
             }

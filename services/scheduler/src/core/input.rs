@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_model::{
     CommandId, Dpid, Epoch, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessState,
-    ReservationId, RunId, Verdict,
+    ReservationId, ResourceKind, RunId, Verdict,
 };
 
 use super::event::Placement;
@@ -68,9 +68,11 @@ pub struct Start {
     /// Module: `name` or `name@version`.
     pub module: String,
     /// How many.
-    pub processes: u32,
+    pub count: Count,
     /// Selector of machines.
     pub selector: String,
+    /// Selector of resources.
+    pub resource_selector: String,
     /// Parameters as given.
     pub parameters: Vec<(String, String)>,
     /// Say what would be done, and do nothing.
@@ -79,6 +81,38 @@ pub struct Start {
     pub reservation: ReservationId,
     /// Seed; 0 derives one.
     pub seed: u64,
+}
+
+/// How many processes a start asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The number that was given.
+    pub number: u32,
+    /// What it counts.
+    pub by: CountBy,
+}
+
+/// What the number of a start counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountBy {
+    /// The whole job.
+    Job,
+    /// So many on each machine that fits.
+    Machine,
+    /// So many on each resource of a kind that may be used.
+    Resource(ResourceKind),
+}
+
+impl CountBy {
+    /// The option of the command line.
+    #[must_use]
+    pub fn option(self) -> String {
+        match self {
+            Self::Job => "--processes".into(),
+            Self::Machine => "--per-machine".into(),
+            Self::Resource(kind) => format!("--per-{kind}"),
+        }
+    }
 }
 
 /// Stop processes.

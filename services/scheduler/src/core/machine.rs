@@ -19,6 +19,10 @@ pub struct Resource {
     pub kind: ResourceKind,
     /// Device type, by which load numbers are set.
     pub device_type: String,
+    /// The same name on every machine that reaches the same resource; empty where it has none.
+    pub shared_name: String,
+    /// Bytes of a disk or of memory, bits per second of a NIC, 0 for CPUs.
+    pub size: u64,
 }
 
 /// Load numbers that were set, by kind and device type; an empty device type is the default of the kind.
@@ -132,17 +136,30 @@ impl Seen {
             || (self.signed.contains(resource) && !named(&self.released))
     }
 
-    /// Places that processes may use: what is not protected and has a load number above 0, sorted by id.
+    /// Places that processes may use: what is not protected and has a load number above 0, sorted by id. Of several paths of this
+    /// machine to one resource the first is its place, and none where one of them is protected.
     #[must_use]
     pub fn places(&self, loads: &LoadNumbers) -> Vec<Place> {
+        let named = self.resources.iter().filter(|resource| !resource.shared_name.is_empty());
+        let shielded = named.filter(|resource| self.is_protected(&resource.id));
+        let mut taken: BTreeSet<&str> = shielded.map(|resource| resource.shared_name.as_str()).collect();
         let open = self.resources.iter().filter(|resource| !self.is_protected(&resource.id));
+        let open = open.filter(|resource| resource.shared_name.is_empty() || taken.insert(&resource.shared_name));
         let placed = open.map(|resource| Place {
             id: resource.id.clone(),
             kind: resource.kind,
             load: load_of(loads, resource),
             used_milli: 0,
+            description: DescriptionNumber::default(),
         });
         placed.filter(|place| place.load > 0).collect()
+    }
+
+    /// A resource, by its id.
+    #[must_use]
+    pub fn resource(&self, id: &ResourceId) -> Option<&Resource> {
+        let found = self.resources.binary_search_by(|resource| resource.id.cmp(id));
+        found.ok().map(|index| &self.resources[index])
     }
 
     /// CPU architecture; empty before the first hello.
@@ -228,9 +245,23 @@ pub struct Place {
     pub kind: ResourceKind,
     /// Load number; above 0.
     pub load: u32,
-    /// Thousandths of a place that live processes take.
+    /// Thousandths of a place that live processes take, on whichever path.
     pub used_milli: u64,
+    /// Its description in the index of the pool.
+    pub description: DescriptionNumber,
 }
+
+/// Number of a description in the index of the pool. Numbers follow history, so they say nothing of whether two places are equal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DescriptionNumber(pub(super) u32);
+
+impl PartialEq for DescriptionNumber {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for DescriptionNumber {}
 
 /// All places of one kind on a machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -241,6 +272,15 @@ pub struct Total {
     pub capacity_milli: u64,
     /// Thousandths of places that live processes take.
     pub used_milli: u64,
+}
+
+impl Total {
+    /// Adds a place.
+    pub(super) fn add(&mut self, place: &Place) {
+        self.count += 1;
+        self.capacity_milli += u64::from(place.load) * 1000;
+        self.used_milli += place.used_milli;
+    }
 }
 
 /// A machine, and what runs on it.
@@ -288,12 +328,7 @@ impl Machine {
     /// Sets the places, on which nothing is counted yet.
     pub(super) fn set_places(&mut self, places: Vec<Place>) {
         self.totals = Default::default();
-        for place in &places {
-            let total = &mut self.totals[place.kind as usize];
-            total.count += 1;
-            total.capacity_milli += u64::from(place.load) * 1000;
-            total.used_milli += place.used_milli;
-        }
+        places.iter().for_each(|place| self.totals[place.kind as usize].add(place));
         self.places = places;
     }
 
@@ -303,15 +338,12 @@ impl Machine {
         self.totals[kind as usize]
     }
 
-    /// Adds (or takes away) what one process uses. A resource that is protected by now has no place to count on.
-    pub(super) fn count_use(&mut self, resources: &[ResourceId], weights: impl Iterator<Item = u32>, add: bool) {
-        for (resource, weight) in resources.iter().zip(weights) {
-            let Ok(index) = self.places.binary_search_by(|place| place.id.cmp(resource)) else { continue };
-            let place = &mut self.places[index];
-            let weight = u64::from(weight);
-            for used in [&mut place.used_milli, &mut self.totals[place.kind as usize].used_milli] {
-                *used = if add { *used + weight } else { used.saturating_sub(weight) };
-            }
+    /// Adds (or takes away) a use of a resource. One that is protected by now has no place to count on.
+    pub(super) fn count_use(&mut self, resource: &ResourceId, weight_milli: u64, add: bool) {
+        let Ok(index) = self.places.binary_search_by(|place| place.id.cmp(resource)) else { return };
+        let place = &mut self.places[index];
+        for used in [&mut place.used_milli, &mut self.totals[place.kind as usize].used_milli] {
+            *used = if add { *used + weight_milli } else { used.saturating_sub(weight_milli) };
         }
     }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod decide;
+mod dictionary;
 pub mod event;
 pub mod facts;
 mod fit;
@@ -15,9 +16,12 @@ mod nearest;
 mod observed;
 mod parameters;
 pub mod placement;
+mod pool;
+mod selection;
 mod state;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod wanted;
 
 use bytes::Bytes;

@@ -1,8 +1,6 @@
 //! Volatile knowledge: what was heard of agents since this replica listens. Never logged, never hashed.
 
-use std::collections::btree_map::Iter;
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Peekable;
 
 use muster_model::{Attempt, Dpid, Incarnation, MachineId, PoolTime, Position, ProcessId};
 
@@ -17,6 +15,8 @@ const TOLD_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Observed {
     machines: BTreeMap<MachineId, Agent>,
+    /// The same by when they were heard last, so that the silent ones are found without looking at all.
+    by_heard: BTreeSet<(PoolTime, MachineId)>,
 }
 
 /// What was heard of one agent.
@@ -52,9 +52,18 @@ impl Observed {
         self.machines.get(machine)
     }
 
-    /// When machines were heard last, for one pass over them in the order of their ids.
-    pub(super) fn heard_in_order(&self) -> HeardInOrder<'_> {
-        HeardInOrder { agents: self.machines.iter().peekable() }
+    /// Machines that were heard, but not lately.
+    pub(super) fn silent(&self, now: PoolTime) -> impl Iterator<Item = &MachineId> {
+        let by_heard = self.by_heard.iter();
+        by_heard.take_while(move |(heard, _)| now.since(*heard) > SILENT_AFTER).map(|(_, machine)| machine)
+    }
+
+    /// Notes when a machine was heard; none when it is not known any more.
+    fn note_heard(&mut self, machine: &MachineId, now: Option<PoolTime>) {
+        if let Some(agent) = self.machines.get(machine) {
+            self.by_heard.remove(&(agent.heard, machine.clone()));
+        }
+        self.by_heard.extend(now.map(|now| (now, machine.clone())));
     }
 
     /// Iterations of a process by its newest ping.
@@ -97,13 +106,16 @@ impl Observed {
     fn take_heartbeat(&mut self, state: &State, heartbeat: &Heartbeat, now: PoolTime) {
         // Only machines of the log are remembered, so that nobody can fill this memory (invariant I12).
         let Some(machine) = state.machines.get(&heartbeat.machine) else {
+            self.note_heard(&heartbeat.machine, None);
             self.machines.remove(&heartbeat.machine);
             return;
         };
-        let agent = self.machines.entry(heartbeat.machine.clone()).or_default();
-        if heartbeat.incarnation < agent.incarnation {
+        let known = self.machines.get(&heartbeat.machine);
+        if known.is_some_and(|agent| heartbeat.incarnation < agent.incarnation) {
             return;
         }
+        self.note_heard(&heartbeat.machine, Some(now));
+        let agent = self.machines.entry(heartbeat.machine.clone()).or_default();
         if heartbeat.incarnation > agent.incarnation {
             *agent = Agent { incarnation: heartbeat.incarnation, ..Agent::default() };
         }
@@ -121,20 +133,6 @@ impl Observed {
         let (strays, forgettable) = unwanted(state, machine, known);
         agent.strays = strays.into_iter().take(TOLD_MAX).collect();
         agent.forgettable = forgettable.into_iter().take(TOLD_MAX).collect();
-    }
-}
-
-/// Walks along with a pass over the machines, which a look-up for each would make slower by far.
-pub(super) struct HeardInOrder<'a> {
-    agents: Peekable<Iter<'a, MachineId, Agent>>,
-}
-
-impl HeardInOrder<'_> {
-    /// When a machine was heard last; none if never. Ids must rise from call to call.
-    pub(super) fn of(&mut self, machine: &MachineId) -> Option<PoolTime> {
-        while self.agents.next_if(|(id, _)| *id < machine).is_some() {}
-        let (_, agent) = self.agents.next_if(|(id, _)| *id == machine)?;
-        (agent.heard != PoolTime::NEVER).then_some(agent.heard)
     }
 }
 

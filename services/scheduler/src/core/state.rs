@@ -8,8 +8,9 @@ use muster_model::{Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, P
 use muster_proto::process_digest;
 
 use super::job::{Job, Process};
-use super::machine::{LoadNumbers, Machine, Seen};
+use super::machine::{LoadNumbers, Machine};
 use super::module::Module;
+use super::pool::Pool;
 
 /// The fold of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct State {
     pub(super) ended: BTreeSet<(PoolTime, JobNumber)>,
     /// Processes of ended jobs.
     pub(super) ended_processes: usize,
+    /// Index over the machines.
+    pub(super) pool: Pool,
 }
 
 impl Default for State {
@@ -53,6 +56,7 @@ impl State {
             processes: BTreeMap::new(),
             ended: BTreeSet::new(),
             ended_processes: 0,
+            pool: Pool::default(),
         }
     }
 }
@@ -103,8 +107,9 @@ impl State {
     /// Adds a machine of a snapshot.
     pub(crate) fn restore_machine(&mut self, machine: Machine) {
         let id = machine.seen.machine.clone();
+        let affected = self.pool.lay_paths(&id, &[], &machine.seen.resources);
         self.machines.insert(id.clone(), machine);
-        self.derive_places(&id);
+        [id].iter().chain(&affected).for_each(|id| self.derive_places(id));
     }
 
     /// Adds a process to its job and machine, with everything that is counted.
@@ -127,24 +132,22 @@ impl State {
     /// Makes a machine know a process.
     pub(super) fn attach(&mut self, dpid: Dpid, process: &Process) {
         let id = self.identity(dpid, process);
-        let spec = &self.jobs[&dpid.job].spec;
         let machine = self.machines.get_mut(&process.machine).expect("a process is placed on a known machine");
         machine.orders.insert((process.changed, dpid));
         if !process.state.is_final() {
             machine.live.insert(dpid);
             machine.digest ^= process_digest(&id);
-            machine.count_use(&process.resources, spec.module.weights(), true);
+            self.count_use(dpid.job, process, true);
         }
     }
 
     /// Makes a machine forget that a process lives there.
     pub(super) fn end_on_machine(&mut self, dpid: Dpid, process: &Process) {
         let id = self.identity(dpid, process);
-        let spec = &self.jobs[&dpid.job].spec;
         let Some(machine) = self.machines.get_mut(&process.machine) else { return };
         if machine.live.remove(&dpid) {
             machine.digest ^= process_digest(&id);
-            machine.count_use(&process.resources, spec.module.weights(), false);
+            self.count_use(dpid.job, process, false);
         }
     }
 
@@ -156,37 +159,6 @@ impl State {
         process.changed = position;
         machine.orders.insert((position, dpid));
         machine.generation = position;
-    }
-
-    /// Sets what MACHINES says of a machine, and derives its places again.
-    pub(super) fn see(&mut self, seen: Seen) {
-        let id = seen.machine.clone();
-        match self.machines.get_mut(&id) {
-            Some(machine) => machine.seen = seen,
-            None => {
-                self.machines.insert(id.clone(), Machine::new(seen));
-            }
-        }
-        self.derive_places(&id);
-        self.drop_if_removed(&id);
-    }
-
-    /// Derives the places of a machine from its facts, the load numbers and what runs there.
-    pub(super) fn derive_places(&mut self, id: &MachineId) {
-        let Some(machine) = self.machines.get_mut(id) else { return };
-        machine.set_places(machine.seen.places(&self.loads));
-        for dpid in machine.live.clone() {
-            let process = &self.processes[&dpid];
-            let spec = &self.jobs[&dpid.job].spec;
-            machine.count_use(&process.resources, spec.module.weights(), true);
-        }
-    }
-
-    /// A removed machine is forgotten once no remembered process was there.
-    fn drop_if_removed(&mut self, id: &MachineId) {
-        if self.machines.get(id).is_some_and(|machine| machine.seen.removed && machine.orders.is_empty()) {
-            self.machines.remove(id);
-        }
     }
 
     /// Notes that a job ended.

@@ -89,7 +89,8 @@ fn inventory(inventory: v1::Inventory) -> Fact {
         if !resource.signatures.is_empty() {
             signed.insert(id.clone());
         }
-        resources.insert(id.clone(), Resource { id, kind, device_type: resource.device_type });
+        let v1::Resource { device_type, shared_name, size, .. } = resource;
+        resources.insert(id.clone(), Resource { id, kind, device_type, shared_name, size });
     }
     let count = |kind| counts.get(&kind).copied().unwrap_or(0).to_string();
     let attributes = [

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId};
+use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, ResourceKind};
 use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 
 use super::pairs;
 use crate::core::Input;
-use crate::core::input::{Start, Stop};
+use crate::core::input::{Count, CountBy, Start, Stop};
 use crate::core::module::Module;
 
 /// Turns a command into an input.
@@ -20,9 +20,10 @@ pub fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<In
         Some(Kind::Start(start)) => Ok(Input::Start(Start {
             command: id,
             actor: actor.to_owned(),
+            count: Count { number: start.processes, by: count_by(start.count_by)? },
             module: start.module,
-            processes: start.processes,
             selector: start.selector,
+            resource_selector: start.resource_selector,
             parameters: pairs(start.parameters),
             dry_run: start.dry_run,
             reservation: ReservationId(start.reservation),
@@ -47,6 +48,16 @@ pub fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<In
         Some(Kind::NewRun(_)) => Ok(Input::NewRun),
         None => Err(unknown("command")),
     }
+}
+
+fn count_by(by: i32) -> Result<CountBy, Refusal> {
+    let by = v1::CountBy::try_from(by).map_err(|_| unknown("count of processes"))?;
+    Ok(match by {
+        v1::CountBy::Unspecified => CountBy::Job,
+        v1::CountBy::Machine => CountBy::Machine,
+        v1::CountBy::Disk => CountBy::Resource(ResourceKind::Disk),
+        v1::CountBy::Cpu => CountBy::Resource(ResourceKind::Cpu),
+    })
 }
 
 /// The refusal of a request that this version does not know.

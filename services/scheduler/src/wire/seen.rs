@@ -42,14 +42,16 @@ impl From<&Seen> for v1::MachineSeen {
 
 impl From<&MachineSeen> for v1::MachineSeen {
     fn from(event: &MachineSeen) -> Self {
-        let device =
-            |id| event.seen.resources.iter().find(|resource| resource.id == id).map(|found| found.device_type.clone());
-        let usable = event.usable.iter().map(|resource| v1::SeenResource {
-            id: resource.id.to_string(),
-            kind: kind_number(resource.kind),
-            load: resource.load,
-            device_type: device(resource.id.clone()).unwrap_or_default(),
-            ..Default::default()
+        let usable = event.usable.iter().map(|resource| {
+            let found = event.seen.resource(&resource.id);
+            v1::SeenResource {
+                id: resource.id.to_string(),
+                kind: kind_number(resource.kind),
+                load: resource.load,
+                device_type: found.map_or_else(String::new, |found| found.device_type.clone()),
+                shared_name: found.map_or_else(String::new, |found| found.shared_name.clone()),
+                size: found.map_or(0, |found| found.size),
+            }
         });
         Self { resources: usable.collect(), ..(&event.seen).into() }
     }
@@ -65,7 +67,8 @@ fn facts_to_wire(seen: &Seen) -> v1::SeenFacts {
         kind: kind_number(resource.kind),
         load: 0,
         device_type: resource.device_type.clone(),
-        ..Default::default()
+        shared_name: resource.shared_name.clone(),
+        size: resource.size,
     });
     v1::SeenFacts {
         active: seen.active,
@@ -103,7 +106,8 @@ impl TryFrom<v1::MachineSeen> for Seen {
         let facts = event.facts.unwrap_or_default();
         let resources = facts.resources.into_iter().map(|resource| {
             let id = resource_id(MESSAGE, &resource.id)?;
-            Ok(Resource { id, kind: known_kind(resource.kind)?, device_type: resource.device_type })
+            let v1::SeenResource { kind, device_type, shared_name, size, .. } = resource;
+            Ok(Resource { id, kind: known_kind(kind)?, device_type, shared_name, size })
         });
         Ok(Self {
             machine: machine_id(MESSAGE, &event.machine)?,

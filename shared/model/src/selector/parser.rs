@@ -1,16 +1,16 @@
 //! Recursive descent over the tokens of a selector. `not` binds most, then `and`, then `or`.
 
 use super::lexer::{self, Kind, Token};
-use super::{Expression, Key, Operator, Selector, SelectorError};
-use crate::quantity;
+use super::{Expression, Key, Operator, SelectorError, Subject, glob};
+use crate::{ResourceKind, quantity};
 
 /// Parentheses and `not` may nest so deep: the parser and all walks over an expression are recursive.
 const DEPTH_MAX: usize = 32;
 /// A selector is at most so long.
 const LENGTH_MAX_BYTES: usize = 8192;
 
-/// Reads an expression; an empty text is every machine.
-pub(super) fn parse(text: &str) -> Result<Expression, SelectorError> {
+/// Reads an expression; an empty text is everything.
+pub(super) fn parse(text: &str, subject: Subject) -> Result<Expression, SelectorError> {
     if text.len() > LENGTH_MAX_BYTES {
         let hint = format!("a selector has at most {LENGTH_MAX_BYTES} bytes: use globs or tags");
         return Err(lexer::error("", 0, 0, &format!("it has {} bytes", text.len()), &hint));
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, SelectorError> {
     if tokens.is_empty() {
         return Ok(Expression::Names(vec!["*".into()]));
     }
-    let mut parser = Parser { text, tokens, at: 0, depth: 0 };
+    let mut parser = Parser { text, subject, tokens, at: 0, depth: 0 };
     let expression = parser.either()?;
     match parser.peek() {
         None => Ok(expression),
@@ -32,6 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, SelectorError> {
 
 struct Parser<'a> {
     text: &'a str,
+    subject: Subject,
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
@@ -82,9 +83,11 @@ impl Parser<'_> {
             return Ok(inner);
         }
         let Some(Token { kind: Kind::Word(word), .. }) = self.peek().cloned() else {
-            return Err(
-                self.wrong_here("a term is missing", "write a machine's name, a glob, or a comparison like `cpus>=4`")
-            );
+            let hint = match self.subject {
+                Subject::Machines => "write a machine's name, a glob, or a comparison like `cpus>=4`",
+                Subject::Resources => "write a resource's name, a glob, or a comparison like `kind=disk`",
+            };
+            return Err(self.wrong_here("a term is missing", hint));
         };
         if matches!(word.as_str(), "and" | "or") {
             return Err(self.wrong_here(
@@ -99,8 +102,8 @@ impl Parser<'_> {
     }
 
     fn comparison(&mut self, word: &str, operator: Operator) -> Result<Expression, SelectorError> {
-        let Some(key) = Key::parse(word) else {
-            return Err(self.wrong_here(&format!("`{word}` is not a key"), &key_hint(word)));
+        let Some(key) = Key::parse(word, self.subject) else {
+            return Err(self.wrong_here(&format!("`{word}` is not a key"), &key_hint(word, self.subject)));
         };
         self.at += 2;
         let mut values = vec![self.value(key)?];
@@ -131,6 +134,10 @@ impl Parser<'_> {
             let message = format!("`{}` is compared with a number or a size", key.as_str());
             return Err(self.wrong_here(&message, &error.reason));
         }
+        if key == Key::Kind && !glob::is_glob(&value) && ResourceKind::from_word(&value).is_none() {
+            let kinds = ResourceKind::ALL.map(ResourceKind::as_str).join(", ");
+            return Err(self.wrong_here(&format!("`{value}` is not a kind of resource"), &format!("kinds are {kinds}")));
+        }
         self.at += 1;
         Ok(value)
     }
@@ -144,18 +151,25 @@ impl Parser<'_> {
     }
 
     fn name(&mut self) -> Result<String, SelectorError> {
+        let noun = self.subject.noun();
         let Some(Token { kind: Kind::Word(word), .. }) = self.peek().cloned() else {
-            return Err(self.wrong_here("a name is missing", "write a machine's name or a glob"));
+            return Err(self.wrong_here("a name is missing", &format!("write a {noun}'s name or a glob")));
         };
         if matches!(word.as_str(), "AND" | "OR" | "NOT") {
             let lower = word.to_ascii_lowercase();
-            return Err(self.wrong_here(&format!("`{word}` is not a machine's name"), &format!("write `{lower}`")));
+            return Err(self.wrong_here(&format!("`{word}` is not a {noun}'s name"), &format!("write `{lower}`")));
         }
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_*?".contains(c);
-        if matches!(word.as_str(), "and" | "or" | "not") || !word.chars().all(legal) {
-            let hint =
-                "names have a-z, 0-9, `-` and `_`, in globs `*` and `?`; other things are compared, as in `tag=X`";
-            return Err(self.wrong_here(&format!("`{word}` is not a machine's name"), hint));
+        if matches!(word.as_str(), "and" | "or" | "not") || !word.chars().all(|c| self.subject.takes(c)) {
+            let hint = match self.subject {
+                Subject::Machines => {
+                    "names have a-z, 0-9, `-` and `_`, in globs `*` and `?`; other things are compared, as in `tag=X`"
+                }
+                Subject::Resources => {
+                    "names are like `disk-sda` or `node-1/disk-sda`, in globs `*` and `?`; other things are compared, as in \
+                     `kind=disk`"
+                }
+            };
+            return Err(self.wrong_here(&format!("`{word}` is not a {noun}'s name"), hint));
         }
         self.at += 1;
         Ok(word)
@@ -200,9 +214,10 @@ fn joined(
 }
 
 /// The known keys, and the nearest one first when one is near.
-fn key_hint(word: &str) -> String {
-    let known = format!("keys are {}", Selector::KEYS.join(", "));
-    let nearest = Selector::KEYS.into_iter().map(|key| (distance(word, key), key)).min();
+fn key_hint(word: &str, subject: Subject) -> String {
+    let keys: Vec<&str> = subject.keys().iter().map(|key| key.as_str()).collect();
+    let known = format!("keys are {}", keys.join(", "));
+    let nearest = keys.into_iter().map(|key| (distance(word, key), key)).min();
     match nearest {
         Some((edits, key)) if edits <= 2 && edits < key.len() => format!("did you mean `{key}`? {known}"),
         _ => known,

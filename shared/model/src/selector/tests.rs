@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{Facts, Selector, natural_order};
+use super::{Facts, Selector, SelectorTerm, Sets, glob_matches, natural_order};
 use crate::RefusalCode;
 
 /// A machine with four CPUs, 16 GiB, kernel 6.10 and two tags.
@@ -166,4 +166,107 @@ proptest! {
             Err(error) => { prop_assert!(text.get(error.from..error.to).is_some()); }
         }
     }
+}
+
+/// A disk of 100 GB.
+struct Disk;
+
+impl Facts for Disk {
+    fn name(&self) -> &str {
+        "disk-sda"
+    }
+
+    fn values(&self, key: &str) -> Vec<Cow<'_, str>> {
+        match key {
+            "kind" => vec!["disk".into()],
+            "type" => vec!["ssd".into()],
+            "machine" => vec!["node-1".into()],
+            "size" => vec!["100000000000".into()],
+            _ => vec![],
+        }
+    }
+
+    fn is_named(&self, pattern: &str) -> bool {
+        glob_matches(pattern, "disk-sda") || glob_matches(pattern, "node-1/disk-sda")
+    }
+}
+
+#[test]
+fn resources_are_selected_by_the_same_grammar() {
+    let cases = [
+        ("", true),
+        ("disk-sda", true),
+        ("node-1/disk-sda", true),
+        ("node-2/disk-sda", false),
+        ("node-*/disk-*", true),
+        ("kind=disk and type=ssd and size>=50GB", true),
+        ("kind=cpu,disk and not machine=node-2", true),
+        ("size<1GiB or type=hdd", false),
+    ];
+    for (text, selected) in cases {
+        let selector = Selector::parse_resources(text).unwrap_or_else(|error| panic!("{error}; {}", error.hint));
+        assert_eq!(selector.matches(&Disk), selected, "{text}");
+        assert_eq!(Selector::parse_resources(&selector.to_string()), Ok(selector), "{text}");
+    }
+}
+
+#[test]
+fn wrong_selectors_of_resources_mark_their_place() {
+    let cases = [
+        ("kind=dsk", "dsk", "`dsk` is not a kind of resource", "kinds are cpu, disk, nic, memory, tape"),
+        ("cpus>=4", "cpus", "`cpus` is not a key", "keys are kind, type, machine, size"),
+        ("siez>1GB", "siez", "`siez` is not a key", "did you mean `size`? keys are kind, type, machine, size"),
+        ("size>big", "big", "`size` is compared with a number or a size", ""),
+        ("disk%a", "disk%a", "`disk%a` is not a resource's name", "names are like `disk-sda`"),
+    ];
+    for (text, place, message, hint) in cases {
+        let error = Selector::parse_resources(text).expect_err(text);
+        assert_eq!((&text[error.from..error.to], error.message.as_str()), (place, message));
+        assert!(error.hint.starts_with(hint), "{}", error.hint);
+    }
+    assert!(Selector::parse("kind=disk").is_err(), "machines have no kind");
+}
+
+/// Answers for one thing.
+struct One<'a>(&'a dyn Facts);
+
+impl Sets for One<'_> {
+    type Set = bool;
+
+    fn term(&self, term: SelectorTerm<'_>) -> bool {
+        match term {
+            SelectorTerm::Names(names) => names.iter().any(|name| self.0.is_named(name)),
+            SelectorTerm::Compare(comparison) => comparison.holds(self.0),
+        }
+    }
+
+    fn not(&self, set: bool) -> bool {
+        !set
+    }
+
+    fn and(&self, left: bool, right: bool) -> bool {
+        left && right
+    }
+
+    fn or(&self, left: bool, right: bool) -> bool {
+        left || right
+    }
+}
+
+#[test]
+fn terms_that_are_answered_apart_join_to_the_same() {
+    let texts = [
+        "cpus>=4 and not tag=slow or node-2",
+        "not (node-* and cpus<2)",
+        "tag=fast and tag!=lab2",
+        "cpus>=4 and cpus<2",
+    ];
+    for text in texts {
+        let selector = Selector::parse(text).expect("it is right");
+        assert_eq!(selector.select(&One(&Machine)), selector.matches(&Machine), "{text}");
+        let all = selector.conditions().iter().all(|condition| condition.matches(&Machine));
+        assert_eq!(all, selector.matches(&Machine), "{text}");
+    }
+    let conditions = Selector::parse("cpus>=4 and cpus<2").expect("it is right").conditions();
+    assert_eq!(conditions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["cpus>=4", "cpus<2"]);
 }

@@ -1,5 +1,6 @@
 //! Decisions: one file for each kind of input. Nothing here changes anything.
 
+mod arrange;
 mod catalogue;
 mod changes;
 mod hello;

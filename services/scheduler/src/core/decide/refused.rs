@@ -13,7 +13,8 @@ use super::super::job::{Job, Process, StopReason};
 use super::super::limits::ATTEMPTS_MAX;
 use super::super::machine::Machine;
 use super::super::observed::Observed;
-use super::super::placement::{Seat, seats};
+use super::super::placement::How;
+use super::super::placement::step::Stepper;
 use super::super::state::State;
 use super::changes::{Becomes, Changes};
 use super::hello::never_started;
@@ -81,13 +82,17 @@ fn replace<'a>(
 ) -> Again<'a> {
     let module = &job.spec.module;
     let selector = Selector::parse(&job.selector).unwrap_or_else(|_| Selector::all());
-    let ask = Ask { module, selector: &selector, reservation: job.spec.reservation, now: now.time };
-    let machines = fitting(state, observed, &ask).unwrap_or_default();
-    let wanted: Vec<Seat<'_>> = processes.iter().map(|(dpid, (process, _))| seat(state, *dpid, process, job)).collect();
-    let places = seats(&module.requirements, &machines, &wanted);
+    let resources = Selector::parse_resources(&job.resource_selector).unwrap_or_else(|_| Selector::all());
+    let reservation = job.spec.reservation;
+    let ask = Ask { module, selector: &selector, resources: &resources, reservation, now: now.time };
+    let Ok(fit) = fitting(state, observed, &ask) else { return processes };
+    let machines = state.machines_at(&fit.ordinals);
+    let paths = state.paths_among(&machines);
+    let how = How { requirements: &module.requirements, open: &|machine, place| fit.open.has(machine, place) };
+    let mut stepper = Stepper::new(&machines, fit.loads.clone(), paths, how);
     let mut left = Again::new();
-    for ((dpid, (process, reason)), placement) in processes.into_iter().zip(places) {
-        let Some(placement) = placement else {
+    for (dpid, (process, reason)) in processes {
+        let Some(placement) = stepper.seat(must_avoid(state, dpid, process, job)) else {
             left.insert(dpid, (process, reason));
             continue;
         };
@@ -100,13 +105,12 @@ fn replace<'a>(
 
 /// What a process must avoid: where it was refused, unless something was heard of that machine since it was placed there; and the
 /// machines of its mates.
-fn seat<'a>(state: &'a State, dpid: Dpid, process: &'a Process, job: &'a Job) -> Seat<'a> {
+fn must_avoid<'a>(state: &'a State, dpid: Dpid, process: &'a Process, job: &'a Job) -> impl Fn(&Machine) -> bool + 'a {
     let mates: Vec<&MachineId> = mates(state, dpid, process, job).map(|(_, mate)| &mate.machine).collect();
-    let may_take = move |machine: &Machine| {
+    move |machine| {
         let id = &machine.seen.machine;
-        (*id != process.machine || machine.seen.generation > process.machine_generation) && !mates.contains(&id)
-    };
-    Box::new(may_take)
+        (*id == process.machine && machine.seen.generation <= process.machine_generation) || mates.contains(&id)
+    }
 }
 
 /// The other members of a process's gang.

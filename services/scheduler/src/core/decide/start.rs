@@ -1,45 +1,43 @@
 //! Starting a job: checks in the order in which a person would make them, then placement.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_ledger::{Decision, Now};
-use muster_model::{CommandId, JobNumber, Place, Refusal, RefusalCode, Selector};
+use muster_model::{CommandId, JobNumber, Place, Refusal, RefusalCode, ResourceId, Selector};
 
 use super::super::JobCore;
 use super::super::event::{Event, JobStarted};
 use super::super::fit::{Ask, fitting};
 use super::super::input::{Reply, Start, Started};
 use super::super::job::StartSpec;
-use super::super::limits::{PROCESSES_MAX, TEXT_MAX_BYTES};
+use super::super::limits::TEXT_MAX_BYTES;
+use super::super::machine::Machine;
 use super::super::module::Module;
+use super::super::nearest::nearest;
 use super::super::observed::Observed;
 use super::super::parameters;
-use super::super::placement::{Problem, place};
 use super::super::state::State;
+use super::arrange::Wanted;
 use super::{answered, catalogue};
 
 pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
     let what = format!("start {}", start.module);
     let module = find_module(state, &what, &start.module)?;
-    check_count(&what, start.processes)?;
-    check_gangs(&what, module, start.processes)?;
+    let wanted = Wanted { what: &what, module, count: start.count };
+    wanted.check_count()?;
     let parameters = parameters::complete(module, &start.parameters)?;
     let selector = read_selector(state, &what, &start.selector)?;
-    let ask = Ask { module, selector: &selector, reservation: start.reservation, now: now.time };
-    let machines = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what.clone(), &ask))?;
-    check_gang_fits(&what, module, machines.len())?;
-    let (requirements, roles) = (&module.requirements, module.roles.len());
-    let solution = place(&Problem { requirements, machines: &machines, processes: start.processes, roles });
-    let placements = Arc::new(solution.placements);
+    let resources = read_resource_selector(state, &what, &start.resource_selector)?;
+    let (reservation, now) = (start.reservation, now.time);
+    let ask = Ask { module, selector: &selector, resources: &resources, reservation, now };
+    let fit = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what.clone(), &ask))?;
+    let arranged = wanted.arrange(state, fit)?;
+    let placements = Arc::new(arranged.placements);
     let seed = if start.seed == 0 { seed_from(&start.command) } else { start.seed };
     let job = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
-    let reply = Reply::Started(Started {
-        run: state.run,
-        job,
-        placements: placements.clone(),
-        balance_milli: solution.balance_milli,
-        seed,
-    });
+    let balance_milli = arranged.loads.balance_milli();
+    let reply = Reply::Started(Started { run: state.run, job, placements: placements.clone(), balance_milli, seed });
     if start.dry_run {
         return Ok(answered(Vec::new(), reply));
     }
@@ -47,7 +45,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         module: module.clone(),
         parameters,
         seed,
-        reservation: start.reservation,
+        reservation,
         actor: start.actor.clone(),
         run: state.run,
         job,
@@ -55,7 +53,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
     let started = JobStarted {
         spec: Arc::new(spec),
         selector: start.selector.clone(),
-        resource_selector: String::new(),
+        resource_selector: start.resource_selector.clone(),
         placements,
     };
     Ok(answered(vec![Event::JobStarted(started)], reply))
@@ -75,67 +73,70 @@ fn find_module<'a>(state: &'a State, what: &str, text: &str) -> Result<&'a Modul
     }
 }
 
-fn check_count(what: &str, processes: u32) -> Result<(), Refusal> {
-    if (1..=PROCESSES_MAX).contains(&processes) {
-        return Ok(());
-    }
-    let why = format!("{processes} processes were asked for; one start has 1 to {PROCESSES_MAX}");
-    let next = if processes == 0 { "give --processes" } else { "start several jobs" };
-    Err(Refusal::new(RefusalCode::Invalid, what, why, next))
-}
-
-/// Gangs are whole: their number of roles divides the number of processes.
-fn check_gangs(what: &str, module: &Module, processes: u32) -> Result<(), Refusal> {
-    let roles = module.roles.len() as u32;
-    if roles == 0 || processes.is_multiple_of(roles) {
-        return Ok(());
-    }
-    let why = format!("{processes} processes are no whole gangs of {roles} ({})", module.roles.join(", "));
-    let (fewer, more) = (processes - processes % roles, processes - processes % roles + roles);
-    let next = match (fewer > 0, more <= PROCESSES_MAX) {
-        (true, true) => format!("give --processes {fewer} or {more}"),
-        (true, false) => format!("give --processes {fewer}"),
-        (false, _) => format!("give --processes {more}"),
-    };
-    Err(Refusal::new(RefusalCode::Invalid, what, why, next))
-}
-
-/// Members of a gang are on different machines.
-fn check_gang_fits(what: &str, module: &Module, fit: usize) -> Result<(), Refusal> {
-    let roles = module.roles.len();
-    if fit >= roles {
-        return Ok(());
-    }
-    let (noun, verb) = if fit == 1 { ("machine", "fits") } else { ("machines", "fit") };
-    let why = format!("a gang of {roles} needs {roles} different machines, and {fit} {noun} {verb}");
-    let next = format!("the nearest that would fit is a gang of {fit}: let {} more take part", roles - fit);
-    Err(Refusal::new(RefusalCode::Refused, what, why, next))
-}
-
-/// Reads a selector. A plain name that no machine has is an error, and not an empty choice.
+/// Reads a selector of machines. A plain name that no machine has is an error, and not an empty choice.
 fn read_selector(state: &State, what: &str, text: &str) -> Result<Selector, Refusal> {
-    if text.len() > TEXT_MAX_BYTES {
-        let why = format!("the selector is longer than {TEXT_MAX_BYTES} bytes");
-        return Err(Refusal::new(RefusalCode::Limit, what, why, "use globs, or give the machines a tag"));
-    }
+    check_length(what, text)?;
     let selector = Selector::parse(text).map_err(|error| error.into_refusal(what))?;
-    for name in selector.plain_names() {
-        if state.machines.contains_key(name) {
-            continue;
-        }
-        let near = super::super::nearest::nearest(name, state.machines.keys().map(muster_model::MachineId::as_str));
-        let next = match near {
-            Some(near) => format!("did you mean `{near}`? `muster machine list` shows all"),
-            None => "`muster machine list` shows what there is".into(),
-        };
-        let refusal = Refusal::new(RefusalCode::NotFound, what, format!("no machine `{name}` is known"), next);
-        let place = text.find(name).map(|from| Place { text: text.to_owned(), from, to: from + name.len() });
-        return Err(match place {
-            Some(place) => refusal.at(place),
-            None => refusal,
-        });
+    let unknown = selector.plain_names().into_iter().find(|name| !state.machines.contains_key(*name));
+    if let Some(name) = unknown {
+        let near = nearest(name, state.machines.keys().map(muster_model::MachineId::as_str));
+        return Err(unknown_name(what, text, "machine", name, near));
     }
     Ok(selector)
+}
+
+/// Reads a selector of resources, likewise.
+fn read_resource_selector(state: &State, what: &str, text: &str) -> Result<Selector, Refusal> {
+    check_length(what, text)?;
+    let selector = Selector::parse_resources(text).map_err(|error| error.into_refusal(what))?;
+    let unknown = selector.plain_names().into_iter().find(|name| !has_resource(state, name));
+    if let Some(name) = unknown {
+        let machine = name.split_once('/').and_then(|(machine, _)| state.machines.get(machine));
+        let near = match machine {
+            Some(machine) => {
+                let prefix = machine.seen.machine.as_str();
+                let names: BTreeSet<String> =
+                    machine.seen.resources.iter().map(|resource| format!("{prefix}/{}", resource.id)).collect();
+                nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+            }
+            None => {
+                let all = state.machines.values().flat_map(|machine| &machine.seen.resources);
+                let names: BTreeSet<&str> = all.map(|resource| resource.id.as_str()).collect();
+                nearest(name, names.into_iter()).map(str::to_owned)
+            }
+        };
+        return Err(unknown_name(what, text, "resource", name, near.as_deref()));
+    }
+    Ok(selector)
+}
+
+fn has_resource(state: &State, name: &str) -> bool {
+    let has =
+        |machine: &Machine, name: &str| ResourceId::new(name).is_ok_and(|id| machine.seen.resource(&id).is_some());
+    match name.split_once('/') {
+        Some((machine, resource)) => state.machines.get(machine).is_some_and(|machine| has(machine, resource)),
+        None => state.machines.values().any(|machine| has(machine, name)),
+    }
+}
+
+fn check_length(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.len() <= TEXT_MAX_BYTES {
+        return Ok(());
+    }
+    let why = format!("the selector is longer than {TEXT_MAX_BYTES} bytes");
+    Err(Refusal::new(RefusalCode::Limit, what, why, "use globs, or give the machines a tag"))
+}
+
+fn unknown_name(what: &str, text: &str, noun: &str, name: &str, near: Option<&str>) -> Refusal {
+    let next = match near {
+        Some(near) => format!("did you mean `{near}`? `muster {noun} list` shows all"),
+        None => format!("`muster {noun} list` shows what there is"),
+    };
+    let refusal = Refusal::new(RefusalCode::NotFound, what, format!("no {noun} `{name}` is known"), next);
+    match text.find(name) {
+        Some(from) => refusal.at(Place { text: text.to_owned(), from, to: from + name.len() }),
+        None => refusal,
+    }
 }
 
 /// A seed from the random bits of a command id (splitmix64), never 0.

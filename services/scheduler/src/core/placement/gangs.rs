@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::loads::Loads;
-use super::share::{Heap, least_loaded};
+use super::share::least_loaded;
 use crate::core::job::Member;
 
 /// Who is where: for each machine its members, in the order in which they were placed.
@@ -16,8 +16,14 @@ pub struct Members {
 }
 
 impl Members {
+    /// Of processes that do not know each other.
+    #[must_use]
+    pub fn none(counts: Vec<u32>) -> Self {
+        Self { counts, members: Vec::new() }
+    }
+
     /// From (machine, member), in the order in which they were placed.
-    fn sorted(machines: usize, mut placed: Vec<(u32, Member)>) -> Self {
+    pub(super) fn sorted(machines: usize, mut placed: Vec<(u32, Member)>) -> Self {
         let mut counts = vec![0; machines];
         for (machine, _) in &placed {
             counts[*machine as usize] += 1;
@@ -54,7 +60,7 @@ pub fn gangs(loads: &mut Loads, roles: usize, gangs: u32) -> Members {
 }
 
 /// The open role of which a machine has fewest: so each machine has its share of every role.
-fn take_role(open: &mut Vec<u32>, held: &mut [u32]) -> u32 {
+pub(super) fn take_role(open: &mut Vec<u32>, held: &mut [u32]) -> u32 {
     let least = (0..open.len()).min_by_key(|index| (held[open[*index] as usize], open[*index])).unwrap_or(0);
     let role = open.remove(least);
     held[role as usize] += 1;
@@ -76,37 +82,4 @@ pub fn form(counts: Vec<u32>, roles: usize) -> Result<Members, usize> {
     let members = (0..gangs * roles)
         .map(|position| Member { gang: position % gangs + 1, role: (position / gangs + position % gangs) % roles });
     Ok(Members { members: members.collect(), counts })
-}
-
-/// Chooses machines for single members, with what each of them must avoid.
-#[derive(Debug)]
-pub struct Elsewhere {
-    loads: Loads,
-    heap: Heap,
-}
-
-impl Elsewhere {
-    /// Over these machines.
-    #[must_use]
-    pub fn new(loads: Loads) -> Self {
-        let heap = least_loaded(&loads, loads.len());
-        Self { loads, heap }
-    }
-
-    /// The least loaded machine that need not be avoided, which then has one process more; none where all must be.
-    pub fn take(&mut self, avoid: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut avoided = Vec::new();
-        let mut found = None;
-        while let Some(Reverse((load, machine))) = self.heap.pop() {
-            if !avoid(machine as usize) {
-                self.loads.add(machine as usize, 1);
-                avoided.push(Reverse((self.loads.after(machine as usize, 1), machine)));
-                found = Some(machine as usize);
-                break;
-            }
-            avoided.push(Reverse((load, machine)));
-        }
-        self.heap.extend(avoided);
-        found
-    }
 }

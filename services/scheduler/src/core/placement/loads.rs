@@ -21,6 +21,7 @@ pub struct Loads {
 /// One kind that is needed.
 #[derive(Debug, Clone)]
 struct Need {
+    kind: ResourceKind,
     /// Thousandths of a place that one process takes on a machine.
     taken: u64,
     used: Vec<u64>,
@@ -46,8 +47,8 @@ impl Loads {
     /// No machines yet.
     #[must_use]
     pub fn new(requirements: &[Requirement], machines: usize) -> Self {
-        let need =
-            |(_, taken)| Need { taken, used: Vec::with_capacity(machines), capacity: Vec::with_capacity(machines) };
+        let column = || Vec::with_capacity(machines);
+        let need = |(kind, taken)| Need { kind, taken, used: column(), capacity: column() };
         Self { needs: kinds(requirements).into_iter().map(need).collect(), machines: 0 }
     }
 
@@ -97,6 +98,13 @@ impl Loads {
     pub fn add(&mut self, machine: usize, processes: u64) {
         for need in &mut self.needs {
             need.used[machine] += need.taken * processes;
+        }
+    }
+
+    /// Counts what a process on another machine takes of a resource that this one reaches too.
+    pub fn add_shared(&mut self, machine: usize, kind: ResourceKind, weight_milli: u64) {
+        for need in self.needs.iter_mut().filter(|need| need.kind == kind) {
+            need.used[machine] += weight_milli;
         }
     }
 

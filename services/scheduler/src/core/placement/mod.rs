@@ -8,13 +8,12 @@
 pub mod gangs;
 pub mod loads;
 pub mod share;
+pub mod step;
 pub mod take;
-
-use std::collections::BTreeMap;
 
 use muster_model::{ProcessNumber, ResourceId};
 
-use self::gangs::{Elsewhere, Members};
+use self::gangs::Members;
 use self::loads::Loads;
 use self::take::{Taker, take_one};
 use super::event::Placement;
@@ -43,47 +42,81 @@ pub struct Solution {
     pub balance_milli: u64,
 }
 
+/// How processes take resources of their machine.
+#[derive(Clone, Copy)]
+pub struct How<'a> {
+    /// What one process needs.
+    pub requirements: &'a [Requirement],
+    /// Which places of a machine may be used.
+    pub open: &'a dyn Fn(&Machine, usize) -> bool,
+}
+
 /// Solves a problem; nothing is placed where there is no machine, and no gang where there are fewer machines than roles.
 #[must_use]
 pub fn place(problem: &Problem<'_>) -> Solution {
     let mut loads = Loads::of(problem.machines, problem.requirements);
     let members = spread(&mut loads, problem.roles, problem.processes);
-    let balance_milli = loads.balance_milli();
-    Solution { placements: build(problem.machines, problem.requirements, &members), balance_milli }
+    let how = How { requirements: problem.requirements, open: &|_, _| true };
+    Solution { placements: build(problem.machines, &members, how), balance_milli: loads.balance_milli() }
 }
 
-/// Spreads processes, or as many whole gangs as they make, over machines.
+/// Spreads processes, or as many whole gangs as they make, over machines. The loads are those after it.
 #[must_use]
 pub fn spread(loads: &mut Loads, roles: usize, processes: u32) -> Members {
     match processes.checked_div(roles as u32) {
-        None => Members { counts: share::shares(loads, processes), members: Vec::new() },
+        None => Members::none(share::shares(loads, processes)),
         Some(count) => gangs::gangs(loads, roles, count),
     }
 }
 
-/// Takes resources on each machine, and numbers the processes machine by machine.
-fn build(machines: &[&Machine], requirements: &[Requirement], members: &Members) -> Vec<Placement> {
+/// Takes resources on each machine, the least loaded first, and numbers the processes machine by machine.
+#[must_use]
+pub fn build(machines: &[&Machine], members: &Members, how: How<'_>) -> Vec<Placement> {
+    number(machines, members, |index| resources(machines[index], members.counts[index], how))
+}
+
+/// The same where each machine has places that its processes are counted on, in turn.
+#[must_use]
+pub fn build_on(machines: &[&Machine], members: &Members, counted: &[Vec<usize>], how: How<'_>) -> Vec<Placement> {
+    number(machines, members, |index| {
+        let (machine, places) = (machines[index], &counted[index]);
+        let mut taker = Taker::new(machine, how.requirements, |place| (how.open)(machine, place));
+        let turns = places.iter().cycle().take(members.counts[index] as usize);
+        let taken = turns.flat_map(|place| taker.take(Some(*place)));
+        taken.map(|(place, _)| machine.places[place].id.clone()).collect()
+    })
+}
+
+/// Numbers the processes machine by machine.
+fn number(
+    machines: &[&Machine],
+    members: &Members,
+    mut resources: impl FnMut(usize) -> Vec<ResourceId>,
+) -> Vec<Placement> {
     let mut next = 0;
-    let mut placements = Vec::new();
-    for (machine, count) in machines.iter().zip(&members.counts).filter(|(_, count)| **count > 0) {
-        let resources = resources(machine, requirements, *count);
+    let used = members.counts.iter().filter(|count| **count > 0).count();
+    let mut placements = Vec::with_capacity(used);
+    for (index, count) in members.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let here = members.members.get(next as usize..(next + count) as usize).unwrap_or_default();
-        placements.push(on(machine, ProcessNumber(next + 1), *count, resources, here.to_vec()));
+        placements.push(on(machines[index], ProcessNumber(next + 1), *count, resources(index), here.to_vec()));
         next += count;
     }
     placements
 }
 
 /// Resources for so many processes on one machine.
-fn resources(machine: &Machine, requirements: &[Requirement], count: u32) -> Vec<ResourceId> {
-    let each: usize = requirements.iter().map(|need| need.count as usize).sum();
+fn resources(machine: &Machine, count: u32, how: How<'_>) -> Vec<ResourceId> {
+    let each: usize = how.requirements.iter().map(|need| need.count as usize).sum();
     let mut taken = Vec::with_capacity(each * count as usize);
-    if count == 1 && each == requirements.len() {
-        take_one(machine, requirements, |_| true, &mut taken);
+    let open = |place| (how.open)(machine, place);
+    if count == 1 && each == how.requirements.len() {
+        take_one(machine, how.requirements, open, &mut taken);
         return taken;
     }
-    let mut taker = Taker::new(machine, requirements, |_| true);
-    (0..count).for_each(|_| taker.take(None, &mut taken));
+    let mut taker = Taker::new(machine, how.requirements, open);
+    for _ in 0..count {
+        taken.extend(taker.take(None).into_iter().map(|(place, _)| machine.places[place].id.clone()));
+    }
     taken
 }
 
@@ -103,22 +136,4 @@ fn on(
         resources,
         members,
     }
-}
-
-/// What machines one process may go to.
-pub type Seat<'a> = Box<dyn Fn(&Machine) -> bool + 'a>;
-
-/// Places single processes, each on the least loaded machine that it may go to; none where there is no such machine.
-#[must_use]
-pub fn seats(requirements: &[Requirement], machines: &[&Machine], wanted: &[Seat<'_>]) -> Vec<Option<Placement>> {
-    let mut elsewhere = Elsewhere::new(Loads::of(machines, requirements));
-    let mut takers: BTreeMap<usize, Taker<'_>> = BTreeMap::new();
-    let mut seat = |may_take: &Seat<'_>| {
-        let found = elsewhere.take(|index| !may_take(machines[index]))?;
-        let taker = takers.entry(found).or_insert_with(|| Taker::new(machines[found], requirements, |_| true));
-        let mut resources = Vec::new();
-        taker.take(None, &mut resources);
-        Some(on(machines[found], ProcessNumber(0), 1, resources, Vec::new()))
-    };
-    wanted.iter().map(&mut seat).collect()
 }

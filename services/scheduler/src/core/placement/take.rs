@@ -39,15 +39,22 @@ impl<'a> Taker<'a> {
         Self { machine, needs: needs.collect(), used }
     }
 
-    /// Takes one process's resources, with a place that it must have where one is given.
-    pub fn take(&mut self, fixed: Option<usize>, taken: &mut Vec<ResourceId>) {
+    /// Takes one process's resources, with a place that it must have where one is given. They are told as indexes of places, with
+    /// what is taken of each.
+    pub fn take(&mut self, fixed: Option<usize>) -> Vec<(usize, u64)> {
         let places = &self.machine.places;
+        let mut taken = Vec::new();
         for open in &mut self.needs {
+            let weight = u64::from(open.need.weight_milli);
             let fixed = fixed.filter(|index| places[*index].kind == open.need.kind);
-            for index in open.take(fixed, places, &mut self.used) {
-                taken.push(places[index].id.clone());
-            }
+            taken.extend(open.take(fixed, places, &mut self.used).into_iter().map(|index| (index, weight)));
         }
+        taken
+    }
+
+    /// Counts what a process elsewhere takes of a place.
+    pub fn add_shared(&mut self, place: usize, weight_milli: u64) {
+        self.used[place] += weight_milli;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the core, through one helper that checks what must hold after every input.
 
+mod counts;
 mod gangs;
 mod machines;
 mod placement;
@@ -19,7 +20,9 @@ use muster_model::{
 };
 
 use super::facts::{Fact, MachineFact};
-use super::input::{Heartbeat, Hello, KnownProcess, ProcessReport, Report, Reports, Start, Started, Stop};
+use super::input::{
+    Count, CountBy, Heartbeat, Hello, KnownProcess, ProcessReport, Report, Reports, Start, Started, Stop,
+};
 use super::job::Process;
 use super::machine::Resource;
 use super::module::{Artifact, Module, Parameter, ParameterType, Requirement};
@@ -229,10 +232,20 @@ pub(super) fn dpid(job: u32, process: u32) -> Dpid {
 pub(super) fn inventory(cpus: usize, disks: usize) -> Fact {
     let cpu = (0..cpus).map(|n| (format!("cpu{n}"), ResourceKind::Cpu));
     let disk = (0..disks).map(|n| (format!("disk-{n}"), ResourceKind::Disk));
-    let mut resources: Vec<Resource> =
-        cpu.chain(disk).map(|(id, kind)| Resource { id: resource(&id), kind, device_type: String::new() }).collect();
+    found(cpu.chain(disk).map(|(id, kind)| found_resource(&id, kind)).collect())
+}
+
+/// A resource without anything special.
+pub(super) fn found_resource(id: &str, kind: ResourceKind) -> Resource {
+    Resource { id: resource(id), kind, device_type: String::new(), shared_name: String::new(), size: 0 }
+}
+
+/// What probing finds.
+pub(super) fn found(mut resources: Vec<Resource>) -> Fact {
     resources.sort_by(|a, b| a.id.cmp(&b.id));
-    let attributes = [("arch", "x86_64".to_owned()), ("cpus", cpus.to_string()), ("disks", disks.to_string())];
+    let count = |kind| resources.iter().filter(|resource| resource.kind == kind).count().to_string();
+    let (cpus, disks) = (count(ResourceKind::Cpu), count(ResourceKind::Disk));
+    let attributes = [("arch", "x86_64".to_owned()), ("cpus", cpus), ("disks", disks)];
     let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     Fact::InventoryChanged { resources, signed: BTreeSet::new(), attributes }
 }
@@ -272,8 +285,9 @@ pub(super) fn start(processes: u32) -> Start {
         command: CommandId([7; 16]),
         actor: "user:anna".into(),
         module: "high-io".into(),
-        processes,
+        count: Count { number: processes, by: CountBy::Job },
         selector: String::new(),
+        resource_selector: String::new(),
         parameters: Vec::new(),
         dry_run: false,
         reservation: ReservationId(0),

@@ -10,13 +10,19 @@ use super::*;
 pub(super) fn pool(disks: &[Vec<(u32, u64)>]) -> Vec<Machine> {
     let machine_of = |(number, disks): (usize, &Vec<(u32, u64)>)| {
         let mut machine = Machine::new(Seen::new(machine(&format!("m{number:04}"))));
-        let cpu =
-            |n: usize| Place { id: resource(&format!("cpu{n}")), kind: ResourceKind::Cpu, load: 8, used_milli: 0 };
+        let cpu = |n: usize| Place {
+            id: resource(&format!("cpu{n}")),
+            kind: ResourceKind::Cpu,
+            load: 8,
+            used_milli: 0,
+            description: Default::default(),
+        };
         let disk = |(n, (load, used)): (usize, &(u32, u64))| Place {
             id: resource(&format!("disk-{n}")),
             kind: ResourceKind::Disk,
             load: *load,
             used_milli: *used,
+            description: Default::default(),
         };
         machine.set_places((0..2).map(cpu).chain(disks.iter().enumerate().map(disk)).collect());
         machine

@@ -31,11 +31,11 @@ fn a_wrong_start_says_what_why_and_what_next() {
              `muster module add`",
         ),
         (
-            Box::new(|s| s.processes = 0),
-            "start high-io: 0 processes were asked for; one start has 1 to 65535; give --processes",
+            Box::new(|s| s.count.number = 0),
+            "start high-io: 0 processes were asked for; one start has 1 to 65535; give --processes, 1 or more",
         ),
         (
-            Box::new(|s| s.processes = 65_536),
+            Box::new(|s| s.count.number = 65_536),
             "start high-io: 65536 processes were asked for; one start has 1 to 65535; start several jobs",
         ),
         (
@@ -69,7 +69,7 @@ fn a_wrong_start_says_what_why_and_what_next() {
         ),
         (
             Box::new(|s| s.selector = "cpus>=16".into()),
-            "start high-io: none of 2 machines fit: 2 not selected; nearest is node-1: change the selector; \
+            "start high-io: none of 2 machines fit: 2 not selected (`cpus>=16` matches none of 2 machines); nearest is node-1: change the selector; \
              `muster machine list` shows what it can compare",
         ),
         (
