@@ -28,11 +28,20 @@ pub fn cli_markdown() -> String {
         let _ = writeln!(page, "| {code} | {meaning} |");
     }
     let keys = muster_model::Selector::KEYS.map(|key| format!("`{key}`")).join(", ");
+    let resource_keys = muster_model::Selector::RESOURCE_KEYS.map(|key| format!("`{key}`")).join(", ");
     let _ = writeln!(
         page,
         "\n## Selectors\nOne grammar names machines everywhere: names and globs (`node-*`), lists (`a,b` is any of them), \
          comparisons with `=`, `!=`, `<`, `<=`, `>`, `>=`, and `and`, `or`, `not`, parentheses: `cpus>=4 and arch=x86_64 and not \
-         tag=slow`. Empty, or `*`, is every machine. Keys: {keys}. A refusal marks the wrong place with carets."
+         tag=slow`. Empty, or `*`, is every machine. Keys: {keys}. A refusal marks the wrong place with carets.\n\nResources \
+         are selected likewise (`--resources`): names and globs (`disk-*`) on every machine, or with theirs (`node-1/disk-*`). \
+         Keys: {resource_keys}; `kind` is cpu, disk, nic, memory or tape, `size` bytes or bits per second.\n\n## Counts of a \
+         start\n`--processes N` is the whole job; `--per-machine`, `--per-disk` and `--per-cpu` put exactly N on each machine that \
+         fits, or each disk or CPU that may be used there. A disk that several machines reach is one. A start has at most 65,535 \
+         processes, however they are counted. Processes of a module with roles form gangs: one of each role, all on different \
+         machines, whole or not at all. So `--processes` is a multiple of the number of roles, and with the other counts each \
+         machine carries its N members in turn of roles, where these make whole gangs; else the start is refused with the nearest \
+         count that would fit."
     );
     page.push_str("\n## Options of every command\n");
     let global: Vec<&Arg> = command.get_arguments().filter(|argument| argument.is_global_set()).collect();

@@ -86,6 +86,13 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
     if process.attempt.0 > 1 {
         lines.push(format!("this is attempt {}: {}", process.attempt, process.reason));
     }
+    if let Some(member) = process.member {
+        let mates = job.gang_of(member).iter().zip(&job.spec.module.roles).filter_map(|(number, role)| {
+            let mate = view.state.processes.get(&Dpid { process: *number, ..dpid })?;
+            Some(format!("{role} {number} on {} is {}", mate.machine, mate.state))
+        });
+        lines.push(format!("its gang {}: {}", member.gang, mates.collect::<Vec<_>>().join(", ")));
+    }
     if !process.resources.is_empty() {
         let resources: Vec<String> = process.resources.iter().map(ToString::to_string).collect();
         lines.push(format!("it was placed {} ago on {}", age(now, process.placed), resources.join(", ")));
@@ -101,20 +108,24 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
     let Some(machine) = view.state.machines.get(&process.machine) else {
         return "its machine is not known any more".into();
     };
-    if let Some(trouble) = machine_trouble(view, machine) {
-        return trouble;
-    }
+    let now = view.now.time;
     let agent = view.observed.agent(&process.machine);
     let acknowledged = agent.and_then(|agent| agent.acknowledged).unwrap_or_default();
+    let trouble = machine_trouble(view, machine);
     if acknowledged < process.changed {
+        let ordered = process.stop.as_ref().map_or(process.since, |stop| stop.at);
         let refusal = agent.map(|agent| agent.refusal.as_str()).filter(|refusal| !refusal.is_empty());
-        let said = refusal.map(|refusal| format!("; it says: {refusal}")).unwrap_or_default();
-        return format!(
-            "its agent has not taken the order yet: it is at {acknowledged}, the order is {}{said}",
-            process.changed
-        );
+        let why = match (trouble, refusal) {
+            (Some(trouble), _) => trouble,
+            (None, Some(refusal)) => format!("it says: {refusal}"),
+            (None, None) => format!("it is at {acknowledged}, the order is {}", process.changed),
+        };
+        let order = if process.stop.is_some() { "take the order to stop" } else { "take its order" };
+        return format!("waiting for agent {} to {order} since {}: {why}", process.machine, age(now, ordered));
     }
-    let now = view.now.time;
+    if let Some(trouble) = trouble {
+        return format!("waiting for agent {}: {trouble}", process.machine);
+    }
     match (process.state, &process.stop) {
         (_, Some(stop)) => {
             let left = stop.grace.saturating_sub(now.since(stop.at));
@@ -125,7 +136,10 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
                 short(left)
             )
         }
-        (ProcessState::Starting, None) => "its agent has the order; its first ping is not answered yet".into(),
+        (ProcessState::Starting, None) => {
+            let (machine, since) = (&process.machine, age(now, process.since));
+            format!("waiting for it to answer its first ping: agent {machine} has its order, placed {since} ago")
+        }
         (ProcessState::Mia, None) => "it misses pings; it runs on if it answers again".into(),
         (ProcessState::Away, None) => "its machine is in an announced reboot".into(),
         (_, None) => format!("it answers its pings, pid {}", process.pid),
@@ -138,11 +152,9 @@ fn machine_trouble(view: &View<'_, JobCore>, machine: &Machine) -> Option<String
         return Some(format!("its machine is down since {}", age(now, machine.down_since)));
     }
     match view.observed.agent(&machine.seen.machine) {
-        None => Some("no heartbeat of its machine was heard since this scheduler leads".into()),
-        Some(agent) if !agent.is_heard(now) => {
-            Some(format!("its machine is silent: the last heartbeat was {} ago", age(now, agent.heard)))
-        }
-        Some(agent) if agent.incarnation != machine.seen.incarnation => Some("its agent is about to say hello".into()),
+        None => Some("not heard since this scheduler leads".into()),
+        Some(agent) if !agent.is_heard(now) => Some(format!("not heard since {}", age(now, agent.heard))),
+        Some(agent) if agent.incarnation != machine.seen.incarnation => Some("it is about to say hello".into()),
         Some(_) => None,
     }
 }

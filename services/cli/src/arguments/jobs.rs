@@ -48,15 +48,29 @@ pub(crate) enum Until {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("count").required(true).args(["processes", "per_machine", "per_disk", "per_cpu"]))]
 pub(crate) struct StartArguments {
     /// Module of the catalogue
     pub(crate) module: String,
-    /// How many processes
+    /// How many processes; of a module with gangs a multiple of its roles
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
-    pub(crate) processes: u32,
+    pub(crate) processes: Option<u32>,
+    /// So many on each machine that fits
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) per_machine: Option<u32>,
+    /// So many on each disk that may be used; a disk that several machines reach is one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) per_disk: Option<u32>,
+    /// So many on each CPU that may be used
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    pub(crate) per_cpu: Option<u32>,
     /// Which machines: names, globs, or an expression like `cpus>=4 and not tag=slow`; all without it
     #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
     pub(crate) on: String,
+    /// Which resources: names (`disk-sda`, `node-1/disk-*`), or an expression like `kind=disk and type=ssd and size>=100GB`; all
+    /// without it
+    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pub(crate) resources: String,
     /// A parameter of the module; may be given often
     #[arg(long = "param", short = 'p', value_name = "NAME=VALUE", value_parser = parse_parameter)]
     pub(crate) parameters: Vec<(String, String)>,

@@ -93,7 +93,17 @@ pub(crate) enum LoadNumberCommand {
     List,
     /// Set a load number
     Set(LoadNumberSetArguments),
+    /// Set load numbers from a file, all or none, and show what changed
+    #[command(after_help = LOAD_HELP)]
+    Load {
+        /// TOML file with a `[[load_number]]` table for each
+        file: PathBuf,
+    },
 }
+
+const LOAD_HELP: &str = "The file:\n\n  [[load_number]]\n  kind = \"disk\"      # cpu, disk, nic, memory or tape\n  type = \"QEMU\"      \
+    # as `muster resource list` shows it; the default of the kind without it\n  load = 64          # processes that fit comfortably at \
+    once";
 
 #[derive(Debug, Args)]
 pub(crate) struct LoadNumberSetArguments {
@@ -117,4 +127,6 @@ pub(crate) enum KindName {
     Nic,
     /// Memory as a whole.
     Memory,
+    /// Tape drives.
+    Tape,
 }

@@ -60,7 +60,10 @@ pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
     let mut columns: Vec<Column> = ["job", "module", "processes"].into_iter().map(Column::new).collect();
     columns.extend([Column::people("states"), Column::if_told("stalled"), Column::people("verdicts")]);
     columns.extend(["started_time", "ended_time", "actor"].into_iter().map(Column::new));
-    columns.extend(["run", "module_version", "selector", "reservation", "seed", "stopping"].map(Column::programs));
+    columns.extend(
+        ["run", "module_version", "selector", "resource_selector", "reservation", "seed", "stopping"]
+            .map(Column::programs),
+    );
     columns.extend(["all_running_time", "seconds_to_all_running", "parameters"].map(Column::programs));
     columns.extend(ProcessState::ALL.map(|state| Column::programs(state.as_str())));
     columns.extend(VERDICT_COLUMNS.map(|(name, _)| Column::programs(name)));
@@ -96,6 +99,7 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
         Cell::Integer(if spec.run == 0 { run } else { spec.run }.into()),
         Cell::text(module.version),
         Cell::text(&job.selector),
+        Cell::text(&job.resource_selector),
         if spec.reservation == 0 { Cell::None } else { Cell::Integer(spec.reservation) },
         Cell::Integer(spec.seed),
         Cell::Flag(job.stopping),

@@ -3,11 +3,12 @@
 use muster_model::{Dpid, JobNumber, ProcessNumber};
 use muster_proto::v1::{self, job_command, job_reply};
 
+use super::resources::kind_name;
 use super::{Session, wait};
 use crate::arguments::StartArguments;
 use crate::client::unexpected;
 use crate::exit::Failure;
-use crate::output::{Cell, Column, Table};
+use crate::output::{Cell, Column, Format, Table};
 
 pub(super) async fn run(session: &Session, arguments: StartArguments) -> Result<(), Failure> {
     let what = format!("start {}", arguments.module);
@@ -17,7 +18,7 @@ pub(super) async fn run(session: &Session, arguments: StartArguments) -> Result<
         return Err(unexpected("scheduler"));
     };
     if dry_run {
-        return session.print(&placements(&started)).await;
+        return preview(session, &started).await;
     }
     session.print(&summary(&started)).await?;
     match wait {
@@ -27,6 +28,7 @@ pub(super) async fn run(session: &Session, arguments: StartArguments) -> Result<
 }
 
 fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
+    let (processes, count_by) = count(&arguments);
     let mut parameters = arguments.parameters;
     parameters.sort();
     if let Some(twice) = parameters.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -34,14 +36,26 @@ fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
     }
     Ok(v1::Start {
         module: arguments.module,
-        processes: arguments.processes,
+        processes,
+        count_by: count_by.into(),
+        resource_selector: arguments.resources,
         selector: arguments.on,
         parameters: parameters.into_iter().map(|(key, value)| v1::KeyValue { key, value }).collect(),
         dry_run: arguments.dry_run,
         reservation: arguments.reservation,
         seed: arguments.seed,
-        ..v1::Start::default()
     })
+}
+
+/// The number that was given, and what it counts: exactly one is.
+fn count(arguments: &StartArguments) -> (u32, v1::CountBy) {
+    let given = [
+        (arguments.processes, v1::CountBy::Unspecified),
+        (arguments.per_machine, v1::CountBy::Machine),
+        (arguments.per_disk, v1::CountBy::Disk),
+        (arguments.per_cpu, v1::CountBy::Cpu),
+    ];
+    given.into_iter().find_map(|(number, by)| Some((number?, by))).unwrap_or_default()
 }
 
 fn dpid(job: u32, process: u32) -> Cell {
@@ -67,8 +81,22 @@ fn summary(started: &v1::Started) -> Table {
     table
 }
 
+/// What would be done. People see machines first and then resources; programs see one row for each resource, or for each machine
+/// where no resources are used.
+async fn preview(session: &Session, started: &v1::Started) -> Result<(), Failure> {
+    if session.format == Format::Table {
+        session.print(&machines(started)).await?;
+        if started.loads.is_empty() {
+            return Ok(());
+        }
+        crate::output::write("\n")?;
+        return session.print(&resources(started)).await;
+    }
+    session.print(&if started.loads.is_empty() { machines(started) } else { resources(started) }).await
+}
+
 /// One row for each machine: where the processes would run.
-fn placements(started: &v1::Started) -> Table {
+fn machines(started: &v1::Started) -> Table {
     let names = ["machine", "processes", "first_process", "resources", "balance"];
     let mut table = Table::new(names.into_iter().map(Column::new).collect());
     for placement in &started.placements {
@@ -80,6 +108,27 @@ fn placements(started: &v1::Started) -> Table {
             Cell::Integer(placement.count.into()),
             Cell::Integer(placement.first.into()),
             Cell::List(resources),
+            Cell::Number(started.balance),
+        ]);
+    }
+    table
+}
+
+/// One row for each resource: how loaded it is, and would be. 1 means that every place of its load number is taken once.
+fn resources(started: &v1::Started) -> Table {
+    let names = ["machine", "resource", "kind", "processes", "load_before", "load_after"];
+    let mut columns: Vec<Column> = names.into_iter().map(Column::new).collect();
+    columns.push(Column::programs("balance"));
+    let mut table = Table::new(columns);
+    for change in &started.loads {
+        let load = |milli: u64| Cell::Number(milli as f64 / 1000.0);
+        table.push(vec![
+            Cell::text(&change.machine),
+            if change.resource.is_empty() { Cell::text("*") } else { Cell::text(&change.resource) },
+            Cell::text(kind_name(change.kind())),
+            Cell::Integer(change.processes.into()),
+            load(change.before_milli),
+            load(change.after_milli),
             Cell::Number(started.balance),
         ]);
     }

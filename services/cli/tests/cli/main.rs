@@ -2,6 +2,7 @@
 
 mod modules;
 mod requests;
+mod starts;
 mod systems;
 
 use std::process::{Command, Output};

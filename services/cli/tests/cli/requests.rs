@@ -17,7 +17,7 @@ async fn commands_of(bus: &Bus) -> (muster_bus::Served, Endpoint) {
 
 fn started(job: u32) -> Body {
     let placement = v1::MachinePlacement { machine: "node-1".into(), first: 1, count: 2, ..Default::default() };
-    let started = v1::Started { run: 1, job, placements: vec![placement], balance: 1.0, seed: 7 };
+    let started = v1::Started { run: 1, job, placements: vec![placement], balance: 1.0, seed: 7, loads: Vec::new() };
     Body::JobReply(v1::JobReply { kind: Some(job_reply::Kind::Started(started)) })
 }
 

@@ -17,13 +17,8 @@ pub enum Command {
     SetProtection(ProtectionSetting),
     /// Change tags.
     SetTags(TagSetting),
-    /// Set a load number.
-    SetLoadNumber {
-        /// For what.
-        key: LoadKey,
-        /// Processes that fit at once.
-        load: u32,
-    },
+    /// Set load numbers, all or none: processes that fit at once.
+    SetLoadNumbers(Vec<(LoadKey, u32)>),
     /// Name machines before they appear.
     LoadPool(Vec<PoolEntry>),
 }

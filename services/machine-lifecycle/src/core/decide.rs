@@ -41,7 +41,7 @@ fn decide_command(state: &State, observed: &Observed, command: &Command, now: No
         Command::Remove(machine) => commands::remove(state, observed, machine, now),
         Command::SetProtection(setting) => protect::set_protection(state, setting, now),
         Command::SetTags(setting) => commands::set_tags(state, setting, now),
-        Command::SetLoadNumber { key, load } => commands::set_load_number(key, *load, now),
+        Command::SetLoadNumbers(numbers) => commands::set_load_numbers(state, numbers, now),
         Command::LoadPool(entries) => pool::load_pool(state, entries, now),
     }
 }

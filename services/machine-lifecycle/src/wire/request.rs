@@ -32,8 +32,13 @@ pub fn command_from_wire(command: v1::MachineCommand) -> Result<Command, Refusal
             remove: set.remove.into_iter().collect(),
         }),
         Kind::SetLoadNumber(set) => {
-            let (key, load) = load_from_wire(set.number).map_err(|error| invalid("set a load number", &error))?;
-            Command::SetLoadNumber { key, load }
+            if set.number.is_none() && set.numbers.is_empty() {
+                let missing = WireError::missing("SetLoadNumber", "number");
+                return Err(invalid("set a load number", &missing));
+            }
+            let numbers = set.number.into_iter().chain(set.numbers).map(|number| load_from_wire(Some(number)));
+            let numbers = numbers.collect::<Result<_, _>>().map_err(|error| invalid("set a load number", &error))?;
+            Command::SetLoadNumbers(numbers)
         }
         Kind::LoadPool(load) => Command::LoadPool(load.machines.into_iter().map(entry).collect::<Result<_, _>>()?),
     })

@@ -97,7 +97,7 @@ fn an_unknown_flag_or_kind_is_refused() {
     for kind in [
         Kind::SetFlag(v1::SetFlag { flag: 99, ..Default::default() }),
         Kind::SetFlag(v1::SetFlag::default()),
-        Kind::SetLoadNumber(v1::SetLoadNumber { number: Some(number) }),
+        Kind::SetLoadNumber(v1::SetLoadNumber { number: Some(number), numbers: Vec::new() }),
         Kind::SetLoadNumber(v1::SetLoadNumber::default()),
     ] {
         let refusal = command_from_wire(v1::MachineCommand { kind: Some(kind) }).unwrap_err();

@@ -116,7 +116,8 @@ fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(),
         digest ^= process_digest(&state.identity(*dpid, process));
     }
     ensure(digest == machine.digest, || format!("the digest of {id} is wrong"))?;
-    let places = machine.places.iter().all(|place| state.used(machine, &place.id) == place.used_milli);
+    let used = state.used(machine);
+    let places = machine.places.iter().all(|place| used.get(&place.id).copied().unwrap_or(0) == place.used_milli);
     ensure(places, || format!("places of {id} are counted wrongly"))?;
     for kind in ResourceKind::ALL {
         let of_kind = || machine.places.iter().filter(|place| place.kind == kind);

@@ -323,6 +323,25 @@ pub struct Started {
     pub balance_milli: u64,
     /// Seed that is used.
     pub seed: u64,
+    /// What the resources that are used are loaded before and after; of a dry run alone.
+    pub loads: Vec<LoadChange>,
+}
+
+/// What a start would do to a resource, or to all of one kind that it uses of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadChange {
+    /// Machine.
+    pub machine: MachineId,
+    /// Resource; none for all of the kind.
+    pub resource: Option<muster_model::ResourceId>,
+    /// Kind.
+    pub kind: ResourceKind,
+    /// Processes of the start that use it.
+    pub processes: u32,
+    /// Load before, thousandths: 1000 = every place of its load number taken once.
+    pub before_milli: u64,
+    /// Load after it.
+    pub after_milli: u64,
 }
 
 /// Unit of change for effects and projections.

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const PROCESSES_MAX: u32 = 65_535;
 /// Roles of one gang.
 pub const ROLES_MAX: usize = 16;
+/// Resources that a dry run names one by one.
+pub const PREVIEWED_MAX: usize = 4_000;
 /// Attempts of one process before it is given up.
 pub const ATTEMPTS_MAX: u32 = 3;
 /// Modules in the catalogue.

@@ -34,27 +34,22 @@ impl State {
         self.pool.number_places(&machine.seen, &mut places, &machine.places);
         machine.set_places(places);
         let machine = &self.machines[id];
-        let mut used = self.used_here(machine);
-        for place in &machine.places {
-            if self.pool.paths(&machine.seen, &place.id).is_some() {
-                used.insert(place.id.clone(), self.used(machine, &place.id));
-            }
-        }
+        let used = self.used(machine);
         let Some(machine) = self.machines.get_mut(id) else { return };
         used.iter().for_each(|(resource, used)| machine.count_use(resource, *used, true));
         self.pool.see(machine);
     }
 
-    /// Thousandths of a place that live processes use of a resource, on all of its paths.
-    pub(super) fn used(&self, machine: &Machine, resource: &ResourceId) -> u64 {
-        let on = |machine, resource| self.used_here(machine).get(resource).copied().unwrap_or(0);
-        match self.pool.paths(&machine.seen, resource) {
-            None => on(machine, resource),
-            Some(paths) => {
-                let machines = paths.iter().filter_map(|(id, resource)| Some((self.machines.get(id)?, resource)));
-                machines.map(|(machine, resource)| on(machine, resource)).sum()
-            }
+    /// Thousandths of a place that live processes use of each resource of a machine, on all of its paths.
+    pub(super) fn used(&self, machine: &Machine) -> BTreeMap<ResourceId, u64> {
+        let mut used = self.used_here(machine);
+        for place in &machine.places {
+            let Some(paths) = self.pool.paths(&machine.seen, &place.id) else { continue };
+            let machines = paths.iter().filter_map(|(id, resource)| Some((self.machines.get(id)?, resource)));
+            let on = |(machine, resource)| self.used_here(machine).get(resource).copied().unwrap_or(0);
+            used.insert(place.id.clone(), machines.map(on).sum());
         }
+        used
     }
 
     /// Thousandths of a place that the processes on one machine use of each of its resources.

@@ -6,6 +6,7 @@ use muster_proto::v1::job_reply::Kind;
 use prost::Message;
 
 use crate::core::Reply;
+use crate::core::input::LoadChange;
 
 /// Encodes a reply as `JobReply`.
 pub fn encode(reply: &Reply) -> Bytes {
@@ -16,6 +17,7 @@ pub fn encode(reply: &Reply) -> Bytes {
             placements: started.placements.iter().map(Into::into).collect(),
             balance: started.balance_milli as f64 / 1000.0,
             seed: started.seed,
+            loads: started.loads.iter().map(load_change).collect(),
         })),
         Reply::Stopped { processes, jobs } => {
             Some(Kind::Stopped(v1::Stopped { processes: *processes, jobs: jobs.iter().map(|job| job.0).collect() }))
@@ -30,4 +32,15 @@ pub fn encode(reply: &Reply) -> Bytes {
         Reply::HelloTaken => None,
     };
     v1::JobReply { kind }.encode_to_vec().into()
+}
+
+fn load_change(change: &LoadChange) -> v1::LoadChange {
+    v1::LoadChange {
+        machine: change.machine.to_string(),
+        resource: change.resource.as_ref().map_or_else(String::new, ToString::to_string),
+        kind: v1::ResourceKind::from(change.kind).into(),
+        processes: change.processes,
+        before_milli: change.before_milli,
+        after_milli: change.after_milli,
+    }
 }

@@ -1914,12 +1914,15 @@ pub struct SetTags {
     #[prost(string, repeated, tag = "3")]
     pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// SetLoadNumber sets one.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// SetLoadNumber sets one, or several.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetLoadNumber {
     /// The number.
     #[prost(message, optional, tag = "1")]
     pub number: ::core::option::Option<LoadNumber>,
+    /// Several, all or none; without `number`.
+    #[prost(message, repeated, tag = "2")]
+    pub numbers: ::prost::alloc::vec::Vec<LoadNumber>,
 }
 /// LoadPool names machines and their protection before their first start.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2316,6 +2319,31 @@ pub struct Started {
     /// Seed that is used.
     #[prost(uint64, tag = "5")]
     pub seed: u64,
+    /// What the resources that are used are loaded before and after; of a dry run alone.
+    #[prost(message, repeated, tag = "6")]
+    pub loads: ::prost::alloc::vec::Vec<LoadChange>,
+}
+/// LoadChange is what a start would do to a resource, or to all of one kind that it uses of a machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoadChange {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Resource id; empty for all of the kind, where there are too many to name.
+    #[prost(string, tag = "2")]
+    pub resource: ::prost::alloc::string::String,
+    /// Kind.
+    #[prost(enumeration = "ResourceKind", tag = "3")]
+    pub kind: i32,
+    /// Processes of the start that use it.
+    #[prost(uint32, tag = "4")]
+    pub processes: u32,
+    /// Load before, thousandths: 1000 = every place of its load number taken once.
+    #[prost(uint64, tag = "5")]
+    pub before_milli: u64,
+    /// Load after it.
+    #[prost(uint64, tag = "6")]
+    pub after_milli: u64,
 }
 /// Stopped is what a stop did.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -116,17 +116,20 @@ pub(super) fn check_tag(tag: &str, what: &str) -> Result<(), Refusal> {
     Err(Refusal::new(RefusalCode::Invalid, what, why, next))
 }
 
-/// Sets a load number.
+/// Sets load numbers, all or none. What is so already changes nothing.
 ///
 /// # Errors
-/// When it is out of range.
-pub(super) fn set_load_number(key: &LoadKey, load: u32, now: Now) -> Decided {
-    if !(1..=LOAD_MAX).contains(&load) {
-        let what = format!("set the load number of {} {}", key.kind.as_str(), key.device_type);
-        let next = format!("give 1 to {LOAD_MAX}; `muster resource protect` keeps tests away altogether");
-        return Err(Refusal::new(RefusalCode::Invalid, what.trim_end(), format!("{load} is out of range"), next));
+/// When one is out of range.
+pub(super) fn set_load_numbers(state: &State, numbers: &[(LoadKey, u32)], now: Now) -> Decided {
+    for (key, load) in numbers {
+        if !(1..=LOAD_MAX).contains(load) {
+            let what = format!("set the load number of {} {}", key.kind.as_str(), key.device_type);
+            let next = format!("give 1 to {LOAD_MAX}; `muster resource protect` keeps tests away altogether");
+            return Err(Refusal::new(RefusalCode::Invalid, what.trim_end(), format!("{load} is out of range"), next));
+        }
     }
-    let events = vec![Event::LoadNumberSet { key: key.clone(), load }];
+    let news = numbers.iter().filter(|(key, load)| state.load_numbers.get(key) != Some(load));
+    let events = news.map(|(key, load)| Event::LoadNumberSet { key: key.clone(), load: *load }).collect();
     let changes = Changes { events, ..Changes::default() };
     let decision: Decision<_> = changes.into_decision(now);
     Ok(decision)

@@ -110,10 +110,11 @@ fn tags_are_added_and_taken_away() {
 fn load_numbers_override_the_defaults_of_their_kind() {
     let mut world = World::new();
     let key = |device_type: &str| LoadKey { kind: ResourceKind::Disk, device_type: device_type.into() };
-    world.command(Command::SetLoadNumber { key: key("ssd"), load: 100 }).unwrap();
-    world.command(Command::SetLoadNumber { key: key(""), load: 5 }).unwrap();
-    assert!(world.command(Command::SetLoadNumber { key: key(""), load: 0 }).is_err());
+    world.command(Command::SetLoadNumbers(vec![(key("ssd"), 100)])).unwrap();
+    world.command(Command::SetLoadNumbers(vec![(key(""), 5)])).unwrap();
+    let half = Command::SetLoadNumbers(vec![(key("hdd"), 9), (key(""), 0)]);
+    assert!(world.command(half).is_err(), "all or none");
     let numbers = world.state.all_load_numbers();
-    assert_eq!(numbers.len(), 5);
+    assert_eq!(numbers.len(), 6, "five kinds and one type");
     assert!(numbers.contains(&(key("ssd"), 100)) && numbers.contains(&(key(""), 5)));
 }

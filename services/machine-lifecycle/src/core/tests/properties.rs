@@ -144,7 +144,7 @@ fn command(step: &Step) -> Command {
         Step::Pool { machine, active } => Command::LoadPool(vec![entry(NAMES[*machine], &["disk-*"], *active)]),
         Step::Load { load } => {
             let key = LoadKey { kind: ResourceKind::Disk, device_type: "ssd".into() };
-            Command::SetLoadNumber { key, load: *load }
+            Command::SetLoadNumbers(vec![(key, *load)])
         }
         Step::Remove { machine } => Command::Remove(id(NAMES[*machine])),
         _ => Command::Remove(id("none")),

@@ -5,6 +5,7 @@ mod catalogue;
 mod changes;
 mod hello;
 mod machines;
+mod preview;
 mod refused;
 mod reports;
 mod run;

@@ -19,7 +19,7 @@ use super::super::observed::Observed;
 use super::super::parameters;
 use super::super::state::State;
 use super::arrange::Wanted;
-use super::{answered, catalogue};
+use super::{answered, catalogue, preview};
 
 pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
     let what = format!("start {}", start.module);
@@ -37,7 +37,9 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
     let seed = if start.seed == 0 { seed_from(&start.command) } else { start.seed };
     let job = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
     let balance_milli = arranged.loads.balance_milli();
-    let reply = Reply::Started(Started { run: state.run, job, placements: placements.clone(), balance_milli, seed });
+    let loads = if start.dry_run { preview::preview(state, module, &placements) } else { Vec::new() };
+    let reply =
+        Reply::Started(Started { run: state.run, job, placements: placements.clone(), balance_milli, seed, loads });
     if start.dry_run {
         return Ok(answered(Vec::new(), reply));
     }

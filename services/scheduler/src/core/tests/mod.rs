@@ -2,6 +2,7 @@
 
 mod counts;
 mod gangs;
+mod index;
 mod machines;
 mod placement;
 mod properties;

@@ -29,7 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..3, any::<u8>()).prop_map(|(node, keep)| Step::Hello { node, keep }),
         1 => (0_usize..3, any::<u8>()).prop_map(|(node, keep)| Step::Inventory { node, keep }),
         2 => (any::<usize>(), 0_usize..5).prop_map(|(pick, refusal)| Step::Refused { pick, refusal }),
-        4 => (0_usize..3, 0_usize..14).prop_map(|(node, fact)| Step::Machine { node, fact }),
+        4 => (0_usize..3, 0_usize..17).prop_map(|(node, fact)| Step::Machine { node, fact }),
         2 => (0_u64..400).prop_map(Step::Wait),
         1 => (0_usize..3, 0_u64..4).prop_map(|(node, epoch)| Step::Fence { node, epoch }),
         1 => Just(Step::NewRun),
@@ -61,6 +61,12 @@ fn fact(lab: &Lab, node: &str, number: usize) -> Fact {
         10 => inventory(2, 1),
         11 => inventory(4, 3),
         12 => Fact::Removed,
+        14 => Fact::TagsSet([format!("tag-{}", lab.time.0 % 3)].into()),
+        15 | 16 => {
+            let shared_name = format!("wwn-{}", lab.time.0 / 1_000_000_000 % (number as i64 - 13));
+            let cpu = found_resource("cpu0", ResourceKind::Cpu);
+            found(vec![cpu, Resource { shared_name, ..found_resource("disk-0", ResourceKind::Disk) }])
+        }
         _ => Fact::FlagChanged { flag: Flag::Active, value: true },
     }
 }
