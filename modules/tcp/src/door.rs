@@ -7,7 +7,8 @@ use std::time::Duration;
 use muster_sdk::Session;
 
 use crate::record::{Hello, RECORD_BYTES, Record, Token};
-use crate::settings::Settings;
+use crate::settings::{Direction, Settings};
+use crate::socket;
 use crate::trouble::Trouble;
 
 /// How long who connects may take to say who it is.
@@ -24,7 +25,7 @@ pub(crate) struct Door {
     token: Token,
     streams: usize,
     packet_bytes: usize,
-    direction: crate::settings::Direction,
+    direction: Direction,
     /// Connections of the newest meeting.
     arrived: Vec<(Hello, TcpStream)>,
     /// Life of the peer, and its meeting, that was complete last.
@@ -107,18 +108,15 @@ impl Door {
         }
     }
 
-    fn refuse(&mut self, session: &Session, mut socket: TcpStream, from: SocketAddr, reason: &str) {
+    fn refuse(&mut self, session: &Session, mut stranger: TcpStream, from: SocketAddr, reason: &str) {
         self.strangers += 1;
         if self.strangers <= STRANGERS_SAID_MAX {
-            session.event(
-                "stranger_refused",
-                &format!("{}: {reason}", SocketAddr::new(from.ip().to_canonical(), from.port())),
-            );
+            session.event("stranger_refused", &format!("{}: {reason}", socket::plain(from)));
         }
         // A stranger may hear it or not.
-        let _: std::io::Result<()> = socket
+        let _: std::io::Result<()> = stranger
             .set_write_timeout(Some(HELLO_MAX))
-            .and_then(|()| socket.write_all(&Record::Refused(reason.to_owned()).encode()));
+            .and_then(|()| stranger.write_all(&Record::Refused(reason.to_owned()).encode()));
     }
 }
 
@@ -130,7 +128,7 @@ fn listen() -> std::io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Says a record and hears one, within the read timeout of the connection.
+/// Hears a record, within the read timeout of the connection.
 pub(crate) fn hear(mut socket: &TcpStream) -> std::io::Result<Record> {
     let mut bytes = [0; RECORD_BYTES];
     socket.read_exact(&mut bytes)?;

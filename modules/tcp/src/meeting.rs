@@ -112,6 +112,7 @@ impl<'a> Meeting<'a> {
     /// Meets the peer. `next` are the packets that are needed next, of each stream.
     pub(crate) fn meet(&mut self, next: &[u64], patience: Duration) -> Result<Joined, Trouble> {
         let deadline = Instant::now() + patience;
+        let seconds = patience.as_secs();
         let mut reason = "it said nothing".to_owned();
         while !self.session.stopping() && Instant::now() < deadline {
             match self.try_once(next, deadline)? {
@@ -123,10 +124,13 @@ impl<'a> Meeting<'a> {
         match (self.instance, self.session.stopping()) {
             (None, true) => Err(Trouble::NotMet),
             (None, false) => {
-                let seconds = patience.as_secs();
                 Err(Trouble::Gone(format!("peer {} was not met within {seconds} s: {reason}", self.peer())))
             }
-            (Some(_), _) => Err(Trouble::Gone(format!("peer {} is gone: {reason}", self.peer()))),
+            (Some(_), true) => Err(Trouble::Gone(format!("peer {} is gone: it was not back at the stop", self.peer()))),
+            (Some(_), false) => {
+                let peer = self.peer();
+                Err(Trouble::Gone(format!("peer {peer} is gone: it did not come back within {seconds} s: {reason}")))
+            }
         }
     }
 
@@ -254,7 +258,15 @@ impl<'a> Meeting<'a> {
             Some(before) if before != instance => {
                 Err(Trouble::Gone(format!("peer {} is gone: another one was started in its place", self.peer())))
             }
-            Some(_) | None => Ok(joined),
+            Some(_) | None => {
+                let address = |address: std::io::Result<SocketAddr>| {
+                    address.map_or_else(|_| "?".to_owned(), |address| socket::plain(address).to_string())
+                };
+                let socket = &joined.sockets[0];
+                let (here, there) = (address(socket.local_addr()), address(socket.peer_addr()));
+                eprintln!("met {} at {there}, from {here}: {} streams", self.peer(), joined.sockets.len());
+                Ok(joined)
+            }
         }
     }
 }

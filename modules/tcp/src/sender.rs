@@ -64,7 +64,7 @@ impl<'t> Sender<'t> {
         Ok(())
     }
 
-    /// Packets that share a write; one at a time where some are yet to go before an injection.
+    /// Packets that share a write. Who injects writes them one by one, so that the injection comes at its packet.
     fn packets_of_write(&self) -> usize {
         let turn = self.pace.as_ref().map_or(u64::MAX, Pace::turn_bytes);
         let bytes = usize::try_from(turn).unwrap_or(usize::MAX).min(WRITE_BYTES);

@@ -188,6 +188,7 @@ pub(crate) fn run<'a>(
     loop {
         let Some(reason) = process.talk(&joined)? else { return Ok(()) };
         session.event("connection_lost", &reason);
+        eprintln!("lost the connection: {reason}");
         if fruitless >= FRUITLESS_MAX {
             let peer = process.meeting.peer();
             return Err(Trouble::Gone(format!("connections to peer {peer} break at once: {reason}")));

@@ -4,7 +4,7 @@ mod broker;
 mod proxy;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -161,6 +161,31 @@ fn a_cut_connection_is_met_again_and_no_packet_is_lost_or_counted_twice() {
     for end in pair.agreed_ends() {
         assert!((end.totals["reconnects"] - 1.0).abs() < 0.5, "{end:?}");
     }
+}
+
+#[test]
+fn addresses_where_nobody_or_another_one_answers_are_passed_over() {
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a closed port");
+    let other = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let other_address = other.local_addr().expect("address");
+    let seen = std::thread::spawn(move || {
+        let (mut socket, _) = other.accept().expect("accept");
+        socket.write_all(&[0x41; 512]).expect("write");
+    });
+    let rewrite = move |words: &str| {
+        let mut said: serde_json::Value = serde_json::from_str(words).expect("json");
+        if let Some(addresses) = said.pointer_mut("/here/addresses") {
+            let real = addresses.as_array().expect("a list").clone();
+            let wrong = [closed, other_address].map(|address| serde_json::json!(address));
+            *addresses = wrong.into_iter().chain(real).collect();
+        }
+        said.to_string()
+    };
+    let mut pair = Pair::start_rewriting(&["rate_max=10MB"], Box::new(rewrite));
+    pair.wait_counter(CLIENT, "verified_bytes", 0.0);
+    seen.join().expect("the client tried it");
+    pair.stop(CLIENT);
+    pair.agreed_ends();
 }
 
 #[test]
