@@ -16,6 +16,7 @@ use crate::agent::Input;
 use crate::artifacts;
 use crate::connection::Connection;
 use crate::names::name_of;
+use crate::sender::SharedSpool;
 
 /// Most bytes of a part.
 pub(crate) const PART_BYTES_MAX: u64 = 256 << 10;
@@ -23,6 +24,10 @@ pub(crate) const PART_BYTES_MAX: u64 = 256 << 10;
 const UPLOADS_MAX: usize = 4;
 /// How often an upload is tried.
 const ATTEMPTS_MAX: u32 = 20;
+/// Reports go first, for at most so long: what became of the processes matters more than where their logs are.
+const REPORTS_FIRST: Duration = Duration::from_secs(5);
+/// How often it is looked whether they are gone.
+const REPORTS_POLL: Duration = Duration::from_millis(50);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -45,6 +50,7 @@ pub(crate) fn read_part(path: &Path, from: u64, limit: u32, complete: bool) -> s
 pub(crate) struct Uploads {
     connection: Connection,
     inputs: mpsc::Sender<Input>,
+    reports: SharedSpool,
     places: Arc<Semaphore>,
 }
 
@@ -70,8 +76,8 @@ impl Upload {
 
 impl Uploads {
     /// None yet.
-    pub(crate) fn new(connection: Connection, inputs: mpsc::Sender<Input>) -> Self {
-        Self { connection, inputs, places: Arc::new(Semaphore::new(UPLOADS_MAX)) }
+    pub(crate) fn new(connection: Connection, inputs: mpsc::Sender<Input>, reports: SharedSpool) -> Self {
+        Self { connection, inputs, reports, places: Arc::new(Semaphore::new(UPLOADS_MAX)) }
     }
 
     /// Puts a file into its store in the background; the agent hears of it in the end, whether it went well or not.
@@ -79,11 +85,23 @@ impl Uploads {
         let uploads = self.clone();
         tokio::spawn(async move {
             let Ok(_place) = uploads.places.acquire().await else { return };
+            uploads.let_reports_go().await;
             let stored = uploads.put_retrying(&upload).await;
             let input = Input::Uploaded { id: upload.id, bucket: upload.bucket, stored };
             // It fails only when the agent ends.
             let _ = uploads.inputs.send(input).await;
         });
+    }
+
+    async fn let_reports_go(&self) {
+        let begun = tokio::time::Instant::now();
+        let are_gone = || {
+            let spool = self.reports.lock();
+            spool.last() == spool.acknowledged()
+        };
+        while !are_gone() && begun.elapsed() < REPORTS_FIRST {
+            tokio::time::sleep(REPORTS_POLL).await;
+        }
     }
 
     async fn put_retrying(&self, upload: &Upload) -> Result<ArtifactStored, String> {

@@ -9,8 +9,7 @@ use muster_proto::v1::{ArtifactStored, ErrorReport, report};
 
 use super::Agent;
 use crate::core::life::{Effect, Event};
-use crate::core::outcome::Said;
-use crate::disk::intents::{Line, said_line, state_number};
+use crate::disk::intents::{Line, state_number};
 use crate::keeper::protocol::ToKeeper;
 use crate::logs::Upload;
 use crate::names::name_of;
@@ -46,7 +45,7 @@ impl Agent {
     }
 
     /// A message that a process does not take is like one that it does not answer.
-    fn send(&self, id: ProcessId, message: AgentMessage) {
+    pub(super) fn send(&self, id: ProcessId, message: AgentMessage) {
         if let Some((_, outbox)) = self.processes.get(&id).and_then(|process| process.connection.as_ref()) {
             let _ = outbox.try_send(message);
         }
@@ -76,14 +75,19 @@ impl Agent {
         }
     }
 
-    /// Keeps what a process said of its end; true when it is on the disk.
-    pub(super) fn keep_said(&mut self, id: ProcessId, said: &Said) -> bool {
-        let Some(process) = self.processes.get(&id) else { return false };
-        let line = said_line(id.into(), said, &process.r#final);
-        self.intents
-            .write_durably(line)
-            .inspect_err(|error| tracing::error!(%error, "a process's end can not be written"))
-            .is_ok()
+    /// What processes said of their ends goes to the disk, all of a turn at once; then they are told so.
+    pub(super) fn keep_done(&mut self) {
+        if self.done.is_empty() {
+            return;
+        }
+        if let Err(error) = self.intents.sync() {
+            // It is tried again by the next turn.
+            tracing::error!(%error, "ends of processes can not be written");
+            return;
+        }
+        for id in std::mem::take(&mut self.done) {
+            self.send(id, AgentMessage::Kept);
+        }
     }
 
     /// A process is gone: its end goes into the spool, then into the journal; its log follows.
@@ -99,7 +103,7 @@ impl Agent {
         self.ended.push((id, end.state));
     }
 
-    /// Ends whose reports are on the disk now are written down; the keeper need not keep their exits any longer.
+    /// Ends whose reports are on the disk now are written down.
     pub(super) fn note_ended(&mut self) {
         let ended = std::mem::take(&mut self.ended);
         if ended.is_empty() {
@@ -109,15 +113,23 @@ impl Agent {
             self.intents.write(Line::Ended((*id).into(), state_number(*state)));
             self.uploads.start(Upload::log(*id, workplace::log_of(&self.settings.state, *id)));
         }
+        self.noted.extend(ended.iter().map(|(id, _)| name_of(*id)));
+        for (id, _) in ended {
+            self.forget_if_due(id);
+        }
+    }
+
+    /// Once the ends of processes are on the disk, the keeper need not keep their exits any longer. There is no hurry.
+    pub(super) fn acknowledge_exits(&mut self) {
+        if self.noted.is_empty() || !self.keeper_ready {
+            return;
+        }
         if let Err(error) = self.intents.sync() {
             tracing::error!(%error, "the journal of intents can not be made durable");
             return;
         }
-        let names = ended.iter().map(|(id, _)| name_of(*id)).collect();
+        let names = std::mem::take(&mut self.noted);
         self.keeper.say(ToKeeper::Acknowledge { names });
-        for (id, _) in ended {
-            self.forget_if_due(id);
-        }
     }
 
     /// A file is in its store, or will not be.

@@ -169,6 +169,10 @@ pub(crate) struct Agent {
     outgoing: Outgoing,
     /// Concluded in this turn: their reports are not on the disk yet.
     ended: Vec<(ProcessId, ProcessState)>,
+    /// Said how they ended: they are told when that is on the disk.
+    done: Vec<ProcessId>,
+    /// Names of those whose ends are written down: the keeper is to be told.
+    noted: Vec<String>,
     started: Instant,
     pings_said: Instant,
     measured: Instant,
@@ -205,7 +209,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
     let mut agent = Agent {
         artifacts: Artifacts::new(settings.state.join("cache"), connection.clone()),
-        uploads: Uploads::new(connection.clone(), inputs.clone()),
+        uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool()),
         publisher: connection.publisher(),
         settings,
         connection,
@@ -230,6 +234,8 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         changed: true,
         outgoing: Outgoing::default(),
         ended: Vec::new(),
+        done: Vec::new(),
+        noted: Vec::new(),
         started: now,
         pings_said: now,
         measured: now,
@@ -248,6 +254,7 @@ impl Agent {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => self.tick(),
+                () = tokio::time::sleep(self.reports.due_in()) => {}
                 input = inputs.recv() => match input {
                     Some(input) => self.take(input),
                     None => return,
@@ -283,7 +290,8 @@ impl Agent {
     fn settle(&mut self) {
         self.advance_fence();
         self.carry();
-        if self.reports.flush(self.identity()) {
+        self.keep_done();
+        if self.reports.due_in().is_zero() && self.reports.flush(self.identity()) {
             self.note_ended();
         }
         self.write_notes();
@@ -326,7 +334,8 @@ impl Agent {
         if self.reports.flush(self.identity()) {
             self.note_ended();
         }
-        self.write_notes();
+        self.keep_done();
+        self.acknowledge_exits();
         if self.processes.values().any(|process| process.life.is_live()) {
             tracing::info!("test processes go on without the agent");
             return;

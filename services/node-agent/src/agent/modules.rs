@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use muster_bus::Bucket;
 use muster_model::ProcessId;
-use muster_module_protocol::{AgentMessage, ModuleMessage};
+use muster_module_protocol::ModuleMessage;
 use muster_proto::v1::report;
 
 use super::Agent;
 use crate::core::life::Event;
-use crate::disk::intents::Final;
+use crate::disk::intents::{Final, said_line};
 use crate::logs::Upload;
 use crate::module_socket::ModuleInput;
 use crate::names::name_of;
@@ -71,14 +71,10 @@ impl Agent {
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.life.is_live()) else { return };
         if !process.life.has_said() {
             process.r#final = r#final;
-            if !self.keep_said(id, &said) {
-                return;
-            }
+            self.intents.write(said_line(id.into(), &said, &process.r#final));
             self.happen(id, Event::Done(said));
         }
-        if let Some((_, outbox)) = self.processes.get(&id).and_then(|process| process.connection.as_ref()) {
-            let _ = outbox.try_send(AgentMessage::Kept);
-        }
+        self.done.push(id);
     }
 
     fn metric(

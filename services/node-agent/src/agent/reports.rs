@@ -23,6 +23,12 @@ const PENDING_MAX: usize = 100_000;
 const REPORT_SPOOL_BYTES_MAX: u64 = 256 << 20;
 /// Samples are kept up to this; the oldest leave first.
 const SAMPLE_SPOOL_BYTES_MAX: u64 = 64 << 20;
+/// Reports wait so long for others: what happens to many processes at once is one batch, with one write to the disk.
+const REPORT_WINDOW: Duration = Duration::from_millis(10);
+/// What the disk did not take is tried again after this.
+const REPORT_RETRY: Duration = Duration::from_millis(250);
+/// Nothing waits: look again after this.
+const NOTHING_WAITS: Duration = Duration::from_secs(3_600);
 /// Samples wait so long for a batch to fill.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,6 +39,8 @@ pub(crate) struct Reports {
     reports: SharedSpool,
     samples: SharedSpool,
     pending: Vec<Report>,
+    /// When they are to be flushed.
+    due: Instant,
     /// Measured values that wait.
     pub gathered: Samples,
     sampled: Instant,
@@ -49,8 +57,8 @@ impl Reports {
         let samples = SharedSpool::new(Spool::open(&state.join("spool/tel"), SAMPLE_SPOOL_BYTES_MAX)?);
         sender::start(connection.clone(), reports.clone(), subjects::reports(&connection.machine), up.clone());
         sender::start(connection.clone(), samples.clone(), subjects::telemetry(&connection.machine), up.clone());
-        let (pending, gathered, sampled) = (Vec::new(), Samples::default(), Instant::now());
-        Ok(Self { connection, reports, samples, pending, gathered, sampled })
+        let (pending, gathered, now) = (Vec::new(), Samples::default(), Instant::now());
+        Ok(Self { connection, reports, samples, pending, due: now, gathered, sampled: now })
     }
 
     /// Takes a report; it is on the disk after the next [`Reports::flush`].
@@ -59,7 +67,20 @@ impl Reports {
             tracing::error!("a report is lost: the disk takes none, and too many wait");
             return;
         }
+        if self.pending.is_empty() {
+            self.due = Instant::now() + REPORT_WINDOW;
+        }
         self.pending.push(Report { time_ns: self.connection.clock.now().0, kind: Some(kind) });
+    }
+
+    /// The spool of reports, to be looked at.
+    pub(crate) fn spool(&self) -> SharedSpool {
+        self.reports.clone()
+    }
+
+    /// After how long reports that wait are to be flushed.
+    pub(crate) fn due_in(&self) -> Duration {
+        if self.pending.is_empty() { NOTHING_WAITS } else { self.due.saturating_duration_since(Instant::now()) }
     }
 
     /// Number of the newest batch of reports.
@@ -93,6 +114,7 @@ impl Reports {
                 }
                 Err(error) => {
                     tracing::error!(%error, "reports can not be written: they wait in memory");
+                    self.due = Instant::now() + REPORT_RETRY;
                     return false;
                 }
             }

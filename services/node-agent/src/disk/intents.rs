@@ -14,6 +14,9 @@ use crate::core::outcome::Said;
 /// The journal is rewritten when it is larger than this and mostly of forgotten processes.
 const COMPACT_BYTES: u64 = 4 << 20;
 
+/// Lines that wait in memory at most, where the disk does not take them.
+const WAITING_MAX: usize = 100_000;
+
 /// Identity of a process as it is written: `run`, `job`, `process`, `attempt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Key(u32, u32, u32, u32);
@@ -179,21 +182,29 @@ impl Intents {
         Ok((intents, read))
     }
 
-    /// Returns when the line is on the disk, and everything before it.
+    /// Returns when the line is on the disk, and everything before it. A line that could not be written is not kept.
     pub(crate) fn write_durably(&mut self, line: Line) -> io::Result<()> {
-        self.waiting.push(line);
-        self.sync()
+        self.flush()?;
+        self.journal.append(&line)?;
+        self.journal.sync()
     }
 
-    /// Takes a line that is written by the next [`Intents::flush`]: for what the machine's end makes void anyway.
+    /// Takes a line that is written by the next [`Intents::flush`].
     pub(crate) fn write(&mut self, line: Line) {
-        self.waiting.push(line);
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push(line);
+        } else {
+            tracing::error!("a line of the journal of intents is lost: the disk takes none, and too many wait");
+        }
     }
 
-    /// Writes what was taken. It survives the end of this process, not of the machine.
+    /// Writes what was taken, or keeps it for the next time. It survives the end of this process, not of the machine.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        let lines = std::mem::take(&mut self.waiting);
-        if lines.is_empty() { Ok(()) } else { self.journal.append_all(&lines) }
+        if !self.waiting.is_empty() {
+            self.journal.append_all(&self.waiting)?;
+            self.waiting.clear();
+        }
+        Ok(())
     }
 
     /// Returns when everything written is on the disk.

@@ -1,4 +1,5 @@
-//! Exits on the disk: written before the agent is told, kept until it has them.
+//! Exits in a file: written before the agent is told, kept until it has them. They survive any end of the agent and of the keeper.
+//! The end of the machine makes them void: what ran before it is lost, whatever its status was.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -57,13 +58,12 @@ impl Exits {
         self.journal.append_all(&lines)
     }
 
-    /// Processes are gone. Returns when that is on the disk.
+    /// Processes are gone.
     pub(crate) fn exited(&mut self, exits: &[Exit]) -> io::Result<()> {
         let lines: Vec<Line> = exits.iter().cloned().map(Line::Exited).collect();
         self.living = self.living.saturating_sub(exits.len());
         self.waiting.extend(exits.iter().map(|exit| (exit.name.clone(), exit.clone())));
-        self.journal.append_all(&lines)?;
-        self.journal.sync()
+        self.journal.append_all(&lines)
     }
 
     /// The agent has these.

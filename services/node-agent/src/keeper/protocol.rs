@@ -74,7 +74,7 @@ pub(crate) enum FromKeeper {
         /// Why.
         reason: String,
     },
-    /// It is gone, and that is on the keeper's disk.
+    /// It is gone, and that is in the keeper's journal.
     Exited(Exit),
 }
 
