@@ -2,6 +2,7 @@
 //! however it hid. Where it may not, nothing is lost but that: see `descendants`.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Where the cgroups of this keeper's processes are made.
@@ -24,11 +25,18 @@ impl Cgroups {
         Self { parent }
     }
 
-    /// Puts a fresh process into a cgroup of its own.
+    /// Makes the cgroup of a process that is about to start.
+    pub(crate) fn make(&self, name: &str) -> Option<OwnedFd> {
+        let group = self.parent.as_ref()?.join(name);
+        // With its parent, which another keeper may just have taken for abandoned.
+        fs::create_dir(&group).or_else(|_| fs::create_dir_all(&group)).ok()?;
+        Some(fs::File::open(&group).ok()?.into())
+    }
+
+    /// Puts a process that has started already into a cgroup of its own.
     pub(crate) fn enter(&self, name: &str, pid: u32) {
         let Some(parent) = &self.parent else { return };
         let group = parent.join(name);
-        // With its parent, which another keeper may just have taken for abandoned.
         if fs::create_dir_all(&group).is_ok() {
             // It fails when the process is gone already.
             let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
@@ -42,9 +50,13 @@ impl Cgroups {
         }
     }
 
-    /// Removes the cgroup of a process that is gone with all that it started.
+    /// Removes the cgroup of a process that is gone, and kills what it left there.
     pub(crate) fn leave(&self, name: &str) {
-        if let Some(parent) = &self.parent {
+        let Some(parent) = &self.parent else { return };
+        let removed = fs::remove_dir(parent.join(name));
+        // Killing is slow: only where somebody is left.
+        if removed.is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
+            self.kill(name);
             let _ = fs::remove_dir(parent.join(name));
         }
     }

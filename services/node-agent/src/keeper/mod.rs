@@ -4,6 +4,7 @@
 mod cgroup;
 mod descendants;
 mod exits;
+mod launch;
 pub(crate) mod protocol;
 mod reap;
 mod server;

@@ -95,7 +95,6 @@ fn conclude(keeper: &Keeper, ended: Vec<(u32, i32)>) {
 /// What a process left behind does not outlive it: its next attempt, and the next holder of the machine, start on clean ground.
 fn end_leftovers(keeper: &Keeper, exits: &[Exit]) {
     for exit in exits {
-        keeper.cgroups.kill(&exit.name);
         keeper.cgroups.leave(&exit.name);
     }
     for _ in 0..LEFTOVER_ROUNDS_MAX {

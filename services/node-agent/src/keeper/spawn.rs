@@ -1,13 +1,15 @@
-//! Spawning: from two threads, on the standard library's posix_spawn path (no code of ours runs between fork and exec). Each thread
-//! takes a few at a time: what is recorded and said of them is recorded and said once.
+//! Spawning: from two threads, straight into a cgroup where there is one, else on the standard library's posix_spawn path. Each
+//! thread takes a few at a time: what is recorded and said of them is recorded and said once.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use super::protocol::{FromKeeper, Living, Name, Spawn};
+use super::launch::{Program, launch};
+use super::protocol::{FromKeeper, Living, Spawn};
 use super::table::{Inner, Keeper, Place};
 
 /// Processes that a thread takes at once at most. More would keep the first of them from being known for too long.
@@ -17,10 +19,11 @@ const BATCH_MAX: usize = 8;
 pub(crate) fn start_threads(keeper: &Arc<Keeper>, count: usize) -> io::Result<()> {
     for number in 0..count {
         let keeper = keeper.clone();
+        let nothing = File::open("/dev/null")?;
         std::thread::Builder::new().name(format!("spawn-{number}")).spawn(move || {
             loop {
                 let batch = next(&keeper, count);
-                take(&keeper, &batch);
+                take(&keeper, &batch, &nothing);
             }
         })?;
     }
@@ -38,19 +41,15 @@ fn next(keeper: &Keeper, threads: usize) -> Vec<Spawn> {
     inner.queue.drain(..size).collect()
 }
 
-fn take(keeper: &Keeper, batch: &[Spawn]) {
-    let started: Vec<(Name, u32)> = {
+fn take(keeper: &Keeper, batch: &[Spawn], nothing: &File) {
+    {
         let _fork = keeper.forks.read().expect("no holder of the fork lock panics");
-        let results: Vec<io::Result<u32>> = batch.iter().map(|spawn| start_unless_doomed(keeper, spawn)).collect();
+        let start = |spawn| start_unless_doomed(keeper, spawn, nothing);
+        let results: Vec<io::Result<u32>> = batch.iter().map(start).collect();
         // Known before the fork lock is given back: reaping can not come first.
         note(&mut keeper.lock(), batch, &results);
-        let names = batch.iter().map(|spawn| spawn.name.clone());
-        names.zip(results).filter_map(|(name, result)| Some((name, result.ok()?))).collect()
-    };
-    keeper.spawned.notify_all();
-    for (name, pid) in started {
-        keeper.cgroups.enter(&name, pid);
     }
+    keeper.spawned.notify_all();
     let mut inner = keeper.lock();
     inner.spawning -= batch.len();
     if inner.spawning == 0 && inner.queue.is_empty() {
@@ -61,11 +60,11 @@ fn take(keeper: &Keeper, batch: &[Spawn]) {
     }
 }
 
-fn start_unless_doomed(keeper: &Keeper, spawn: &Spawn) -> io::Result<u32> {
+fn start_unless_doomed(keeper: &Keeper, spawn: &Spawn, nothing: &File) -> io::Result<u32> {
     if keeper.lock().places.get(&spawn.name) == Some(&Place::Asked { doomed: true }) {
         return Err(io::Error::other("it was killed before it began"));
     }
-    start(spawn)
+    start(keeper, spawn, nothing).inspect_err(|_| keeper.cgroups.leave(&spawn.name))
 }
 
 fn note(inner: &mut Inner, batch: &[Spawn], results: &[io::Result<u32>]) {
@@ -93,8 +92,21 @@ fn note(inner: &mut Inner, batch: &[Spawn], results: &[io::Result<u32>]) {
 }
 
 /// A clean environment, its own process group, nothing to read, its log to write to, no descriptor of ours.
-fn start(spawn: &Spawn) -> io::Result<u32> {
+fn start(keeper: &Keeper, spawn: &Spawn, nothing: &File) -> io::Result<u32> {
     let log = File::options().create(true).append(true).open(&spawn.log)?;
+    if let Some(cgroup) = keeper.cgroups.make(&spawn.name) {
+        let variables = spawn.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let program = Program::new(&spawn.program, &spawn.directory, &spawn.argv0, variables)?;
+        if let Some(pid) = launch(&program, cgroup.as_fd(), nothing.as_fd(), log.as_fd())? {
+            return Ok(pid);
+        }
+    }
+    let pid = start_plainly(spawn, log)?;
+    keeper.cgroups.enter(&spawn.name, pid);
+    Ok(pid)
+}
+
+fn start_plainly(spawn: &Spawn, log: File) -> io::Result<u32> {
     let child = Command::new(&spawn.program)
         .arg0(&spawn.argv0)
         .env_clear()
