@@ -25,6 +25,8 @@ const LAST_VERIFY_MAX: Duration = Duration::from_secs(2);
 /// A batch is handed to the kernel once it has so many bytes, or a part of the queue: the disk works while the next is prepared.
 const BATCH_BYTES_MAX: usize = 128 << 10;
 const BATCHES_OF_QUEUE: usize = 4;
+/// After a wait the disk may have nothing left to do: the first batch is one transfer, and each one is larger by this.
+const BATCH_GROWTH: usize = 2;
 
 /// What keeps a script from going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub(crate) struct Passes<'a> {
     /// Transfers begun, and bytes of them that were not handed to the kernel yet.
     begun: u64,
     unsubmitted: usize,
+    /// Bytes at which the batch is handed over.
+    batch_bytes: usize,
     /// Place whose transfer is spoiled in memory when it is read next.
     spoil: Option<u64>,
     /// When the next transfer may begin, under a limit.
@@ -83,6 +87,7 @@ impl<'a> Passes<'a> {
             tally: Tally::new(&settings.device),
             begun: 0,
             unsubmitted: 0,
+            batch_bytes: 0,
             spoil: None,
             next_transfer: clock.now(),
             clock,
@@ -201,16 +206,17 @@ impl<'a> Passes<'a> {
         }
         self.begun += 1;
         self.unsubmitted += self.pass.block_bytes;
-        let batch_bytes = (self.queue.depth() / BATCHES_OF_QUEUE * self.pass.block_bytes).min(BATCH_BYTES_MAX);
         // A batch that can not be handed over is told when it is waited for.
-        if self.unsubmitted >= batch_bytes && self.queue.submit(Patience::None).is_ok() {
+        if self.unsubmitted >= self.batch_bytes && self.queue.submit(Patience::None).is_ok() {
+            let most = (self.queue.depth() / BATCHES_OF_QUEUE * self.pass.block_bytes).min(BATCH_BYTES_MAX);
+            self.batch_bytes = (self.unsubmitted * BATCH_GROWTH).min(most);
             self.unsubmitted = 0;
         }
         Ok(())
     }
 
     fn submit(&mut self, patience: Patience) -> Result<(), Trouble> {
-        self.unsubmitted = 0;
+        (self.unsubmitted, self.batch_bytes) = (0, 0);
         let submitted = self.queue.submit(patience);
         submitted.map_err(|error| Trouble::Setting(format!("io_uring failed: {error}; give engine=pread")))
     }

@@ -6,7 +6,9 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::Args;
 
+mod high_io;
 mod ledger;
+mod pattern;
 mod start;
 mod table;
 mod tcp;
@@ -20,6 +22,10 @@ pub(crate) enum Target {
     AtLeast(f64),
     /// The value is to be at most this.
     AtMost(f64),
+    /// The value is to be at least this many times the reference.
+    RatioAtLeast(f64),
+    /// The value is to be at most this many times the reference.
+    RatioAtMost(f64),
 }
 
 /// One measured row of one round.
@@ -42,7 +48,7 @@ pub(crate) struct Row {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["ledger", "start", "tcp"])]
+    #[arg(value_parser = ["high-io", "ledger", "pattern", "start", "tcp"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -74,7 +80,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let mut rounds = Vec::new();
     for round in 1..=arguments.rounds {
         eprintln!("{}: round {round} of {}", arguments.name, arguments.rounds);
-        rounds.push(run_round(&arguments.name)?);
+        rounds.push(run_round(&arguments.name, round)?);
     }
     let results = table::summarise(&rounds);
     println!("{}", if arguments.json { table::json(&results)? } else { table::text(&results) });
@@ -87,14 +93,15 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start a runtime")
 }
 
-fn run_round(name: &str) -> anyhow::Result<Vec<Row>> {
-    let runtime = runtime()?;
+fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
     match name {
+        "high-io" => high_io::run(round),
         "ledger" => {
-            let nats = muster_testkit::NatsServer::start()?;
+            let (runtime, nats) = (runtime()?, muster_testkit::NatsServer::start()?);
             runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?))
         }
-        "start" => start::run(&runtime),
+        "pattern" => pattern::run(),
+        "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }

@@ -41,13 +41,18 @@ fn summarise_row(row: &Row, rounds: &[Vec<Row>]) -> Summary {
     let references = sorted(same.iter().filter_map(|row| row.reference));
     let value = values[values.len() / 2];
     let reference = references.get(references.len() / 2).copied();
+    let ratio = reference.map(|reference| value / reference);
     let met = row.target.map(|target| match target {
         Target::AtLeast(least) => value >= least,
         Target::AtMost(most) => value <= most,
+        Target::RatioAtLeast(least) => ratio.is_some_and(|ratio| ratio >= least),
+        Target::RatioAtMost(most) => ratio.is_some_and(|ratio| ratio <= most),
     });
     let target = row.target.map(|target| match target {
         Target::AtLeast(least) => format!(">= {}", number(least)),
         Target::AtMost(most) => format!("<= {}", number(most)),
+        Target::RatioAtLeast(least) => format!("ratio >= {}", number(least)),
+        Target::RatioAtMost(most) => format!("ratio <= {}", number(most)),
     });
     Summary {
         name: row.name.clone(),
@@ -57,7 +62,7 @@ fn summarise_row(row: &Row, rounds: &[Vec<Row>]) -> Summary {
         unit: row.unit,
         reference,
         reference_name: row.reference_name,
-        ratio: reference.map(|reference| value / reference),
+        ratio,
         target,
         met,
     }

@@ -1,0 +1,94 @@
+//! The benchmark `pattern`: filling and verifying the data pattern on one core, beside what the C library and a CRC do with the
+//! same memory in the same run; once within the caches (1 MiB), once far beyond them (256 MiB).
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use muster_pattern::{Expectation, Owner, Stamp, fill, fill_streaming, verify};
+
+use super::{Row, Target};
+
+/// How long each work is repeated.
+const WORK_TIME: Duration = Duration::from_millis(300);
+/// Sizes of the memory that is worked on.
+const SIZES: [(usize, &str); 2] = [(1 << 20, "1 MiB"), (256 << 20, "256 MiB")];
+/// Checked by a CRC at once, as a disk test does.
+const SECTOR_BYTES: usize = 512;
+
+pub(crate) fn run() -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (bytes, size) in SIZES {
+        rows.extend(of_size(bytes, size)?);
+    }
+    Ok(rows)
+}
+
+fn of_size(bytes: usize, size: &str) -> anyhow::Result<Vec<Row>> {
+    // A page more than needed, so that the memory begins where a transfer's does.
+    let (mut memory, copy) = (vec![1_u8; bytes + 4096], vec![1_u8; bytes]);
+    let begin = memory.as_ptr().addr().next_multiple_of(4096) - memory.as_ptr().addr();
+    let memory = &mut memory[begin..begin + bytes];
+    let owner = Owner { run: 1, job: 2, process: 3, attempt: 1 };
+    let mut stamp = Stamp { expectation: Expectation { owner, ..Expectation::default() }, time: 7 };
+
+    let set = rate(bytes, || black_box(&mut *memory).fill(black_box(7)));
+    let copied = rate(bytes, || black_box(&mut *memory).copy_from_slice(black_box(&copy)));
+    let mut equal = true;
+    let compared = rate(bytes, || equal &= black_box(&*memory) == black_box(&*copy));
+    let summed = rate(bytes, || {
+        for sector in black_box(&*memory).chunks_exact(SECTOR_BYTES) {
+            black_box(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, sector));
+        }
+    });
+    let filled = rate(bytes, || {
+        stamp.expectation.sequence += 1;
+        fill(black_box(memory), &stamp);
+    });
+    let streamed = rate(bytes, || {
+        stamp.expectation.sequence += 1;
+        fill_streaming(black_box(memory), &stamp);
+    });
+    let mut right = true;
+    let verified = rate(bytes, || right &= verify(black_box(memory), &stamp.expectation).is_ok());
+    ensure!(equal && right, "what was written is not what was read");
+
+    let row = |name: &str, value, (reference_name, reference), target| Row {
+        name: format!("{name}, {size}"),
+        value,
+        unit: "GB/s",
+        reference: Some(reference),
+        reference_name,
+        target,
+    };
+    let is_large = bytes > SIZES[0].0;
+    Ok(vec![
+        row("fill", filled, ("memset", set), None),
+        row("fill past the caches", streamed, ("memset", set), is_large.then_some(Target::RatioAtLeast(1.5))),
+        row("verify", verified, ("memcmp of a copy", compared), Some(Target::RatioAtLeast(1.0))),
+        row("verify again", verified, ("crc32c per sector", summed), Some(Target::RatioAtLeast(1.0))),
+        row(
+            "fill and verify, harmonic",
+            both(filled.max(streamed), verified),
+            ("memcpy and memcmp", both(copied, compared)),
+            None,
+        ),
+    ])
+}
+
+/// Gigabytes a second of a work that is repeated.
+fn rate(bytes: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let (begin, mut count) = (Instant::now(), 0_u32);
+    while begin.elapsed() < WORK_TIME {
+        work();
+        count += 1;
+    }
+    let bytes = u32::try_from(bytes).map_or(f64::NAN, f64::from);
+    f64::from(count) * bytes / begin.elapsed().as_secs_f64() / 1e9
+}
+
+/// The rate of two works one after the other.
+fn both(first: f64, second: f64) -> f64 {
+    1.0 / (1.0 / first + 1.0 / second)
+}
