@@ -9,6 +9,8 @@ use clap::Args;
 mod high_io;
 mod ledger;
 mod pattern;
+mod place;
+mod pool;
 mod start;
 mod table;
 mod tcp;
@@ -48,7 +50,7 @@ pub(crate) struct Row {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["high-io", "ledger", "pattern", "start", "tcp"])]
+    #[arg(value_parser = ["high-io", "ledger", "pattern", "place", "start", "tcp"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -101,6 +103,7 @@ fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
             runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?))
         }
         "pattern" => pattern::run(),
+        "place" => place::run(),
         "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),
         other => anyhow::bail!("there is no benchmark `{other}`"),

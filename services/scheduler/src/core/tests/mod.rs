@@ -10,6 +10,7 @@ mod repair;
 mod start;
 mod stop;
 mod transitions;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

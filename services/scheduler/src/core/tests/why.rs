@@ -1,0 +1,38 @@
+//! What `muster why` says of a process that waits.
+
+use muster_ledger::View;
+
+use super::*;
+use crate::explain;
+
+fn why(lab: &Lab, job: u32, process: u32) -> Vec<String> {
+    let (followed, system) = (BTreeMap::new(), muster_model::SystemId::default());
+    let (state, observed, now) = (&lab.state, &lab.observed, lab.now());
+    explain::why(&View { state, observed, now, followed: &followed, system }, dpid(job, process)).expect("it is known")
+}
+
+#[test]
+fn a_process_that_waits_for_its_agent_says_since_when_and_why() {
+    let mut lab = Lab::with(1);
+    lab.start(1);
+    lab.wait(Duration::from_secs(4));
+    let waits = "waiting for agent node-1 to take its order since 4s: not heard since this scheduler leads";
+    assert_eq!(why(&lab, 1, 1)[1], waits);
+    assert_eq!(why(&lab, 1, 0)[1], format!("node-1: 1 starting: {waits}"), "of the job too");
+    lab.heartbeat("node-1", Position::default());
+    assert!(why(&lab, 1, 1)[1].starts_with("waiting for agent node-1 to take its order since 4s: it is at "));
+    lab.wait(Duration::from_secs(5));
+    assert_eq!(why(&lab, 1, 1)[1], "waiting for agent node-1 to take its order since 9s: not heard since 5s");
+}
+
+#[test]
+fn a_process_with_its_order_waits_for_itself() {
+    let mut lab = Lab::with(1);
+    lab.start(1);
+    lab.heartbeat("node-1", lab.state.machines["node-1"].generation);
+    lab.wait(Duration::from_secs(2));
+    assert_eq!(
+        why(&lab, 1, 1)[1],
+        "waiting for it to answer its first ping: agent node-1 has its order, placed 2s ago"
+    );
+}
