@@ -1,6 +1,7 @@
-//! `cargo xtask demo`: obtains what is missing, brings up a private lab, runs one real job in it, prints the report, and leaves
-//! nothing running.
+//! `cargo xtask demo`: obtains what is missing, brings up a private lab of four machines, runs real jobs in it, prints the reports,
+//! and leaves nothing running.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 use muster_testkit::lab::{Lab, LabOptions};
 use muster_testkit::wait_until;
 use serde::Serialize;
@@ -15,16 +17,30 @@ use serde_json::Value;
 
 use crate::{build, lab};
 
-/// Processes of the demo's job.
-const PROCESSES: u32 = 4;
+/// Machines that the demo stands for.
+const MACHINES: u32 = 4;
+
+/// A job of the demo.
+struct Job {
+    module: &'static str,
+    processes: u32,
+    parameters: &'static [&'static str],
+}
+
+/// What runs: two processes of high-io on each of the eight disks, which write and verify 4 MiB each at a bounded rate.
+const JOBS: &[Job] =
+    &[Job { module: "high-io", processes: 16, parameters: &["file_size=4MiB", "block_size=64KiB", "iops_max=100"] }];
+
+/// Rows of a report by device or machine that are shown: throughput and latency.
+const METRICS: [&str; 4] = ["written_bytes", "read_bytes", "verified_bytes", "write_latency_p99_seconds"];
 
 #[derive(Args)]
 pub(crate) struct DemoArguments {
     /// Leave everything running at the end
     #[arg(long)]
     keep: bool,
-    /// How long the job runs, seconds
-    #[arg(long, default_value_t = 5)]
+    /// How long the jobs run, seconds
+    #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// What is printed at the end
     #[arg(long, value_enum, default_value = "text")]
@@ -49,6 +65,20 @@ struct Outcome {
     samples_stored: u64,
     verified_bytes: u64,
     seconds_to_all_running: f64,
+    modules: BTreeMap<String, ModuleOutcome>,
+}
+
+/// What one module did.
+#[derive(Debug, Serialize)]
+struct ModuleOutcome {
+    started: u64,
+    finished: u64,
+    dead: u64,
+    samples_stored: u64,
+    verified_bytes: u64,
+    seconds_to_all_running: f64,
+    /// Counters of bytes a second over the module's whole span, by metric.
+    bytes_per_second: BTreeMap<String, f64>,
 }
 
 pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
@@ -59,7 +89,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let options = LabOptions {
         directory: directory.clone(),
         programs,
-        machines: 1,
+        machines: MACHINES,
         disks: lab::DISKS,
         replicas: 1,
         simulated: 0,
@@ -82,7 +112,9 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     if arguments.output == DemoOutput::Json {
         println!("{}", serde_json::to_string(&outcome).context("encode the outcome")?);
     }
-    ensure!(outcome.finished == u64::from(PROCESSES) && outcome.verified_bytes > 0, "the demo did not come out right");
+    let all = JOBS.iter().map(|job| u64::from(job.processes)).sum::<u64>();
+    let verified = outcome.modules.values().all(|module| module.verified_bytes > 0);
+    ensure!(outcome.running == all && outcome.finished == all && verified, "the demo did not come out right");
     Ok(())
 }
 
@@ -91,20 +123,30 @@ fn directory(keep: bool) -> PathBuf {
     build::target().join(if keep { "lab" } else { "demo" })
 }
 
-/// Runs the job: start, progress, stop, reports.
+/// Runs the jobs: start, progress, stop, reports.
 fn drive(lab: &Lab, arguments: &DemoArguments) -> anyhow::Result<Outcome> {
-    let count = PROCESSES.to_string();
     shown(lab, &["machine", "list"])?;
     shown(lab, &["module", "list"])?;
-    shown(lab, &["start", "high-io", "--processes", &count, "--param", "file_size=8MiB", "--wait"])?;
+    for job in JOBS {
+        let count = job.processes.to_string();
+        let mut command = vec!["start", job.module, "--processes", &count];
+        command.extend(job.parameters.iter().flat_map(|parameter| ["--param", parameter]));
+        command.push("--wait");
+        shown(lab, &command)?;
+    }
     shown(lab, &["ps"])?;
     progress(lab, Duration::from_secs(arguments.seconds))?;
-    let running = states(lab)?;
-    shown(lab, &["stop", "1", "--wait"])?;
+    let running = rows(lab, &["ps", "--all"])?.iter().filter(|row| row["state"] == "running").count() as u64;
+    shown(lab, &["stop", "--all", "--yes", "--wait"])?;
     wait_reported(lab)?;
     shown(lab, &["report", "summary"])?;
-    shown(lab, &["report", "perf", "--by", "device"])?;
-    outcome(lab, &running)
+    shown(lab, &["report", "perf", "--by", "module"])?;
+    for dimension in ["device", "machine"] {
+        let mut command = vec!["report", "perf", "--by", dimension];
+        command.extend(METRICS.iter().flat_map(|metric| ["--metric", metric]));
+        shown(lab, &command)?;
+    }
+    outcome(lab, running)
 }
 
 /// Runs `muster` on our own terminal, showing the command first.
@@ -115,64 +157,94 @@ fn shown(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows the job at work, on one line of a terminal, else a line a second.
+/// Shows the jobs at work: a bar on a terminal, else a line for each look. A look takes two seconds, which two pings need.
 fn progress(lab: &Lab, length: Duration) -> anyhow::Result<()> {
+    eprintln!();
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("[{bar:32}] {pos} of {len} s  {msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        ProgressBar::new(length.as_secs()).with_style(style)
+    });
     let start = Instant::now();
     while start.elapsed() < length {
-        let states = states(lab)?;
-        let line = format!(
-            "{:>2} of {} s: {} running, {} finished, {} dead",
-            start.elapsed().as_secs(),
-            length.as_secs(),
-            count(&states, "running"),
-            count(&states, "finished"),
-            count(&states, "dead")
-        );
-        if std::io::stderr().is_terminal() {
-            eprint!("\r{line}   ");
-        } else {
-            eprintln!("{line}");
+        let line = standing(&lab.muster_json(&["top", "--once"])?);
+        let seconds = start.elapsed().as_secs().min(length.as_secs());
+        match &bar {
+            Some(bar) => {
+                bar.set_position(seconds);
+                bar.set_message(line);
+            }
+            None => eprintln!("{seconds:>2} of {} s: {line}", length.as_secs()),
         }
-        std::thread::sleep(Duration::from_secs(1).min(length.saturating_sub(start.elapsed())));
     }
-    eprintln!();
+    if let Some(bar) = bar {
+        bar.finish();
+    }
     Ok(())
 }
 
-fn states(lab: &Lab) -> anyhow::Result<Vec<Value>> {
-    let rows = lab.muster_json(&["ps", "--all", "--job", "1"])?;
-    rows.as_array().cloned().context("read the processes")
+/// One moment in words.
+fn standing(top: &Value) -> String {
+    let pool = &top["pool"];
+    let count = |state: &str| pool["processes"][state].as_u64().unwrap_or(0);
+    let states = ["starting", "running", "mia", "finished", "dead"].map(|state| format!("{} {state}", count(state)));
+    let rate = |name: &str| pool[name].as_f64().unwrap_or(0.0);
+    let mebibytes = rate("bytes_per_second") / f64::from(1 << 20);
+    format!("{}; {:.0} iterations/s, {mebibytes:.0} MiB/s", states.join(", "), rate("iterations_per_second"))
 }
 
-fn count(rows: &[Value], state: &str) -> u64 {
-    rows.iter().filter(|row| row["state"] == state).count() as u64
+fn rows(lab: &Lab, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
+    let listed = lab.muster_json(arguments)?;
+    listed.as_array().cloned().with_context(|| format!("read what `muster {}` lists", arguments.join(" ")))
 }
 
 /// Waits until the final reports are in the store: the telemetry-logger commits twice a second or so.
 fn wait_reported(lab: &Lab) -> anyhow::Result<()> {
-    let complete = || {
-        let summary = lab.muster_json(&["report", "summary"]).unwrap_or_default();
-        number(&summary, "final_reports") == f64::from(PROCESSES)
-    };
+    let all = JOBS.iter().map(|job| u64::from(job.processes)).sum::<u64>();
+    let reported =
+        || rows(lab, &["report", "summary"]).map(|rows| rows.iter().map(|row| whole(row, "final_reports")).sum());
+    let complete = || reported().is_ok_and(|count: u64| count == all);
     wait_until("every final report is in the store", Duration::from_secs(20), complete)
 }
 
-/// The number of that name in a report's rows; 0 where it is not.
-fn number(report: &Value, name: &str) -> f64 {
-    let rows = report.as_array().map(Vec::as_slice).unwrap_or_default();
-    rows.iter().find_map(|row| row[name].as_f64()).unwrap_or(0.0)
+/// A whole number of a row; 0 where there is none.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and positive")]
+fn whole(row: &Value, name: &str) -> u64 {
+    row[name].as_f64().unwrap_or(0.0) as u64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and positive")]
-fn outcome(lab: &Lab, running: &[Value]) -> anyhow::Result<Outcome> {
-    let (ended, summary) = (states(lab)?, lab.muster_json(&["report", "summary"])?);
+fn outcome(lab: &Lab, running: u64) -> anyhow::Result<Outcome> {
+    let (summary, perf) = (rows(lab, &["report", "summary"])?, rows(lab, &["report", "perf", "--by", "module"])?);
+    let modules: BTreeMap<String, ModuleOutcome> =
+        summary.iter().map(|row| (word(row, "module"), module_outcome(row, &perf))).collect();
+    let sum = |field: fn(&ModuleOutcome) -> u64| modules.values().map(field).sum();
     Ok(Outcome {
-        started: ended.len() as u64,
-        running: count(running, "running"),
-        finished: count(&ended, "finished"),
-        dead: count(&ended, "dead"),
-        samples_stored: number(&summary, "samples") as u64,
-        verified_bytes: number(&summary, "verified_bytes") as u64,
-        seconds_to_all_running: number(&summary, "all_running_seconds"),
+        started: sum(|module| module.started),
+        running,
+        finished: sum(|module| module.finished),
+        dead: sum(|module| module.dead),
+        samples_stored: sum(|module| module.samples_stored),
+        verified_bytes: sum(|module| module.verified_bytes),
+        seconds_to_all_running: modules.values().map(|module| module.seconds_to_all_running).sum(),
+        modules,
     })
+}
+
+fn word(row: &Value, name: &str) -> String {
+    row[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn module_outcome(row: &Value, perf: &[Value]) -> ModuleOutcome {
+    let module = word(row, "module");
+    let counters = perf.iter().filter(|line| line["module"] == module.as_str() && line["unit"] == "bytes");
+    let rate = |line: &Value| Some((word(line, "metric"), line["rate_per_second"].as_f64()?));
+    ModuleOutcome {
+        started: whole(row, "processes"),
+        finished: whole(row, "finished"),
+        dead: whole(row, "dead"),
+        samples_stored: whole(row, "samples"),
+        verified_bytes: whole(row, "verified_bytes"),
+        seconds_to_all_running: row["all_running_seconds"].as_f64().unwrap_or(0.0),
+        bytes_per_second: counters.filter_map(rate).collect(),
+    }
 }

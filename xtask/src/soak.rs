@@ -1,17 +1,25 @@
 //! `cargo xtask soak` and `simulate`: the long counts, which the test run only has a short form of.
 
+mod start;
+
 use clap::Args;
 
 use crate::build::{programs, run_cargo};
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which: `kills`
-    #[arg(value_parser = ["kills"])]
+    /// Which: `kills` of every part under load, or `start` and stop of many simulated processes
+    #[arg(value_parser = ["kills", "start"])]
     name: String,
     /// How many rounds
     #[arg(long, default_value_t = 50)]
     rounds: u32,
+    /// Simulated machines, for `start`
+    #[arg(long, default_value_t = 1_000)]
+    machines: u32,
+    /// Simulated processes of each round, for `start`
+    #[arg(long, default_value_t = 3_000)]
+    processes: u32,
 }
 
 #[derive(Args)]
@@ -28,6 +36,9 @@ pub(crate) struct SimulateArguments {
 }
 
 pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
+    if arguments.name == "start" {
+        return start::run(arguments);
+    }
     let programs = programs()?;
     let rounds = arguments.rounds.to_string();
     let environment = [("MUSTER_PROGRAMS", &*programs.to_string_lossy()), ("MUSTER_SOAK_ROUNDS", &rounds)];

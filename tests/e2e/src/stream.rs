@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use muster_bus::{Bus, BusOptions, streams};
+use muster_bus::{Bucket, Bus, BusOptions, streams};
 use muster_proto::v1::{Envelope, SampleRow, envelope::Body};
 use muster_testkit::lab::Lab;
 use prost::Message;
@@ -66,7 +66,52 @@ pub fn acknowledged(lab: &Lab) -> anyhow::Result<(u64, u64)> {
     })
 }
 
-async fn payloads(bus: &Bus, stream: &str) -> anyhow::Result<Vec<bytes::Bytes>> {
+/// Where the three decision logs end, and the names in every object store.
+///
+/// # Errors
+/// When one can not be looked at.
+pub fn ends_and_objects(lab: &Lab) -> anyhow::Result<(Vec<u64>, Vec<Vec<String>>)> {
+    let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
+    runtime.block_on(async {
+        let bus = connect(lab).await?;
+        let (mut ends, mut objects) = (Vec::new(), Vec::new());
+        for log in [streams::JOBS, streams::MACHINES, streams::RESERVATIONS] {
+            ends.push(bus.stream_state(log).await?.with_context(|| format!("find {log}"))?.last);
+        }
+        for bucket in Bucket::ALL {
+            objects.push(bus.list_objects(bucket).await?);
+        }
+        Ok((ends, objects))
+    })
+}
+
+/// The sum of one total over all final reports that REPORTS holds; a report that was said twice counts once.
+///
+/// # Errors
+/// When the stream can not be read.
+pub fn total(lab: &Lab, name: &str) -> anyhow::Result<f64> {
+    use muster_proto::v1::report::Kind;
+    let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
+    runtime.block_on(async {
+        let bus = connect(lab).await?;
+        let mut totals = BTreeMap::new();
+        for payload in payloads(&bus, streams::REPORTS).await? {
+            let Some(Body::ReportBatch(batch)) = Envelope::decode(payload)?.body else { continue };
+            for report in batch.reports {
+                let Some(Kind::Final(last)) = report.kind else { continue };
+                let value = last.totals.iter().find(|total| total.key == name).map_or(0.0, |total| total.value);
+                totals.insert(last.id.map(muster_model::ProcessId::from), value);
+            }
+        }
+        Ok(totals.values().sum())
+    })
+}
+
+/// Every message of a stream.
+///
+/// # Errors
+/// When it can not be read.
+pub async fn payloads(bus: &Bus, stream: &str) -> anyhow::Result<Vec<bytes::Bytes>> {
     let mut handle = bus.jetstream().get_stream(stream).await.with_context(|| format!("look at {stream}"))?;
     let last = handle.info().await.with_context(|| format!("look at {stream}"))?.state.last_sequence;
     let mut reader = bus.read(stream, "", 1);

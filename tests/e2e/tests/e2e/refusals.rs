@@ -13,10 +13,16 @@ const REFUSED: &[Refused] = &[
     Refused(&["start", "hihg-io", "--processes", "1"], 4, &["high-io"]),
     Refused(&["start", "high-io", "--processes", "0"], 2, &["1"]),
     Refused(&["start", "high-io", "--processes", "65536"], 2, &["65"]),
+    Refused(&["start", "high-io", "--processes=-1"], 2, &["-1"]),
+    Refused(&["start", "high-io", "--processes", "99999999999"], 2, &["65"]),
+    Refused(&["start", "high-io", "--processes", "one"], 2, &["one"]),
     Refused(&["start", "high-io", "--processes", "1", "--param", "block_size=1"], 2, &["block_size", "512"]),
     Refused(&["start", "high-io", "--processes", "1", "--param", "no_such=1"], 2, &["no_such"]),
     Refused(&["start", "high-io", "--processes", "1", "--on", "cpus>=abc and"], 2, &["^"]),
-    Refused(&["start", "high-io", "--processes", "1", "--on", "cpus>=4096"], 3, &["machine"]),
+    Refused(&["start", "high-io", "--processes", "1", "--on", "cpus>=4096"], 3, &["machine", "node-1"]),
+    // Two conditions that no machine can meet together: the nearest one is named.
+    Refused(&["start", "high-io", "--processes", "1", "--on", "cpus>=1 and cpus<1"], 3, &["node-1"]),
+    Refused(&["start", "high-io", "--processes", "1", "--on", "node-1 and not node-1"], 3, &["machine"]),
     Refused(&["stop", "4711"], 4, &["4711"]),
     Refused(&["show", "4711"], 4, &["4711"]),
     Refused(&["logs", "12FF0001"], 4, &["12FF0001"]),
@@ -28,19 +34,65 @@ const REFUSED: &[Refused] = &[
     Refused(&["no-such-command"], 2, &["no-such-command"]),
 ];
 
-/// What a refused command could have changed: jobs, the catalogue, resources of machines and reservations. The logs' own positions move by
-/// themselves, since a follower notes how far it has read.
-fn what_is_there(lab: &Lab) -> Vec<serde_json::Value> {
-    let listings: [&[&str]; 4] =
-        [&["jobs", "--all"], &["module", "list"], &["resource", "list"], &["reservation", "list"]];
-    listings.iter().map(|arguments| lab.muster_json(arguments).expect("it is listed")).collect()
+/// Everything that can be listed. With `--all` also what has ended.
+const LISTINGS: [&[&str]; 9] = [
+    &["machine", "list"],
+    &["resource", "list"],
+    &["load-number", "list"],
+    &["module", "list"],
+    &["jobs", "--all"],
+    &["ps", "--all"],
+    &["run-id", "show"],
+    &["reservation", "list", "--all"],
+    &["admin", "status"],
+];
+/// Columns that move while nothing happens.
+const VOLATILE: [&str; 1] = ["heartbeat_age_seconds"];
+/// The logs are quiet when none grew for so long: a follower notes how far it has read.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// All that the services say (positions, terms and hashes of states among it), where the logs end, and what the object stores hold.
+#[derive(Debug, PartialEq)]
+struct WhatIsThere {
+    listings: Vec<serde_json::Value>,
+    ends: Vec<u64>,
+    objects: Vec<Vec<String>>,
 }
 
-#[test]
-fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
-    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
-    let before = what_is_there(&lab);
-    for Refused(arguments, code, words) in REFUSED {
+impl WhatIsThere {
+    fn now(lab: &Lab) -> Self {
+        let (ends, objects) = stream::ends_and_objects(lab).expect("the streams and stores are looked at");
+        Self { listings: LISTINGS.iter().map(|arguments| listing(lab, arguments)).collect(), ends, objects }
+    }
+
+    /// As it is when everything that was said before is taken.
+    fn quiet(lab: &Lab) -> Self {
+        let mut found = Self::now(lab);
+        let mut since = Instant::now();
+        muster_testkit::wait_until("the logs are quiet", muster_e2e::SETTLE_LIMIT, || {
+            let now = Self::now(lab);
+            if now != found {
+                (found, since) = (now, Instant::now());
+            }
+            since.elapsed() >= QUIET
+        })
+        .unwrap_or_else(|error| panic!("{error}: {:?}", found.ends));
+        found
+    }
+}
+
+fn listing(lab: &Lab, arguments: &[&str]) -> serde_json::Value {
+    let mut rows = lab.muster_json(arguments).expect("it is listed");
+    for row in rows.as_array_mut().expect("a listing is an array") {
+        let row = row.as_object_mut().expect("of objects");
+        row.retain(|name, _| !VOLATILE.contains(&name.as_str()));
+    }
+    rows
+}
+
+/// Calls each, and checks its exit code and its one message.
+fn each_is_refused(lab: &Lab, calls: &[Refused]) {
+    for Refused(arguments, code, words) in calls {
         let output = lab.muster(arguments).expect("muster runs");
         let error = String::from_utf8_lossy(&output.stderr);
         let line = format!("`muster {}`: {:?}\n{error}", arguments.join(" "), output.status.code());
@@ -48,7 +100,14 @@ fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
         assert!(output.stdout.is_empty(), "nothing on stdout: {line}");
         assert!(words.iter().all(|word| error.contains(word)), "it says {words:?}: {line}");
     }
-    assert_eq!(what_is_there(&lab), before, "nothing was changed");
+}
+
+#[test]
+fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    let before = WhatIsThere::quiet(&lab);
+    each_is_refused(&lab, REFUSED);
+    assert_eq!(WhatIsThere::now(&lab), before, "nothing was changed");
     undecodable_messages_change_nothing(&lab);
     lab.down().expect("nothing is left running");
 }

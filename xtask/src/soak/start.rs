@@ -1,0 +1,226 @@
+//! `cargo xtask soak start`: 3,000 simulated processes on 1,000 simulated machines, started and stopped again and again by real
+//! services. What must not grow is measured each round, and every job is counted in JOBS itself.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use muster_bus::{Bus, BusOptions, streams};
+use muster_model::ProcessId;
+use muster_proto::v1::{Envelope, JobEvent, ProcessState, envelope::Body, job_event};
+use muster_testkit::lab::{Lab, LabOptions, SERVICES};
+use muster_testkit::wait_until;
+use prost::Message;
+
+use super::SoakArguments;
+use crate::{build, lab};
+
+/// A part drifts when it grows by more than this over the second half of the rounds, by the line through its sizes ...
+const DRIFT_SHARE_MAX: f64 = 0.05;
+/// ... and by more than this.
+const DRIFT_MIB_MAX: f64 = 8.0;
+/// A round that takes longer ends the soak.
+const ROUND_MAX: &str = "120s";
+/// The counter has caught up with JOBS within this.
+const COUNT_MAX: Duration = Duration::from_secs(60);
+/// Lines of the table at the end.
+const LINES_MAX: usize = 20;
+
+/// One round.
+struct Round {
+    start: Duration,
+    stop: Duration,
+    /// MiB in memory, by part.
+    sizes: Vec<f64>,
+}
+
+pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
+    let directory = build::target().join("soak");
+    lab::clean(&directory)?;
+    let options = LabOptions {
+        directory: directory.clone(),
+        programs: build::programs()?,
+        machines: 0,
+        disks: 0,
+        replicas: 1,
+        simulated: arguments.machines,
+        script: None,
+        nats: 1,
+    };
+    let mut lab = Lab::up(options, &|line| eprintln!("{line}"))?;
+    let parts = parts(&mut lab)?;
+    let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
+    let counter = Counter::begin(&runtime, &lab.nats_url())?;
+    let mut rounds = Vec::new();
+    for number in 1..=arguments.rounds {
+        let round = round(&lab, arguments.processes, &parts)?;
+        let (start, stop) = (round.start.as_secs_f64(), round.stop.as_secs_f64());
+        eprintln!("round {number} of {}: all running after {start:.1} s, ended after {stop:.1} s", arguments.rounds);
+        rounds.push(round);
+    }
+    let jobs = u64::from(arguments.rounds);
+    let counted = counter.settled(jobs, u64::from(arguments.processes));
+    lab.down()?;
+    lab::clean(&directory)?;
+    let drifting = print(&parts, &rounds);
+    let counted = counted?;
+    println!(
+        "JOBS: {} jobs started, {} ended once, {} processes ended once",
+        counted.jobs, counted.ended, counted.final_
+    );
+    ensure!(drifting.is_empty(), "memory drifts: {}", drifting.join(", "));
+    Ok(())
+}
+
+/// Name and OS process id of everything that runs for the lab.
+fn parts(lab: &mut Lab) -> anyhow::Result<Vec<(String, u32)>> {
+    let mut parts = vec![("nats-server".to_owned(), lab.nats.pid().context("nats-server runs")?)];
+    for service in SERVICES {
+        let pid = lab.service(&format!("{service}-a"))?.pid();
+        parts.push((service.to_owned(), pid.with_context(|| format!("{service} runs"))?));
+    }
+    let simulated = lab.agent("simulated-machines")?.pid().context("the simulated machines run")?;
+    parts.push(("machines".into(), simulated));
+    Ok(parts)
+}
+
+fn round(lab: &Lab, processes: u32, parts: &[(String, u32)]) -> anyhow::Result<Round> {
+    let processes = processes.to_string();
+    let begun = Instant::now();
+    let started = lab.muster_json(&["start", "idle", "--processes", &processes, "--wait", "--within", ROUND_MAX])?;
+    let start = begun.elapsed();
+    let job = started[0]["job"].as_u64().context("read the job number")?;
+    let begun = Instant::now();
+    lab.muster_ok(&["stop", &job.to_string(), "--wait", "--within", ROUND_MAX])?;
+    let stop = begun.elapsed();
+    let sizes = parts.iter().map(|(name, pid)| resident(*pid).with_context(|| format!("measure {name}")));
+    Ok(Round { start, stop, sizes: sizes.collect::<anyhow::Result<_>>()? })
+}
+
+/// MiB that a process has in memory.
+fn resident(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("it has ended")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("find VmRSS")?;
+    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().context("read VmRSS")?;
+    Ok(kibibytes / 1024.0)
+}
+
+/// Prints the table, and returns the parts that drift.
+fn print(parts: &[(String, u32)], rounds: &[Round]) -> Vec<String> {
+    let names: Vec<String> = parts.iter().map(|(name, _)| format!("{name:>17}")).collect();
+    println!("{:>6} {:>8} {:>8}{}   (MiB in memory)", "round", "start s", "stop s", names.concat());
+    let step = rounds.len().div_ceil(LINES_MAX).max(1);
+    for (number, round) in rounds.iter().enumerate().filter(|(number, _)| number % step == step - 1) {
+        let sizes: Vec<String> = round.sizes.iter().map(|size| format!("{size:>17.1}")).collect();
+        let (start, stop) = (round.start.as_secs_f64(), round.stop.as_secs_f64());
+        println!("{:>6} {start:>8.1} {stop:>8.1}{}", number + 1, sizes.concat());
+    }
+    let half = &rounds[rounds.len() / 2..];
+    let growths: Vec<(f64, f64)> =
+        (0..parts.len()).map(|part| growth(&half.iter().map(|round| round.sizes[part]).collect::<Vec<_>>())).collect();
+    let told: Vec<String> = growths.iter().map(|(growth, _)| format!("{growth:>+17.1}")).collect();
+    println!("growth over the second half{}", told.concat().split_at(2).1);
+    let drifts = |(growth, mean): (f64, f64)| growth > DRIFT_MIB_MAX && growth > mean * DRIFT_SHARE_MAX;
+    let drifting = parts.iter().zip(&growths).filter(|(_, growth)| drifts(**growth));
+    drifting.map(|((name, _), (growth, _))| format!("{name} by {growth:.1} MiB")).collect()
+}
+
+/// Growth from the first to the last of some sizes by the line of least squares through them, and their mean.
+fn growth(sizes: &[f64]) -> (f64, f64) {
+    let count = sizes.len() as f64;
+    let (middle, mean) = ((count - 1.0) / 2.0, sizes.iter().sum::<f64>() / count);
+    let places = (0..sizes.len()).map(|place| place as f64 - middle);
+    let spread: f64 = places.clone().map(|place| place * place).sum();
+    let slope = places.zip(sizes).map(|(place, size)| place * (size - mean)).sum::<f64>() / spread.max(1.0);
+    (slope * (count - 1.0), mean)
+}
+
+/// What JOBS says, read beside Muster as it grows: it is purged when it is archived.
+#[derive(Debug, Default, Clone)]
+struct Counted {
+    jobs: u64,
+    /// Jobs all of whose processes are final, each once.
+    ended: u64,
+    /// Processes that are final, each once.
+    final_: u64,
+    /// How often each process became final.
+    ends: BTreeMap<ProcessId, u32>,
+    trouble: Option<String>,
+}
+
+struct Counter(std::sync::Arc<std::sync::Mutex<Counted>>);
+
+impl Counter {
+    fn begin(runtime: &tokio::runtime::Runtime, url: &str) -> anyhow::Result<Self> {
+        let counted = std::sync::Arc::new(std::sync::Mutex::new(Counted::default()));
+        let shared = std::sync::Arc::clone(&counted);
+        let bus = runtime.block_on(Bus::connect(&BusOptions::new(url, "soak")))?;
+        runtime.spawn(async move {
+            let mut reader = bus.read(streams::JOBS, "", 1);
+            loop {
+                let message = reader.next().await;
+                let taken = take(&mut shared.lock().expect("nobody panics with it"), message.payload);
+                if let Err(error) = taken {
+                    shared.lock().expect("nobody panics with it").trouble = Some(format!("{error:#}"));
+                    return;
+                }
+            }
+        });
+        Ok(Self(counted))
+    }
+
+    /// What was counted, once every job has ended.
+    fn settled(&self, jobs: u64, processes: u64) -> anyhow::Result<Counted> {
+        let look = || self.0.lock().expect("nobody panics with it").clone();
+        let settled = || {
+            let counted = look();
+            counted.trouble.is_some() || (counted.jobs >= jobs && counted.ends.len() as u64 >= jobs * processes)
+        };
+        let waited = wait_until("JOBS tells the end of every process", COUNT_MAX, settled);
+        let mut counted = look();
+        ensure!(counted.trouble.is_none(), "JOBS could not be read: {}", counted.trouble.unwrap_or_default());
+        waited?;
+        let mut by_job: BTreeMap<u32, u64> = BTreeMap::new();
+        for (id, _) in counted.ends.iter().filter(|(_, ends)| **ends == 1) {
+            *by_job.entry(id.dpid.job.0).or_default() += 1;
+        }
+        counted.final_ = by_job.values().sum();
+        counted.ended = by_job.values().filter(|count| **count == processes).count() as u64;
+        let exact = (jobs, jobs, jobs * processes, jobs * processes);
+        let found = (counted.jobs, counted.ended, counted.final_, counted.ends.len() as u64);
+        ensure!(found == exact, "jobs, ended once, processes ended once, processes: {found:?} instead of {exact:?}");
+        Ok(counted)
+    }
+}
+
+fn take(counted: &mut Counted, payload: bytes::Bytes) -> anyhow::Result<()> {
+    let Some(Body::Turn(turn)) = Envelope::decode(payload)?.body else { return Ok(()) };
+    let block = muster_ledger::open_block(&turn).map_err(anyhow::Error::msg)?;
+    for event in block.entries.iter().flat_map(|entry| &entry.events) {
+        match JobEvent::decode(&event[..])?.kind {
+            Some(job_event::Kind::JobStarted(_)) => counted.jobs += 1,
+            Some(job_event::Kind::ProcessesChanged(changed)) => {
+                let is_final =
+                    |state| matches!(state, ProcessState::Finished | ProcessState::Dead | ProcessState::Lost);
+                for change in changed.changes.iter().filter(|change| is_final(change.to())) {
+                    let id = ProcessId::from(change.id.unwrap_or_default());
+                    *counted.ends.entry(id).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::growth;
+
+    #[test]
+    fn growth_is_that_of_the_line_through_the_sizes() {
+        assert_eq!(growth(&[5.0, 5.0, 5.0]), (0.0, 5.0));
+        assert_eq!(growth(&[1.0, 2.0, 3.0, 4.0]), (3.0, 2.5));
+        assert!(growth(&[10.0, 12.0, 10.0, 12.0, 10.0]).0.abs() < 1.0, "noise is no growth");
+    }
+}
