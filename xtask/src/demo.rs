@@ -27,9 +27,12 @@ struct Job {
     parameters: &'static [&'static str],
 }
 
-/// What runs: two processes of high-io on each of the eight disks, which write and verify 4 MiB each at a bounded rate.
-const JOBS: &[Job] =
-    &[Job { module: "high-io", processes: 16, parameters: &["file_size=4MiB", "block_size=64KiB", "iops_max=100"] }];
+/// What runs: two processes of high-io on each of the eight disks, which write and verify 4 MiB each, and four pairs of tcp between
+/// the machines; all at a bounded rate.
+const JOBS: [Job; 2] = [
+    Job { module: "high-io", processes: 16, parameters: &["file_size=4MiB", "block_size=64KiB", "iops_max=100"] },
+    Job { module: "tcp", processes: 8, parameters: &["rate_max=8MiB"] },
+];
 
 /// Rows of a report by device or machine that are shown: throughput and latency.
 const METRICS: [&str; 4] = ["written_bytes", "read_bytes", "verified_bytes", "write_latency_p99_seconds"];
@@ -127,7 +130,7 @@ fn directory(keep: bool) -> PathBuf {
 fn drive(lab: &Lab, arguments: &DemoArguments) -> anyhow::Result<Outcome> {
     shown(lab, &["machine", "list"])?;
     shown(lab, &["module", "list"])?;
-    for job in JOBS {
+    for job in &JOBS {
         let count = job.processes.to_string();
         let mut command = vec!["start", job.module, "--processes", &count];
         command.extend(job.parameters.iter().flat_map(|parameter| ["--param", parameter]));

@@ -12,6 +12,8 @@ use muster_model::{CommandId, PoolTime, Position};
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// At most so many replies are kept.
 pub(crate) const COUNT_MAX: usize = 50_000;
+/// At most so many bytes of replies are kept: the placements of one large start are a hundred kilobytes.
+pub(crate) const BYTES_MAX: usize = 64 << 20;
 
 /// What a command was answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +37,13 @@ pub(crate) enum Recalled<'a> {
     TooOld,
 }
 
-/// Replies of the last 24 hours, or of the last 50,000 commands.
+/// Replies of the last 24 hours, or of the last 50,000 commands, or 64 MiB of them.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Oldest first.
     order: VecDeque<(CommandId, Remembered)>,
+    /// Bytes of their replies.
+    bytes: usize,
     /// Number of the oldest one, counted from the first that was ever remembered.
     first: u64,
     /// Numbers by id; none until the first question, because folding a long log forgets most of what it remembers.
@@ -50,7 +54,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// What is known of a command.
     pub(crate) fn recall(&mut self, id: &CommandId) -> Recalled<'_> {
-        let Self { order, first, index, reach_ms } = self;
+        let Self { order, bytes: _, first, index, reach_ms } = self;
         let index =
             index.get_or_insert_with(|| (*first..).zip(order.iter()).map(|(number, (id, _))| (*id, number)).collect());
         match index.get(id).and_then(|number| order.get(usize::try_from(number - *first).ok()?)) {
@@ -66,9 +70,14 @@ impl Memory {
         if let Some(index) = &mut self.index {
             index.insert(id, self.first + self.order.len() as u64);
         }
+        self.bytes += remembered.reply.len();
         self.order.push_back((id, remembered));
         let is_too_old = |(_, oldest): &(CommandId, Remembered)| now.since(oldest.time) > AGE_MAX;
-        while self.order.len() > COUNT_MAX || self.order.front().is_some_and(is_too_old) {
+        // The newest reply is kept, whatever its size.
+        while self.order.len() > COUNT_MAX
+            || (self.bytes > BYTES_MAX && self.order.len() > 1)
+            || self.order.front().is_some_and(is_too_old)
+        {
             self.forget_oldest();
         }
     }
@@ -92,6 +101,7 @@ impl Memory {
     /// clock that runs ahead counts as made when it was decided: one wrong clock must not shut out all the others.
     fn forget_oldest(&mut self) {
         let Some((id, forgotten)) = self.order.pop_front() else { return };
+        self.bytes -= forgotten.reply.len();
         if let Some(index) = &mut self.index
             && index.get(&id) == Some(&self.first)
         {

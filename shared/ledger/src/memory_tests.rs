@@ -28,6 +28,23 @@ fn a_retry_within_reach_gets_the_same_reply_and_an_older_id_is_refused() {
 }
 
 #[test]
+fn replies_are_bounded_by_their_bytes_and_what_is_forgotten_is_refused() {
+    const REPLY: usize = 1 << 20;
+    let mut memory = Memory::default();
+    let kept = (BYTES_MAX / REPLY) as u64;
+    for ms in 0..kept + 2 {
+        let large = Remembered { reply: vec![0; REPLY].into(), ..remembered(ms) };
+        memory.remember(id(ms, 0), large);
+    }
+    assert_eq!(memory.iter().count() as u64, kept);
+    assert_eq!(memory.recall(&id(1, 0)), Recalled::TooOld);
+    assert!(matches!(memory.recall(&id(2, 0)), Recalled::Known(_)));
+    let huge = Remembered { reply: vec![0; BYTES_MAX + 1].into(), ..remembered(500) };
+    memory.remember(id(500, 0), huge);
+    assert_eq!(memory.iter().count(), 1, "the newest is always kept");
+}
+
+#[test]
 fn replies_are_forgotten_after_24_hours_of_event_time() {
     let mut memory = Memory::default();
     memory.remember(id(1, 0), remembered(1));

@@ -107,11 +107,16 @@ pub fn total(lab: &Lab, name: &str) -> anyhow::Result<f64> {
     })
 }
 
-/// Every message of a stream.
+/// Every message that a stream of a lab holds.
 ///
 /// # Errors
 /// When it can not be read.
-pub async fn payloads(bus: &Bus, stream: &str) -> anyhow::Result<Vec<bytes::Bytes>> {
+pub fn messages(lab: &Lab, stream: &str) -> anyhow::Result<Vec<bytes::Bytes>> {
+    let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
+    runtime.block_on(async { payloads(&connect(lab).await?, stream).await })
+}
+
+async fn payloads(bus: &Bus, stream: &str) -> anyhow::Result<Vec<bytes::Bytes>> {
     let mut handle = bus.jetstream().get_stream(stream).await.with_context(|| format!("look at {stream}"))?;
     let last = handle.info().await.with_context(|| format!("look at {stream}"))?.state.last_sequence;
     let mut reader = bus.read(stream, "", 1);

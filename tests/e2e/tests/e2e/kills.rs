@@ -17,8 +17,10 @@ struct Load {
 }
 
 /// What runs meanwhile: small files at a low rate, so that two cores have room for the restarts.
-const LOADS: &[Load] =
-    &[Load { module: "high-io", processes: 400, parameters: &["file_size=64KiB", "block_size=4KiB", "iops_max=4"] }];
+const LOADS: [Load; 2] = [
+    Load { module: "high-io", processes: 300, parameters: &["file_size=64KiB", "block_size=4KiB", "iops_max=4"] },
+    Load { module: "tcp", processes: 100, parameters: &["packet_size=4KiB", "rate_max=8KiB"] },
+];
 
 /// Parts that are killed, one after another.
 const PARTS: [&str; 8] = [

@@ -112,6 +112,24 @@ fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
     lab.down().expect("nothing is left running");
 }
 
+/// A pool of one machine without disks: what needs a disk, or a second machine, is refused with the nearest that would fit.
+const REFUSED_BY_A_SMALL_POOL: &[Refused] = &[
+    Refused(&["start", "high-io", "--processes", "1"], 3, &["disk", "node-1"]),
+    Refused(&["start", "tcp", "--processes", "2"], 3, &["gang", "1 machine"]),
+    Refused(&["start", "tcp", "--processes", "3"], 2, &["gang", "2", "4"]),
+];
+
+#[test]
+fn what_a_pool_has_no_place_for_is_refused_with_the_nearest_that_fits_and_changes_nothing() {
+    let (mut options, _scratch) = muster_e2e::options(1, 1).expect("a folder is made");
+    options.disks = 0;
+    let lab = Lab::up(options, &|_| ()).expect("the lab comes up");
+    let before = WhatIsThere::quiet(&lab);
+    each_is_refused(&lab, REFUSED_BY_A_SMALL_POOL);
+    assert_eq!(WhatIsThere::now(&lab), before, "nothing was changed");
+    lab.down().expect("nothing is left running");
+}
+
 /// Rubbish on every subject that anybody listens on: every part goes on.
 fn undecodable_messages_change_nothing(lab: &Lab) {
     let subjects = [

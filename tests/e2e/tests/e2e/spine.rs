@@ -44,3 +44,41 @@ fn a_program_by_exit_code_passes_fails_or_is_skipped() {
     }
     lab.down().expect("nothing is left running");
 }
+
+/// `nats sub` and `nats stream view` of natscli run the command of `--translate` once for each message that has a body, without a
+/// shell, with the message's bytes on its stdin, and show its stdout and stderr together; a status other than 0 is shown as an error.
+#[test]
+fn every_message_is_decoded_as_the_nats_command_line_would_have_it() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    let job = start(&lab, "high-io", 2, &["--param", "file_size=1MiB"]).expect("the job starts");
+    lab.muster_ok(&["stop", &job.to_string(), "--wait"]).expect("the job stops");
+    for stream in ["JOBS", "MACHINES", "RESERVATIONS", "REPORTS", "TEL"] {
+        let messages = stream::messages(&lab, stream).expect("the stream is read");
+        assert!(!messages.is_empty(), "{stream} holds something");
+        for message in messages {
+            let shown = translated(&lab, &message);
+            let value: serde_json::Value =
+                serde_json::from_slice(&shown).unwrap_or_else(|error| panic!("{stream}: {error}: {shown:?}"));
+            assert!(value.is_object(), "{stream}: {value}");
+        }
+    }
+    lab.down().expect("nothing is left running");
+}
+
+/// What `--translate 'muster decode'` shows of a message.
+fn translated(lab: &muster_testkit::lab::Lab, message: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(lab.muster_program());
+    let mut child = command
+        .arg("decode")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("muster runs");
+    child.stdin.take().expect("it is a pipe").write_all(message).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    [output.stdout, output.stderr].concat()
+}

@@ -119,7 +119,7 @@ impl Gatherer {
             }
         }
         match &self.store.bytes {
-            Some(bytes) => snapshot.pool.bytes_per_second = Some(bytes.values().sum()),
+            Some(bytes) => snapshot.pool.bytes_per_second = Some(bytes.values().fold(0.0, |sum, rate| sum + rate)),
             None => snapshot.silent.push(Service::Report.as_str()),
         }
         let jobs = jobs.unwrap_or_default();
@@ -159,18 +159,19 @@ impl Store {
     }
 }
 
-/// Rates of counters of bytes, added up by module.
+/// Rates of counters of bytes, added up by module. What was verified was read or received, and counts once.
 fn bytes_by_module(reply: &v1::ReportReply) -> BTreeMap<String, f64> {
     let place = |name: &str| reply.columns.iter().position(|column| column.name == name);
-    let (Some(module), Some(unit), Some(rate)) = (place("module"), place("unit"), place("rate_per_second")) else {
-        return BTreeMap::new();
-    };
+    let columns = (place("module"), place("metric"), place("unit"), place("rate_per_second"));
+    let (Some(module), Some(metric), Some(unit), Some(rate)) = columns else { return BTreeMap::new() };
     let mut bytes = BTreeMap::new();
     for row in &reply.rows {
         let value = |column: usize| row.cells.get(column).and_then(|cell| cell.value.as_ref());
+        let unverified = value(metric) != Some(&Value::Text("verified_bytes".into()));
         if let (Some(Value::Text(module)), Some(Value::Text(unit)), Some(Value::Number(rate))) =
             (value(module), value(unit), value(rate))
             && unit == "bytes"
+            && unverified
         {
             *bytes.entry(module.clone()).or_insert(0.0) += rate;
         }
