@@ -71,7 +71,6 @@ impl Lab {
         lab.start_services(say)?;
         lab.start_agents(say)?;
         lab.add_modules(say)?;
-        lab.wait_followed()?;
         Ok(lab)
     }
 
@@ -216,18 +215,6 @@ impl Lab {
             rows.iter().filter(|row| row["health"] == health).count() >= count as usize
         };
         wait_until(&format!("{count} machine(s) {health}"), UP_LIMIT, arrived).with_context(|| self.tails())
-    }
-
-    /// Waits until the scheduler has followed MACHINES to its end: before that it places nothing on machines that were just activated.
-    fn wait_followed(&self) -> anyhow::Result<()> {
-        let followed = || {
-            let rows = self.muster_json(&["admin", "status"]).unwrap_or_default();
-            let row = |service: &str| rows.as_array()?.iter().find(|row| row["service"] == service).cloned();
-            let (Some(owner), Some(follower)) = (row("machine-lifecycle"), row("scheduler")) else { return false };
-            let end = format!("MACHINES {}", owner["position"].as_str().unwrap_or_default());
-            follower["followed"].as_array().is_some_and(|followed| followed.iter().any(|one| one == end.as_str()))
-        };
-        wait_until("the scheduler knows the machines", UP_LIMIT, followed).with_context(|| self.tails())
     }
 
     /// Puts the modules that Muster comes with into the catalogue.

@@ -21,6 +21,8 @@ const DRIFT_SHARE_MAX: f64 = 0.05;
 const DRIFT_MIB_MAX: f64 = 8.0;
 /// A round that takes longer ends the soak.
 const ROUND_MAX: &str = "120s";
+/// Every machine may be used within this.
+const PLACEABLE_MAX: Duration = Duration::from_secs(60);
 /// The counter has caught up with JOBS within this.
 const COUNT_MAX: Duration = Duration::from_secs(60);
 /// Lines of the table at the end.
@@ -48,6 +50,7 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
         nats: 1,
     };
     let mut lab = Lab::up(options, &|line| eprintln!("{line}"))?;
+    wait_placeable(&lab, arguments.machines)?;
     let parts = parts(&mut lab)?;
     let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
     let counter = Counter::begin(&runtime, &lab.nats_url())?;
@@ -70,6 +73,16 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     );
     ensure!(drifting.is_empty(), "memory drifts: {}", drifting.join(", "));
     Ok(())
+}
+
+/// Waits until the scheduler places something on every machine: it hears of their activation from MACHINES.
+fn wait_placeable(lab: &Lab, machines: u32) -> anyhow::Result<()> {
+    let count = machines.to_string();
+    let places = || {
+        let placed = lab.muster_json(&["start", "idle", "--processes", &count, "--dry-run"]).unwrap_or_default();
+        placed.as_array().map_or(0, Vec::len)
+    };
+    wait_until("the scheduler knows every machine", PLACEABLE_MAX, || places() == machines as usize)
 }
 
 /// Name and OS process id of everything that runs for the lab.
