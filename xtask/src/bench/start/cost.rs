@@ -8,6 +8,9 @@ use anyhow::Context;
 /// Unit of CPU times in /proc: USER_HZ, which is 100 on every architecture that we run on.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How the names of test processes begin; each is one thread.
+const PROCESS: &str = "trivial:";
+
 /// CPU time by part.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cost(pub(super) BTreeMap<String, Duration>);
@@ -39,9 +42,15 @@ pub(in crate::bench) fn own() -> anyhow::Result<Duration> {
     Ok(TICK * (spent.own + spent.reaped))
 }
 
-/// CPU time of processes that live.
+/// CPU time of processes that live, of one thread each.
 pub(super) fn of(pids: impl Iterator<Item = u32>) -> Duration {
-    pids.filter_map(|pid| stat(&pid.to_string())).map(|spent| TICK * spent.own).sum()
+    pids.filter_map(of_thread).sum()
+}
+
+/// To the nanosecond: what one of thousands has spent is less than a tick, and would be nothing. None when it is gone.
+fn of_thread(pid: u32) -> Option<Duration> {
+    let schedule = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    schedule.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// CPU time of all processes that descend from `roots`, living ones and those that were waited for.
@@ -54,7 +63,8 @@ pub(super) fn below(roots: &[u32]) -> Cost {
     let mut cost = Cost::default();
     for (pid, spent) in &all {
         if belongs(*pid) {
-            *cost.0.entry(part(&spent.name)).or_default() += TICK * spent.own;
+            let own = if spent.name.starts_with(PROCESS) { of_thread(*pid) } else { None };
+            *cost.0.entry(part(&spent.name)).or_default() += own.unwrap_or(TICK * spent.own);
             let reaper = if spent.name.starts_with("muster-keeper") { "processes" } else { &part(&spent.name) };
             *cost.0.entry(reaper.to_owned()).or_default() += TICK * spent.reaped;
         }
@@ -76,7 +86,7 @@ pub(super) fn named(roots: &[u32], prefix: &str) -> Vec<u32> {
 /// The part of a lab that a process is, by its name.
 fn part(name: &str) -> String {
     let known = [
-        ("trivial:", "processes"),
+        (PROCESS, "processes"),
         ("muster-agent", "agents"),
         ("muster-keeper", "keepers"),
         ("muster-schedule", "scheduler"),
