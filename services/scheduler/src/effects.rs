@@ -100,7 +100,8 @@ async fn list_known(bus: &Bus, agent: Agent, handle: &Handle<JobCore>) {
     tracing::info!(machine_id = %machine, count = known.len(), "what an agent runs differs from the log: comparing its list");
     handle.observe(Observation::Inventory { machine: machine.clone(), known: known.clone() });
     let generation = reply.generation.map(Position::from).unwrap_or_default();
-    handle.submit(Input::Inventory { machine, incarnation, generation, known }).await;
+    let last_batch = reply.last_batch;
+    handle.submit(Input::Inventory { machine, incarnation, generation, known, last_batch }).await;
 }
 
 /// Asks an agent; none when there was no usable answer, which the next full pass repairs.

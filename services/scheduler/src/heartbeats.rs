@@ -100,8 +100,8 @@ pub(crate) async fn listen_to_pings(mut pings: impl Stream<Item = Inbound> + Sen
             _ => None,
         });
         match batch {
-            Some((machine, iterations)) if subjects::machine_of(&inbound.subject).as_ref() == Some(&machine) => {
-                handle.observe(Observation::Pings { machine, iterations });
+            Some((machine, pinged)) if subjects::machine_of(&inbound.subject).as_ref() == Some(&machine) => {
+                handle.observe(Observation::Pings { machine, pinged });
             }
             Some(_) | None => metrics::invalid(),
         }

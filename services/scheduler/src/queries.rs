@@ -107,6 +107,7 @@ fn dpid(job: u32, process: u32) -> Dpid {
 
 fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecord {
     let job = &view.state.jobs[&dpid.job];
+    let pinged = view.observed.pinged(&process.machine, dpid, process.attempt);
     v1::ProcessRecord {
         id: Some(view.state.identity(dpid, process).into()),
         module: job.spec.module.name.to_string(),
@@ -122,9 +123,13 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         exited: process.exit_status.is_some(),
         reason: process.reason.clone(),
         pid: process.pid,
+<<<<<<< HEAD
         iterations: view.observed.iterations(&process.machine, dpid, process.attempt),
         gang: process.member.map_or(0, |member| member.gang),
         role: role_of(job, process),
+=======
+        iterations: pinged.map_or(0, |pinged| pinged.iterations),
+>>>>>>> d640aeb (scheduler: what agents know ends what no report says)
         ..Default::default()
     }
 }

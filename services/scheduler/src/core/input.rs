@@ -53,6 +53,8 @@ pub enum Input {
         generation: Position,
         /// What it knows.
         known: Vec<KnownProcess>,
+        /// Number of the newest batch of reports that it has written.
+        last_batch: u64,
     },
     /// Due timers.
     Tick,
@@ -137,16 +139,12 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// What it knows of processes.
     pub known: Vec<KnownProcess>,
+    /// Number of the newest batch of reports that it has written.
+    pub last_batch: u64,
 }
 
-/// A process as an agent knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownProcess {
-    /// Identity.
-    pub id: ProcessId,
-    /// Where it stands.
-    pub state: ProcessState,
-}
+/// A process as an agent knows it: what its newest report says of it.
+pub type KnownProcess = ProcessReport;
 
 /// A batch of reports.
 #[derive(Debug, Clone)]
@@ -238,8 +236,8 @@ pub enum Observation {
     Pings {
         /// Machine.
         machine: MachineId,
-        /// Iterations of each live process.
-        iterations: Vec<(ProcessId, u64)>,
+        /// Of each live process.
+        pinged: Vec<Pinged>,
     },
     /// An agent has taken an update.
     Updated {
@@ -268,6 +266,19 @@ pub enum Observation {
     },
 }
 
+/// Result of the newest ping of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinged {
+    /// Identity.
+    pub id: ProcessId,
+    /// It answered.
+    pub answered: bool,
+    /// Iterations.
+    pub iterations: u64,
+    /// How long they have not changed.
+    pub unchanged: Duration,
+}
+
 /// A heartbeat.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -281,6 +292,8 @@ pub struct Heartbeat {
     pub digest: u64,
     /// How many live.
     pub live: u32,
+    /// Number of the newest batch of reports that it knows to be stored.
+    pub stored: u64,
 }
 
 /// Answer to a command.

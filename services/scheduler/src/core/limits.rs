@@ -24,6 +24,10 @@ pub const FENCE_PATIENCE: Duration = Duration::from_secs(10);
 pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// Heartbeats in a row that may differ from the log at the same generation, before the agent is asked for its list.
 pub const MISMATCHES_MAX: u32 = 3;
+/// Ping results in a row that show a process answering which the log calls otherwise, before its agent is asked for its list.
+pub const ANSWERS_MAX: u32 = 10;
+/// An agent that knows all its reports to be stored is believed without them after so long: they are read, or are lost for good.
+pub const REPORTS_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest text of a parameter, a reason or a selector that is taken, bytes.
 pub const TEXT_MAX_BYTES: usize = 4_096;
 /// Records on one page of an answer.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Attempt, Dpid, Incarnation, MachineId, PoolTime, Position, ProcessId};
+use muster_model::{Attempt, Dpid, Incarnation, MachineId, PoolTime, Position, ProcessId, ProcessState};
 
-use super::input::{Heartbeat, KnownProcess, Observation};
-use super::limits::{MISMATCHES_MAX, SILENT_AFTER};
+use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
+use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER};
 use super::state::State;
 
 /// Identities of one machine that are told to stop or to be forgotten at once; more wait for the next list.
@@ -37,8 +37,12 @@ pub struct Agent {
     pub live: u32,
     /// Heartbeats in a row whose digest differs from the log's at the same generation.
     pub mismatches: u32,
-    /// Iterations by the newest pings.
-    pub iterations: BTreeMap<Dpid, (Attempt, u64)>,
+    /// Newest batch of reports that it knows to be stored, and when it said so first.
+    pub stored: (u64, PoolTime),
+    /// Ping results in a row that show a process answering which the log calls starting or mia.
+    pub ahead: u32,
+    /// The newest pings.
+    pub pinged: BTreeMap<Dpid, Pinged>,
     /// Live processes of it that the log does not want.
     pub strays: BTreeSet<ProcessId>,
     /// Ended processes of it that the log has as ended, or does not know.
@@ -66,21 +70,20 @@ impl Observed {
         self.by_heard.extend(now.map(|now| (now, machine.clone())));
     }
 
-    /// Iterations of a process by its newest ping.
+    /// The newest ping of a process.
     #[must_use]
-    pub fn iterations(&self, machine: &MachineId, dpid: Dpid, attempt: Attempt) -> u64 {
-        let found = self.agent(machine).and_then(|agent| agent.iterations.get(&dpid));
-        found.filter(|(of, _)| *of == attempt).map_or(0, |(_, iterations)| *iterations)
+    pub fn pinged(&self, machine: &MachineId, dpid: Dpid, attempt: Attempt) -> Option<&Pinged> {
+        let found = self.agent(machine).and_then(|agent| agent.pinged.get(&dpid));
+        found.filter(|pinged| pinged.id.attempt == attempt)
     }
 
     /// Takes news.
     pub(super) fn take(&mut self, state: &State, observation: Observation, now: PoolTime) {
         match observation {
             Observation::Heartbeat(heartbeat) => self.take_heartbeat(state, &heartbeat, now),
-            Observation::Pings { machine, iterations } => {
-                let of_run = iterations.into_iter().filter(|(id, _)| state.current(id).is_some());
+            Observation::Pings { machine, pinged } => {
                 if let Some(agent) = self.machines.get_mut(&machine) {
-                    agent.iterations = of_run.map(|(id, count)| (id.dpid, (id.attempt, count))).collect();
+                    agent.take_pings(state, pinged);
                 }
             }
             Observation::Updated { machine, incarnation, generation, told } => {
@@ -121,6 +124,9 @@ impl Observed {
         }
         agent.heard = now;
         agent.live = heartbeat.live;
+        if agent.stored.0 != heartbeat.stored || agent.stored.1 == PoolTime::NEVER {
+            agent.stored = (heartbeat.stored, now);
+        }
         agent.acknowledge(heartbeat.generation);
         let same_generation = heartbeat.generation == machine.generation;
         let same_processes = heartbeat.digest == machine.digest && heartbeat.live as usize == machine.live.len();
@@ -129,7 +135,7 @@ impl Observed {
 
     fn take_inventory(&mut self, state: &State, machine: &MachineId, known: &[KnownProcess]) {
         let Some(agent) = self.machines.get_mut(machine) else { return };
-        agent.mismatches = 0;
+        (agent.mismatches, agent.ahead) = (0, 0);
         let (strays, forgettable) = unwanted(state, machine, known);
         agent.strays = strays.into_iter().take(TOLD_MAX).collect();
         agent.forgettable = forgettable.into_iter().take(TOLD_MAX).collect();
@@ -152,10 +158,22 @@ impl Agent {
         }
     }
 
+    /// Takes the pings of processes that the log knows.
+    fn take_pings(&mut self, state: &State, pinged: Vec<Pinged>) {
+        let mut is_ahead = false;
+        self.pinged.clear();
+        for result in pinged {
+            let Some(process) = state.current(&result.id) else { continue };
+            is_ahead |= result.answered && matches!(process.state, ProcessState::Starting | ProcessState::Mia);
+            self.pinged.insert(result.id.dpid, result);
+        }
+        self.ahead = if is_ahead { self.ahead.saturating_add(1) } else { 0 };
+    }
+
     /// It is to be asked for all it knows.
     #[must_use]
     pub fn differs(&self) -> bool {
-        self.mismatches > MISMATCHES_MAX
+        self.mismatches > MISMATCHES_MAX || self.ahead > ANSWERS_MAX
     }
 }
 

@@ -1,5 +1,7 @@
 //! What agents say, and what they are told.
 
+use std::time::Duration;
+
 use muster_bus::{StoredMessage, subjects};
 use muster_model::{
     Attempt, Dpid, Epoch, Incarnation, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId,
@@ -11,7 +13,7 @@ use prost::Message;
 use super::{machine_id, milliseconds, position};
 use crate::core::Input;
 use crate::core::input::{
-    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, ProcessReport, RefusedProcess, Report,
+    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess, Report,
     Reports,
 };
 
@@ -34,18 +36,15 @@ pub fn take_reports(message: &StoredMessage) -> Result<Vec<Input>, String> {
 /// A report that concerns the scheduler; the others go to the store alone.
 fn report(report: v1::Report) -> Option<Report> {
     match report.kind? {
-        v1::report::Kind::Process(process) => {
-            let state = process.state().try_into().ok()?;
-            Some(Report::Process(ProcessReport {
-                epoch: Epoch(process.epoch),
-                state,
-                verdict: process.verdict().into(),
-                exit_status: process.exited.then_some(process.exit_status),
-                id: process.id?.into(),
-                reason: bounded(process.reason),
-                pid: process.pid,
-            }))
-        }
+        v1::report::Kind::Process(process) => Some(Report::Process(ProcessReport {
+            id: process.id?.into(),
+            epoch: Epoch(process.epoch),
+            state: process.state().try_into().ok()?,
+            verdict: process.verdict().into(),
+            exit_status: process.exited.then_some(process.exit_status),
+            reason: bounded(process.reason),
+            pid: process.pid,
+        })),
         v1::report::Kind::Fence(fence) => Some(Report::Fenced(Epoch(fence.epoch))),
         v1::report::Kind::Error(_)
         | v1::report::Kind::Corruption(_)
@@ -72,14 +71,22 @@ pub fn hello(incarnation: u64, hello: v1::Hello) -> Result<Hello, WireError> {
         machine: machine_id("Hello", &hello.machine)?,
         incarnation: Incarnation(incarnation),
         known: known(hello.processes),
+        last_batch: hello.last_batch,
     })
 }
 
 /// Processes as an agent knows them; one without an identity or state is nobody's.
 pub fn known(processes: Vec<v1::KnownProcess>) -> Vec<KnownProcess> {
     let known = processes.into_iter().filter_map(|process| {
-        let state = process.state().try_into().ok()?;
-        Some(KnownProcess { id: process.id?.into(), state })
+        Some(KnownProcess {
+            id: process.id?.into(),
+            epoch: Epoch(process.epoch),
+            state: process.state().try_into().ok()?,
+            verdict: process.verdict().into(),
+            exit_status: process.exited.then_some(process.exit_status),
+            reason: bounded(process.reason),
+            pid: process.pid,
+        })
     });
     known.collect()
 }
@@ -92,14 +99,23 @@ pub fn heartbeat(incarnation: u64, heartbeat: &v1::Heartbeat) -> Result<Heartbea
         generation: position(heartbeat.job_generation),
         digest: heartbeat.processes_digest,
         live: heartbeat.processes_live,
+        stored: heartbeat.reports_acknowledged,
     })
 }
 
-/// Iterations by pings.
-pub fn pings(batch: v1::PingBatch) -> Result<(MachineId, Vec<(ProcessId, u64)>), WireError> {
+/// Results of pings.
+pub fn pings(batch: v1::PingBatch) -> Result<(MachineId, Vec<Pinged>), WireError> {
     let machine = machine_id("PingBatch", &batch.machine)?;
-    let results = batch.results.into_iter().filter_map(|result| Some((result.id?.into(), result.iterations)));
-    Ok((machine, results.collect()))
+    let pinged = batch.results.into_iter().filter_map(|result| {
+        Some(Pinged {
+            id: result.id?.into(),
+            // A round trip is known from the first answer on.
+            answered: result.missed == 0 && result.round_trip_us > 0,
+            iterations: result.iterations,
+            unchanged: Duration::from_millis(result.unchanged_ms),
+        })
+    });
+    Ok((machine, pinged.collect()))
 }
 
 /// Single processes that an agent refused.

@@ -38,8 +38,9 @@ pub(super) fn decide(
         Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
         Input::Reports(reports) => Ok(silent(reports::reports(state, reports))),
         Input::Refused { machine, refused } => Ok(silent(refused::refused(state, observed, machine, refused, now))),
-        Input::Inventory { machine, incarnation, generation, known } => {
-            Ok(silent(hello::inventory(state, machine, (*incarnation, *generation), known)))
+        Input::Inventory { machine, incarnation, generation, known, last_batch } => {
+            let list = hello::List { incarnation: *incarnation, generation: *generation, known, last_batch: *last_batch };
+            Ok(silent(hello::inventory(state, observed, machine, &list, now.time)))
         }
         Input::Tick => Ok(silent(tick::tick(state, now.time))),
     }

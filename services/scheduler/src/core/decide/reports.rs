@@ -26,7 +26,7 @@ pub(super) fn reports(state: &State, reports: &Reports) -> Vec<Event> {
 }
 
 /// An agent's word counts for the attempt, machine and epoch that it was given (invariant I4).
-fn process(state: &State, machine: &MachineId, report: &ProcessReport, changes: &mut Changes) {
+pub(super) fn process(state: &State, machine: &MachineId, report: &ProcessReport, changes: &mut Changes) {
     let Some(process) = state.current(&report.id) else { return };
     if process.machine != *machine || process.epoch != report.epoch {
         return;

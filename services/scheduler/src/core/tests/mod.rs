@@ -1,5 +1,6 @@
 //! Tests of the core, through one helper that checks what must hold after every input.
 
+mod catch_up;
 mod counts;
 mod gangs;
 mod index;
@@ -204,18 +205,41 @@ impl Lab {
 
     pub(super) fn heartbeat_with(&mut self, id: &str, generation: Position, digest: u64, live: u32) {
         let incarnation = self.state.machines[id].seen.incarnation;
-        let heartbeat = Heartbeat { machine: machine(id), incarnation, generation, digest, live };
+        let stored = self.last_batch(id);
+        let heartbeat = Heartbeat { machine: machine(id), incarnation, generation, digest, live, stored };
         JobCore::observe(&mut self.observed, &self.state, Observation::Heartbeat(heartbeat), self.time);
     }
 
     /// A hello of a machine's newest incarnation.
     pub(super) fn hello(&mut self, id: &str, known: Vec<KnownProcess>) {
         let incarnation = self.state.machines[id].seen.incarnation;
-        self.give(Input::Hello(Hello { machine: machine(id), incarnation, known })).expect("a hello is not refused");
+        let hello = Hello { machine: machine(id), incarnation, known, last_batch: self.last_batch(id) };
+        self.give(Input::Hello(hello)).expect("a hello is not refused");
+    }
+
+    /// Number of the newest batch that was said of a machine, taken or not.
+    pub(super) fn last_batch(&self, id: &str) -> u64 {
+        self.batches.get(id).copied().unwrap_or(0)
+    }
+
+    /// A batch was written, and got lost.
+    pub(super) fn lose_batch(&mut self, id: &str) {
+        *self.batches.entry(machine(id)).or_default() += 1;
+    }
+
+    /// An agent of the newest incarnation and generation says all it knows.
+    pub(super) fn inventory(&mut self, id: &str, known: Vec<KnownProcess>) {
+        let of = &self.state.machines[id];
+        let (incarnation, generation) = (of.seen.incarnation, of.generation);
+        let observation = Observation::Inventory { machine: machine(id), known: known.clone() };
+        JobCore::observe(&mut self.observed, &self.state, observation, self.time);
+        let last_batch = self.last_batch(id);
+        let input = Input::Inventory { machine: machine(id), incarnation, generation, known, last_batch };
+        self.give(input).expect("an inventory is not refused");
     }
 
     pub(super) fn known(&self, job: u32, process: u32, state: ProcessState) -> KnownProcess {
-        KnownProcess { id: self.id(job, process), state }
+        self.report_of(job, process, state)
     }
 }
 

@@ -76,13 +76,14 @@ fn pick(lab: &Lab, number: usize) -> Option<(u32, u32)> {
     Some((dpid.job.0, dpid.process.0))
 }
 
-/// What a machine's agent knows: some of what the log says lives there.
+/// What a machine's agent knows: some of what the log says lives there, some of it further than the log.
 fn known(lab: &Lab, node: &str, keep: u8) -> Vec<KnownProcess> {
     let Some(machine) = lab.state.machines.get(node) else { return Vec::new() };
     let kept = machine.live.iter().enumerate().filter(|(index, _)| keep >> (index % 8) & 1 == 1);
     kept.map(|(_, dpid)| {
         let process = &lab.state.processes[dpid];
-        KnownProcess { id: lab.state.identity(*dpid, process), state: process.state }
+        let state = ProcessState::ALL[(process.state as usize + usize::from(keep / 64)) % ProcessState::ALL.len()];
+        lab.report_of(dpid.job.0, dpid.process.0, state)
     })
     .collect()
 }
@@ -111,11 +112,11 @@ fn perform(lab: &mut Lab, step: Step) {
         }
         Step::Hello { .. } => {}
         Step::Inventory { node, keep } => {
-            let Some(found) = lab.state.machines.get(NODES[node]) else { return };
-            let (incarnation, generation) = (found.seen.incarnation, found.generation);
+            if !lab.state.machines.contains_key(NODES[node]) {
+                return;
+            }
             let known = known(lab, NODES[node], keep);
-            let input = Input::Inventory { machine: machine(NODES[node]), incarnation, generation, known };
-            lab.give(input).expect("it is taken");
+            lab.inventory(NODES[node], known);
         }
         Step::Refused { pick: number, refusal } => {
             let Some((job, process)) = pick(lab, number) else { return };

@@ -118,9 +118,9 @@ fn what_the_log_does_not_want_is_stopped_or_forgotten() {
     let elsewhere = lab.id(1, 2);
     let known = vec![
         lab.known(1, 1, ProcessState::Running),
-        KnownProcess { id: stranger, state: ProcessState::Running },
-        KnownProcess { id: ended_stranger, state: ProcessState::Dead },
-        KnownProcess { id: elsewhere, state: ProcessState::Running },
+        KnownProcess { id: stranger, ..lab.known(1, 1, ProcessState::Running) },
+        KnownProcess { id: ended_stranger, ..lab.known(1, 1, ProcessState::Dead) },
+        KnownProcess { id: elsewhere, ..lab.known(1, 1, ProcessState::Running) },
     ];
     let (_, list) = desired(&lab.state, &here, &known);
     assert_eq!((list.strays, list.forget), (vec![stranger, elsewhere], vec![ended_stranger]));
@@ -133,7 +133,7 @@ fn an_old_incarnation_repairs_nothing() {
     lab.report(1, 1, ProcessState::Running);
     let granted = Fact::IncarnationGranted { incarnation: Incarnation(2), boot_id: "boot-of-node-1".into() };
     lab.machines(vec![("node-1", granted)]);
-    let old = Hello { machine: machine("node-1"), incarnation: Incarnation(1), known: Vec::new() };
+    let old = Hello { machine: machine("node-1"), incarnation: Incarnation(1), known: Vec::new(), last_batch: 1 };
     lab.give(Input::Hello(old)).expect("it is taken");
     assert_eq!(lab.process(1, 1).state, ProcessState::Running);
 }
@@ -153,11 +153,8 @@ fn a_digest_that_differs_for_long_asks_the_agent_and_repairs() {
     assert!(lists(&lab));
     let mut stray = lab.id(1, 1);
     stray.run.0 = 9;
-    let known = vec![lab.known(1, 1, ProcessState::Running), KnownProcess { id: stray, state: ProcessState::Running }];
-    let observation = Observation::Inventory { machine: machine("node-1"), known: known.clone() };
-    JobCore::observe(&mut lab.observed, &lab.state, observation, lab.time);
-    let input = Input::Inventory { machine: machine("node-1"), incarnation: Incarnation(1), generation, known };
-    lab.give(input).expect("it is taken");
+    let running = lab.known(1, 1, ProcessState::Running);
+    lab.inventory("node-1", vec![running.clone(), KnownProcess { id: stray, ..running }]);
     assert_eq!(lab.process(1, 1).state, ProcessState::Running);
     assert_eq!(lab.process(1, 2).state, ProcessState::Lost);
     let update = update(&lab).expect("the stray is told to stop");
@@ -177,6 +174,7 @@ fn an_inventory_from_before_an_order_does_not_judge_it() {
         incarnation: Incarnation(1),
         generation,
         known: Vec::new(),
+        last_batch: 0,
     };
     lab.give(inventory(before)).expect("it is taken");
     assert_eq!(lab.process(1, 1).state, ProcessState::Starting);
