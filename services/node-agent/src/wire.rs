@@ -10,6 +10,7 @@ use muster_proto::v1;
 
 use crate::artifacts::unhex;
 use crate::core::gang::{Gang, Member};
+use crate::core::life::Life;
 use crate::core::orders::{Order, Refused};
 use crate::core::outcome::{End, Said};
 use crate::disk::intents::Final;
@@ -92,6 +93,25 @@ pub(crate) fn end_report(id: ProcessId, epoch: Epoch, end: &End, pid: u32) -> v1
         exit_status: end.status.unwrap_or(0),
         exited: end.status.is_some(),
         ..state_report(id, epoch, end.state, &end.reason, pid)
+    }
+}
+
+/// A process as its agent knows it. An end that is not known (it may still be written) reads as about to come.
+pub(crate) fn known(id: ProcessId, epoch: Epoch, life: &Life, end: Option<&End>, pid: u32) -> v1::KnownProcess {
+    let report = match end {
+        Some(end) => end_report(id, epoch, end, pid),
+        None if life.state().is_final() => state_report(id, epoch, ProcessState::Fip, "", pid),
+        None => state_report(id, epoch, life.state(), "", pid),
+    };
+    v1::KnownProcess {
+        id: report.id,
+        state: report.state,
+        verdict: report.verdict,
+        exit_status: report.exit_status,
+        exited: report.exited,
+        reason: report.reason,
+        pid: report.pid,
+        epoch: report.epoch,
     }
 }
 

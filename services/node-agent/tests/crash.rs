@@ -64,8 +64,36 @@ async fn a_killed_agent_ends_no_test_and_loses_no_exit_status() {
     world.wait("they finish", |script| processes_of(script, ProcessState::Finished) == COUNT as usize - 2).await;
     assert!(rest().all(|report| report.exited && report.exit_status == 0 && report.verdict() == Verdict::Pass));
     assert_eq!(processes_of(&world.script(), ProcessState::Mia), 0, "coming back took no ping");
+    check_known_ends(&mut world).await;
     let batches = world.script().batches.clone();
     assert!(batches.is_sorted() && batches.windows(2).all(|pair| pair[0] != pair[1]), "{batches:?}");
+}
+
+/// What the agent knows of ends, asked and in a hello after another kill, is what it has reported, with the number of its last batch.
+async fn check_known_ends(world: &mut World) {
+    let list = v1::agent_command::Kind::ListKnown(v1::ListKnown {});
+    let answer = world.command("scheduler/a", "inventory", list, world.authority(1)).await;
+    assert_eq!(answer.processes.len(), COUNT as usize);
+    let newest = answer.last_batch;
+    world.wait("its last batch", |script| script.batches.last().is_some_and(|batch| batch.1 >= newest)).await;
+    let reported = world.states();
+    let is_reported = |known: &v1::KnownProcess| {
+        let report = &reported[&known.id.unwrap().into()];
+        let end = (report.state, report.verdict, report.exit_status, report.exited, &report.reason, report.epoch);
+        assert_eq!(
+            (known.state, known.verdict, known.exit_status, known.exited, &known.reason, known.epoch),
+            end,
+            "{known:?}"
+        );
+    };
+    answer.processes.iter().for_each(is_reported);
+    world.kill_agent();
+    let hellos = world.script().hellos.len();
+    world.start_agent();
+    world.wait("hello once more", |script| script.hellos.len() >= hellos + 2).await;
+    let hello = world.script().hellos.last().unwrap().1.clone();
+    assert_eq!(hello.processes.len(), COUNT as usize);
+    hello.processes.iter().for_each(is_reported);
 }
 
 #[tokio::test(flavor = "multi_thread")]

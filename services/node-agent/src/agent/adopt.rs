@@ -8,6 +8,7 @@ use muster_model::ProcessId;
 
 use super::{Agent, Process};
 use crate::core::life::{Event, Life};
+use crate::core::outcome::End;
 use crate::core::words::Waiting;
 use crate::disk::intents::{Known, Read};
 use crate::logs::Upload;
@@ -55,6 +56,7 @@ impl Agent {
         let process = Process {
             intent: known.intent,
             life,
+            end: known.end.or_else(|| known.state.is_final().then(|| End::forgotten(known.state))),
             r#final: known.r#final,
             pid: 0,
             connection: None,
@@ -82,6 +84,7 @@ fn known(process: &Process, now: Duration) -> Known {
         state: process.life.state(),
         stop: stop.map(|(grace, reason)| (milliseconds(grace), reason.to_owned())),
         said: process.life.said().cloned(),
+        end: process.end.clone(),
         r#final: process.r#final.clone(),
         log_kept: process.log_kept,
     }

@@ -11,7 +11,7 @@ use super::Agent;
 use crate::core::authority::{Denied, Fit, Given, Owner, fit};
 use crate::core::orders::Way;
 use crate::link::HelloTo;
-use crate::{logs, metrics, workplace};
+use crate::{logs, metrics, wire, workplace};
 
 impl Agent {
     /// Takes a command and answers it, once what it changed is on the disk.
@@ -42,8 +42,8 @@ impl Agent {
             }
             agent_command::Kind::ListKnown(_) => {
                 let processes = self.known_processes();
-                let generation = Some(self.job_generation.into());
-                self.answer(reply_to, AgentReply { processes, generation, ..AgentReply::default() });
+                let (generation, last_batch) = (Some(self.job_generation.into()), self.reports.last_batch());
+                self.answer(reply_to, AgentReply { processes, generation, last_batch, ..AgentReply::default() });
             }
             agent_command::Kind::ReadLog(read) => self.read_log(reply_to, &read),
             agent_command::Kind::Peer(word) => {
@@ -111,12 +111,21 @@ impl Agent {
         }
     }
 
-    /// Every process that has an intent and is not forgotten.
-    pub(super) fn known_processes(&self) -> Vec<KnownProcess> {
-        let known = |(id, process): (&ProcessId, &super::Process)| KnownProcess {
-            id: Some((*id).into()),
-            state: muster_proto::v1::ProcessState::from(process.life.state()).into(),
-            ..KnownProcess::default()
+    /// Every process that has an intent and is not forgotten, as the batches on the disk have it: what waits is written first, and
+    /// an end that the disk does not take is not said yet.
+    pub(super) fn known_processes(&mut self) -> Vec<KnownProcess> {
+        if self.reports.flush(self.identity()) {
+            self.note_ended();
+        }
+        let known = |(id, process): (&ProcessId, &super::Process)| {
+            let is_written = self.ended.iter().all(|(ended, _)| ended != id);
+            wire::known(
+                *id,
+                process.intent.epoch(),
+                &process.life,
+                process.end.as_ref().filter(|_| is_written),
+                process.pid,
+            )
         };
         self.processes.iter().map(known).collect()
     }

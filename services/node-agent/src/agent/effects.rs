@@ -9,7 +9,7 @@ use muster_proto::v1::{ArtifactStored, ErrorReport, report};
 
 use super::Agent;
 use crate::core::life::{Effect, Event};
-use crate::disk::intents::{Line, state_number};
+use crate::disk::intents::{Line, end_line, state_number};
 use crate::keeper::protocol::ToKeeper;
 use crate::logs::Upload;
 use crate::names::name_of;
@@ -98,9 +98,10 @@ impl Agent {
         tracing::info!(process = %id, state = %end.state, verdict = %end.verdict, reason = end.reason, "a process ended");
         let report = wire::end_report(id, process.intent.epoch(), &end, process.pid);
         let r#final = wire::final_report(id, &process.intent.module, &process.intent.resources, &process.r#final);
+        self.ended.push((id, end.state));
+        process.end = Some(end);
         self.reports.say(report::Kind::Process(report));
         self.reports.say(report::Kind::Final(r#final));
-        self.ended.push((id, end.state));
     }
 
     /// Ends whose reports are on the disk now are written down.
@@ -110,6 +111,9 @@ impl Agent {
             return;
         }
         for (id, state) in &ended {
+            if let Some(end) = self.processes.get(id).and_then(|process| process.end.clone()) {
+                self.intents.write(end_line((*id).into(), &end));
+            }
             self.intents.write(Line::Ended((*id).into(), state_number(*state)));
             self.uploads.start(Upload::log(*id, workplace::log_of(&self.settings.state, *id)));
         }

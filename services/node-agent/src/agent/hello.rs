@@ -12,7 +12,8 @@ impl Agent {
     pub(super) fn link(&mut self, input: LinkInput) {
         match input {
             LinkInput::Words { owner, answer } => {
-                let envelope = self.connection.envelope(Body::Hello(self.hello_words(owner)), self.identity());
+                let words = self.hello_words(owner);
+                let envelope = self.connection.envelope(Body::Hello(words), self.identity());
                 // It fails when the link has given up waiting.
                 let _ = answer.send(envelope);
             }
@@ -27,8 +28,9 @@ impl Agent {
         }
     }
 
-    fn hello_words(&self, owner: Owner) -> Hello {
+    fn hello_words(&mut self, owner: Owner) -> Hello {
         let to_machine_lifecycle = owner == Owner::MachineLifecycle;
+        let processes = if to_machine_lifecycle { Vec::new() } else { self.known_processes() };
         Hello {
             machine: self.settings.machine.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").into(),
@@ -36,9 +38,10 @@ impl Agent {
             fenced_epoch: self.fence.fenced_epoch().0,
             last_incarnation: self.fence.incarnation().0,
             inventory: to_machine_lifecycle.then(|| Inventory::clone(&self.inventory)),
-            processes: if to_machine_lifecycle { Vec::new() } else { self.known_processes() },
+            processes,
             last_batch: self.reports.last_batch(),
-            pool_time_ns: self.connection.clock.now().0,
+            // A clock that never heard the pool's time says nothing of it.
+            pool_time_ns: self.connection.clock.error().map_or(0, |_| self.connection.clock.now().0),
         }
     }
 

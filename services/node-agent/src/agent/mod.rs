@@ -32,6 +32,7 @@ use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
 use crate::core::gang::Gang;
 use crate::core::life::Life;
+use crate::core::outcome::End;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
 use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents};
@@ -113,6 +114,8 @@ struct Process {
     intent: Intent,
     life: Life,
     r#final: Final,
+    /// How it ended, once it has.
+    end: Option<End>,
     pid: u32,
     connection: Option<(u64, mpsc::Sender<AgentMessage>)>,
     pinged: Instant,

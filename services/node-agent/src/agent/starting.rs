@@ -176,6 +176,7 @@ fn new_process(intent: Intent) -> Process {
         intent,
         life: Life::new(),
         r#final: Final::default(),
+        end: None,
         pid: 0,
         connection: None,
         pinged: Instant::now(),

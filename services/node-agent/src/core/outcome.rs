@@ -43,6 +43,12 @@ impl End {
         Self { state: ProcessState::Dead, verdict: Verdict::Error, status: None, reason: reason.into() }
     }
 
+    /// An end of which only the state was written down.
+    pub(crate) fn forgotten(state: ProcessState) -> Self {
+        let reason = "how it ended was not written down".into();
+        Self { state, verdict: Verdict::Error, status: None, reason }
+    }
+
     /// The end of a process that was told to stop before it began.
     pub(crate) fn stopped_before(reason: &str) -> Self {
         let reason = format!("{reason}: stopped before it began");

@@ -9,7 +9,7 @@ use muster_model::{Attempt, Dpid, Epoch, JobNumber, Position, ProcessId, Process
 use serde::{Deserialize, Serialize};
 
 use super::journal::Journal;
-use crate::core::outcome::Said;
+use crate::core::outcome::{End, Said};
 
 /// The journal is rewritten when it is larger than this and mostly of forgotten processes.
 const COMPACT_BYTES: u64 = 4 << 20;
@@ -98,6 +98,17 @@ pub(crate) enum Line {
         /// Text of its final report.
         text: String,
     },
+    /// How it ended; its state is said by `Ended`.
+    End {
+        /// Which.
+        key: Key,
+        /// What it says of the product.
+        verdict: u8,
+        /// Status as wait(2) gives it.
+        status: Option<i32>,
+        /// Why.
+        reason: String,
+    },
     /// Its end is in the spool.
     Ended(Key, u8),
     /// Its log is in the object store, or could not be put there.
@@ -144,6 +155,8 @@ pub(crate) struct Known {
     pub said: Option<Said>,
     /// Its final report.
     pub r#final: Final,
+    /// How it ended, with a final state.
+    pub end: Option<End>,
     /// Its log needs nothing more.
     pub log_kept: bool,
 }
@@ -244,6 +257,7 @@ impl Known {
         if let Some(said) = &self.said {
             lines.push(said_line(key, said, &self.r#final));
         }
+        lines.extend(self.end.as_ref().map(|end| end_line(key, end)));
         lines.push(Line::State(key, state_number(self.state)));
         if self.log_kept {
             lines.push(Line::LogKept(key));
@@ -252,16 +266,30 @@ impl Known {
     }
 }
 
+/// The line of how a process ended.
+pub(crate) fn end_line(key: Key, end: &End) -> Line {
+    let End { verdict, status, reason, .. } = end.clone();
+    Line::End { key, verdict: verdict_number(verdict), status, reason }
+}
+
 /// The line of what a process said.
 pub(crate) fn said_line(key: Key, said: &Said, r#final: &Final) -> Line {
-    let verdict = Verdict::ALL.iter().position(|verdict| *verdict == said.verdict).unwrap_or_default();
     Line::Said {
         key,
-        verdict: u8::try_from(verdict).unwrap_or_default(),
+        verdict: verdict_number(said.verdict),
         reason: said.reason.clone(),
         totals: r#final.totals.iter().map(|(name, value)| (name.clone(), (*value).into())).collect(),
         text: r#final.text.clone(),
     }
+}
+
+fn verdict_number(verdict: Verdict) -> u8 {
+    let place = Verdict::ALL.iter().position(|known| *known == verdict).unwrap_or_default();
+    u8::try_from(place).unwrap_or_default()
+}
+
+fn verdict_of(number: u8) -> Verdict {
+    Verdict::ALL.get(usize::from(number)).copied().unwrap_or_default()
 }
 
 /// A state as it is written.
@@ -286,17 +314,21 @@ impl Read {
                         stop: None,
                         said: None,
                         r#final: Final::default(),
+                        end: None,
                         log_kept: false,
                     });
                 }
             }
-            Line::State(key, state) | Line::Ended(key, state) => {
-                self.change(key, |known| known.state = state_of(state))
-            }
+            Line::State(key, state) | Line::Ended(key, state) => self.change(key, |known| {
+                known.state = state_of(state);
+                known.end.iter_mut().for_each(|end| end.state = known.state);
+            }),
+            Line::End { key, verdict, status, reason } => self.change(key, |known| {
+                known.end = Some(End { state: known.state, verdict: verdict_of(verdict), status, reason });
+            }),
             Line::Stop { key, grace_ms, reason } => self.change(key, |known| known.stop = Some((grace_ms, reason))),
             Line::Said { key, verdict, reason, totals, text } => self.change(key, |known| {
-                let verdict = Verdict::ALL.get(usize::from(verdict)).copied().unwrap_or_default();
-                known.said = Some(Said { verdict, reason });
+                known.said = Some(Said { verdict: verdict_of(verdict), reason });
                 let totals = totals.into_iter().map(|(name, bits)| (name, bits.into())).collect();
                 known.r#final = Final { totals, text };
             }),
@@ -338,7 +370,18 @@ mod tests {
         intents.write(Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running)));
         let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
         let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
+<<<<<<< HEAD
         intents.write_durably(said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
+=======
+        intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
+        let end = End {
+            state: ProcessState::Dead,
+            verdict: Verdict::Fail,
+            status: Some(256),
+            reason: "exited with 1".into(),
+        };
+        intents.write(end_line(Key(1, 1, 1, 1), &end));
+>>>>>>> a5ff594 (agent: lists say how processes ended)
         Intents::open(path).unwrap().1
     }
 
@@ -351,6 +394,8 @@ mod tests {
         assert_eq!(first.state, ProcessState::Running);
         assert_eq!(first.said.as_ref().unwrap().verdict, Verdict::Fail);
         assert_eq!(first.r#final.totals["read_bytes"], 0.1);
+        let end = first.end.as_ref().unwrap();
+        assert_eq!((end.verdict, end.status, end.reason.as_str()), (Verdict::Fail, Some(256), "exited with 1"));
     }
 
     #[test]

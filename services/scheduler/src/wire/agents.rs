@@ -13,8 +13,8 @@ use prost::Message;
 use super::{machine_id, milliseconds, position};
 use crate::core::Input;
 use crate::core::input::{
-    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess, Report,
-    Reports,
+    AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess,
+    Report, Reports,
 };
 
 /// Grace of a process that nobody wants: what its module says is not known here any more.

@@ -80,7 +80,8 @@ pub(super) fn inventory(
         let becomes = if never_began { never_started() } else { Becomes::ended(ProcessState::Lost, UNKNOWN) };
         changes.add(state, *dpid, process, becomes);
     }
-    let is_over = stored.is_some_and(|(batch, since)| batch >= list.last_batch && (since + REPORTS_PATIENCE).is_due(now));
+    let is_over =
+        stored.is_some_and(|(batch, since)| batch >= list.last_batch && (since + REPORTS_PATIENCE).is_due(now));
     catch_up(state, machine, (list.known, list.last_batch), is_over, &mut changes);
     changes.into_event().into_iter().collect()
 }

@@ -39,7 +39,8 @@ pub(super) fn decide(
         Input::Reports(reports) => Ok(silent(reports::reports(state, reports))),
         Input::Refused { machine, refused } => Ok(silent(refused::refused(state, observed, machine, refused, now))),
         Input::Inventory { machine, incarnation, generation, known, last_batch } => {
-            let list = hello::List { incarnation: *incarnation, generation: *generation, known, last_batch: *last_batch };
+            let list =
+                hello::List { incarnation: *incarnation, generation: *generation, known, last_batch: *last_batch };
             Ok(silent(hello::inventory(state, observed, machine, &list, now.time)))
         }
         Input::Tick => Ok(silent(tick::tick(state, now.time))),
