@@ -11,7 +11,7 @@ impl World {
     /// Lets something go wrong. Gives the time to the next fault.
     pub(crate) fn fault(&mut self) -> Duration {
         let machine = self.random.index(self.options.machines);
-        match self.random.below(12) {
+        match self.random.below(13) {
             0..=2 => {
                 let until = self.now + self.random.millis(200, 15_000);
                 let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
@@ -39,6 +39,10 @@ impl World {
                 let until = self.now + self.random.millis(500, 45_000);
                 self.note(format_args!("m{machine} is cut off"));
                 self.cut_until[machine] = until;
+            }
+            11 => {
+                self.note(format_args!("the spool of m{machine} overflows"));
+                self.agents[machine].lose_reports();
             }
             _ => {
                 let until = self.now + self.random.millis(500, 25_000);

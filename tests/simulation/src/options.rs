@@ -36,8 +36,10 @@ pub enum Flaw {
     AnswersBeforeAppend,
     /// An agent takes every command, whatever epoch, term, incarnation and generation it is of.
     NoAuthority,
-    /// An agent drops reports that are not acknowledged at once.
+    /// An agent drops reports that are not acknowledged at once. What it knows by itself makes up for it.
     NoSpool,
+    /// The same, and what it knows by itself says nothing of ends.
+    NoSpoolNoEnds,
     /// A service forgets the commands that it has answered.
     NoCommandMemory,
     /// A service does not keep how far it has read the other logs.

@@ -87,8 +87,16 @@ fn an_agent_that_takes_every_command_is_found() {
 }
 
 #[test]
-fn an_agent_without_spool_is_found() {
-    finds(Flaw::NoSpool, &["I9"]);
+fn an_agent_without_spool_settles_all_the_same() {
+    for seed in 1..=SEEDS_MIN {
+        let options = SimulationOptions { flaw: Some(Flaw::NoSpool), ..SimulationOptions::new(seed, 8) };
+        run(options).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+}
+
+#[test]
+fn an_agent_without_spool_whose_lists_say_no_ends_is_found() {
+    finds(Flaw::NoSpoolNoEnds, &["I2", "I9"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use muster_model::{PoolTime, Position, ProcessId, ProcessState};
+use muster_model::{PoolTime, Position, ProcessId, ProcessState, Verdict};
 use muster_proto::v1;
 
 use super::Owner;
@@ -47,4 +47,13 @@ pub(crate) struct Known {
     pub(crate) stop: Option<PoolTime>,
     /// Its end is in the spool.
     pub(crate) ended: bool,
+    /// What it said at its end.
+    pub(crate) verdict: Verdict,
+}
+
+impl Known {
+    /// An intent.
+    pub(crate) fn new(epoch: u64, stop: Option<PoolTime>) -> Self {
+        Self { epoch, state: ProcessState::Starting, stop, ended: false, verdict: Verdict::None }
+    }
 }

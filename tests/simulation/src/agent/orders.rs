@@ -90,7 +90,8 @@ impl Agent {
             }
             agent_command::Kind::UpdateJobs(update) => self.update(update, ports),
             agent_command::Kind::ListKnown(_) => {
-                Some(v1::AgentReply { processes: self.known_to_wire(), ..taken(self.disk.generation) })
+                let (processes, last_batch) = (self.known_to_wire(ports.flaw), self.disk.last_batch);
+                Some(v1::AgentReply { processes, last_batch, ..taken(self.disk.generation) })
             }
             agent_command::Kind::ReadLog(_) | agent_command::Kind::Peer(_) => {
                 Some(refused(AgentRefusal::Invalid, Position::default()))
@@ -226,8 +227,7 @@ impl Agent {
         if ports.may_crash && ports.random.happens(6) {
             return self.crash_between_intent_and_fork(order, ports);
         }
-        let intent = Known { epoch: order.epoch, state: ProcessState::Starting, stop, ended: false };
-        self.disk.known.insert(order.id, intent);
+        self.disk.known.insert(order.id, Known::new(order.epoch, stop));
         if !order.order.stop {
             self.children.insert(order.id, Child::new(ports.now, ports.random));
             ports.trace.note(ports.now, format_args!("m{} forks {} in epoch {}", self.index, order.id, order.epoch));
@@ -239,8 +239,7 @@ impl Agent {
 
     /// The intent is on disk, and nothing else happened.
     fn crash_between_intent_and_fork(&mut self, order: &Order<'_>, ports: &mut Ports<'_>) -> Result<(), AgentRefusal> {
-        let intent = Known { epoch: order.epoch, state: ProcessState::Starting, stop: None, ended: false };
-        self.disk.known.insert(order.id, intent);
+        self.disk.known.insert(order.id, Known::new(order.epoch, None));
         ports.trace.note(ports.now, format_args!("m{} crashes before it forks {}", self.index, order.id));
         self.crash(ports.now + ports.random.millis(200, 5_000));
         Ok(())
@@ -266,11 +265,17 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) fn known_to_wire(&self) -> Vec<v1::KnownProcess> {
+    pub(super) fn known_to_wire(&self, flaw: Option<Flaw>) -> Vec<v1::KnownProcess> {
         let known = self.disk.known.iter().map(|(id, known)| v1::KnownProcess {
             id: Some((*id).into()),
             state: v1::ProcessState::from(known.state).into(),
-            ..Default::default()
+            verdict: v1::Verdict::from(known.verdict).into(),
+            exit_status: i32::from(known.state == ProcessState::Dead),
+            exited: known.ended,
+            reason: String::new(),
+            pid: 1,
+            // Without an epoch the word counts for nothing, as that of an agent that knows no ends.
+            epoch: if flaw == Some(Flaw::NoSpoolNoEnds) { 0 } else { known.epoch },
         });
         known.collect()
     }

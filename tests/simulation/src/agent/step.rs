@@ -148,7 +148,7 @@ impl Agent {
 
     fn report_state(&mut self, id: ProcessId, state: ProcessState, verdict: Verdict, now: PoolTime) {
         let Some(known) = self.disk.known.get_mut(&id) else { return };
-        (known.state, known.ended) = (state, state.is_final());
+        (known.state, known.ended, known.verdict) = (state, state.is_final(), verdict);
         let report = v1::ProcessReport {
             id: Some(id.into()),
             epoch: known.epoch,
@@ -182,6 +182,14 @@ impl Agent {
         }
     }
 
+    /// The spool is too small: what was not acknowledged is dropped. Numbers go on.
+    pub(crate) fn lose_reports(&mut self) {
+        self.disk.spool.clear();
+        if let Some(life) = &mut self.life {
+            life.publishing = None;
+        }
+    }
+
     fn speak(&mut self, ports: &mut Ports<'_>) {
         let Some(life) = &self.life else { return };
         match life.stage {
@@ -204,7 +212,7 @@ impl Agent {
         let number = self.hellos;
         let Some(life) = &mut self.life else { return };
         (life.stage, life.hello) = (Stage::Greeting(to), (number, ports.now));
-        let processes = if to == Owner::Scheduler { self.known_to_wire() } else { Vec::new() };
+        let processes = if to == Owner::Scheduler { self.known_to_wire(ports.flaw) } else { Vec::new() };
         let hello = v1::Hello {
             machine: self.name(),
             agent_version: "simulated".into(),
@@ -275,7 +283,7 @@ impl Agent {
         life.publishing = Some((number, ports.now));
         let envelope = self.envelope(Body::ReportBatch(batch), ports.now);
         ports.said.push(Said::Reports { batch: number, envelope });
-        if ports.flaw == Some(Flaw::NoSpool) {
+        if matches!(ports.flaw, Some(Flaw::NoSpool | Flaw::NoSpoolNoEnds)) {
             self.acknowledged(number);
         }
     }

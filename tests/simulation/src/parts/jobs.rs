@@ -106,7 +106,10 @@ impl Part for JobPart {
                 let known = agents::known(reply.processes.clone());
                 let (machine, incarnation) = (machine.clone(), *incarnation);
                 let observed = Observation::Inventory { machine: machine.clone(), known: known.clone() };
-                (vec![observed], vec![Input::Inventory { machine, incarnation, generation, known }])
+                (
+                    vec![observed],
+                    vec![Input::Inventory { machine, incarnation, generation, known, last_batch: reply.last_batch }],
+                )
             }
         }
     }
