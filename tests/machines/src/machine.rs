@@ -41,7 +41,6 @@ pub(crate) struct Machine {
     terms: BTreeMap<&'static str, u64>,
     processes: BTreeMap<ProcessId, Process>,
     heartbeats: u64,
-<<<<<<< HEAD
     /// Boots so far, from 1.
     boots: u32,
     pids: u32,
@@ -61,10 +60,6 @@ struct Hindered {
     slow: Duration,
     delay: Duration,
     batches_to_lose: usize,
-=======
-    /// Number of its newest batch of reports.
-    pub(crate) last_batch: u64,
->>>>>>> a5ff594 (agent: lists say how processes ended)
 }
 
 impl Machine {
@@ -82,16 +77,12 @@ impl Machine {
             terms: BTreeMap::new(),
             processes: BTreeMap::new(),
             heartbeats: 0,
-<<<<<<< HEAD
             boots: 1,
             pids: 0,
             now: Duration::ZERO,
             began: BTreeMap::new(),
             hindered: Hindered::default(),
             waiting,
-=======
-            last_batch: 0,
->>>>>>> a5ff594 (agent: lists say how processes ended)
         }
     }
 
@@ -198,13 +189,8 @@ impl Machine {
             last_incarnation: self.incarnation,
             inventory: Some(inventory(&self.id, self.boot_id())),
             processes: self.known(),
-<<<<<<< HEAD
             last_batch,
             pool_time_ns,
-=======
-            last_batch: self.last_batch,
-            pool_time_ns: 0,
->>>>>>> a5ff594 (agent: lists say how processes ended)
         }
     }
 

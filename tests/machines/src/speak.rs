@@ -265,7 +265,6 @@ impl Voice {
             return None;
         }
         self.batch += 1;
-        self.machine.last_batch = self.batch;
         let count = self.waiting.len().min(BATCH_MAX);
         let reports = self.waiting.drain(..count).collect();
         let batch = ReportBatch { machine: self.machine.id.to_string(), batch: self.batch, reports };

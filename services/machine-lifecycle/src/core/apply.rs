@@ -44,8 +44,9 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         Fact::FlagChanged { flag, value } => machine.flags.set(*flag, *value),
         // Its state is dropped as a whole, by `apply`.
         Fact::Removed => {}
-        Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch: _ } => {
+        Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch: _, last_batch, went_back: _ } => {
             machine.incarnation = *incarnation;
+            machine.last_batch = *last_batch;
             machine.boot_id.clone_from(boot_id);
             machine.agent_version.clone_from(agent_version);
         }

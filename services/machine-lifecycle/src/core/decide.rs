@@ -21,12 +21,15 @@ type Decided = Result<Decision<MachineCore>, Refusal>;
 /// The refusal of a command.
 pub fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> Decided {
     let events = match input {
-        Input::Hello(hello) => return hello::hello(state, hello, now),
+        Input::Hello(hello) => return hello::hello(state, observed, hello, now),
         Input::Command(command) => return decide_command(state, observed, command, now),
         Input::Granted(grant) => tenure::granted(state, grant, now),
         Input::DeadlineMoved { reservation, deadline } => tenure::deadline_moved(state, *reservation, *deadline, now),
         Input::Ended { reservation } => tenure::ended(state, *reservation, now),
         Input::FenceDone { machine, epoch } => tenure::fence_done(state, machine, *epoch, now),
+        Input::Probed { machine, incarnation, batch, inventory } => {
+            hello::probed(state, machine, (*incarnation, *batch), inventory, now)
+        }
         Input::DesiredTaken { machine, incarnation, generation } => {
             protect::desired_taken(state, machine, *incarnation, *generation, now)
         }

@@ -55,6 +55,10 @@ pub enum Fact {
         agent_version: String,
         /// The fence that it has on disk.
         fenced_epoch: Epoch,
+        /// Number of the newest batch of reports that it has written.
+        last_batch: u64,
+        /// It knows less than was heard of it before: a snapshot took its machine back, or its disk is another one.
+        went_back: bool,
     },
     /// Probing found something else than before.
     InventoryChanged(Arc<Inventory>),

@@ -21,6 +21,8 @@ pub struct Hello {
     pub fenced_epoch: Epoch,
     /// The last incarnation it had.
     pub last_incarnation: Incarnation,
+    /// Number of the newest batch of reports that it has written.
+    pub last_batch: u64,
     /// What it found by probing; none when it did not probe.
     pub inventory: Option<Arc<Inventory>>,
 }
@@ -67,6 +69,17 @@ pub enum Input {
         machine: MachineId,
         /// Which epoch.
         epoch: Epoch,
+    },
+    /// REPORTS: probing found something else.
+    Probed {
+        /// Who.
+        machine: MachineId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// Number of the batch that says so.
+        batch: u64,
+        /// What it found.
+        inventory: Arc<Inventory>,
     },
     /// An agent took its desired state: it is on its disk.
     DesiredTaken {

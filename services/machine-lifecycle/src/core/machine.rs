@@ -41,6 +41,8 @@ pub struct Machine {
     pub boot_id: String,
     /// Agent version of the last hello.
     pub agent_version: String,
+    /// Number of the newest batch of reports that its agent had written at the last hello.
+    pub last_batch: u64,
     /// What was found by probing; none before the first hello.
     pub inventory: Option<Arc<Inventory>>,
     /// What tests may not touch.

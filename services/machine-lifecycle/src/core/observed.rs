@@ -25,6 +25,8 @@ pub struct Heartbeat {
     pub processes_digest: u64,
     /// It refuses starts because it is draining.
     pub draining: bool,
+    /// Number of the newest batch of reports that it knows to be stored.
+    pub stored: u64,
 }
 
 /// The newest heartbeat of a machine.

@@ -137,6 +137,7 @@ impl World {
             processes_live: 0,
             processes_digest: 0,
             draining,
+            stored: machine.last_batch,
         }
     }
 
@@ -199,6 +200,7 @@ pub(super) fn plain_hello(name: &str) -> Hello {
         boot_id: "boot-1".into(),
         fenced_epoch: Epoch(0),
         last_incarnation: Incarnation(0),
+        last_batch: 0,
         inventory: Some(inventory(vec![disk("disk-a", &[]), disk("disk-b", &["ext4"])])),
     }
 }
@@ -209,6 +211,7 @@ pub(super) fn later_hello(world: &World, name: &str) -> Hello {
     Hello {
         fenced_epoch: machine.fenced_epoch,
         last_incarnation: machine.incarnation,
+        last_batch: machine.last_batch,
         boot_id: machine.boot_id.clone(),
         inventory: machine.inventory.clone(),
         ..plain_hello(name)

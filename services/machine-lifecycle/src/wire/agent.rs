@@ -23,6 +23,7 @@ pub fn hello_from_wire(subject: &MachineId, hello: v1::Hello) -> Result<Hello, W
         boot_id: hello.boot_id,
         fenced_epoch: Epoch(hello.fenced_epoch),
         last_incarnation: Incarnation(hello.last_incarnation),
+        last_batch: hello.last_batch,
         inventory: hello.inventory.map(inventory_from_wire).transpose()?.map(Arc::new),
     })
 }
@@ -45,6 +46,7 @@ pub fn heartbeat_from_wire(
         processes_live: heartbeat.processes_live,
         processes_digest: heartbeat.processes_digest,
         draining: heartbeat.draining,
+        stored: heartbeat.reports_acknowledged,
     })
 }
 

@@ -29,12 +29,14 @@ fn fact_to_wire(fact: &Fact) -> Kind {
             Kind::FlagChanged(v1::FlagChanged { flag: v1::MachineFlag::from(*flag).into(), value: *value })
         }
         Fact::Removed => Kind::Removed(v1::MachineRemoved {}),
-        Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch } => {
+        Fact::IncarnationGranted { incarnation, boot_id, agent_version, fenced_epoch, last_batch, went_back } => {
             Kind::IncarnationGranted(v1::IncarnationGranted {
                 incarnation: incarnation.0,
                 boot_id: boot_id.clone(),
                 agent_version: agent_version.clone(),
                 fenced_epoch: fenced_epoch.0,
+                last_batch: *last_batch,
+                went_back: *went_back,
             })
         }
         Fact::InventoryChanged(inventory) => {
@@ -106,6 +108,8 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
             boot_id: granted.boot_id,
             agent_version: granted.agent_version,
             fenced_epoch: Epoch(granted.fenced_epoch),
+            last_batch: granted.last_batch,
+            went_back: granted.went_back,
         },
         Kind::InventoryChanged(changed) => {
             let inventory = changed.inventory.ok_or_else(|| WireError::missing("InventoryChanged", "inventory"))?;

@@ -1,9 +1,11 @@
 //! Messages of the streams that machine-lifecycle follows: RESERVATIONS and REPORTS.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use muster_bus::{StoredMessage, subjects};
 use muster_ledger::open_turn;
-use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
+use muster_model::{Epoch, Incarnation, MachineId, PoolTime, ReservationId};
 use muster_proto::WireError;
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
@@ -11,6 +13,7 @@ use muster_proto::v1::reservation_event::Kind;
 use prost::Message;
 
 use super::holder::duration;
+use super::inventory::inventory_from_wire;
 use super::machine_id;
 use crate::core::{Grant, Input};
 
@@ -65,23 +68,38 @@ pub fn take_report(message: &StoredMessage) -> Result<Vec<Input>, String> {
     let envelope = decode_envelope(&message.payload)?;
     match envelope.body {
         Some(Body::ReportBatch(batch)) if batch.machine == machine.as_str() => {
-            Ok(inputs_of_report_batch(&machine, &batch))
+            inputs_of_report_batch(&machine, Incarnation(envelope.incarnation), batch)
+                .map_err(|error| error.to_string())
         }
         Some(Body::ReportBatch(batch)) => Err(format!("its subject says {machine}, its body {}", batch.machine)),
         _ => Err("it is not a batch of reports".into()),
     }
 }
 
-/// What a batch of reports means for its machine: fences. The rest is the scheduler's.
-#[must_use]
-pub fn inputs_of_report_batch(machine: &MachineId, batch: &v1::ReportBatch) -> Vec<Input> {
-    let fence = |report: &v1::Report| match &report.kind {
-        Some(v1::report::Kind::Fence(done)) => {
-            Some(Input::FenceDone { machine: machine.clone(), epoch: Epoch(done.epoch) })
+/// What a batch of reports means for its machine: fences, and what probing found. The rest is the scheduler's.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn inputs_of_report_batch(
+    machine: &MachineId,
+    incarnation: Incarnation,
+    batch: v1::ReportBatch,
+) -> Result<Vec<Input>, WireError> {
+    let number = batch.batch;
+    let mut inputs = Vec::new();
+    for report in batch.reports {
+        match report.kind {
+            Some(v1::report::Kind::Fence(done)) => {
+                inputs.push(Input::FenceDone { machine: machine.clone(), epoch: Epoch(done.epoch) });
+            }
+            Some(v1::report::Kind::Inventory(v1::InventoryReport { inventory: Some(found) })) => {
+                let inventory = Arc::new(inventory_from_wire(found)?);
+                inputs.push(Input::Probed { machine: machine.clone(), incarnation, batch: number, inventory });
+            }
+            _ => {}
         }
-        _ => None,
-    };
-    batch.reports.iter().filter_map(fence).collect()
+    }
+    Ok(inputs)
 }
 
 fn decode_envelope(payload: &Bytes) -> Result<v1::Envelope, String> {

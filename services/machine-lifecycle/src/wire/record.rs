@@ -48,6 +48,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         protection_generation: position(machine.protection_generation),
         quarantined: machine.quarantine.is_some(),
         claim: machine.claim.as_ref().map(|claim| holder_to_wire(&claim.next)),
+        last_batch: machine.last_batch,
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -67,6 +68,7 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         fenced_epoch: Epoch(record.fenced_epoch),
         incarnation: Incarnation(record.incarnation),
         boot_id: record.boot_id,
+        last_batch: record.last_batch,
         agent_version: record.agent_version,
         inventory: record.inventory.map(inventory_from_wire).transpose()?.map(Arc::new),
         protection: Protection {

@@ -370,10 +370,6 @@ mod tests {
         intents.write(Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running)));
         let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
         let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
-<<<<<<< HEAD
-        intents.write_durably(said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
-=======
-        intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
         let end = End {
             state: ProcessState::Dead,
             verdict: Verdict::Fail,
@@ -381,7 +377,7 @@ mod tests {
             reason: "exited with 1".into(),
         };
         intents.write(end_line(Key(1, 1, 1, 1), &end));
->>>>>>> a5ff594 (agent: lists say how processes ended)
+        intents.write_durably(said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
         Intents::open(path).unwrap().1
     }
 

@@ -292,6 +292,9 @@ pub struct MachineRecord {
     /// With `claim`: how long what runs there may take to end, nanoseconds.
     #[prost(int64, tag = "27")]
     pub claim_drain_ns: i64,
+    /// Highest number of a batch of reports that its agent had written at its last hello.
+    #[prost(uint64, tag = "28")]
+    pub last_batch: u64,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3648,6 +3651,12 @@ pub struct IncarnationGranted {
     /// Epoch fence that the agent has on its disk.
     #[prost(uint64, tag = "4")]
     pub fenced_epoch: u64,
+    /// Highest number of a batch of reports that the agent has written.
+    #[prost(uint64, tag = "5")]
+    pub last_batch: u64,
+    /// The agent knows less than was heard of it before: a snapshot took its machine back, or its disk is another one.
+    #[prost(bool, tag = "6")]
+    pub went_back: bool,
 }
 /// InventoryChanged: probing found something else than before.
 #[derive(Clone, PartialEq, ::prost::Message)]

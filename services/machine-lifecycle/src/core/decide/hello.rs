@@ -1,20 +1,21 @@
 //! An agent's hello: a fresh incarnation, logged before it is answered, and everything that its words change.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use muster_ledger::{Decision, Now};
-use muster_model::{Epoch, Phase, Refusal, RefusalCode};
+use muster_model::{Epoch, Incarnation, MachineId, Phase, Refusal, RefusalCode};
 
 use super::draft::Draft;
 use super::{Decided, tenure};
 use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
-use crate::core::{Desired, Fact, Hello, Holder, Machine, Reply, Stage, State, desired_of};
+use crate::core::{Desired, Event, Fact, Hello, Holder, Inventory, Machine, Observed, Reply, Stage, State, desired_of};
 
 /// Decides a hello.
 ///
 /// # Errors
 /// When it lacks what a hello needs, or the pool is full.
-pub(super) fn hello(state: &State, hello: &Hello, now: Now) -> Decided {
+pub(super) fn hello(state: &State, observed: &Observed, hello: &Hello, now: Now) -> Decided {
     check_words(state, hello)?;
     let known = state.machines.get(&hello.machine);
     let mut draft = match known {
@@ -37,8 +38,12 @@ pub(super) fn hello(state: &State, hello: &Hello, now: Now) -> Decided {
         boot_id: hello.boot_id.clone(),
         agent_version: hello.agent_version.clone(),
         fenced_epoch: hello.fenced_epoch,
+        last_batch: hello.last_batch,
+        went_back: went_back(draft.machine(), observed, hello),
     });
-    probe(&mut draft, hello);
+    if let Some(found) = &hello.inventory {
+        probe(&mut draft, found);
+    }
     fence(&mut draft, hello.fenced_epoch, first);
     settle_phase(&mut draft, new_boot);
     let (machine, events) = draft.into_parts();
@@ -62,9 +67,35 @@ fn check_words(state: &State, hello: &Hello) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// An agent that knows less than it has said before was taken back by a snapshot, or has another disk. It is only noted: the word of a
+/// hello that was long on its way reads the same, and must end nothing. What was lost is found by its fence, by its hello to the
+/// scheduler, and by what it knows of processes.
+fn went_back(machine: &Machine, observed: &Observed, hello: &Hello) -> bool {
+    let heard = observed.newest(&hello.machine).map(|seen| &seen.heartbeat);
+    let (incarnation, stored) =
+        heard.map_or((Incarnation(0), 0), |heartbeat| (heartbeat.incarnation, heartbeat.stored));
+    hello.last_batch < machine.last_batch.max(stored) || hello.last_incarnation < incarnation
+}
+
+/// Probing found something else between two hellos. A batch that was written before the last hello is older than what that said.
+pub(super) fn probed(
+    state: &State,
+    id: &MachineId,
+    (incarnation, batch): (Incarnation, u64),
+    found: &Arc<Inventory>,
+    now: Now,
+) -> Vec<Event> {
+    let Some(machine) = state.machines.get(id) else { return Vec::new() };
+    if incarnation > machine.incarnation || batch <= machine.last_batch || found.resources.len() > RESOURCES_MAX {
+        return Vec::new();
+    }
+    let mut draft = Draft::new(id, machine.clone(), now);
+    probe(&mut draft, found);
+    draft.into_events()
+}
+
 /// What was found, and the protection that follows from it.
-fn probe(draft: &mut Draft<'_>, hello: &Hello) {
-    let Some(found) = &hello.inventory else { return };
+fn probe(draft: &mut Draft<'_>, found: &Arc<Inventory>) {
     if draft.machine().inventory.as_ref() != Some(found) {
         draft.push(Fact::InventoryChanged(found.clone()));
     }

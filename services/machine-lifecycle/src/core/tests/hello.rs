@@ -58,6 +58,66 @@ fn an_agent_that_lost_its_fence_is_fenced_anew_for_the_same_holder() {
     assert!(facts.contains(&Fact::EpochRaised { epoch: Epoch(2), holder: Holder::Pool }), "{facts:?}");
 }
 
+/// Feeds a hello; gives whether its grant says that the machine went back.
+fn went_back(world: &mut World, hello: Hello) -> bool {
+    let facts = world.facts(Input::Hello(hello));
+    let granted = facts.iter().find_map(|fact| match fact {
+        Fact::IncarnationGranted { went_back, .. } => Some(*went_back),
+        _ => None,
+    });
+    assert!(!facts.iter().any(|fact| matches!(fact, Fact::EpochRaised { .. })), "a late word ends nothing: {facts:?}");
+    granted.unwrap()
+}
+
+#[test]
+fn an_agent_that_knows_less_than_it_has_said_is_noted_as_taken_back() {
+    let mut world = World::new();
+    world.ready_machine("a");
+    let next = Hello { last_batch: 8, ..later_hello(&world, "a") };
+    assert!(!went_back(&mut world, next));
+    world.observe(Observation::Heartbeat(Heartbeat { stored: 12, ..world.heartbeat("a") }));
+    let (by_hello, by_heartbeat) = (later_hello(&world, "a"), later_hello(&world, "a"));
+    assert!(went_back(&mut world, Hello { last_batch: 7, ..by_hello }), "below what it said at its last hello");
+    let incarnation = world.machine("a").incarnation;
+    assert!(went_back(&mut world, Hello { last_batch: 11, last_incarnation: incarnation, ..by_heartbeat.clone() }));
+    assert!(!went_back(&mut world, Hello { last_batch: 12, ..by_heartbeat }), "an answer may be lost");
+    world.beat("a");
+    let forgot = Hello { last_incarnation: Incarnation(1), ..later_hello(&world, "a") };
+    assert!(went_back(&mut world, forgot), "it has lived in an incarnation that it does not know");
+    world.check_replay();
+}
+
+#[test]
+fn what_probing_finds_between_hellos_counts_as_in_a_hello() {
+    let mut world = World::new();
+    world.ready_machine("a");
+    let incarnation = world.machine("a").incarnation;
+    let probed =
+        |batch, resources| Input::Probed { machine: id("a"), incarnation, batch, inventory: inventory(resources) };
+    let plugged = vec![disk("disk-a", &[]), disk("disk-b", &["ext4"]), disk("disk-c", &["gpt"])];
+    let facts = world.facts(probed(1, plugged.clone()));
+    assert!(matches!(&facts[..], [Fact::InventoryChanged(_), Fact::ProtectionChanged(_)]), "{facts:?}");
+    assert!(world.machine("a").protection.protected.contains(&resource("disk-c")), "a signature protects (I13)");
+    assert!(world.facts(probed(2, plugged)).is_empty(), "said again, it changes nothing");
+    let facts = world.facts(probed(3, vec![disk("disk-a", &[])]));
+    assert!(matches!(&facts[..], [Fact::InventoryChanged(_)]), "{facts:?}");
+    assert!(world.machine("a").protection.protected.contains(&resource("disk-c")), "for when it comes back");
+}
+
+#[test]
+fn what_was_found_before_the_last_hello_or_in_a_life_to_come_does_not_count() {
+    let mut world = World::new();
+    world.ready_machine("a");
+    let again = Hello { last_batch: 9, ..later_hello(&world, "a") };
+    world.hello(again);
+    let incarnation = world.machine("a").incarnation;
+    let probed =
+        |incarnation, batch| Input::Probed { machine: id("a"), incarnation, batch, inventory: inventory(vec![]) };
+    assert!(world.facts(probed(incarnation, 9)).is_empty());
+    assert!(world.facts(probed(incarnation.next(), 10)).is_empty());
+    assert_eq!(world.facts(probed(incarnation, 10)).len(), 1);
+}
+
 #[test]
 fn a_boot_that_nobody_ordered_is_logged() {
     let mut world = World::new();

@@ -15,6 +15,8 @@ fn an_illegal_event_has_no_effect() {
             boot_id: "x".into(),
             agent_version: String::new(),
             fenced_epoch: Epoch(0),
+            last_batch: 0,
+            went_back: false,
         },
         Fact::DrainingStarted { next: Holder::Pool, deadline: world.now },
         Fact::PhaseChanged { from: Phase::Dirty, to: Phase::Ready, reason: String::new() },

@@ -17,18 +17,20 @@ use super::changes::{Becomes, Changes};
 use super::reports;
 
 /// A process that an agent reported once and does not know any more is lost. One that it never reported is in the answer:
-/// without an intent on its disk it was never begun (invariant I6: nothing is repeated).
+/// without an intent on its disk it was never begun (invariant I6: nothing is repeated), unless that disk is older than it.
 pub(super) fn hello(state: &State, hello: &Hello) -> Vec<Event> {
     let Some(machine) = state.machines.get(&hello.machine) else { return Vec::new() };
     if hello.incarnation < machine.seen.incarnation {
         return Vec::new();
     }
     let known: BTreeSet<ProcessId> = hello.known.iter().map(|process| process.id).collect();
-    let reason = if went_back(machine, hello) { WENT_BACK } else { UNKNOWN };
+    let went_back = went_back(machine, hello);
+    let reason = if went_back { WENT_BACK } else { UNKNOWN };
     let mut changes = Changes::default();
     for dpid in &machine.live {
         let process = &state.processes[dpid];
-        if process.state != ProcessState::Starting && !known.contains(&state.identity(*dpid, process)) {
+        let may_have_begun = process.state != ProcessState::Starting || went_back;
+        if may_have_begun && !known.contains(&state.identity(*dpid, process)) {
             changes.add(state, *dpid, process, Becomes::ended(ProcessState::Lost, reason));
         }
     }

@@ -124,6 +124,7 @@ fn a_process_that_answers_and_is_not_called_running_has_its_agent_asked() {
 #[test]
 fn a_machine_that_went_back_loses_what_it_does_not_know_and_its_next_batches_count() {
     let mut lab = lab_of_two();
+    lab.start(1);
     for _ in 0..5 {
         lab.report_batch(&machine("node-1"), Vec::new());
     }
@@ -135,6 +136,11 @@ fn a_machine_that_went_back_loses_what_it_does_not_know_and_its_next_batches_cou
     let lost = lab.process(1, 2);
     assert_eq!((lost.state, lost.verdict), (ProcessState::Lost, Verdict::Error));
     assert_eq!(lost.reason, "its machine went back to an older state, in which it is unknown");
+    assert_eq!(
+        lab.process(2, 1).state,
+        ProcessState::Lost,
+        "it may have begun: the same attempt is not begun again (I6)"
+    );
     let report = Report::Process(lab.report_of(1, 1, ProcessState::Finished));
     lab.take_batch(&machine("node-1"), 2, vec![report]);
     assert_eq!(lab.process(1, 1).state, ProcessState::Finished, "batch 2 of incarnation 2 is above batch 7 of 1");
