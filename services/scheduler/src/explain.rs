@@ -49,6 +49,10 @@ fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
         let verdicts: Vec<String> = verdicts.map(|v| format!("{} {v}", job.by_verdict[v as usize])).collect();
         lines.push(format!("it ended {} ago; verdicts: {}", age(now, job.ended), verdicts.join(", ")));
     }
+    let stalled = view.observed.stalled_of(view.state, dpid.job);
+    if stalled > 0 {
+        lines.push(format!("{stalled} of its running processes are stalled: their iterations do not change"));
+    }
     let waiting = |process: &Process| !matches!(process.state, ProcessState::Running) && !process.state.is_final();
     let parts = job.parts.iter().filter(|(_, part)| part.live() > part.of(ProcessState::Running));
     for (machine, part) in parts.clone().take(MACHINES_MAX) {
@@ -83,6 +87,9 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
         age(now, process.since)
     )];
     lines.push(waits_for(view, process));
+    if let Some(unchanged) = view.observed.stall_of(view.state, dpid, process) {
+        lines.push(format!("stalled: iterations unchanged for {} s", unchanged.as_secs()));
+    }
     if process.attempt.0 > 1 {
         lines.push(format!("this is attempt {}: {}", process.attempt, process.reason));
     }

@@ -13,6 +13,7 @@ mod hello;
 mod metrics;
 mod queries;
 mod shell;
+mod stalls;
 pub mod wire;
 
 use std::sync::Arc;
@@ -60,9 +61,12 @@ pub async fn run(arguments: CommonArguments, stop: CancellationToken) -> anyhow:
     let bus = muster_chassis::connect(&arguments, Service::Scheduler.as_str()).await?;
     let shell = Arc::new(JobShell::new(bus.clone(), arguments.instance.clone()));
     let clock = tokio::spawn(clock::follow_while_standing_by(bus.clone(), shell.leading(), stop.clone()));
+    let (clocks, ended) = (shell.clone(), stop.clone());
+    let listening = tokio::spawn(async move { clocks.clocks.listen(&clocks.bus, &ended).await });
     muster_chassis::set_ready(true);
     let led = muster_ledger::run(bus, ledger_options(&arguments.instance), shell, stop.clone()).await;
     stop.cancel();
     clock.await.context("stop following the pool clock")?;
+    listening.await.context("stop listening to the agents' clocks")?;
     led.context("keep the log JOBS")
 }

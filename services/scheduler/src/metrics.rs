@@ -12,6 +12,10 @@ const UPDATES: &str = "muster_scheduler_updates_total";
 const INVENTORIES: &str = "muster_scheduler_inventories_total";
 /// Processes that an agent refused to start.
 const REFUSED: &str = "muster_scheduler_refused_processes_total";
+/// Pool clocks that were begun cold, by whose time they continue: agents or own.
+const CLOCKS: &str = "muster_scheduler_clocks_begun_total";
+/// Processes that stalled: running, and their iterations did not change for longer than their module allows.
+const STALLED: &str = "muster_scheduler_stalled_processes_total";
 /// Messages that could not be decoded.
 const INVALID: &str = "muster_scheduler_invalid_messages_total";
 
@@ -23,6 +27,11 @@ pub(crate) fn describe() {
     metrics::describe_counter!(UPDATES, "Updates sent to agents by result: taken, refused or unanswered.");
     metrics::describe_counter!(INVENTORIES, "Agents asked for all they know, because their digest differs, by result.");
     metrics::describe_counter!(REFUSED, "Processes that an agent refused to start.");
+    metrics::describe_counter!(CLOCKS, "Pool clocks that were begun cold, by whose time they continue: agents or own.");
+    metrics::describe_counter!(
+        STALLED,
+        "Processes that stalled: running, with iterations unchanged for longer than their module allows."
+    );
     metrics::describe_counter!(INVALID, "Messages that could not be decoded.");
 }
 
@@ -48,6 +57,14 @@ pub(crate) fn inventory(answered: bool) {
 
 pub(crate) fn refused(count: usize) {
     metrics::counter!(REFUSED).increment(count as u64);
+}
+
+pub(crate) fn clock_began(by_agents: bool) {
+    metrics::counter!(CLOCKS, "time" => if by_agents { "agents" } else { "own" }).increment(1);
+}
+
+pub(crate) fn stalled(count: usize) {
+    metrics::counter!(STALLED).increment(count as u64);
 }
 
 pub(crate) fn invalid() {

@@ -9,7 +9,7 @@ use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::limits::PAGE_MAX;
 use crate::explain;
-use crate::wire::projection;
+use crate::wire::{milliseconds, projection};
 
 /// Encoded size of a page, bytes: it must fit a message.
 const PAGE_SIZE_MAX: usize = 700_000;
@@ -62,7 +62,8 @@ fn jobs(view: &JobView<'_>, list: &v1::ListJobs) -> v1::JobList {
         if !wanted {
             continue;
         }
-        let record = projection::record(job);
+        let stalled = view.observed.stalled_of(view.state, *number) as u32;
+        let record = v1::JobRecord { stalled, ..projection::record(job) };
         if !page.takes(&record) {
             found.more = true;
             break;
@@ -123,13 +124,11 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         exited: process.exit_status.is_some(),
         reason: process.reason.clone(),
         pid: process.pid,
-<<<<<<< HEAD
-        iterations: view.observed.iterations(&process.machine, dpid, process.attempt),
+        iterations: pinged.map_or(0, |pinged| pinged.iterations),
+        unchanged_ms: pinged.map_or(0, |pinged| milliseconds(pinged.unchanged)),
+        stalled: view.observed.stall_of(view.state, dpid, process).is_some(),
         gang: process.member.map_or(0, |member| member.gang),
         role: role_of(job, process),
-=======
-        iterations: pinged.map_or(0, |pinged| pinged.iterations),
->>>>>>> d640aeb (scheduler: what agents know ends what no report says)
         ..Default::default()
     }
 }

@@ -5,11 +5,12 @@ use std::sync::{Arc, RwLock};
 
 use muster_bus::{Authority, Bus, BusError};
 use muster_ledger::{Handle, Lead, Listening, Shell, listen_while_leading};
-use muster_model::{Incarnation, MachineId, Position};
+use muster_model::{Incarnation, MachineId, PoolTime, Position};
 use tokio::sync::watch;
 
-use crate::core::{Effect, JobCore};
-use crate::{effects, heartbeats, hello};
+use crate::clock::AgentClocks;
+use crate::core::{Effect, JobCore, State};
+use crate::{effects, heartbeats, hello, stalls};
 
 /// What a heartbeat is answered from without a turn, so that the clock it carries is fresh: a copy, at most a second old.
 pub(crate) type Generations = HashMap<MachineId, (Position, Incarnation)>;
@@ -20,12 +21,19 @@ pub(crate) struct JobShell {
     pub(crate) bus: Bus,
     pub(crate) instance: String,
     pub(crate) generations: RwLock<Arc<Generations>>,
+    pub(crate) clocks: AgentClocks,
     leading: watch::Sender<bool>,
 }
 
 impl JobShell {
     pub(crate) fn new(bus: Bus, instance: String) -> Self {
-        Self { bus, instance, generations: RwLock::default(), leading: watch::Sender::new(false) }
+        Self {
+            bus,
+            instance,
+            generations: RwLock::default(),
+            clocks: AgentClocks::default(),
+            leading: watch::Sender::new(false),
+        }
     }
 
     /// Says whether this replica leads.
@@ -42,6 +50,7 @@ impl JobShell {
         listening.spawn(heartbeats::keep_generations(self.clone(), handle.clone()));
         listening.spawn(heartbeats::listen(self.clone(), heard, handle.clone(), lead.clone()));
         listening.spawn(heartbeats::listen_to_pings(pings, handle.clone()));
+        listening.spawn(stalls::watch(handle.clone()));
         listening.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
         listening.until_ended(lead).await;
         Ok(())
@@ -49,6 +58,10 @@ impl JobShell {
 }
 
 impl Shell<JobCore> for JobShell {
+    async fn prepare(&self, state: &State, last: PoolTime) {
+        self.clocks.begin(&self.bus, state, last).await;
+    }
+
     async fn lead(self: Arc<Self>, handle: Handle<JobCore>, lead: Lead) {
         self.leading.send_replace(true);
         listen_while_leading(&lead, || self.listen(&handle, &lead)).await;

@@ -73,6 +73,20 @@ impl Clock {
         state.floor = state.floor.max(time.0);
     }
 
+    /// The pool's time was heard, or begun here.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.lock().set
+    }
+
+    /// Begins the pool's time with `time`: what a leader does that has nobody to follow.
+    pub fn begin(&self, time: PoolTime) {
+        let mut state = self.lock();
+        let boot = boot_time();
+        (state.offset, state.target) = (time.0 - boot, time.0 - boot);
+        (state.advanced, state.floor, state.set) = (boot, time.0, true);
+    }
+
     /// Takes one answer of the pool clock: `time` was read between the boot times of asking and hearing, `round_trip` apart and
     /// ending now. The answer with the least round trip of the newest eight wins.
     pub fn observe(&self, time: PoolTime, round_trip: Duration) {
@@ -128,6 +142,21 @@ mod tests {
         let before = clock.now();
         clock.observe(before + Duration::from_secs(100), Duration::ZERO);
         assert!(clock.now().since(before) < Duration::from_secs(1), "a later answer does not step");
+    }
+
+    #[test]
+    fn a_time_that_is_begun_goes_on_from_there() {
+        for hours in [-48_i64, 48] {
+            let clock = Clock::new();
+            assert!(!clock.is_set());
+            let begun = PoolTime(clock.now().0 + hours * 3_600_000_000_000);
+            clock.begin(begun);
+            assert!(clock.is_set());
+            let (first, boot) = (clock.now(), boot_time());
+            assert!(first >= begun && first.since(begun) < Duration::from_secs(1));
+            while boot_time() < boot + 2_000_000 {}
+            assert!(clock.now().since(first) >= Duration::from_millis(1), "it goes");
+        }
     }
 
     #[test]

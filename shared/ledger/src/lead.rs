@@ -56,7 +56,7 @@ pub(crate) async fn lead<C: Core, S: Shell<C>>(
     let keeper = lease.clone();
     tasks.spawn(async move { keeper.keep().await });
     tasks.spawn(answer_probes(context.clone()));
-    if start(context, &mut loaded, &lease).await? == Appended::Lost {
+    if start(context, &mut loaded, &lease, &**shell).await? == Appended::Lost {
         return Ok(Ended::Lost);
     }
     context.bus.clock().raise_floor(loaded.fold.head.time);
@@ -122,7 +122,12 @@ fn note_start<C: Core>(context: &Context<C>, head: &crate::fold::Head) {
 
 /// Reads to the end and appends `LeaderStarted`; again when somebody else was quicker, for as long as the lease holds. Lost, too, when
 /// the log was shortened beyond what was folded, or rebuilt: it has to be loaded again.
-async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Lease) -> Result<Appended, LedgerError> {
+async fn start<C: Core, S: Shell<C>>(
+    context: &Context<C>,
+    loaded: &mut Loaded<C>,
+    lease: &Lease,
+    shell: &S,
+) -> Result<Appended, LedgerError> {
     while lease.is_valid() {
         lease.turned();
         match read_to_end(&context.log, loaded).await {
@@ -138,6 +143,8 @@ async fn start<C: Core>(context: &Context<C>, loaded: &mut Loaded<C>, lease: &Le
                 continue;
             }
         }
+        lease.turned();
+        shell.prepare(&loaded.fold.state, loaded.fold.head.time).await;
         let (place, payload) = leader_started(context, loaded);
         let expected = loaded.fold.head.position.sequence.0;
         let message = Message { kind: "leader", expected, payload: payload.clone() };

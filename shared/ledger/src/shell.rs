@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_bus::subjects::Service;
 use muster_bus::{Authority, StoredMessage};
-use muster_model::{Position, Term};
+use muster_model::{PoolTime, Position, Term};
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::Lease;
@@ -73,6 +73,12 @@ impl Lead {
 
 /// What a service does around its core.
 pub trait Shell<C: Core>: Send + Sync + 'static {
+    /// Gets ready to lead: called with the state at the end of the log and the time of its last event, before `LeaderStarted` is
+    /// appended. The lease is held meanwhile, so it may take up to two seconds.
+    fn prepare(&self, _state: &C::State, _last: PoolTime) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Leads: serves the changing verbs until `lead.ended`. Called once per term, after `LeaderStarted` is acknowledged.
     fn lead(self: Arc<Self>, handle: Handle<C>, lead: Lead) -> impl Future<Output = ()> + Send;
 

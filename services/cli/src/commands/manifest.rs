@@ -1,5 +1,7 @@
 //! A module's manifest as the catalogue takes it. Pure: files are read elsewhere.
 
+use std::time::Duration;
+
 use muster_model::quantity::parse_duration;
 use muster_model::{ModuleName, ResourceKind};
 use muster_module_protocol::{Manifest, ManifestParameter, ManifestRequirement};
@@ -23,6 +25,10 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
         return Err("it has no [[artifacts]]: name the executable".into());
     }
     let grace = parse_duration(&manifest.stop_grace).map_err(|error| format!("stop_grace: {error}"))?;
+    let stall = match manifest.stall.as_str() {
+        "" => Duration::ZERO,
+        given => parse_duration(given).map_err(|error| format!("stall: {error}"))?,
+    };
     let mut parameters = manifest.parameters.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(twice) = parameters.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -37,6 +43,7 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
         parameters,
         stop_grace_ms: milliseconds(grace),
         ends_by_itself: manifest.ends_by_itself,
+        stall_ms: milliseconds(stall),
         roles: manifest.roles.clone(),
         ..v1::Module::default()
     })
@@ -88,6 +95,7 @@ mod tests {
 name = "high-io"
 version = "1.0"
 stop_grace = "5s"
+stall = "90s"
 roles = ["server", "client"]
 [[artifacts]]
 architecture = "x86_64"
@@ -106,7 +114,7 @@ type = "size"
     #[test]
     fn a_manifest_becomes_a_module_with_sorted_parameters() {
         let module = module(&parse(MANIFEST).unwrap()).unwrap();
-        assert_eq!(module.stop_grace_ms, 5000);
+        assert_eq!((module.stop_grace_ms, module.stall_ms), (5000, 90_000));
         assert_eq!(module.roles, ["server", "client"]);
         let names: Vec<(&str, bool)> = module.parameters.iter().map(|p| (p.name.as_str(), p.required)).collect();
         assert_eq!(names, [("block", true), ("depth", false)]);
@@ -118,6 +126,7 @@ type = "size"
         assert!(parse("name = \"x\"\nversoin = \"1\"\n").unwrap_err().starts_with("line 2:"));
         let check = |from: &str, to: &str| module(&parse(&MANIFEST.replace(from, to)).unwrap()).unwrap_err();
         assert!(check("high-io\"\nversion", "HIGH\"\nversion").contains("HIGH"));
+        assert!(check("\"90s\"", "\"soon\"").starts_with("stall: "));
         assert!(check("\"disk\"", "\"disc\"").contains("disc"));
         assert!(check("\"integer\"", "\"int\"").contains("depth"));
         assert!(check("\"block\"", "\"depth\"").contains("twice"));

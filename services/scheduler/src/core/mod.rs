@@ -17,6 +17,7 @@ mod observed;
 mod parameters;
 pub mod placement;
 mod pool;
+mod pool_clock;
 mod selection;
 mod state;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use check::check;
 pub use event::Event;
 pub use input::{Effect, Input, Key, Observation, Reply};
 pub use observed::{Agent, Observed};
+pub use pool_clock::cold_start;
 pub use state::State;
 pub use wanted::desired;
 

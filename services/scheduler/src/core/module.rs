@@ -86,6 +86,8 @@ pub struct Module {
     pub stop_grace: Duration,
     /// It ends by itself.
     pub ends_by_itself: bool,
+    /// A running process whose iterations have not changed for so long is stalled; zero for never.
+    pub stall: Duration,
     /// Roles of one gang, in order; empty for a module whose processes do not know each other.
     pub roles: Vec<String>,
 }

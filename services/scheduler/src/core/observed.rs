@@ -1,15 +1,19 @@
 //! Volatile knowledge: what was heard of agents since this replica listens. Never logged, never hashed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use muster_model::{Attempt, Dpid, Incarnation, MachineId, PoolTime, Position, ProcessId, ProcessState};
+use muster_model::{Attempt, Dpid, Incarnation, JobNumber, MachineId, PoolTime, Position, ProcessId, ProcessState};
 
 use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
+use super::job::Process;
 use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER};
-use super::state::State;
+use super::state::{State, dpids_of};
 
 /// Identities of one machine that are told to stop or to be forgotten at once; more wait for the next list.
 const TOLD_MAX: usize = 4_096;
+/// Stalled processes that are listed at once.
+const STALLED_MAX: usize = 1_000;
 
 /// What was heard.
 #[derive(Debug, Default)]
@@ -43,6 +47,8 @@ pub struct Agent {
     pub ahead: u32,
     /// The newest pings.
     pub pinged: BTreeMap<Dpid, Pinged>,
+    /// Processes whose newest ping says that their iterations have not changed for longer than their module allows.
+    pub still: BTreeSet<Dpid>,
     /// Live processes of it that the log does not want.
     pub strays: BTreeSet<ProcessId>,
     /// Ended processes of it that the log has as ended, or does not know.
@@ -75,6 +81,36 @@ impl Observed {
     pub fn pinged(&self, machine: &MachineId, dpid: Dpid, attempt: Attempt) -> Option<&Pinged> {
         let found = self.agent(machine).and_then(|agent| agent.pinged.get(&dpid));
         found.filter(|pinged| pinged.id.attempt == attempt)
+    }
+
+    /// How long the iterations of a process have not changed, if that makes it stalled: it is running, and its module says how long is
+    /// too long.
+    #[must_use]
+    pub fn stall_of(&self, state: &State, dpid: Dpid, process: &Process) -> Option<Duration> {
+        let pinged = self.pinged(&process.machine, dpid, process.attempt)?;
+        let limit = state.jobs.get(&dpid.job)?.spec.module.stall;
+        let is_stalled = process.state == ProcessState::Running && is_still(pinged, limit);
+        is_stalled.then_some(pinged.unchanged)
+    }
+
+    /// Identities of every stalled process, of the first [`STALLED_MAX`].
+    #[must_use]
+    pub fn stalled(&self, state: &State) -> BTreeSet<ProcessId> {
+        let still = self.machines.values().flat_map(|agent| &agent.still);
+        let stalled = still.filter_map(|dpid| {
+            let process = state.processes.get(dpid)?;
+            self.stall_of(state, *dpid, process).map(|_| state.identity(*dpid, process))
+        });
+        stalled.take(STALLED_MAX).collect()
+    }
+
+    /// How many processes of a job are stalled.
+    #[must_use]
+    pub fn stalled_of(&self, state: &State, job: JobNumber) -> usize {
+        let still = self.machines.values().flat_map(|agent| agent.still.range(dpids_of(job)));
+        still
+            .filter(|dpid| state.processes.get(dpid).is_some_and(|p| self.stall_of(state, **dpid, p).is_some()))
+            .count()
     }
 
     /// Takes news.
@@ -162,9 +198,13 @@ impl Agent {
     fn take_pings(&mut self, state: &State, pinged: Vec<Pinged>) {
         let mut is_ahead = false;
         self.pinged.clear();
+        self.still.clear();
         for result in pinged {
             let Some(process) = state.current(&result.id) else { continue };
             is_ahead |= result.answered && matches!(process.state, ProcessState::Starting | ProcessState::Mia);
+            if state.jobs.get(&result.id.dpid.job).is_some_and(|job| is_still(&result, job.spec.module.stall)) {
+                self.still.insert(result.id.dpid);
+            }
             self.pinged.insert(result.id.dpid, result);
         }
         self.ahead = if is_ahead { self.ahead.saturating_add(1) } else { 0 };
@@ -175,6 +215,11 @@ impl Agent {
     pub fn differs(&self) -> bool {
         self.mismatches > MISMATCHES_MAX || self.ahead > ANSWERS_MAX
     }
+}
+
+/// Iterations have not changed for so long that it is too long.
+fn is_still(pinged: &Pinged, limit: Duration) -> bool {
+    !limit.is_zero() && pinged.unchanged >= limit
 }
 
 /// What an agent knows and the log does not want: live processes to be stopped, and ended ones that may be forgotten.

@@ -42,6 +42,6 @@ fn key_values<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> 
     pairs.into_iter().map(|(key, value)| v1::KeyValue { key: key.clone(), value: value.clone() }).collect()
 }
 
-fn milliseconds(duration: std::time::Duration) -> u64 {
+pub(crate) fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -49,6 +49,7 @@ impl From<&Module> for v1::Module {
             parameters: module.parameters.iter().map(parameter_to_wire).collect(),
             stop_grace_ms: milliseconds(module.stop_grace),
             ends_by_itself: module.ends_by_itself,
+            stall_ms: milliseconds(module.stall),
             roles: module.roles.clone(),
             ..Default::default()
         }
@@ -73,6 +74,7 @@ impl TryFrom<v1::Module> for Module {
             parameters,
             stop_grace: Duration::from_millis(module.stop_grace_ms),
             ends_by_itself: module.ends_by_itself,
+            stall: Duration::from_millis(module.stall_ms),
             roles: module.roles,
         })
     }

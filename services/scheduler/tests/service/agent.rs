@@ -24,6 +24,8 @@ struct Known {
     started: usize,
     batch: u64,
     clocked: bool,
+    /// What its clock is ahead of the wall's, nanoseconds; none for one that never heard the pool's time.
+    ahead_ns: Option<i64>,
 }
 
 #[derive(Clone)]
@@ -71,13 +73,20 @@ impl Agent {
         Authority { incarnation: Incarnation(1), ..Authority::default() }
     }
 
+    /// From now on its clock is so far ahead of the wall's.
+    pub(crate) fn set_clock(&self, ahead_ns: i64) {
+        self.known.lock().unwrap().ahead_ns = Some(ahead_ns);
+    }
+
     pub(crate) fn started(&self) -> usize {
         self.known.lock().unwrap().started
     }
 
     /// Says hello with all it knows, and takes the answer.
     pub(crate) async fn hello(&self) -> anyhow::Result<()> {
-        let hello = v1::Hello { machine: self.machine.to_string(), processes: self.list(), ..Default::default() };
+        let last_batch = self.known.lock().unwrap().batch;
+        let machine = self.machine.to_string();
+        let hello = v1::Hello { machine, processes: self.list(), last_batch, ..Default::default() };
         let envelope = self.bus.envelope(Body::Hello(hello), self.authority());
         let subject = subjects::hello(&self.machine, Service::Scheduler);
         match answered(&self.bus, &subject, &envelope, LIMIT).await? {
@@ -181,6 +190,7 @@ impl Agent {
                 job_generation: Some(known.generation),
                 processes_digest: live.iter().fold(0, |digest, id| digest ^ process_digest(id)),
                 processes_live: live.len() as u32,
+                pool_time_ns: known.ahead_ns.map_or(0, |ahead| self.bus.now().0 + ahead),
                 ..Default::default()
             };
             let ping = |id: &ProcessId| v1::PingResult { id: Some((*id).into()), iterations: 42, ..Default::default() };

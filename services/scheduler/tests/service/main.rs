@@ -58,6 +58,33 @@ async fn a_job_runs_stops_and_outlives_its_scheduler() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cold_scheduler_continues_the_clock_of_the_agents() -> anyhow::Result<()> {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let pool = Pool::start().await?;
+    let scheduler = pool.scheduler("a");
+    pool.command(job_command::Kind::AddModule(v1::AddModule { module: Some(module()) })).await?;
+    pool.machines(1).await?;
+    let agent = Agent::start(&pool, "node-1").await?;
+    let near = |time: i64, other: i64| (time - other).abs() < 60_000_000_000;
+    assert!(near(pool.clock().await?, pool.bus.now().0), "nobody has a clock yet: it takes its own");
+
+    agent.set_clock(3 * DAY_NS);
+    scheduler.end().await?;
+    let scheduler = pool.scheduler("b");
+    let continued = pool.clock().await?;
+    assert!(near(continued, pool.bus.now().0 + 3 * DAY_NS), "it continues the agents'");
+
+    // Time does not go back below the log, and goes on.
+    agent.set_clock(-3 * DAY_NS);
+    scheduler.end().await?;
+    let scheduler = pool.scheduler("c");
+    let kept = pool.clock().await?;
+    assert!(kept >= continued && near(kept, continued), "never below the last event");
+    assert!(pool.clock().await? > kept);
+    scheduler.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_the_clock_and_a_lost_machine() -> anyhow::Result<()> {
     let pool = Pool::start().await?;
     let scheduler = pool.scheduler("a");

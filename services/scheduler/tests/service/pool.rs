@@ -110,6 +110,14 @@ impl Pool {
         reply(self.ask("query", Body::JobQuery(v1::JobQuery { kind: Some(kind) }), None).await?)
     }
 
+    /// The pool time by whoever leads.
+    pub(crate) async fn clock(&self) -> anyhow::Result<i64> {
+        match self.query(job_query::Kind::Clock(v1::ClockQuery {})).await? {
+            job_reply::Kind::Clock(clock) => Ok(clock.pool_time_ns),
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+
     async fn ask(&self, verb: &str, body: Body, command: Option<CommandId>) -> anyhow::Result<Body> {
         let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
         answered(&self.bus, &subjects::service(Service::Scheduler, verb), &envelope, LIMIT).await

@@ -8,6 +8,7 @@ mod machines;
 mod placement;
 mod properties;
 mod repair;
+mod stall;
 mod start;
 mod stop;
 mod transitions;
@@ -302,6 +303,7 @@ pub(super) fn high_io() -> Module {
         parameters: vec![block, mode, parameter("sync", ParameterType::Boolean, "false")],
         stop_grace: Duration::from_secs(10),
         ends_by_itself: false,
+        stall: Duration::from_secs(30),
         roles: Vec::new(),
     }
 }
