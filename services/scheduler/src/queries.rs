@@ -129,7 +129,6 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         stalled: view.observed.stall_of(view.state, dpid, process).is_some(),
         gang: process.member.map_or(0, |member| member.gang),
         role: role_of(job, process),
-        ..Default::default()
     }
 }
 

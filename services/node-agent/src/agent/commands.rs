@@ -114,6 +114,7 @@ impl Agent {
     /// Every process that has an intent and is not forgotten, as the batches on the disk have it: what waits is written first, and
     /// an end that the disk does not take is not said yet.
     pub(super) fn known_processes(&mut self) -> Vec<KnownProcess> {
+        self.keep_done();
         if self.reports.flush(self.identity()) {
             self.note_ended();
         }

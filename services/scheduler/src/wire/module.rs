@@ -51,7 +51,6 @@ impl From<&Module> for v1::Module {
             ends_by_itself: module.ends_by_itself,
             stall_ms: milliseconds(module.stall),
             roles: module.roles.clone(),
-            ..Default::default()
         }
     }
 }

@@ -4,6 +4,7 @@ use muster_model::{Epoch, MachineId, ProcessState, Verdict};
 
 use super::super::event::{Event, ReportsTaken};
 use super::super::input::{ProcessReport, Report, Reports};
+use super::super::job::{Process, StopReason};
 use super::super::state::State;
 use super::changes::{Becomes, Changes};
 
@@ -36,10 +37,20 @@ pub(super) fn process(state: &State, machine: &MachineId, report: &ProcessReport
         state: report.state,
         verdict,
         exit_status: report.exit_status,
-        reason: report.reason.clone(),
+        reason: reason_of(process, report),
         pid: report.pid,
     };
     changes.add(state, report.id.dpid, process, becomes);
+}
+
+/// What was stopped because it touches something protected says so at its end, whoever's word reached its agent first.
+fn reason_of(process: &Process, report: &ProcessReport) -> String {
+    let word = StopReason::Protected.as_str();
+    let is_protected = process.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Protected);
+    if !is_protected || !report.state.is_final() || report.reason.starts_with(word) {
+        return report.reason.clone();
+    }
+    if report.reason.is_empty() { word.into() } else { format!("{word}: {}", report.reason) }
 }
 
 /// Nothing of an older epoch is alive, and all that the agent knew of it was said before this: what is left is lost.

@@ -40,6 +40,25 @@ fn what_uses_a_resource_that_becomes_protected_is_stopped() {
 }
 
 #[test]
+fn what_runs_on_what_becomes_protected_finishes_with_that_reason() {
+    let protected = || Fact::ProtectionChanged {
+        protected: ["disk-*".to_owned()].into(),
+        released: BTreeSet::new(),
+        machine: false,
+    };
+    for (said, kept) in [("stopped", "protected: stopped"), ("protected", "protected"), ("", "protected")] {
+        let mut lab = Lab::with(1);
+        lab.start(1);
+        lab.report(1, 1, ProcessState::Running);
+        lab.machines(vec![("node-1", protected())]);
+        let report = ProcessReport { reason: said.into(), ..lab.report_of(1, 1, ProcessState::Finished) };
+        lab.report_batch(&machine("node-1"), vec![Report::Process(report)]);
+        let process = lab.process(1, 1);
+        assert_eq!((process.state, process.reason.as_str()), (ProcessState::Finished, kept));
+    }
+}
+
+#[test]
 fn a_signature_protects_until_a_person_releases_it() {
     let mut lab = Lab::with(1);
     let Fact::InventoryChanged { resources, attributes, .. } = inventory(4, 2) else { unreachable!() };
