@@ -74,7 +74,8 @@ impl Pool {
         for number in 0..machines {
             let ago = Duration::from_secs(if constraint(number) == Constraint::Silent { 10 } else { 1 });
             let (machine, incarnation) = (id(number)?, Incarnation(1));
-            let heartbeat = Heartbeat { machine, incarnation, generation: Position::default(), digest: 0, live: 0 };
+            let heartbeat =
+                Heartbeat { machine, incarnation, generation: Position::default(), digest: 0, live: 0, stored: 0 };
             JobCore::observe(&mut pool.observed, &pool.state, Observation::Heartbeat(heartbeat), now() - ago);
         }
         Ok(pool)
@@ -153,6 +154,7 @@ pub(super) fn module(name: &str, kinds: &[ResourceKind], roles: &[&str]) -> anyh
         parameters: Vec::new(),
         stop_grace: Duration::from_secs(1),
         ends_by_itself: false,
+        stall: Duration::ZERO,
         roles: roles.iter().map(ToString::to_string).collect(),
     })
 }
