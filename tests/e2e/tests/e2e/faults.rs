@@ -99,9 +99,11 @@ fn each_fault_of_a_script_is_seen_and_settles() {
             |row: &&Value| row["state"] == "dead" && row["exit_status"] == "signal 9" && row["verdict"] == "error";
         of(found, "sim-1").iter().filter(dead).count() == 2
     });
-    until(&lab, "everything on the machine that rebooted is lost", |found| {
-        let lost =
-            |row: &Value| row["state"] == "lost" && row["reason"].as_str().is_some_and(|why| why.contains("reboot"));
+    until(&lab, "everything on the machine that rebooted has ended because of that", |found| {
+        let lost = |row: &Value| {
+            (row["state"] == "lost" || row["state"] == "dead")
+                && row["reason"].as_str().is_some_and(|why| why.contains("reboot"))
+        };
         let rows = of(found, "sim-5");
         !rows.is_empty() && rows.iter().all(lost)
     });
