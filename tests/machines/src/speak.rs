@@ -9,8 +9,8 @@ use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus, Inbound};
 use muster_model::{Epoch, Incarnation, PoolTime};
 use muster_proto::v1::{
-    AgentCommand, AgentRefusal, AgentReply, Envelope, HelloAnswer, LogPart, Report, ReportBatch, agent_command,
-    envelope::Body, hello_answer, report,
+    AgentCommand, AgentRefusal, AgentReply, Envelope, Heartbeat, HelloAnswer, LogPart, Report, ReportBatch,
+    agent_command, envelope::Body, hello_answer, report,
 };
 use prost::Message;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,8 @@ pub(crate) async fn run(bus: Bus, machine: Machine, times: Times, stop: Cancella
     let mut commands = bus.subscribe(&subjects::commands_of(&machine.id), None).await?;
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox, None).await?;
-    let mut voice = Voice { bus, machine, inbox, batch: 0, ticks: 0, waiting: VecDeque::new(), outstanding: None };
+    let mut voice =
+        Voice { bus, machine, inbox, batch: 0, stored: 0, ticks: 0, waiting: VecDeque::new(), outstanding: None };
     tokio::time::sleep(times.offset).await;
     let mut ticks = tokio::time::interval(TICK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -83,6 +84,8 @@ struct Voice {
     machine: Machine,
     inbox: String,
     batch: u64,
+    /// The newest batch that is stored, or that a fault of the script lost.
+    stored: u64,
     ticks: u32,
     /// Reports that are in no batch yet, in order.
     waiting: VecDeque<Report>,
@@ -149,7 +152,7 @@ impl Voice {
                 tracing::debug!(%error, "pings were not said");
             }
         }
-        let heartbeat = self.machine.heartbeat();
+        let heartbeat = Heartbeat { reports_acknowledged: self.stored, ..self.machine.heartbeat() };
         let wants_answer = heartbeat.number.is_multiple_of(ANSWERED_EVERY);
         let envelope = self.envelope(Body::Heartbeat(heartbeat));
         let subject = subjects::heartbeat(&self.machine.id);
@@ -255,6 +258,7 @@ impl Voice {
                 return;
             }
         }
+        self.stored = self.batch;
     }
 
     fn next_batch(&mut self) -> Option<Outstanding> {

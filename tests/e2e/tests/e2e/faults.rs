@@ -1,8 +1,8 @@
-//! Faults of a script of simulated machines, against the real services: what the pool says of them.
+//! Every fault of a script of simulated machines, against the real services: what the pool says of it, and that it settles.
 
 use std::collections::BTreeMap;
 
-use muster_e2e::{SETTLE_LIMIT, options};
+use muster_e2e::{SETTLE_LIMIT, options, start};
 use muster_testkit::lab::Lab;
 use muster_testkit::wait_until;
 use serde_json::Value;
@@ -49,6 +49,27 @@ for = "2s"
 machines = "sim-6"
 kind = "refuse"
 for = "10m"
+
+[[fault]]
+machines = "sim-7"
+kind = "lose-report"
+job = 1
+after = "1s"
+
+[[fault]]
+machines = "sim-7"
+kind = "die"
+processes = 1
+job = 1
+after = "1500ms"
+
+[[fault]]
+machines = "sim-8"
+kind = "slow"
+job = 1
+after = "0s"
+for = "10m"
+delay = "1500ms"
 "#;
 
 const PROCESSES: u32 = 40;
@@ -99,6 +120,7 @@ fn each_fault_of_a_script_is_seen_and_settles() {
             |row: &&Value| row["state"] == "dead" && row["exit_status"] == "signal 9" && row["verdict"] == "error";
         of(found, "sim-1").iter().filter(dead).count() == 2
     });
+    // Whoever speaks first: the agent of the new boot says that they are dead, the scheduler sees the new boot id and calls them lost.
     until(&lab, "everything on the machine that rebooted has ended because of that", |found| {
         let lost = |row: &Value| {
             (row["state"] == "lost" || row["state"] == "dead")
@@ -111,5 +133,39 @@ fn each_fault_of_a_script_is_seen_and_settles() {
         let elsewhere = found.values().flatten().filter(|row| row["attempt"] == 2 && row["state"] == "running").count();
         of(found, "sim-6").is_empty() && elsewhere > 0
     });
+    until(&lab, "the death whose report was lost is found by comparing", |found| {
+        let dead = |row: &Value| {
+            row["state"] == "dead" && row["reason"] == "killed by signal 9" && row["exit_status"] == "signal 9"
+        };
+        of(found, "sim-7").iter().any(dead)
+    });
+    the_silent_machine_is_back_with_its_processes(&lab);
+    stopped_everything_has_its_one_end(&lab);
     lab.down().expect("nothing is left running");
+}
+
+fn the_silent_machine_is_back_with_its_processes(lab: &Lab) {
+    wait_until("every machine is up", SETTLE_LIMIT, || {
+        let rows = lab.muster_json(&["machine", "list"]).unwrap_or_default();
+        rows.as_array().is_some_and(|rows| rows.iter().filter(|row| row["health"] == "up").count() == 10)
+    })
+    .expect("all come back");
+    let found = processes(lab);
+    let rows = of(&found, "sim-4");
+    assert!(!rows.is_empty() && in_state(rows, "running") == rows.len(), "silence ends nothing: {rows:?}");
+}
+
+/// The slow machine answers late and does what it is told all the same; found corruption makes its process fail.
+fn stopped_everything_has_its_one_end(lab: &Lab) {
+    let later = start(lab, "idle", 10, &[]).expect("another job starts");
+    lab.muster_ok(&["stop", "1", &later.to_string(), "--wait", "--within", "60s"]).expect("everything stops");
+    let found = processes(lab);
+    assert_eq!(found.values().map(Vec::len).sum::<usize>(), PROCESSES as usize, "each process is listed once");
+    let failed: Vec<&Value> = found.values().flatten().filter(|row| row["verdict"] == "fail").collect();
+    assert!(matches!(failed[..], [row] if row["machine"] == "sim-3"), "{failed:?}");
+    wait_until("the corruption is in the store", SETTLE_LIMIT, || {
+        let summary = lab.muster_json(&["report", "summary", "--job", "1"]).unwrap_or_default();
+        summary[0]["corruptions"] == 1
+    })
+    .expect("it is reported");
 }

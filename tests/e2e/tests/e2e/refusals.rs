@@ -48,8 +48,8 @@ const LISTINGS: [&[&str]; 9] = [
 ];
 /// Columns that move while nothing happens.
 const VOLATILE: [&str; 1] = ["heartbeat_age_seconds"];
-/// The logs are quiet when none grew for so long: a follower notes how far it has read.
-const QUIET: Duration = Duration::from_secs(2);
+/// The logs are quiet when none grew for so long: a follower that reads what does not concern it notes how far it is after 5 s.
+const QUIET: Duration = Duration::from_secs(8);
 
 /// All that the services say (positions, terms and hashes of states among it), where the logs end, and what the object stores hold.
 #[derive(Debug, PartialEq)]
