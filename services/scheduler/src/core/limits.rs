@@ -18,6 +18,8 @@ pub const ENDED_JOBS_MAX: usize = 1_000;
 pub const ENDED_PROCESSES_MAX: usize = 200_000;
 /// A process is lost when its machine has been down for so long.
 pub const LOST_AFTER: Duration = Duration::from_secs(300);
+/// Processes that time ends in one decision, so that it fits into a message; the others follow at the next tick.
+pub const TICK_CHANGES_MAX: usize = 1_000;
 /// Reports of a fenced machine are waited for so long, before what is left of older epochs is lost.
 pub const FENCE_PATIENCE: Duration = Duration::from_secs(10);
 /// A machine is silent when no heartbeat was heard for so long.

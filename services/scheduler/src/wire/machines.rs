@@ -18,7 +18,8 @@ use crate::core::machine::Resource;
 /// Type name of the events of MACHINES.
 const EVENT_TYPE: &str = "muster.v1.MachineEvent";
 
-/// Turns a message of MACHINES into at most one input.
+/// Turns a message of MACHINES into inputs: one for what it says of one machine in a row. A message may concern every machine of
+/// the pool, and what is decided of all of them would fit into no message of JOBS; between inputs it may be cut.
 pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
     let turn = open_turn(&message.payload)?;
     if turn.event_type != EVENT_TYPE {
@@ -29,7 +30,16 @@ pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
         let event = v1::MachineEvent::decode(bytes).map_err(|error| error.to_string())?;
         facts.extend(fact_of(event)?);
     }
-    Ok(if facts.is_empty() { Vec::new() } else { vec![Input::Machines { position: turn.position, facts }] })
+    let alike = facts.chunk_by(|one, next| machine_of(one) == machine_of(next));
+    Ok(alike.map(|facts| Input::Machines { position: turn.position, facts: facts.to_vec() }).collect())
+}
+
+/// The machine that a fact is about; none for one about all.
+fn machine_of(fact: &MachineFact) -> Option<&MachineId> {
+    match fact {
+        MachineFact::Of(machine, _) => Some(machine),
+        MachineFact::LoadNumber(_) => None,
+    }
 }
 
 /// What one event says; none where it does not matter here, or is newer than this version.

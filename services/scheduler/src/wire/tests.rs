@@ -72,6 +72,23 @@ fn a_message_of_machines_is_one_input_at_its_position() {
 }
 
 #[test]
+fn a_message_about_many_machines_is_decided_machine_by_machine() {
+    let set = |flag: v1::MachineFlag| Kind::FlagChanged(v1::FlagChanged { flag: flag.into(), value: true });
+    let event = |machine: &str, flag| v1::MachineEvent { machine: machine.into(), kind: Some(set(flag)) };
+    let events = vec![
+        event("node-1", v1::MachineFlag::Active),
+        event("node-1", v1::MachineFlag::Maintenance),
+        event("node-2", v1::MachineFlag::Active),
+    ];
+    let inputs = machines::take(&stored("x", &turn("muster.v1.MachineEvent", events))).expect("it is a turn");
+    let facts = inputs.iter().map(|input| match input {
+        Input::Machines { position, facts } => (*position, facts.len()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(facts.collect::<Vec<_>>(), [(Position::new(2, 7), 2), (Position::new(2, 7), 1)]);
+}
+
+#[test]
 fn a_message_that_is_no_turn_of_machines_is_rejected() {
     assert!(machines::take(&stored("x", &turn("muster.v1.JobEvent", Vec::new()))).is_err());
     assert!(machines::take(&stored("x", &v1::Envelope::default())).is_err());

@@ -62,6 +62,11 @@ impl Changes {
         self.now.get(&id.dpid).is_some_and(|state| state.is_final())
     }
 
+    /// How many were collected.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
     /// One event for all of them; none when nothing changes.
     pub(super) fn into_event(self) -> Option<Event> {
         (!self.changes.is_empty()).then_some(Event::ProcessesChanged(self.changes))

@@ -4,7 +4,7 @@ use muster_model::{PoolTime, ProcessState};
 
 use super::super::event::Event;
 use super::super::job::Process;
-use super::super::limits::{FENCE_PATIENCE, LOST_AFTER};
+use super::super::limits::{FENCE_PATIENCE, LOST_AFTER, TICK_CHANGES_MAX};
 use super::super::machine::Machine;
 use super::super::state::State;
 use super::changes::{Becomes, Changes};
@@ -19,6 +19,9 @@ pub(super) fn tick(state: &State, now: PoolTime) -> Vec<Event> {
             continue;
         }
         for dpid in &machine.live {
+            if changes.len() >= TICK_CHANGES_MAX {
+                return changes.into_event().into_iter().collect();
+            }
             let process = &state.processes[dpid];
             if let Some(reason) = why_lost(machine, process, gone, fenced) {
                 changes.add(state, *dpid, process, Becomes::ended(ProcessState::Lost, reason));

@@ -1,7 +1,7 @@
 //! What MACHINES does to processes: draining, protection, fences, boots, silence.
 
 use super::super::job::StopReason;
-use super::super::limits::{FENCE_PATIENCE, LOST_AFTER};
+use super::super::limits::{FENCE_PATIENCE, LOST_AFTER, TICK_CHANGES_MAX};
 use super::*;
 
 fn reason(lab: &Lab, process: u32) -> Option<StopReason> {
@@ -141,6 +141,19 @@ fn a_machine_that_is_down_for_five_minutes_loses_its_processes() {
     lab.wait(Duration::from_millis(1));
     lab.give(Input::Tick).expect("a tick is not refused");
     assert_eq!(lab.process(1, 1).state, ProcessState::Lost);
+}
+
+#[test]
+fn more_lost_processes_than_fit_into_a_message_are_lost_in_turns() {
+    let mut lab = Lab::with(1);
+    lab.start(TICK_CHANGES_MAX as u32 + 1);
+    lab.machines(vec![("node-1", Fact::HealthChanged { down: true })]);
+    lab.wait(LOST_AFTER);
+    let lost = |lab: &Lab| lab.state.processes.values().filter(|process| process.state == ProcessState::Lost).count();
+    lab.give(Input::Tick).expect("a tick is not refused");
+    assert_eq!(lost(&lab), TICK_CHANGES_MAX);
+    lab.give(Input::Tick).expect("a tick is not refused");
+    assert_eq!(lost(&lab), TICK_CHANGES_MAX + 1);
 }
 
 #[test]
