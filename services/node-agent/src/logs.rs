@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use muster_bus::Bucket;
@@ -24,10 +24,12 @@ pub(crate) const PART_BYTES_MAX: u64 = 256 << 10;
 const UPLOADS_MAX: usize = 4;
 /// How often an upload is tried.
 const ATTEMPTS_MAX: u32 = 20;
-/// Reports go first, for at most so long: what became of the processes matters more than where their logs are.
-const REPORTS_FIRST: Duration = Duration::from_secs(5);
-/// How often it is looked whether they are gone.
-const REPORTS_POLL: Duration = Duration::from_millis(50);
+/// Reports and starts go first, for at most so long: people wait for them, and nobody for where a log is.
+const OTHERS_FIRST: Duration = Duration::from_secs(5);
+/// How often it is looked whether they are done.
+const OTHERS_POLL: Duration = Duration::from_millis(50);
+/// Processes are being started while the last was begun no longer ago than this.
+const RUSH_LASTS: Duration = Duration::from_millis(500);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -52,6 +54,21 @@ pub(crate) struct Uploads {
     inputs: mpsc::Sender<Input>,
     reports: SharedSpool,
     places: Arc<Semaphore>,
+    rush: Rush,
+}
+
+/// When this machine last did something for a start.
+#[derive(Debug, Clone, Default)]
+struct Rush(Arc<Mutex<Option<Instant>>>);
+
+impl Rush {
+    fn goes_on(&self) {
+        *self.0.lock().expect("no holder of this panics") = Some(Instant::now());
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.lock().expect("no holder of this panics").is_none_or(|last| last.elapsed() > RUSH_LASTS)
+    }
 }
 
 /// A file that is to be kept.
@@ -77,7 +94,12 @@ impl Upload {
 impl Uploads {
     /// None yet.
     pub(crate) fn new(connection: Connection, inputs: mpsc::Sender<Input>, reports: SharedSpool) -> Self {
-        Self { connection, inputs, reports, places: Arc::new(Semaphore::new(UPLOADS_MAX)) }
+        Self { connection, inputs, reports, places: Arc::new(Semaphore::new(UPLOADS_MAX)), rush: Rush::default() }
+    }
+
+    /// Processes are being started: uploads wait a while.
+    pub(crate) fn starts_go_on(&self) {
+        self.rush.goes_on();
     }
 
     /// Puts a file into its store in the background; the agent hears of it in the end, whether it went well or not.
@@ -85,7 +107,7 @@ impl Uploads {
         let uploads = self.clone();
         tokio::spawn(async move {
             let Ok(_place) = uploads.places.acquire().await else { return };
-            uploads.let_reports_go().await;
+            uploads.let_others_go().await;
             let stored = uploads.put_retrying(&upload).await;
             let input = Input::Uploaded { id: upload.id, bucket: upload.bucket, stored };
             // It fails only when the agent ends.
@@ -93,14 +115,14 @@ impl Uploads {
         });
     }
 
-    async fn let_reports_go(&self) {
-        let begun = tokio::time::Instant::now();
-        let are_gone = || {
+    async fn let_others_go(&self) {
+        let begun = Instant::now();
+        let reports_are_gone = || {
             let spool = self.reports.lock();
             spool.last() == spool.acknowledged()
         };
-        while !are_gone() && begun.elapsed() < REPORTS_FIRST {
-            tokio::time::sleep(REPORTS_POLL).await;
+        while !(reports_are_gone() && self.rush.is_over()) && begun.elapsed() < OTHERS_FIRST {
+            tokio::time::sleep(OTHERS_POLL).await;
         }
     }
 
@@ -133,5 +155,20 @@ impl Uploads {
             size_bytes,
             sha256,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rush_is_over_a_while_after_the_last_start() {
+        let rush = Rush::default();
+        assert!(rush.is_over(), "nothing was started yet");
+        rush.goes_on();
+        assert!(!rush.is_over());
+        *rush.0.lock().expect("nobody panics") = Instant::now().checked_sub(RUSH_LASTS * 2);
+        assert!(rush.is_over());
     }
 }

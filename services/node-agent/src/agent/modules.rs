@@ -26,6 +26,7 @@ impl Agent {
                     return;
                 };
                 process.connection = Some((connection, outbox));
+                self.uploads.starts_go_on();
                 self.happen(id, Event::Connected);
                 self.say_waiting(id);
             }
