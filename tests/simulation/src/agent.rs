@@ -91,6 +91,15 @@ pub(crate) struct Agent {
     /// It says nothing and does nothing before this: down, or its agent is.
     pub(crate) down_until: PoolTime,
     hellos: u64,
+    snapshot: Option<Snapshot>,
+}
+
+/// A machine as it was: disk, and what ran.
+#[derive(Debug)]
+struct Snapshot {
+    disk: Disk,
+    children: BTreeMap<ProcessId, Child>,
+    exits: BTreeMap<ProcessId, Exit>,
 }
 
 impl Agent {
@@ -104,6 +113,7 @@ impl Agent {
             boot: 1,
             down_until: PoolTime::NEVER,
             hellos: 0,
+            snapshot: None,
         }
     }
 
@@ -137,6 +147,23 @@ impl Agent {
             truth.excuse(id);
             truth.ended(id);
         }
+    }
+
+    /// A snapshot is taken of the machine.
+    pub(crate) fn take_snapshot(&mut self) {
+        let (disk, children, exits) = (self.disk.clone(), self.children.clone(), self.exits.clone());
+        self.snapshot = Some(Snapshot { disk, children, exits });
+    }
+
+    /// The machine goes back to its snapshot, if there is one: disk and processes are as they were, and all that came after has never
+    /// been. Its boot id stays.
+    pub(crate) fn go_back(&mut self, until: PoolTime, truth: &mut Truth) -> bool {
+        let Some(Snapshot { disk, children, exits }) = self.snapshot.take() else { return false };
+        self.crash(until);
+        (self.disk, self.children, self.exits) = (disk, children, exits);
+        let running: Vec<ProcessId> = self.children.keys().copied().collect();
+        truth.went_back(self.index, &running, |id| self.disk.known.contains_key(id));
+        true
     }
 
     /// Its connection was lost and came back: it says hello again.

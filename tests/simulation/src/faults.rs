@@ -11,7 +11,7 @@ impl World {
     /// Lets something go wrong. Gives the time to the next fault.
     pub(crate) fn fault(&mut self) -> Duration {
         let machine = self.random.index(self.options.machines);
-        match self.random.below(13) {
+        match self.random.below(15) {
             0..=2 => {
                 let until = self.now + self.random.millis(200, 15_000);
                 let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
@@ -39,6 +39,17 @@ impl World {
                 let until = self.now + self.random.millis(500, 45_000);
                 self.note(format_args!("m{machine} is cut off"));
                 self.cut_until[machine] = until;
+            }
+            12 => {
+                self.note(format_args!("a snapshot is taken of m{machine}"));
+                self.agents[machine].take_snapshot();
+            }
+            13 => {
+                let until = self.now + self.random.millis(100, 3_000);
+                if self.agents[machine].go_back(until, &mut self.truth) {
+                    self.note(format_args!("m{machine} goes back to its snapshot"));
+                    self.crashes += 1;
+                }
             }
             11 => {
                 self.note(format_args!("the spool of m{machine} overflows"));

@@ -18,7 +18,9 @@ pub(crate) struct Fork {
 /// Everything that really happened.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
-    forked: BTreeMap<ProcessId, usize>,
+    forked: BTreeMap<ProcessId, Fork>,
+    /// Forks that a snapshot took back: on their machines they have never been.
+    undone: BTreeSet<ProcessId>,
     alive: BTreeMap<ProcessId, Fork>,
     excused: BTreeSet<ProcessId>,
     /// The newest epoch that each agent has fenced.
@@ -46,8 +48,9 @@ impl Truth {
     /// holder.
     pub(crate) fn forked(&mut self, id: ProcessId, fork: Fork) {
         let Fork { machine, epoch, reservation } = fork;
-        if let Some(before) = self.forked.insert(id, machine) {
-            self.fail(format!("I6: {id} was forked on m{before} and again on m{machine}"));
+        let undone = self.undone.remove(&id);
+        if let Some(before) = self.forked.insert(id, fork).filter(|before| !undone || before.machine != machine) {
+            self.fail(format!("I6: {id} was forked on m{} and again on m{machine}", before.machine));
         }
         if let Some(fence) = self.fenced.get(&machine).filter(|fence| epoch < **fence) {
             self.fail(format!("I4: {id} of epoch {epoch} starts on m{machine} behind the fence of epoch {fence}"));
@@ -71,6 +74,15 @@ impl Truth {
     /// A process is allowed to end: it was told to stop, it is fenced, or its machine reboots.
     pub(crate) fn excuse(&mut self, id: ProcessId) {
         self.excused.insert(id);
+    }
+
+    /// A machine went back to an older state, in which these processes run.
+    pub(crate) fn went_back(&mut self, machine: usize, running: &[ProcessId], known: impl Fn(&ProcessId) -> bool) {
+        self.alive.retain(|_, fork| fork.machine != machine);
+        self.alive.extend(running.iter().map(|id| (*id, self.forked[id])));
+        let undone = self.forked.iter().filter(|(id, fork)| fork.machine == machine && !known(id));
+        self.undone.extend(undone.map(|(id, _)| *id));
+        self.fenced.remove(&machine);
     }
 
     /// A process ended by itself.

@@ -93,7 +93,7 @@ impl Observed {
         is_stalled.then_some(pinged.unchanged)
     }
 
-    /// Identities of every stalled process, of the first [`STALLED_MAX`].
+    /// Identities of every stalled process, of the first `STALLED_MAX`.
     #[must_use]
     pub fn stalled(&self, state: &State) -> BTreeSet<ProcessId> {
         let still = self.machines.values().flat_map(|agent| &agent.still);

@@ -8,7 +8,7 @@ use muster_proto::v1;
 use super::Owner;
 
 /// Everything that survives a crash of the agent and a reboot of the machine.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     /// Nothing older than this epoch lives.
     pub(crate) fenced: u64,
