@@ -18,7 +18,7 @@ impl Client {
         what: &str,
         kind: v1::job_command::Kind,
     ) -> Result<v1::job_reply::Kind, Failure> {
-        let body = Body::JobCommand(v1::JobCommand { kind: Some(kind) });
+        let body = Body::JobCommand(v1::JobCommand { kind: Some(kind), ..Default::default() });
         job_reply(self.command(what, Service::Scheduler, body).await?)
     }
 

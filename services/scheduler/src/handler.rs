@@ -26,6 +26,10 @@ impl Requests<JobCore> for JobShell {
                     let clock = v1::ClockReply { pool_time_ns: self.bus.now().0 };
                     Ok(Asked::Answered(Box::new(reply_of(job_reply::Kind::Clock(clock)))))
                 }
+                job_query::Kind::Master(query) => {
+                    self.centers.note(&query.center);
+                    Ok(Asked::Query(job_query::Kind::Master(query)))
+                }
                 query => Ok(Asked::Query(query)),
             },
             _ => Err(self.unreadable("it is neither a job command nor a job query")),

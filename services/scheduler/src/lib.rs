@@ -3,6 +3,7 @@
 //! Responsible for the catalogue, jobs, placement, processes and the pool clock. Not for who gets machines (reservation), nor for
 //! what is on them (machine-lifecycle): it follows their logs.
 
+mod centers;
 mod clock;
 pub mod core;
 mod effects;

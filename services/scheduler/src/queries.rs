@@ -27,6 +27,9 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
             Kind::Why(v1::Explanation { lines })
         }
         job_query::Kind::Clock(_) => Kind::Clock(v1::ClockReply { pool_time_ns: view.now.time.0 }),
+        job_query::Kind::Master(_) => {
+            Kind::Master(v1::MasterReply { master: view.state.master.as_ref().map(Into::into) })
+        }
         job_query::Kind::Status(_) => Kind::Status(view.status(instance)),
     })
 }

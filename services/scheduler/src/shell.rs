@@ -8,6 +8,7 @@ use muster_ledger::{Handle, Lead, Listening, Shell, listen_while_leading};
 use muster_model::{Incarnation, MachineId, PoolTime, Position};
 use tokio::sync::watch;
 
+use crate::centers::{self, Heard};
 use crate::clock::AgentClocks;
 use crate::core::{Effect, JobCore, State};
 use crate::{effects, heartbeats, hello, stalls};
@@ -22,6 +23,8 @@ pub(crate) struct JobShell {
     pub(crate) instance: String,
     pub(crate) generations: RwLock<Arc<Generations>>,
     pub(crate) clocks: AgentClocks,
+    /// Command centers that were heard since the core was told last.
+    pub(crate) centers: Heard,
     leading: watch::Sender<bool>,
 }
 
@@ -32,6 +35,7 @@ impl JobShell {
             instance,
             generations: RwLock::default(),
             clocks: AgentClocks::default(),
+            centers: Heard::default(),
             leading: watch::Sender::new(false),
         }
     }
@@ -51,6 +55,7 @@ impl JobShell {
         listening.spawn(heartbeats::listen(self.clone(), heard, handle.clone(), lead.clone()));
         listening.spawn(heartbeats::listen_to_pings(pings, handle.clone()));
         listening.spawn(stalls::watch(handle.clone()));
+        listening.spawn(centers::tell(self.clone(), handle.clone()));
         listening.spawn(hello::listen(self.clone(), hellos, handle.clone(), lead.clone()));
         listening.until_ended(lead).await;
         Ok(())

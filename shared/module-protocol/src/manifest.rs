@@ -99,4 +99,7 @@ pub struct ManifestParameter {
     /// One line, for people.
     #[serde(default)]
     pub help: String,
+    /// A running process takes a new value (`set`); others are refused while it runs.
+    #[serde(default)]
+    pub live: bool,
 }

@@ -254,7 +254,7 @@ fn protect(selector: &str, protect: bool) -> (Stream, Body) {
 }
 
 fn job(kind: job_command::Kind) -> (Stream, Body) {
-    (Stream::Jobs, Body::JobCommand(v1::JobCommand { kind: Some(kind) }))
+    (Stream::Jobs, Body::JobCommand(v1::JobCommand { kind: Some(kind), ..Default::default() }))
 }
 
 fn machine(kind: machine_command::Kind) -> (Stream, Body) {

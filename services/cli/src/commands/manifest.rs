@@ -83,6 +83,7 @@ fn parameter(given: &ManifestParameter) -> Result<v1::Parameter, String> {
         values: given.values.clone(),
         required: given.default.is_none(),
         help: given.help.clone(),
+        live: given.live,
     })
 }
 

@@ -40,6 +40,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
             machines.iter().for_each(|machine| state.derive_places(machine));
         }
         Event::ProcessReplaced(replaced) => replace(state, replaced, at),
+        Event::MasterChanged(changed) => state.master.clone_from(&changed.master),
     }
 }
 

@@ -10,6 +10,7 @@ use muster_model::{
 
 use super::job::{Member, StartSpec, StopReason};
 use super::machine::Seen;
+use super::master::MasterChanged;
 use super::module::Module;
 
 /// One fact.
@@ -35,6 +36,8 @@ pub enum Event {
     LoadNumberSeen(LoadNumber),
     /// The next attempt of a process, on another place.
     ProcessReplaced(ProcessReplaced),
+    /// Another command center is master, or none is.
+    MasterChanged(MasterChanged),
 }
 
 /// A job was accepted.

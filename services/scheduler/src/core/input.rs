@@ -1,5 +1,6 @@
 //! What the core is asked and told, and what it answers and wants done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_model::{
@@ -10,6 +11,7 @@ use muster_model::{
 use super::event::Placement;
 use super::facts::MachineFact;
 use super::job::{Member, StartSpec};
+use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
 
 /// A command, a message of a followed stream, or the tick.
@@ -25,6 +27,15 @@ pub enum Input {
     RemoveModule(String),
     /// Begin a new run.
     NewRun,
+    /// A command center takes or releases the mastership.
+    ChangeMaster(ChangeMaster),
+    /// A command of job control that was given in an interactive command center.
+    FromCenter {
+        /// Which center.
+        center: CenterId,
+        /// The command.
+        input: Box<Input>,
+    },
     /// An agent said hello.
     Hello(Hello),
     /// A message of MACHINES.
@@ -58,6 +69,28 @@ pub enum Input {
     },
     /// Due timers.
     Tick,
+}
+
+impl Input {
+    /// The command as a refusal names it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Start(start) => format!("start {}", start.module),
+            Self::Stop(_) => "stop".into(),
+            Self::AddModule(module) => format!("add module {}", module.name),
+            Self::RemoveModule(name) => format!("remove module {name}"),
+            Self::NewRun => "begin a new run".into(),
+            Self::FromCenter { input, .. } => input.name(),
+            Self::ChangeMaster(_)
+            | Self::Hello(_)
+            | Self::Machines { .. }
+            | Self::Reports(_)
+            | Self::Refused { .. }
+            | Self::Inventory { .. }
+            | Self::Tick => "command".into(),
+        }
+    }
 }
 
 /// Start processes of a module.
@@ -264,6 +297,8 @@ pub enum Observation {
         /// What it knows.
         known: Vec<KnownProcess>,
     },
+    /// Command centers that were heard since it was looked last.
+    Centers(BTreeSet<CenterId>),
 }
 
 /// Result of the newest ping of a process.
@@ -319,6 +354,8 @@ pub enum Reply {
     },
     /// A new run began.
     RunStarted(RunId),
+    /// Who is master after it.
+    Master(Option<Master>),
     /// A hello was taken; what the agent is to do is answered from the state after it.
     HelloTaken,
 }

@@ -38,5 +38,11 @@ pub const PAGE_MAX: usize = 1_000;
 pub const GRACE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// What one message to an agent may hold, bytes (design: 512 KiB), less what its envelope takes.
 pub const UPDATE_MAX_BYTES: usize = 500 * 1024;
+/// A command center that is not heard for so long is master no more.
+pub const MASTER_LAPSES_AFTER: Duration = Duration::from_secs(10);
+/// What was heard of centers is looked at at least so often; after a longer pause the time above begins again.
+pub const CENTER_LOOK_MAX: Duration = Duration::from_secs(2);
+/// Longest id of a command center, and longest name of its machine, bytes.
+pub const CENTER_TEXT_MAX: usize = 64;
 /// Process or job numbers that a refusal names before it says how many more there are.
 pub const NAMED_MAX: usize = 5;

@@ -11,6 +11,7 @@ pub mod input;
 pub mod job;
 pub mod limits;
 pub mod machine;
+pub mod master;
 pub mod module;
 mod nearest;
 mod observed;
@@ -115,6 +116,9 @@ impl Core for JobCore {
     }
 
     fn frees(input: &Input) -> bool {
+        if let Input::FromCenter { input, .. } = input {
+            return Self::frees(input);
+        }
         // A hello is how stops reach an agent.
         matches!(input, Input::Stop(_) | Input::RemoveModule(_) | Input::Hello(_))
     }
@@ -135,6 +139,7 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
         Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
             Vec::new()
         }
+        Event::MasterChanged(_) => Vec::new(),
         Event::JobStarted(started) => {
             let job = started.spec.job;
             let machines = started.placements.iter().map(|placement| placement.machine.clone());

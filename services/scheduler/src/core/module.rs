@@ -65,6 +65,8 @@ pub struct Parameter {
     pub required: bool,
     /// For people.
     pub help: String,
+    /// A running process takes a new value.
+    pub live: bool,
 }
 
 /// An installed, characterised test.

@@ -8,6 +8,7 @@ use muster_model::{Attempt, Dpid, Incarnation, JobNumber, MachineId, PoolTime, P
 use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
 use super::job::Process;
 use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER};
+use super::master::MasterHeard;
 use super::state::{State, dpids_of};
 
 /// Identities of one machine that are told to stop or to be forgotten at once; more wait for the next list.
@@ -21,6 +22,8 @@ pub struct Observed {
     machines: BTreeMap<MachineId, Agent>,
     /// The same by when they were heard last, so that the silent ones are found without looking at all.
     by_heard: BTreeSet<(PoolTime, MachineId)>,
+    /// The command center that is master.
+    pub(super) master: MasterHeard,
 }
 
 /// What was heard of one agent.
@@ -139,6 +142,7 @@ impl Observed {
                 }
             }
             Observation::Inventory { machine, known } => self.take_inventory(state, &machine, &known),
+            Observation::Centers(beats) => self.master.take(state, &beats, now),
         }
     }
 

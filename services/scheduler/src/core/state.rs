@@ -9,6 +9,7 @@ use muster_proto::process_digest;
 
 use super::job::{Job, Process};
 use super::machine::{LoadNumbers, Machine};
+use super::master::Master;
 use super::module::Module;
 use super::pool::Pool;
 
@@ -29,6 +30,8 @@ pub struct State {
     pub jobs: BTreeMap<JobNumber, Job>,
     /// Their processes.
     pub processes: BTreeMap<Dpid, Process>,
+    /// The command center that is master.
+    pub master: Option<Master>,
     /// Ended jobs, by when they ended.
     pub(super) ended: BTreeSet<(PoolTime, JobNumber)>,
     /// Processes of ended jobs.
@@ -54,6 +57,7 @@ impl State {
             loads: LoadNumbers::new(),
             jobs: BTreeMap::new(),
             processes: BTreeMap::new(),
+            master: None,
             ended: BTreeSet::new(),
             ended_processes: 0,
             pool: Pool::default(),

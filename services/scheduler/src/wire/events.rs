@@ -51,6 +51,7 @@ impl From<&Event> for v1::JobEvent {
                 batch: taken.batch,
             }),
             Event::MachineSeen(seen) => Kind::MachineSeen((&**seen).into()),
+            Event::MasterChanged(changed) => Kind::MasterChanged(changed.into()),
             Event::LoadNumberSeen(number) => Kind::LoadNumberSeen(v1::LoadNumberSeen { number: Some(number.into()) }),
             Event::ProcessReplaced(replaced) => Kind::ProcessReplaced(v1::ProcessReplaced {
                 id: Some(replaced.id.into()),
@@ -86,6 +87,7 @@ impl TryFrom<v1::JobEvent> for Event {
             }),
             Kind::MachineSeen(seen) => Self::MachineSeen(Box::new(seen.try_into()?)),
             Kind::ProcessReplaced(replaced) => Self::ProcessReplaced(replaced.try_into()?),
+            Kind::MasterChanged(changed) => Self::MasterChanged(changed.try_into()?),
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)
             }

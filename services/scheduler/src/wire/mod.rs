@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod events;
 pub mod machines;
+mod master;
 mod module;
 pub mod projection;
 pub mod replies;

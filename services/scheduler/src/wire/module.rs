@@ -112,6 +112,7 @@ fn parameter_to_wire(parameter: &Parameter) -> v1::Parameter {
         values: parameter.values.clone(),
         required: parameter.required,
         help: parameter.help.clone(),
+        live: parameter.live,
     }
 }
 
@@ -128,5 +129,6 @@ fn parameter_from_wire(parameter: v1::Parameter) -> Result<Parameter, WireError>
         values: parameter.values,
         required: parameter.required,
         help: parameter.help,
+        live: parameter.live,
     })
 }

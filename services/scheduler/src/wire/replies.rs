@@ -27,6 +27,7 @@ pub fn encode(reply: &Reply) -> Bytes {
             version: version.clone(),
             unchanged: *unchanged,
         })),
+        Reply::Master(master) => Some(Kind::Master(v1::MasterReply { master: master.as_ref().map(Into::into) })),
         Reply::RunStarted(run) => Some(Kind::RunStarted(v1::RunStarted { run: run.0 })),
         // What the agent is to do is answered from the state after it, not remembered.
         Reply::HelloTaken => None,

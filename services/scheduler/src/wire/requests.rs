@@ -6,7 +6,7 @@ use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, Re
 use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 
-use super::pairs;
+use super::{master, pairs};
 use crate::core::Input;
 use crate::core::input::{Count, CountBy, Start, Stop};
 use crate::core::module::Module;
@@ -16,7 +16,19 @@ use crate::core::module::Module;
 /// # Errors
 /// A refusal for what this version does not know or can not read.
 pub fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<Input, Refusal> {
-    match command.kind {
+    let center = master::center(&command.center)?;
+    let input = match command.kind {
+        Some(Kind::Master(change)) => return master::change(change, center, actor),
+        kind => read(id, actor, kind)?,
+    };
+    Ok(match center {
+        Some(center) => Input::FromCenter { center, input: Box::new(input) },
+        None => input,
+    })
+}
+
+fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal> {
+    match kind {
         Some(Kind::Start(start)) => Ok(Input::Start(Start {
             command: id,
             actor: actor.to_owned(),
@@ -46,7 +58,7 @@ pub fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<In
         }
         Some(Kind::RemoveModule(remove)) => Ok(Input::RemoveModule(remove.name)),
         Some(Kind::NewRun(_)) => Ok(Input::NewRun),
-        None => Err(unknown("command")),
+        Some(Kind::Master(_)) | None => Err(unknown("command")),
     }
 }
 

@@ -29,6 +29,7 @@ pub fn encode(state: &State) -> Bytes {
         machines: state.machines.values().map(machine_to_wire).collect(),
         load_numbers: loads.collect(),
         jobs: state.jobs.iter().map(|(number, job)| job_to_wire(state, *number, job)).collect(),
+        master: state.master.as_ref().map(Into::into),
     };
     snapshot.encode_to_vec().into()
 }
@@ -41,6 +42,7 @@ pub fn decode(bytes: &Bytes) -> Result<State, String> {
 
 fn restore(snapshot: v1::JobSnapshot) -> Result<State, WireError> {
     let mut state = State::empty(RunId(snapshot.run), JobNumber(snapshot.last_job));
+    state.master = snapshot.master.map(TryInto::try_into).transpose()?;
     for module in snapshot.modules {
         let module = Module::try_from(module)?;
         state.modules.insert(module.name.clone(), Arc::new(module));

@@ -593,6 +593,9 @@ pub struct Parameter {
     /// One line, for people.
     #[prost(string, tag = "8")]
     pub help: ::prost::alloc::string::String,
+    /// A running process takes a new value; others are refused while it runs.
+    #[prost(bool, tag = "9")]
+    pub live: bool,
 }
 /// ParameterType is the form of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -822,6 +825,22 @@ pub struct JobOnMachine {
     /// Processes by state, indexed by ProcessState.
     #[prost(uint32, repeated, tag = "4")]
     pub by_state: ::prost::alloc::vec::Vec<u32>,
+}
+/// Master is the interactive command center that gives the commands of job control; all others are read-only.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Master {
+    /// Id of the center: `<machine>-<pid>-<8 hexadecimal digits>`.
+    #[prost(string, tag = "1")]
+    pub center: ::prost::alloc::string::String,
+    /// Actor who sits there.
+    #[prost(string, tag = "2")]
+    pub actor: ::prost::alloc::string::String,
+    /// Name of the machine that it runs on, for people.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Pool time since which it is master, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub since_ns: i64,
 }
 /// ProcessState is where a process stands. finished, dead and lost are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1533,7 +1552,7 @@ impl AgentRefusal {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEvent {
     /// The fact.
-    #[prost(oneof = "job_event::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "job_event::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18")]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
 /// Nested message and enum types in `JobEvent`.
@@ -1571,6 +1590,9 @@ pub mod job_event {
         /// A load number was set in MACHINES.
         #[prost(message, tag = "10")]
         LoadNumberSeen(super::LoadNumberSeen),
+        /// Another command center is master, or none is.
+        #[prost(message, tag = "18")]
+        MasterChanged(super::MasterChanged),
     }
 }
 /// RunStarted: a new run.
@@ -1836,6 +1858,16 @@ pub struct ProcessReplaced {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
+/// MasterChanged: another command center gives the commands of job control, or none does.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MasterChanged {
+    /// The new master; absent when there is none.
+    #[prost(message, optional, tag = "1")]
+    pub master: ::core::option::Option<Master>,
+    /// Why: `taken`, `taken-over`, `released`, `lapsed` (its center was not heard for too long).
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
 /// MachineCommand may be refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MachineCommand {
@@ -2086,8 +2118,12 @@ pub struct FollowedStatus {
 /// JobCommand may be refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobCommand {
+    /// Id of the interactive command center that it was given in; empty for everything else. While another center is master, commands of
+    /// job control are refused in this one.
+    #[prost(string, tag = "20")]
+    pub center: ::prost::alloc::string::String,
     /// The command.
-    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 12")]
     pub kind: ::core::option::Option<job_command::Kind>,
 }
 /// Nested message and enum types in `JobCommand`.
@@ -2110,6 +2146,9 @@ pub mod job_command {
         /// Begin a new run.
         #[prost(message, tag = "5")]
         NewRun(super::NewRun),
+        /// Take or release the mastership of command centers.
+        #[prost(message, tag = "12")]
+        Master(super::ChangeMaster),
     }
 }
 /// Start starts processes of a module.
@@ -2176,11 +2215,24 @@ pub struct RemoveModule {
 /// NewRun begins a new run; refused while anything runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NewRun {}
+/// ChangeMaster takes or releases the mastership of command centers, for the center that is named in the command.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeMaster {
+    /// Give it up; else take it.
+    #[prost(bool, tag = "1")]
+    pub release: bool,
+    /// Take it from another center.
+    #[prost(bool, tag = "2")]
+    pub take_over: bool,
+    /// Name of the machine that the center runs on, for people.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+}
 /// JobQuery changes nothing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobQuery {
     /// The query.
-    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 9")]
     pub kind: ::core::option::Option<job_query::Kind>,
 }
 /// Nested message and enum types in `JobQuery`.
@@ -2206,6 +2258,9 @@ pub mod job_query {
         /// The service itself.
         #[prost(message, tag = "6")]
         Status(super::JobServiceStatus),
+        /// Who is master.
+        #[prost(message, tag = "9")]
+        Master(super::MasterQuery),
     }
 }
 /// ListJobs lists jobs of the current run.
@@ -2260,11 +2315,19 @@ pub struct ClockQuery {}
 /// JobServiceStatus asks for term, position and state hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobServiceStatus {}
+/// MasterQuery asks which command center is master. Asked by a center, it is that center's beat: a master that does not ask for 10 s is
+/// none any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MasterQuery {
+    /// Id of the center that asks; empty for everything else.
+    #[prost(string, tag = "1")]
+    pub center: ::prost::alloc::string::String,
+}
 /// JobReply answers commands and queries.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobReply {
     /// The answer.
-    #[prost(oneof = "job_reply::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "job_reply::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16")]
     pub kind: ::core::option::Option<job_reply::Kind>,
 }
 /// Nested message and enum types in `JobReply`.
@@ -2302,6 +2365,9 @@ pub mod job_reply {
         /// The service itself.
         #[prost(message, tag = "10")]
         Status(super::ServiceStatus),
+        /// Who is master, or has become it.
+        #[prost(message, tag = "16")]
+        Master(super::MasterReply),
     }
 }
 /// Started is what a start did, or would do.
@@ -2417,6 +2483,13 @@ pub struct ClockReply {
     /// Pool time, nanoseconds since 1970-01-01T00:00:00Z.
     #[prost(int64, tag = "1")]
     pub pool_time_ns: i64,
+}
+/// MasterReply says which command center is master.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MasterReply {
+    /// The master; absent when there is none.
+    #[prost(message, optional, tag = "1")]
+    pub master: ::core::option::Option<Master>,
 }
 /// CountBy is what the count of a start is multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3838,6 +3911,9 @@ pub struct JobSnapshot {
     /// Jobs that are remembered, sorted by number.
     #[prost(message, repeated, tag = "6")]
     pub jobs: ::prost::alloc::vec::Vec<SnapshotJob>,
+    /// The command center that is master; absent when there is none.
+    #[prost(message, optional, tag = "10")]
+    pub master: ::core::option::Option<Master>,
 }
 /// SnapshotMachine is a machine as the scheduler knows it.
 #[derive(Clone, PartialEq, ::prost::Message)]

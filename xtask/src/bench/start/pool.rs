@@ -152,7 +152,7 @@ impl Pool {
 
     async fn command(&self, kind: job_command::Kind) -> anyhow::Result<job_reply::Kind> {
         let command = Some(CommandId(muster_bus::fresh_id()));
-        let body = Body::JobCommand(v1::JobCommand { kind: Some(kind) });
+        let body = Body::JobCommand(v1::JobCommand { kind: Some(kind), ..Default::default() });
         self.ask("command", body, Authority { command, ..Authority::default() }).await
     }
 

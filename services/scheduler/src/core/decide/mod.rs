@@ -19,6 +19,7 @@ use muster_model::Refusal;
 use super::JobCore;
 use super::event::Event;
 use super::input::{Input, Reply};
+use super::master;
 use super::observed::Observed;
 use super::state::State;
 
@@ -34,6 +35,11 @@ pub(super) fn decide(
         Input::AddModule(module) => catalogue::add(state, module),
         Input::RemoveModule(name) => catalogue::remove(state, name),
         Input::NewRun => run::new_run(state),
+        Input::ChangeMaster(change) => master::change(state, change, now.time),
+        Input::FromCenter { center, input } => {
+            master::check(state, center, &input.name(), now.time)?;
+            decide(state, observed, input, now)
+        }
         Input::Hello(hello) => Ok(answered(hello::hello(state, hello), Reply::HelloTaken)),
         Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
         Input::Reports(reports) => Ok(silent(reports::reports(state, reports))),
@@ -43,7 +49,10 @@ pub(super) fn decide(
                 hello::List { incarnation: *incarnation, generation: *generation, known, last_batch: *last_batch };
             Ok(silent(hello::inventory(state, observed, machine, &list, now.time)))
         }
-        Input::Tick => Ok(silent(tick::tick(state, now.time))),
+        Input::Tick => {
+            let lapsed = observed.master.lapsed(state, now.time);
+            Ok(silent(tick::tick(state, now.time).into_iter().chain(lapsed).collect()))
+        }
     }
 }
 

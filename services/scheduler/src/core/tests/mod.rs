@@ -5,6 +5,7 @@ mod counts;
 mod gangs;
 mod index;
 mod machines;
+mod master;
 mod placement;
 mod properties;
 mod repair;
@@ -20,7 +21,8 @@ use std::time::Duration;
 use muster_ledger::{At, Core, Now};
 use muster_model::{
     Attempt, CommandId, Dpid, Epoch, Flag, Incarnation, JobNumber, MachineId, ModuleName, Phase, PoolTime, Position,
-    ProcessId, ProcessNumber, ProcessState, Refusal, ReservationId, ResourceId, ResourceKind, Term, Verdict,
+    ProcessId, ProcessNumber, ProcessState, Refusal, RefusalCode, ReservationId, ResourceId, ResourceKind, Term,
+    Verdict,
 };
 
 use super::facts::{Fact, MachineFact};
@@ -288,6 +290,7 @@ pub(super) fn high_io() -> Module {
         values: Vec::new(),
         required: false,
         help: String::new(),
+        live: false,
     };
     let mut block = parameter("block", ParameterType::Size, "4KiB");
     (block.minimum, block.maximum) = ("512".into(), "1MiB".into());
