@@ -2,19 +2,15 @@
 //! the last transfers of the process. Its end is the caller's matter.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
-use muster_model::{Dpid, JobNumber, ProcessNumber};
-use muster_pattern::{Expectation, Finding, Mismatch, SECTOR_BYTES, classify, expected_sector, explain_sector, verify};
-use muster_sdk::{Corruption, Session};
+use muster_pattern::{Expectation, Mismatch, SECTOR_BYTES, classify, explain_sector, verify};
+use muster_sdk::{Corruption, Evidence, Session};
 
 use crate::buffer::Buffer;
 use crate::settings::Settings;
 use crate::target::Target;
 use crate::trouble::Trouble;
 
-/// Wrong sectors that are explained word by word; the files hold all.
-const EXPLAINED_MAX: usize = 16;
 /// Wrong words of the first wrong sector in the report itself.
 const REPORTED_WORDS_MAX: usize = 12;
 
@@ -33,28 +29,32 @@ impl Wrong<'_> {
     /// Reports it, and gives the trouble that ends the test. `history` is the text of the last transfers.
     pub(crate) fn report(&self, history: impl FnOnce() -> String) -> Trouble {
         let persistence = self.read_again();
-        let (sector, expectation) = (self.sector(), self.expectation.advanced(self.mismatch.sector));
+        let evidence = Evidence { actual: self.actual, expectation: self.expectation };
+        let at = self.mismatch.sector;
+        let (sector, expectation) = (evidence.sector(at), self.expectation.advanced(at));
         let Some(finding) = classify(sector, &expectation) else {
             return Trouble::Setting("verify and classify disagree: a fault of this test".into());
         };
         let summary = format!(
             "{}; {persistence}; {} of {} sectors of the transfer at {} are wrong; read again: {}",
             finding.summary(),
-            self.wrong_sectors().len(),
-            self.actual.len() / SECTOR_BYTES,
+            evidence.wrong_sectors().len(),
+            evidence.sectors().len(),
             self.expectation.offset,
             self.read_command(),
         );
-        self.save(&summary);
-        let detail = format!("{summary}\n{}", first_lines(&explain_sector(sector, &expectation)));
-        self.session.corruption(self.corruption(&finding, persistence, &expectation, &detail));
-        self.save_one("history.csv", history().as_bytes());
-        let path = self.target.path().display();
-        Trouble::Corrupt(format!("corrupt data in {path} at {}: {summary}", self.mismatch.offset))
-    }
-
-    fn sector(&self) -> &[u8; SECTOR_BYTES] {
-        &self.actual.as_chunks().0[self.mismatch.sector]
+        let (name, path) = (format!("corruption-{}", self.expectation.offset), self.target.path());
+        let title = |at| format!("sector at {}", self.expectation.advanced(at).offset);
+        evidence.keep(self.session, &name, &summary, title);
+        self.session.corruption(Corruption {
+            target: path.to_string_lossy().into_owned(),
+            resource: self.settings.device.clone(),
+            persistence: persistence.to_owned(),
+            detail: format!("{summary}\n{}", first_lines(&explain_sector(sector, &expectation))),
+            ..evidence.corruption(at, Some(&finding))
+        });
+        self.session.keep_result(&format!("{name}-history.csv"), history().as_bytes());
+        Trouble::Corrupt(format!("corrupt data in {} at {}: {summary}", path.display(), self.mismatch.offset))
     }
 
     /// TRANSIENT: good when read again, twice. STORED: the same bytes each time. UNSTABLE: anything else, a read error included.
@@ -70,60 +70,10 @@ impl Wrong<'_> {
         persistence(good, same)
     }
 
-    fn wrong_sectors(&self) -> Vec<usize> {
-        let sectors = self.actual.as_chunks::<SECTOR_BYTES>().0.iter().enumerate();
-        let wrong = sectors.filter(|(at, sector)| verify(*sector, &self.expectation.advanced(*at)).is_err());
-        wrong.map(|(at, _)| at).collect()
-    }
-
     fn read_command(&self) -> String {
         let sector = self.mismatch.offset / SECTOR_BYTES as u64;
         let direct = if self.target.is_direct() { " iflag=direct" } else { "" };
         format!("dd if={} bs=512 skip={sector} count=1{direct} | xxd", self.target.path().display())
-    }
-
-    fn corruption(&self, finding: &Finding, persistence: &str, expectation: &Expectation, detail: &str) -> Corruption {
-        let owner = finding.source.and_then(|source| source.owner).filter(|owner| *owner != expectation.owner);
-        let dpid = |job, process| Dpid { job: JobNumber(job), process: ProcessNumber(process) }.to_string();
-        Corruption {
-            target: self.target.path().to_string_lossy().into_owned(),
-            resource: self.settings.device.clone(),
-            offset: self.mismatch.offset,
-            class: finding.class.to_string(),
-            persistence: persistence.to_owned(),
-            owner_run: owner.map_or(0, |owner| owner.run),
-            owner_dpid: owner.map_or_else(String::new, |owner| dpid(owner.job, owner.process)),
-            expected: hex(&expected_sector(expectation, self.sector())),
-            actual: hex(self.sector()),
-            detail: detail.to_owned(),
-        }
-    }
-
-    /// Saves the whole transfer, as it was expected and as it is, and the explanation.
-    fn save(&self, detail: &str) {
-        let mut expected = Vec::with_capacity(self.actual.len());
-        for (at, sector) in self.actual.as_chunks().0.iter().enumerate() {
-            expected.extend_from_slice(&expected_sector(&self.expectation.advanced(at), sector));
-        }
-        let mut text = format!("{detail}\n");
-        for at in self.wrong_sectors().into_iter().take(EXPLAINED_MAX) {
-            let expectation = self.expectation.advanced(at);
-            let _ = writeln!(text, "\nsector at {}", expectation.offset);
-            text.push_str(&explain_sector(&self.actual.as_chunks().0[at], &expectation));
-        }
-        let files = [("expected.bin", &expected[..]), ("actual.bin", self.actual), ("explained.txt", text.as_bytes())];
-        for (suffix, content) in files {
-            self.save_one(suffix, content);
-        }
-    }
-
-    fn save_one(&self, suffix: &str, content: &[u8]) {
-        let name = format!("corruption-{}-{suffix}", self.expectation.offset);
-        let path = self.session.results().join(&name);
-        match std::fs::write(&path, content) {
-            Ok(()) => self.session.artifact(&absolute(&path), &name),
-            Err(error) => self.session.event("evidence_not_saved", &format!("{}: {error}", path.display())),
-        }
     }
 }
 
@@ -145,17 +95,6 @@ fn first_lines(explanation: &str) -> String {
         let _ = write!(text, "\nand {} more words: see the artifact explained.txt", lines - shown);
     }
     text
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Orders of transfers that need no memory: one after the other, or pseudo-random through a Feistel network over just enough
 //! bits, walked until it lands below the count.
 
+use muster_pattern::scramble;
+
 const ROUNDS: u64 = 4;
 
 /// An order of `0..count`.
@@ -51,14 +53,6 @@ impl Order {
         }
         left << self.half_bits | right
     }
-}
-
-/// The finaliser of splitmix64.
-pub(crate) fn scramble(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ x >> 31
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! One pass over the file: its number, its transfers' size and order, and what each of them holds.
 
-use muster_model::Dpid;
-use muster_pattern::{Expectation, Owner, name_hash};
-use muster_sdk::Context;
+use muster_pattern::{Expectation, name_hash, scramble};
+use muster_sdk::Session;
 
-use crate::order::{Order, scramble};
+use crate::order::Order;
 use crate::settings::{Access, Settings};
 use crate::target::Target;
 
@@ -51,22 +50,12 @@ impl Pass {
 }
 
 /// What the beginning of the file holds before the first pass.
-pub(crate) fn file_expectation(context: &Context, target: &Target) -> Expectation {
+pub(crate) fn file_expectation(session: &Session, target: &Target) -> Expectation {
     Expectation {
-        owner: owner(context),
+        owner: session.owner(),
         target: name_hash(&target.path().to_string_lossy()),
-        machine: name_hash(&context.machine),
+        machine: name_hash(&session.context().machine),
         sequence: 0,
         offset: 0,
-    }
-}
-
-fn owner(context: &Context) -> Owner {
-    let dpid: Dpid = context.dpid.parse().unwrap_or_default();
-    Owner {
-        run: context.run,
-        job: dpid.job.0,
-        process: dpid.process.0,
-        attempt: u16::try_from(context.attempt).unwrap_or(u16::MAX),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_pattern::{Stamp, fill, fill_streaming, spoil, verify};
+use muster_pattern::{Stamp, fill, fill_streaming, scramble, spoil, verify};
 use muster_sdk::{Ending, Session};
 
 use crate::buffer::{ALIGNMENT, Buffer, cache_bytes};
@@ -11,7 +11,6 @@ use crate::clock::Clock;
 use crate::engine::{Choice, Engine, Kind, Patience};
 use crate::history::History;
 use crate::mismatch::Wrong;
-use crate::order::scramble;
 use crate::pass::{Pass, file_expectation};
 use crate::queue::{Ended, Queue, Transfer};
 use crate::script::{Reading, Script, Step, Writing};
@@ -80,7 +79,7 @@ impl<'a> Passes<'a> {
             session,
             settings,
             target,
-            pass: Pass::new(file_expectation(session.context(), target), settings),
+            pass: Pass::new(file_expectation(session, target), settings),
             streams: set_bytes as u64 > cache_bytes(),
             queue,
             history: History::new(),

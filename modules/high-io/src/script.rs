@@ -1,6 +1,6 @@
 //! What a pass does next: pure, from what was begun and what has ended.
 
-use crate::order::scramble;
+use muster_pattern::scramble;
 
 /// The next thing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

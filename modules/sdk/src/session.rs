@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use muster_model::Dpid;
 use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
 };
+use muster_pattern::Owner;
 
 use crate::ending::Ending;
 use crate::error::PeerError;
@@ -48,6 +50,14 @@ impl Session {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Who it is in the data pattern: in what it writes, and in what it must read.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let dpid: Dpid = self.context.dpid.parse().unwrap_or_default();
+        let attempt = u16::try_from(self.context.attempt).unwrap_or(u16::MAX);
+        Owner { run: self.context.run, job: dpid.job.0, process: dpid.process.0, attempt }
     }
 
     /// Its parameters.

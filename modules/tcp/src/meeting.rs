@@ -5,9 +5,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use muster_model::Dpid;
-use muster_pattern::{Owner, name_hash};
-use muster_sdk::{Ask, Context, Session, To};
+use muster_pattern::name_hash;
+use muster_sdk::{Ask, Session, To};
 
 use crate::addresses;
 use crate::door::{Door, hear};
@@ -89,7 +88,7 @@ impl<'a> Meeting<'a> {
             packet_bytes: settings.packet_bytes as u64,
             direction: settings.direction,
             next: 0,
-            writer: writer(context),
+            writer: Writer { owner: session.owner(), machine: name_hash(&context.machine) },
             boot,
         };
         Ok(Self { session, settings, own, boot_id: context.boot_id.clone(), instance: None, side })
@@ -269,13 +268,6 @@ impl<'a> Meeting<'a> {
             }
         }
     }
-}
-
-fn writer(context: &Context) -> Writer {
-    let dpid: Dpid = context.dpid.parse().unwrap_or_default();
-    let attempt = u16::try_from(context.attempt).unwrap_or(u16::MAX);
-    let owner = Owner { run: context.run, job: dpid.job.0, process: dpid.process.0, attempt };
-    Writer { owner, machine: name_hash(&context.machine) }
 }
 
 /// Numbers that nobody can guess: an instance and two tokens.

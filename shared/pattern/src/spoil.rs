@@ -2,6 +2,7 @@
 
 use crate::classify::Class;
 use crate::fill::fill;
+use crate::scramble::scramble;
 use crate::sector::{Expectation, Owner, SECTOR_BYTES, Stamp};
 
 /// Where a torn sector tears, and by how much a shifted one is displaced.
@@ -33,6 +34,7 @@ pub fn spoil(transfer: &mut [u8], class: Class, expectation: &Expectation, seed:
         Class::Zero => sector = [0; SECTOR_BYTES],
         Class::Torn => sector[TORN_AT..].copy_from_slice(&stale()[TORN_AT..]),
         Class::Shifted => sector.rotate_right(SHIFTED_BY),
+        // Words that no writer makes.
         Class::Unknown => {
             for (index, word) in (0u64..).zip(sector.as_chunks_mut::<8>().0) {
                 *word = scramble(seed ^ index).to_le_bytes();
@@ -40,14 +42,6 @@ pub fn spoil(transfer: &mut [u8], class: Class, expectation: &Expectation, seed:
         }
     }
     transfer[..SECTOR_BYTES].copy_from_slice(&sector);
-}
-
-/// The finaliser of splitmix64: words that no writer makes.
-fn scramble(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ x >> 31
 }
 
 #[cfg(test)]

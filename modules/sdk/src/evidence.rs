@@ -1,0 +1,96 @@
+//! Evidence of wrong data: what every test of the data pattern tells and keeps of a transfer that is not what was expected. How
+//! it was found, and whether it can be read again, is the test's matter.
+
+use std::fmt::Write as _;
+
+use muster_model::{Dpid, JobNumber, ProcessNumber};
+use muster_module_protocol::Corruption;
+use muster_pattern::{Expectation, Finding, Owner, SECTOR_BYTES, expected_sector, explain_sector, verify};
+
+use crate::session::Session;
+
+/// Wrong sectors that are explained word by word; the files hold all.
+const EXPLAINED_MAX: usize = 16;
+
+/// A transfer that is wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What it is: whole sectors.
+    pub actual: &'a [u8],
+    /// What it was to be, from its first sector on.
+    pub expectation: Expectation,
+}
+
+impl Evidence<'_> {
+    /// A sector of it.
+    ///
+    /// # Panics
+    /// When it has no such sector: a mistake of the caller.
+    #[must_use]
+    pub fn sector(&self, at: usize) -> &[u8; SECTOR_BYTES] {
+        &self.sectors()[at]
+    }
+
+    /// Its sectors.
+    #[must_use]
+    pub fn sectors(&self) -> &[[u8; SECTOR_BYTES]] {
+        self.actual.as_chunks().0
+    }
+
+    /// The sectors that are wrong, from 0.
+    #[must_use]
+    pub fn wrong_sectors(&self) -> Vec<usize> {
+        let is_wrong = |at: &usize| verify(self.sector(*at), &self.expectation.advanced(*at)).is_err();
+        (0..self.sectors().len()).filter(is_wrong).collect()
+    }
+
+    /// The report of a sector: what was expected, what is there, and whose that is, where it is another's. The rest is the
+    /// caller's to say.
+    #[must_use]
+    pub fn corruption(&self, at: usize, finding: Option<&Finding>) -> Corruption {
+        let expectation = self.expectation.advanced(at);
+        let owner = finding.and_then(|finding| finding.source).and_then(|source| source.owner);
+        let owner = owner.filter(|owner| *owner != expectation.owner);
+        Corruption {
+            target: String::new(),
+            resource: String::new(),
+            offset: expectation.offset,
+            class: finding.map_or_else(String::new, |finding| finding.class.to_string()),
+            persistence: String::new(),
+            owner_run: owner.map_or(0, |owner| owner.run),
+            owner_dpid: owner.map_or_else(String::new, dpid),
+            expected: hex(&expected_sector(&expectation, self.sector(at))),
+            actual: hex(self.sector(at)),
+            detail: String::new(),
+        }
+    }
+
+    /// Keeps the whole transfer as it was expected and as it is, and the explanation of its wrong sectors, as results whose names
+    /// begin so; `title` says in a line of its own which sector of the transfer is explained.
+    pub fn keep(&self, session: &Session, name: &str, detail: &str, title: impl Fn(usize) -> String) {
+        let mut expected = Vec::with_capacity(self.actual.len());
+        for (at, sector) in self.sectors().iter().enumerate() {
+            expected.extend_from_slice(&expected_sector(&self.expectation.advanced(at), sector));
+        }
+        let mut text = format!("{detail}\n");
+        for at in self.wrong_sectors().into_iter().take(EXPLAINED_MAX) {
+            let _ = writeln!(text, "\n{}", title(at));
+            text.push_str(&explain_sector(self.sector(at), &self.expectation.advanced(at)));
+        }
+        let files = [("expected.bin", &expected[..]), ("actual.bin", self.actual), ("explained.txt", text.as_bytes())];
+        for (suffix, content) in files {
+            session.keep_result(&format!("{name}-{suffix}"), content);
+        }
+    }
+}
+
+fn dpid(owner: Owner) -> String {
+    Dpid { job: JobNumber(owner.job), process: ProcessNumber(owner.process) }.to_string()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
