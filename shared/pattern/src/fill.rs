@@ -1,6 +1,6 @@
 //! Filling a buffer with the pattern. The expectation lives in registers: per word one exclusive-or and one store.
 
-use crate::mix::{BODY, sector_base};
+use crate::mix::{BODY, Bases};
 use crate::sector::{BODY_WORDS, Expectation, HEADER_WORDS, SECTOR_BYTES, Stamp, check_word, position_word};
 
 /// Fills a buffer, which is one transfer.
@@ -51,14 +51,13 @@ fn fill_avx2(buffer: &mut [u8], stamp: &Stamp) {
 /// compiled without them, and called for each sector.
 #[inline(always)]
 fn fill_any(buffer: &mut [u8], stamp: &Stamp) {
-    let expectation = &stamp.expectation;
-    let (flip, tag, generation) = (expectation.flip(), expectation.owner.tag(), expectation.generation());
+    let mut bases = Bases::of(&stamp.expectation);
     let (sectors, _) = buffer.as_chunks_mut::<SECTOR_BYTES>();
     let count = sectors.len();
     for (position, sector) in sectors.iter_mut().enumerate() {
-        let place = expectation.advanced(position);
+        let place = stamp.expectation.advanced(position);
         write_header(sector, &header_words(&place, stamp.time, position, count));
-        let base = sector_base(tag, generation, place.sector()) ^ flip;
+        let base = bases.next();
         let (words, _) = sector.as_chunks_mut::<8>();
         let mut index = 0;
         while index < BODY_WORDS {

@@ -1,7 +1,7 @@
 //! The invertible mix behind the body words. Linear over GF(2), so `mix(a ^ b) == mix(a) ^ mix(b)`: the part of a sector is
 //! computed once per sector and the part of a word comes from a table, one exclusive-or per word.
 
-use crate::sector::{BODY_WORDS, HEADER_WORDS};
+use crate::sector::{BODY_WORDS, Expectation, HEADER_WORDS};
 
 /// Rounds of xorshift: after three of them every bit of an identity moves many bits of the word.
 const ROUNDS: u32 = 3;
@@ -53,10 +53,58 @@ pub(crate) const fn mix(mut x: u64) -> u64 {
     x
 }
 
-/// What all words of a sector share, in true form: exclusive-or it with [`BODY`].
-#[inline(always)]
-pub(crate) const fn sector_base(tag: u16, generation: u16, sector: u32) -> u64 {
-    mix(Identity { tag, generation, sector, word: 0 }.pack()) ^ WHITE
+/// Sectors in a row that differ in so many low numbers only; the mix of the rest is computed once for all of them.
+const ROW: usize = 16;
+
+/// The part of each place in a row.
+const PLACES: [u64; ROW] = {
+    let mut table = [0; ROW];
+    let mut index = 0;
+    while index < ROW {
+        table[index] = mix(Identity { tag: 0, generation: 0, sector: index as u32, word: 0 }.pack());
+        index += 1;
+    }
+    table
+};
+
+/// What all words of a sector share, in its form, sector by sector: exclusive-or it with [`BODY`].
+pub(crate) struct Bases {
+    tag: u16,
+    generation: u16,
+    flip: u64,
+    /// Of the next one.
+    sector: u32,
+    /// Of its row.
+    row: u64,
+}
+
+impl Bases {
+    /// From the first sector of an expectation on.
+    #[inline(always)]
+    pub(crate) fn of(expectation: &Expectation) -> Self {
+        let (tag, generation) = (expectation.owner.tag(), expectation.generation());
+        let mut bases = Self { tag, generation, flip: expectation.flip(), sector: expectation.sector(), row: 0 };
+        bases.begin_row();
+        bases
+    }
+
+    /// The next one.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> u64 {
+        let place = self.sector as usize % ROW;
+        if place == 0 {
+            self.begin_row();
+        }
+        self.sector = self.sector.wrapping_add(1);
+        self.row ^ PLACES[place]
+    }
+
+    #[inline(always)]
+    fn begin_row(&mut self) {
+        let sector = self.sector & (SECTOR_MODULUS as u32 - 1) & !(ROW as u32 - 1);
+        let identity = Identity { tag: self.tag, generation: self.generation, sector, word: 0 };
+        self.row = mix(identity.pack()) ^ WHITE ^ self.flip;
+    }
 }
 
 /// The part of each body word, from word 8 on.
@@ -126,6 +174,19 @@ mod tests {
         for bit in 0..64 {
             assert!((12..=52).contains(&mix(1 << bit).count_ones()), "mix of bit {bit}");
             assert!((12..=52).contains(&unmix(1 << bit).count_ones()), "unmix of bit {bit}");
+        }
+    }
+
+    #[test]
+    fn bases_are_the_mix_of_each_sector_past_the_end_of_their_count_too() {
+        for (first, sequence) in [(0, 0), (5, 1), ((1 << 26) - 3, 7)] {
+            let expectation = Expectation { sequence, offset: first * 512, ..Expectation::default() };
+            let mut bases = Bases::of(&expectation);
+            for at in 0..50 {
+                let place = expectation.advanced(at);
+                let identity = Identity { tag: 0, generation: place.generation(), sector: place.sector(), word: 0 };
+                assert_eq!(bases.next(), mix(identity.pack()) ^ WHITE ^ place.flip(), "{first} {at}");
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 pub const SECTOR_BYTES: usize = 512;
 pub(crate) const WORDS: usize = 64;
 pub(crate) const HEADER_WORDS: usize = 8;
+/// The word that holds the offset.
+pub(crate) const OFFSET_WORD: usize = 2;
 pub(crate) const BODY_WORDS: usize = WORDS - HEADER_WORDS;
 
 /// First half of word 0, `MUSP` in memory order.
@@ -141,12 +143,23 @@ pub(crate) fn position_word(position: usize, sectors: usize) -> u64 {
 /// Word 7 in true form.
 #[inline(always)]
 pub(crate) fn check_word(words: &[u64; HEADER_WORDS - 1]) -> u64 {
-    let mut sum = 0u64;
-    let mut index = 0;
+    fold_check(check_sum(words, 0))
+}
+
+/// The part of header words from `first` on, in true form, of the check word's sum.
+#[inline(always)]
+pub(crate) fn check_sum(words: &[u64], first: usize) -> u64 {
+    let (mut sum, mut index) = (0u64, 0);
     while index < words.len() {
-        sum = sum.wrapping_add(words[index].wrapping_mul(CHECK_FACTORS[index]));
+        sum = sum.wrapping_add(words[index].wrapping_mul(CHECK_FACTORS[first + index]));
         index += 1;
     }
+    sum
+}
+
+/// The check word of the sum of all.
+#[inline(always)]
+pub(crate) fn fold_check(sum: u64) -> u64 {
     sum ^ sum >> 32
 }
 

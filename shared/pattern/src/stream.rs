@@ -41,44 +41,27 @@ fn dispatch(_buffer: &mut [u8], _stamp: &Stamp) -> bool {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, __m512i, _mm_sfence, _mm256_loadu_si256, _mm256_set1_epi64x, _mm256_stream_si256, _mm256_xor_si256,
-        _mm512_loadu_si512, _mm512_set1_epi64, _mm512_stream_si512, _mm512_xor_si512,
+        _mm_sfence, _mm256_loadu_si256, _mm256_stream_si256, _mm512_loadu_si512, _mm512_stream_si512,
     };
 
     use crate::fill::header_words;
-    use crate::mix::{BODY, sector_base};
-    use crate::sector::{HEADER_WORDS, SECTOR_BYTES, Stamp, WORDS};
+    use crate::mix::{BODY, Bases};
+    use crate::sector::{SECTOR_BYTES, Stamp};
 
-    /// What a streaming store asks of the buffer.
+    /// What a streaming store asks of the buffer: a line of the cache.
     pub(super) const ALIGNMENT: usize = 64;
+    const WORDS_OF_LINE: usize = ALIGNMENT / 8;
 
-    /// A sector's header in its form, zeros after it; and what its body words share.
-    #[inline(always)]
-    fn parts(stamp: &Stamp, position: usize, sectors: usize) -> ([u64; HEADER_WORDS], u64) {
-        let place = stamp.expectation.advanced(position);
-        let base = sector_base(place.owner.tag(), place.generation(), place.sector()) ^ place.flip();
-        (header_words(&place, stamp.time, position, sectors), base)
-    }
+    type Line = [u8; ALIGNMENT];
 
     /// # Safety
     /// The processor has these features, and the buffer begins at a multiple of [`ALIGNMENT`].
     #[target_feature(enable = "avx512f,avx512dq")]
     pub(super) unsafe fn stream_avx512(buffer: &mut [u8], stamp: &Stamp) {
-        const LANES: usize = 8;
-        let (sectors, _) = buffer.as_chunks_mut::<SECTOR_BYTES>();
-        let count = sectors.len();
-        for (position, sector) in sectors.iter_mut().enumerate() {
-            let (head, base) = parts(stamp, position, count);
-            let (slots, base) = (sector.as_mut_ptr().cast::<__m512i>(), _mm512_set1_epi64(base.cast_signed()));
-            // SAFETY: a sector is WORDS words, aligned as the caller promises; BODY is as long as the rest of it.
-            unsafe {
-                _mm512_stream_si512(slots, _mm512_loadu_si512(head.as_ptr().cast()));
-                for vector in 1..WORDS / LANES {
-                    let part = _mm512_loadu_si512(BODY.as_ptr().add(vector * LANES - HEADER_WORDS).cast());
-                    _mm512_stream_si512(slots.add(vector), _mm512_xor_si512(base, part));
-                }
-            }
-        }
+        stream(buffer, stamp, |line, words| {
+            // SAFETY: a line is one vector, aligned as the caller promises, and so are its words.
+            unsafe { _mm512_stream_si512(line.as_mut_ptr().cast(), _mm512_loadu_si512(words.as_ptr().cast())) };
+        });
         _mm_sfence();
     }
 
@@ -86,27 +69,39 @@ mod x86 {
     /// The processor has this feature, and the buffer begins at a multiple of [`ALIGNMENT`].
     #[target_feature(enable = "avx2")]
     pub(super) unsafe fn stream_avx2(buffer: &mut [u8], stamp: &Stamp) {
-        const LANES: usize = 4;
+        stream(buffer, stamp, |line, words| {
+            let (to, from) = (line.as_mut_ptr().cast(), words.as_ptr().cast());
+            // SAFETY: a line is two vectors, aligned as the caller promises, and so are its words.
+            unsafe {
+                _mm256_stream_si256(to, _mm256_loadu_si256(from));
+                _mm256_stream_si256(to.add(1), _mm256_loadu_si256(from.add(1)));
+            }
+        });
+        _mm_sfence();
+    }
+
+    /// The one text that is compiled for each set of instructions.
+    #[inline(always)]
+    fn stream(buffer: &mut [u8], stamp: &Stamp, store: impl Fn(&mut Line, &[u64; WORDS_OF_LINE])) {
+        let mut bases = Bases::of(&stamp.expectation);
         let (sectors, _) = buffer.as_chunks_mut::<SECTOR_BYTES>();
         let count = sectors.len();
         for (position, sector) in sectors.iter_mut().enumerate() {
-            let (head, base) = parts(stamp, position, count);
-            let (slots, base) = (sector.as_mut_ptr().cast::<__m256i>(), _mm256_set1_epi64x(base.cast_signed()));
-            // SAFETY: as above.
-            unsafe {
-                for vector in 0..HEADER_WORDS / LANES {
-                    _mm256_stream_si256(
-                        slots.add(vector),
-                        _mm256_loadu_si256(head.as_ptr().add(vector * LANES).cast()),
-                    );
+            let base = bases.next();
+            let (lines, _) = sector.as_chunks_mut::<ALIGNMENT>();
+            let place = stamp.expectation.advanced(position);
+            store(&mut lines[0], &header_words(&place, stamp.time, position, count));
+            let mut line = 1;
+            while line < SECTOR_BYTES / ALIGNMENT {
+                let (mut words, mut index) = ([base; WORDS_OF_LINE], 0);
+                while index < WORDS_OF_LINE {
+                    words[index] ^= BODY[(line - 1) * WORDS_OF_LINE + index];
+                    index += 1;
                 }
-                for vector in HEADER_WORDS / LANES..WORDS / LANES {
-                    let part = _mm256_loadu_si256(BODY.as_ptr().add(vector * LANES - HEADER_WORDS).cast());
-                    _mm256_stream_si256(slots.add(vector), _mm256_xor_si256(base, part));
-                }
+                store(&mut lines[line], &words);
+                line += 1;
             }
         }
-        _mm_sfence();
     }
 }
 

@@ -1,8 +1,10 @@
 //! Verifying a buffer against the pattern. The difference is gathered per sector, without an expected buffer and with one test
 //! per sector; what a mismatch is, is found out later, away from the hot path ([`crate::classify()`]).
 
-use crate::mix::{BODY, sector_base};
-use crate::sector::{BODY_WORDS, Expectation, HEADER_WORDS, SECTOR_BYTES, VERSION, WORDS, check_word};
+use crate::mix::{BODY, Bases};
+use crate::sector::{
+    BODY_WORDS, Expectation, HEADER_WORDS, OFFSET_WORD, SECTOR_BYTES, VERSION, WORDS, check_sum, fold_check,
+};
 
 /// The first wrong sector of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +65,13 @@ fn verify_avx2(buffer: &[u8], expectation: &Expectation) -> Option<usize> {
 /// compiled without them, and called for each sector.
 #[inline(always)]
 fn verify_any(buffer: &[u8], expectation: &Expectation) -> Option<usize> {
-    let (flip, tag, generation) = (expectation.flip(), expectation.owner.tag(), expectation.generation());
+    let (mut known, mut bases) = (Known::of(expectation), Bases::of(expectation));
     let (sectors, _) = buffer.as_chunks::<SECTOR_BYTES>();
     for (position, sector) in sectors.iter().enumerate() {
-        let place = expectation.advanced(position);
+        ahead(sector);
         let words: &[[u8; 8]; WORDS] = sector.as_chunks().0.try_into().expect("a sector is whole words");
-        let base = sector_base(tag, generation, place.sector()) ^ flip;
-        let mut difference = header_difference(words, &place, flip);
+        let (base, mut difference) = (bases.next(), known.difference(words));
+        known.advance();
         let mut index = 0;
         while index < BODY_WORDS {
             difference |= u64::from_le_bytes(words[HEADER_WORDS + index]) ^ base ^ BODY[index];
@@ -82,22 +84,61 @@ fn verify_any(buffer: &[u8], expectation: &Expectation) -> Option<usize> {
     None
 }
 
-/// Not zero where the header is wrong: words 0-4 are known, 5 and 6 are held by the check word.
+/// What is known of a header beforehand.
+struct Known {
+    flip: u64,
+    /// Words 0-4 in true form, of which the offset changes from sector to sector.
+    words: [u64; 5],
+    /// Their part of the check word's sum.
+    sum: u64,
+}
+
+impl Known {
+    #[inline(always)]
+    fn of(expectation: &Expectation) -> Self {
+        let words = expectation.known_words();
+        Self { flip: expectation.flip(), words, sum: check_sum(&words, 0) }
+    }
+
+    /// Becomes that of the next sector.
+    #[inline(always)]
+    fn advance(&mut self) {
+        const STEP: u64 = SECTOR_BYTES as u64;
+        self.words[OFFSET_WORD] = self.words[OFFSET_WORD].wrapping_add(STEP);
+        self.sum = self.sum.wrapping_add(check_sum(&[STEP], OFFSET_WORD));
+    }
+
+    /// Not zero where the header is wrong: words 0-4 are known, 5 and 6 are held by the check word.
+    #[inline(always)]
+    fn difference(&self, words: &[[u8; 8]; WORDS]) -> u64 {
+        let word = |index: usize| u64::from_le_bytes(words[index]) ^ self.flip;
+        let (time, position) = (word(5), word(6));
+        let check = fold_check(self.sum.wrapping_add(check_sum(&[time, position], 5)));
+        let mut difference = ((position >> 48) ^ VERSION) | (word(HEADER_WORDS - 1) ^ check);
+        let mut index = 0;
+        while index < self.words.len() {
+            difference |= word(index) ^ self.words[index];
+            index += 1;
+        }
+        difference
+    }
+}
+
+/// How far ahead of what is verified memory is asked for: the processor's own guesses end with a page.
+const AHEAD_BYTES: usize = 4096;
+
 #[inline(always)]
-fn header_difference(words: &[[u8; 8]; WORDS], place: &Expectation, flip: u64) -> u64 {
-    let mut head = [0; HEADER_WORDS - 1];
-    let mut index = 0;
-    while index < head.len() {
-        head[index] = u64::from_le_bytes(words[index]) ^ flip;
-        index += 1;
+fn ahead(sector: &[u8; SECTOR_BYTES]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let mut line = 0;
+        while line < SECTOR_BYTES {
+            // SAFETY: a hint, which reads nothing, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(sector.as_ptr().wrapping_add(AHEAD_BYTES + line).cast()) };
+            line += 64;
+        }
     }
-    let (mut difference, known) = ((head[6] >> 48) ^ VERSION, place.known_words());
-    index = 0;
-    while index < known.len() {
-        difference |= head[index] ^ known[index];
-        index += 1;
-    }
-    difference | (u64::from_le_bytes(words[HEADER_WORDS - 1]) ^ flip ^ check_word(&head))
 }
 
 #[cfg(test)]
