@@ -4,7 +4,8 @@
 //! What both do: one process, one file of the same size, whose space is taken before the clock runs; passes over it in which each
 //! block comes once, with direct I/O, at the same depth through io_uring (fio, too, with a registered file and registered buffers).
 //! high-io always fills with its pattern and verifies every byte that it reads. fio with `verify=crc32c` does the like (it fills
-//! with random data and a CRC); without verification it writes the same buffers again and looks at nothing. CPU time is that of the
+//! with random data and a CRC); without verification it writes the same buffers again and looks at nothing, but writes and reads
+//! in the same order: all that is written is read at once, while the disk may yet be busy with it. CPU time is that of the
 //! whole program from getrusage. high-io's buffers begin at pages here, as fio's do (`shift_percent=0`).
 
 mod child;
@@ -36,7 +37,7 @@ const IN_MEMORY: Work = Work { in_memory: true, ..LARGE };
 /// The same without io_uring.
 const IN_MEMORY_PLAIN: Work = Work { uses_ring: false, ..IN_MEMORY };
 /// Small transfers anywhere.
-const SMALL: Work = Work { file_mebibytes: 64, block_kibibytes: 4, depth: 32, passes: 2, is_random: true, ..LARGE };
+const SMALL: Work = Work { file_mebibytes: 64, block_kibibytes: 4, depth: 32, passes: 6, is_random: true, ..LARGE };
 
 pub(crate) fn run(round: usize) -> anyhow::Result<Vec<Row>> {
     ensure!(

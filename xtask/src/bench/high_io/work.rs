@@ -92,36 +92,51 @@ pub(super) fn high_io(program: &Path, directory: &Path, work: &Work) -> anyhow::
 /// Whether and how fio verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verification {
-    /// Each pass writes the file, then reads and verifies all of it; one run.
+    /// Each pass writes the file, then reads and verifies all of it.
     Crc32c,
-    /// All passes write, then all read what is there; two runs.
+    /// Each pass writes the file, then reads all of it.
     None,
 }
 
-/// Runs fio.
+/// Runs fio: one run, whose passes come in the order in which high-io makes them.
 pub(super) fn fio(directory: &Path, work: &Work, verification: Verification) -> anyhow::Result<Done> {
+    let mut arguments = common(directory, work);
     let random = if work.is_random { "rand" } else { "" };
     match verification {
         Verification::Crc32c => {
-            let verify = ["--verify=crc32c".to_owned(), "--do_verify=1".to_owned(), "--verify_state_save=0".to_owned()];
-            run_fio(directory, work, &format!("{random}write"), &verify)
+            let verify =
+                ["--verify=crc32c", "--do_verify=1", "--verify_state_save=0", "--name=pass"].map(str::to_owned);
+            arguments.extend(verify);
+            arguments.extend([format!("--rw={random}write"), format!("--loops={}", work.passes)]);
         }
         Verification::None => {
-            let Done { written, cpu, .. } = run_fio(directory, work, &format!("{random}write"), &[])?;
-            let reading = run_fio(directory, work, &format!("{random}read"), &[])?;
-            Ok(Done { written, read: reading.read, cpu: cpu + reading.cpu })
+            for _ in 0..work.passes {
+                for direction in ["write", "read"] {
+                    let job = ["--name=pass".to_owned(), "--stonewall".to_owned(), format!("--rw={random}{direction}")];
+                    arguments.extend(job);
+                }
+            }
         }
     }
+    let (output, cpu) = child::run("fio", &arguments, work.in_memory)?;
+    let report: Value = serde_json::from_slice(&output).context("read what fio says")?;
+    let jobs = report["jobs"].as_array().context("fio tells no jobs")?;
+    let part = |direction: &str| -> anyhow::Result<Part> {
+        let total = |name: &str| -> anyhow::Result<f64> {
+            let told = jobs.iter().map(|job| job[direction][name].as_f64());
+            told.sum::<Option<f64>>().with_context(|| format!("fio tells no {name}"))
+        };
+        Ok(Part { bytes: total("io_bytes")?, transfers: total("total_ios")?, seconds: total("runtime")? / 1e3 })
+    };
+    Ok(Done { written: part("write")?, read: part("read")?, cpu })
 }
 
-fn run_fio(directory: &Path, work: &Work, direction: &str, more: &[String]) -> anyhow::Result<Done> {
+/// What holds for all passes of fio.
+fn common(directory: &Path, work: &Work) -> Vec<String> {
     let mut arguments = vec![
-        "--name=bench".to_owned(),
         format!("--filename={}", path(&directory.join("fio.dat"))),
         format!("--size={}m", work.file_mebibytes),
         format!("--bs={}k", work.block_kibibytes),
-        format!("--loops={}", work.passes),
-        format!("--rw={direction}"),
         format!("--direct={}", u8::from(!work.in_memory)),
         "--thread".to_owned(),
         "--output-format=json".to_owned(),
@@ -134,15 +149,7 @@ fn run_fio(directory: &Path, work: &Work, direction: &str, more: &[String]) -> a
     } else {
         arguments.push("--ioengine=psync".to_owned());
     }
-    arguments.extend_from_slice(more);
-    let (output, cpu) = child::run("fio", &arguments, work.in_memory)?;
-    let report: Value = serde_json::from_slice(&output).context("read what fio says")?;
-    let job = &report["jobs"][0];
-    let part = |direction: &str| -> anyhow::Result<Part> {
-        let said = |name: &str| job[direction][name].as_f64().with_context(|| format!("fio tells no {name}"));
-        Ok(Part { bytes: said("io_bytes")?, transfers: said("total_ios")?, seconds: said("runtime")? / 1e3 })
-    };
-    Ok(Done { written: part("write")?, read: part("read")?, cpu })
+    arguments
 }
 
 fn path(path: &Path) -> String {
