@@ -156,7 +156,7 @@ async fn old_terms_epochs_incarnations_and_placements_have_no_effect() {
             builds_on: Some(generation),
             generation: next,
             jobs,
-            forget: vec![],
+            ..Default::default()
         })
     };
     let send = async |authority| world.command("scheduler/a", "jobs", update(&world), authority).await.refusal();
@@ -176,7 +176,7 @@ async fn old_terms_epochs_incarnations_and_placements_have_no_effect() {
         builds_on: Some(at(5)),
         generation: Some(at(6)),
         jobs: vec![stale],
-        forget: vec![],
+        ..Default::default()
     });
     let reply = world.command("scheduler/a", "jobs", kind, world.authority(3)).await;
     assert_eq!(reply.refused[0].refusal(), AgentRefusal::Stale);

@@ -65,7 +65,7 @@ impl Pool {
             builds_on: Some(at(generation - 1)),
             generation: Some(at(generation)),
             jobs,
-            forget: Vec::new(),
+            ..Default::default()
         };
         let kind = agent_command::Kind::UpdateJobs(update);
         let machine = MachineId::new(machine).unwrap();
@@ -151,7 +151,7 @@ async fn a_restarted_agent_knows_the_gang_again() {
     let order = member(&pool.module, SERVER, 1);
     pool.order(MACHINE, vec![order.clone()], 6).await;
     pool.world.wait("the server runs", |script| common::processes_of(script, ProcessState::Running) == 1).await;
-    pool.world.script().jobs = v1::JobDesired { generation: Some(at(6)), jobs: vec![order], forget: Vec::new() };
+    pool.world.script().jobs = v1::JobDesired { generation: Some(at(6)), jobs: vec![order], ..Default::default() };
     pool.world.kill_agent();
     let before = pool.world.script().incarnations[MACHINE];
     pool.world.start_agent();

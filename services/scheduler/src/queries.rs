@@ -27,6 +27,7 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
             Kind::Why(v1::Explanation { lines })
         }
         job_query::Kind::Clock(_) => Kind::Clock(v1::ClockReply { pool_time_ns: view.now.time.0 }),
+        job_query::Kind::Pulses(_) => Kind::Pulses(pulses(view)),
         job_query::Kind::Master(_) => {
             Kind::Master(v1::MasterReply { master: view.state.master.as_ref().map(Into::into) })
         }
@@ -139,6 +140,11 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
 fn role_of(job: &Job, process: &Process) -> String {
     let role = process.member.and_then(|member| job.spec.module.roles.get(member.role as usize));
     role.cloned().unwrap_or_default()
+}
+
+fn pulses(view: &JobView<'_>) -> v1::PulseList {
+    let defined = view.state.pulses.iter().map(|(number, pulse)| (&view.state.pulse_use(*number, *pulse)).into());
+    v1::PulseList { pulses: defined.collect() }
 }
 
 fn modules(view: &JobView<'_>, list: &v1::ListModules) -> Result<v1::ModuleList, Refusal> {

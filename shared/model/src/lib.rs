@@ -6,6 +6,7 @@ mod ids;
 mod machine;
 mod position;
 mod process;
+pub mod pulse;
 pub mod quantity;
 mod refusal;
 mod resource;
@@ -19,6 +20,7 @@ pub use ids::{
 pub use machine::{Flag, Flags, Phase};
 pub use position::{Lineage, Position, Sequence};
 pub use process::{ProcessState, Verdict};
+pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};

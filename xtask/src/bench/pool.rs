@@ -172,5 +172,6 @@ pub(super) fn start(module: &str, processes: u32, resources: &str) -> Start {
         dry_run: false,
         reservation: ReservationId(0),
         seed: 1,
+        pulses: Vec::new(),
     }
 }

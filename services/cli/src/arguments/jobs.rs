@@ -89,6 +89,9 @@ pub(crate) struct StartArguments {
     /// Seed of the job, to repeat one; derived from the command without it
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub(crate) seed: u64,
+    /// Pulses that gate every iteration, like `3,7`: a process goes on while all of them are free
+    #[arg(long = "pulse", value_name = "N[,M]", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=255))]
+    pub(crate) pulses: Vec<u32>,
 }
 
 fn parse_parameter(text: &str) -> Result<(String, String), String> {

@@ -3,6 +3,7 @@
 mod admin;
 mod jobs;
 mod machines;
+mod pulses;
 mod reports;
 mod reservations;
 
@@ -19,6 +20,7 @@ pub(crate) use machines::{
     ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,
     ProtectionArguments, ResourceCommand, SelectorArguments,
 };
+pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseSetArguments, SetArguments};
 pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
 
@@ -91,6 +93,11 @@ pub(crate) enum Command {
     Start(StartArguments),
     /// Stop jobs or processes
     Stop(StopArguments),
+    /// Change a job that runs
+    Set(SetArguments),
+    /// Square waves that gate the iterations of processes
+    #[command(subcommand)]
+    Pulse(PulseCommand),
     /// Wait until a job runs or has ended
     Wait(WaitArguments),
     /// List processes

@@ -58,7 +58,8 @@ pub(super) fn states_of(jobs: &[v1::JobRecord]) -> String {
 /// Jobs as a table.
 pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
     let mut columns: Vec<Column> = ["job", "module", "processes"].into_iter().map(Column::new).collect();
-    columns.extend([Column::people("states"), Column::if_told("stalled"), Column::people("verdicts")]);
+    columns.extend([Column::people("states"), Column::if_told("stalled"), Column::if_told("pulses")]);
+    columns.push(Column::people("verdicts"));
     columns.extend(["started_time", "ended_time", "actor"].into_iter().map(Column::new));
     columns.extend(
         ["run", "module_version", "selector", "resource_selector", "reservation", "seed", "stopping"]
@@ -67,7 +68,7 @@ pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
     columns.extend(["all_running_time", "seconds_to_all_running", "parameters"].map(Column::programs));
     columns.extend(ProcessState::ALL.map(|state| Column::programs(state.as_str())));
     columns.extend(VERDICT_COLUMNS.map(|(name, _)| Column::programs(name)));
-    columns.extend(["stalled", "resource_selector"].map(Column::programs));
+    columns.extend(["stalled", "resource_selector", "pulses"].map(Column::programs));
     let mut table = Table::new(columns);
     for job in jobs {
         table.push(row(job, run));
@@ -86,12 +87,14 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
     let spec = job.spec.clone().unwrap_or_default();
     let module = spec.module.unwrap_or_default();
     let parameters = spec.parameters.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect();
+    let pulses: Vec<String> = spec.pulses.iter().map(u32::to_string).collect();
     let mut cells = vec![
         Cell::Integer(spec.job.into()),
         Cell::text(module.name),
         Cell::Integer(job.processes.into()),
         Cell::text(states(job)),
         if job.stalled == 0 { Cell::None } else { Cell::Integer(job.stalled.into()) },
+        if pulses.is_empty() { Cell::None } else { Cell::List(pulses.clone()) },
         Cell::text(verdicts(job)),
         Cell::time_ns(job.started_ns),
         Cell::time_ns(job.ended_ns),
@@ -109,7 +112,7 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
     ];
     cells.extend(ProcessState::ALL.map(|state| Cell::Integer(in_state(job, state).into())));
     cells.extend(VERDICT_COLUMNS.map(|(_, verdict)| Cell::Integer(with_verdict(job, verdict).into())));
-    cells.extend([Cell::Integer(job.stalled.into()), Cell::text(&job.resource_selector)]);
+    cells.extend([Cell::Integer(job.stalled.into()), Cell::text(&job.resource_selector), Cell::List(pulses)]);
     cells
 }
 

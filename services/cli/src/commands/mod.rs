@@ -11,11 +11,13 @@ mod manifest;
 mod modules;
 mod pool_file;
 mod processes;
+mod pulses;
 mod recover;
 mod reports;
 mod reservations;
 mod resources;
 mod runs;
+mod set;
 mod show;
 mod start;
 mod stop;
@@ -82,6 +84,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Module(command) => modules::run(&session, command).await,
         Command::Start(arguments) => start::run(&session, arguments).await,
         Command::Stop(arguments) => stop::run(&session, arguments).await,
+        Command::Set(arguments) => set::run(&session, arguments).await,
+        Command::Pulse(command) => pulses::run(&session, command).await,
         Command::Wait(arguments) => wait::run(&session, &arguments).await,
         Command::Ps(arguments) => processes::list(&session, &arguments).await,
         Command::Jobs(arguments) => jobs::list(&session, &arguments).await,

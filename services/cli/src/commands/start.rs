@@ -44,6 +44,7 @@ fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
         dry_run: arguments.dry_run,
         reservation: arguments.reservation,
         seed: arguments.seed,
+        pulses: arguments.pulses,
     })
 }
 

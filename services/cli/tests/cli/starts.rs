@@ -42,7 +42,8 @@ async fn a_start_sends_what_is_counted_and_which_resources() {
     });
     let request = commands.next().await.expect("a request comes");
     let envelope = request.envelope.clone().expect("it can be decoded");
-    let Some(Body::JobCommand(v1::JobCommand { kind: Some(job_command::Kind::Start(start)), .. })) = envelope.body else {
+    let Some(Body::JobCommand(v1::JobCommand { kind: Some(job_command::Kind::Start(start)), .. })) = envelope.body
+    else {
         panic!("it is a start");
     };
     assert_eq!((start.processes, start.count_by()), (3, v1::CountBy::Disk));

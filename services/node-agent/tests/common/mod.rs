@@ -293,7 +293,13 @@ impl World {
             (before, after)
         };
         let forget = forget.into_iter().map(Into::into).collect();
-        let update = v1::UpdateJobs { builds_on: Some(builds_on), generation: Some(generation), jobs, forget };
+        let update = v1::UpdateJobs {
+            builds_on: Some(builds_on),
+            generation: Some(generation),
+            jobs,
+            forget,
+            ..Default::default()
+        };
         self.command("scheduler/a", "jobs", v1::agent_command::Kind::UpdateJobs(update), self.authority(1)).await
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use muster_ledger::At;
 use muster_model::{Dpid, Epoch, JobNumber, PoolTime, ProcessNumber, ProcessState};
 
-use super::event::{Event, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced, StopRequested};
+use super::event::{
+    Event, JobChanged, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced, StopRequested,
+};
 use super::job::{Job, Member, Process, StopOrder};
 use super::limits::{ENDED_JOBS_MAX, ENDED_PROCESSES_MAX};
 use super::state::{EndedLimits, State, dpids_of};
@@ -40,6 +42,15 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
             machines.iter().for_each(|machine| state.derive_places(machine));
         }
         Event::ProcessReplaced(replaced) => replace(state, replaced, at),
+        Event::PulseSet(number, pulse) => {
+            state.pulses.insert(*number, *pulse);
+            state.tell_gated(&[*number], at.position);
+        }
+        Event::PulsesCleared(numbers) => {
+            state.pulses.retain(|number, _| !numbers.contains(number));
+            state.tell_gated(numbers, at.position);
+        }
+        Event::JobChanged(changed) => change_job(state, changed, at),
         Event::MasterChanged(changed) => state.master.clone_from(&changed.master),
     }
 }
@@ -101,6 +112,21 @@ fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
         process.stop = Some(StopOrder { grace: stop.grace, at: at.time, reason: stop.reason });
         state.reorder(dpid, at.position);
     }
+}
+
+/// Every live process of a job is told what it has now.
+fn change_job(state: &mut State, changed: &JobChanged, at: &At<'_>) {
+    let Some(job) = state.jobs.get_mut(&changed.job) else { return };
+    let spec = Arc::make_mut(&mut job.spec);
+    if let Some(pulses) = &changed.pulses {
+        spec.pulses.clone_from(pulses);
+    }
+    if !changed.parameters.is_empty() {
+        spec.parameters.clone_from(&changed.parameters);
+    }
+    let live = state.processes_of(changed.job).filter(|(_, process)| !process.state.is_final());
+    let live: Vec<Dpid> = live.map(|(dpid, _)| dpid).collect();
+    live.into_iter().for_each(|dpid| state.reorder(dpid, at.position));
 }
 
 /// One transition.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Epoch, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState, ResourceId,
-    ResourceKind, RunId, Verdict,
+    Epoch, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState, Pulse,
+    PulseNumber, ResourceId, ResourceKind, RunId, Verdict,
 };
 
 use super::job::{Member, StartSpec, StopReason};
@@ -36,6 +36,12 @@ pub enum Event {
     LoadNumberSeen(LoadNumber),
     /// The next attempt of a process, on another place.
     ProcessReplaced(ProcessReplaced),
+    /// A pulse was defined, or defined otherwise.
+    PulseSet(PulseNumber, Pulse),
+    /// Pulses are not defined any more.
+    PulsesCleared(Vec<PulseNumber>),
+    /// A job has other pulses or parameters from here on.
+    JobChanged(JobChanged),
     /// Another command center is master, or none is.
     MasterChanged(MasterChanged),
 }
@@ -119,6 +125,17 @@ pub struct ProcessChange {
     pub reason: String,
     /// OS process id; 0 when not known.
     pub pid: u32,
+}
+
+/// What all processes of a job have in common is another from here on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobChanged {
+    /// Job.
+    pub job: JobNumber,
+    /// Its pulses, all of them, sorted; none leaves them as they are.
+    pub pulses: Option<Vec<PulseNumber>>,
+    /// Its parameters, all of them, sorted by name; empty leaves them as they are.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// The last batch that was taken.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use muster_model::{
     CommandId, Dpid, Epoch, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessState,
-    ReservationId, ResourceKind, RunId, Verdict,
+    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, Verdict,
 };
 
-use super::event::Placement;
+use super::event::{JobChanged, Placement};
 use super::facts::MachineFact;
 use super::job::{Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
@@ -27,6 +27,12 @@ pub enum Input {
     RemoveModule(String),
     /// Begin a new run.
     NewRun,
+    /// Define a pulse.
+    SetPulse(PulseNumber, Pulse),
+    /// Take definitions of pulses away.
+    ClearPulses(ClearPulses),
+    /// Change a job that runs.
+    ChangeJob(ChangeJob),
     /// A command center takes or releases the mastership.
     ChangeMaster(ChangeMaster),
     /// A command of job control that was given in an interactive command center.
@@ -81,6 +87,9 @@ impl Input {
             Self::AddModule(module) => format!("add module {}", module.name),
             Self::RemoveModule(name) => format!("remove module {name}"),
             Self::NewRun => "begin a new run".into(),
+            Self::SetPulse(number, _) => format!("set pulse {number}"),
+            Self::ClearPulses(_) => "clear pulses".into(),
+            Self::ChangeJob(change) => format!("change job {}", change.job),
             Self::FromCenter { input, .. } => input.name(),
             Self::ChangeMaster(_)
             | Self::Hello(_)
@@ -116,6 +125,28 @@ pub struct Start {
     pub reservation: ReservationId,
     /// Seed; 0 derives one.
     pub seed: u64,
+    /// Pulses that gate every iteration, as given.
+    pub pulses: Vec<u32>,
+}
+
+/// Take definitions of pulses away.
+#[derive(Debug, Clone, Default)]
+pub struct ClearPulses {
+    /// Which, as given.
+    pub numbers: Vec<u32>,
+    /// All of them.
+    pub all: bool,
+}
+
+/// Change a job that runs.
+#[derive(Debug, Clone)]
+pub struct ChangeJob {
+    /// Job.
+    pub job: JobNumber,
+    /// Its pulses from here on, as given; none leaves them as they are.
+    pub pulses: Option<Vec<u32>>,
+    /// Parameters that change.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// How many processes a start asks for.
@@ -354,10 +385,29 @@ pub enum Reply {
     },
     /// A new run began.
     RunStarted(RunId),
+    /// Pulses were defined or are not defined any more: who is gated by them, or goes on free of them.
+    Pulses(Vec<PulseUse>),
+    /// A job was changed: what it has now.
+    JobChanged(JobChanged),
     /// Who is master after it.
     Master(Option<Master>),
     /// A hello was taken; what the agent is to do is answered from the state after it.
     HelloTaken,
+}
+
+/// A pulse, and who is gated by it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PulseUse {
+    /// Its number.
+    pub number: PulseNumber,
+    /// Its definition; of one that was cleared the last one.
+    pub pulse: Pulse,
+    /// Jobs with live processes that have it, sorted.
+    pub jobs: Vec<JobNumber>,
+    /// Their live processes.
+    pub processes: u64,
+    /// It is not defined any more.
+    pub cleared: bool,
 }
 
 /// What a start did, or would do.
@@ -449,6 +499,8 @@ pub struct Desired {
     pub strays: Vec<ProcessId>,
     /// Identities that may be forgotten.
     pub forget: Vec<ProcessId>,
+    /// Every pulse that jobs with live processes on the machine have and that is defined, sorted by number.
+    pub pulses: Vec<(PulseNumber, Pulse)>,
 }
 
 /// Orders of one job on one machine that were placed together.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Attempt, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessNumber, ProcessState, ReservationId, ResourceId,
-    RunId, Verdict,
+    Attempt, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessNumber, ProcessState, PulseNumber, ReservationId,
+    ResourceId, RunId, Verdict,
 };
 
 use super::module::Module;
@@ -37,6 +37,8 @@ pub struct StartSpec {
     pub run: RunId,
     /// Job number.
     pub job: JobNumber,
+    /// Pulses that gate every iteration, sorted.
+    pub pulses: Vec<PulseNumber>,
 }
 
 /// Processes by state, in the order of [`ProcessState::ALL`].

@@ -46,3 +46,5 @@ pub const CENTER_LOOK_MAX: Duration = Duration::from_secs(2);
 pub const CENTER_TEXT_MAX: usize = 64;
 /// Process or job numbers that a refusal names before it says how many more there are.
 pub const NAMED_MAX: usize = 5;
+/// Jobs that are named of those that a pulse gates.
+pub const GATED_JOBS_MAX: usize = 1_000;

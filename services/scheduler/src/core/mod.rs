@@ -19,6 +19,7 @@ mod parameters;
 pub mod placement;
 mod pool;
 mod pool_clock;
+mod pulses;
 mod selection;
 mod state;
 #[cfg(test)]
@@ -120,7 +121,7 @@ impl Core for JobCore {
             return Self::frees(input);
         }
         // A hello is how stops reach an agent.
-        matches!(input, Input::Stop(_) | Input::RemoveModule(_) | Input::Hello(_))
+        matches!(input, Input::Stop(_) | Input::RemoveModule(_) | Input::Hello(_) | Input::ClearPulses(_))
     }
 
     fn encode_reply(reply: &Reply) -> Bytes {
@@ -162,6 +163,12 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
             let machines = [Some(replaced.placement.machine.clone()), before].into_iter().flatten();
             let moved = machines.flat_map(|machine| process(&replaced.id, &machine));
             moved.chain(mates.map(Key::Machine)).collect()
+        }
+        Event::PulseSet(number, _) => state.machines_gated(&[*number]).into_iter().map(Key::Machine).collect(),
+        Event::PulsesCleared(numbers) => state.machines_gated(numbers).into_iter().map(Key::Machine).collect(),
+        Event::JobChanged(changed) => {
+            let machines = state.jobs.get(&changed.job).into_iter().flat_map(|job| job.parts.keys().cloned());
+            machines.map(Key::Machine).chain([Key::Job(changed.job)]).collect()
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use muster_model::{Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, RunId};
+use muster_model::{
+    Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, Pulse, PulseNumber, RunId,
+};
 use muster_proto::process_digest;
 
 use super::job::{Job, Process};
@@ -30,6 +32,8 @@ pub struct State {
     pub jobs: BTreeMap<JobNumber, Job>,
     /// Their processes.
     pub processes: BTreeMap<Dpid, Process>,
+    /// Pulses that are defined.
+    pub pulses: BTreeMap<PulseNumber, Pulse>,
     /// The command center that is master.
     pub master: Option<Master>,
     /// Ended jobs, by when they ended.
@@ -57,6 +61,7 @@ impl State {
             loads: LoadNumbers::new(),
             jobs: BTreeMap::new(),
             processes: BTreeMap::new(),
+            pulses: BTreeMap::new(),
             master: None,
             ended: BTreeSet::new(),
             ended_processes: 0,

@@ -51,6 +51,7 @@ fn for_machine(state: &State, observed: &Observed, machine: &Machine, now: PoolT
 
 fn update(state: &State, machine: &Machine, agent: &Agent, acknowledged: Position) -> Update {
     let mut desired = changed_since(state, machine, acknowledged);
+    desired.pulses = state.pulses_on(machine);
     desired.strays.extend(&agent.strays);
     desired.forget.extend(&agent.forgettable);
     Update {
@@ -80,7 +81,7 @@ fn changed_since(state: &State, machine: &Machine, generation: Position) -> Desi
 pub fn desired(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (Position, Desired) {
     let (strays, forget) = unwanted(state, machine, known);
     let Some(found) = state.machines.get(machine) else {
-        return (Position::default(), Desired { orders: Vec::new(), strays, forget });
+        return (Position::default(), Desired { strays, forget, ..Desired::default() });
     };
     let mut collected = Collected::default();
     for dpid in &found.live {
@@ -88,6 +89,7 @@ pub fn desired(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (P
     }
     let mut desired = collected.into_desired(state);
     (desired.strays, desired.forget) = (strays, forget);
+    desired.pulses = state.pulses_on(found);
     (found.generation, desired)
 }
 
@@ -128,7 +130,7 @@ impl Collected {
             processes.sort_by_key(|order| order.process);
             Orders { spec: Arc::clone(&state.jobs[&job].spec), epoch, machine_generation, processes }
         });
-        Desired { orders: orders.collect(), strays: Vec::new(), forget: self.forget }
+        Desired { orders: orders.collect(), forget: self.forget, ..Desired::default() }
     }
 }
 
@@ -154,6 +156,8 @@ fn size_of_spec(orders: &Orders) -> usize {
 
 /// Bytes of an identity on the wire, at most.
 const ID_BYTES: usize = 40;
+/// Bytes that the definition of a pulse takes on the wire, at most.
+const PULSE_BYTES: usize = 36;
 
 impl Desired {
     /// Bytes on the wire, about, and never less than they are by more than the reserve of [`UPDATE_MAX_BYTES`].
@@ -161,7 +165,7 @@ impl Desired {
     pub fn size(&self) -> usize {
         let orders =
             self.orders.iter().map(|orders| size_of_spec(orders) + orders.processes.iter().map(size_of).sum::<usize>());
-        orders.sum::<usize>() + (self.strays.len() + self.forget.len()) * ID_BYTES
+        orders.sum::<usize>() + (self.strays.len() + self.forget.len()) * ID_BYTES + self.pulses.len() * PULSE_BYTES
     }
 
     /// It fits one message.
@@ -170,15 +174,16 @@ impl Desired {
         self.size() <= UPDATE_MAX_BYTES
     }
 
-    /// Parts that fit one message each; at least one.
+    /// Parts that fit one message each; at least one. Each has all pulses: a list without one would mean that it is free.
     #[must_use]
     pub fn split(self) -> Vec<Self> {
-        let mut parts = vec![Self::default()];
-        let mut size = 0;
+        let empty = Self { pulses: self.pulses.clone(), ..Self::default() };
+        let least = empty.size();
+        let (mut parts, mut size) = (vec![empty.clone()], least);
         let make_room = |parts: &mut Vec<Self>, needed: usize, size: &mut usize| {
-            if *size + needed > UPDATE_MAX_BYTES && *size > 0 {
-                parts.push(Self::default());
-                *size = 0;
+            if *size + needed > UPDATE_MAX_BYTES && *size > least {
+                parts.push(empty.clone());
+                *size = least;
             }
             *size += needed;
         };

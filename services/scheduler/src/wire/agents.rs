@@ -10,7 +10,7 @@ use muster_proto::v1::envelope::Body;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{machine_id, milliseconds, position};
+use super::{machine_id, milliseconds, position, pulses};
 use crate::core::Input;
 use crate::core::input::{
     AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess,
@@ -141,14 +141,16 @@ pub fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
 
 /// The whole desired list.
 pub fn job_desired(generation: Position, desired: Desired) -> v1::JobDesired {
+    let pulses = pulses::list_to_wire(&desired.pulses);
     let (jobs, forget) = orders(desired);
-    v1::JobDesired { generation: Some(generation.into()), jobs, forget }
+    v1::JobDesired { generation: Some(generation.into()), jobs, forget, pulses }
 }
 
 /// A change of the desired list.
 pub fn update_jobs(builds_on: Position, generation: Position, desired: Desired) -> v1::UpdateJobs {
+    let pulses = pulses::list_to_wire(&desired.pulses);
     let (jobs, forget) = orders(desired);
-    v1::UpdateJobs { builds_on: Some(builds_on.into()), generation: Some(generation.into()), jobs, forget }
+    v1::UpdateJobs { builds_on: Some(builds_on.into()), generation: Some(generation.into()), jobs, forget, pulses }
 }
 
 fn orders(desired: Desired) -> (Vec<v1::JobOrders>, Vec<v1::ProcessId>) {

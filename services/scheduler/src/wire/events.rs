@@ -9,7 +9,7 @@ use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{machine_id, milliseconds};
+use super::{machine_id, milliseconds, pulses};
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
 
@@ -58,6 +58,13 @@ impl From<&Event> for v1::JobEvent {
                 placement: Some((&replaced.placement).into()),
                 reason: replaced.reason.clone(),
             }),
+            Event::PulseSet(number, pulse) => {
+                Kind::PulseSet(v1::PulseSet { pulse: Some(pulses::to_wire(*number, pulse)) })
+            }
+            Event::PulsesCleared(numbers) => {
+                Kind::PulseCleared(v1::PulseCleared { numbers: pulses::numbers_to_wire(numbers) })
+            }
+            Event::JobChanged(changed) => Kind::JobChanged(changed.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -91,6 +98,12 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)
             }
+            Kind::PulseSet(set) => {
+                let (number, pulse) = pulses::from_wire(&set.pulse.ok_or_else(|| missing("PulseSet", "pulse"))?)?;
+                Self::PulseSet(number, pulse)
+            }
+            Kind::PulseCleared(cleared) => Self::PulsesCleared(pulses::numbers("PulseCleared", &cleared.numbers)?),
+            Kind::JobChanged(changed) => Self::JobChanged(changed.try_into()?),
         })
     }
 }

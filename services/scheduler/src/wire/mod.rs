@@ -6,6 +6,7 @@ pub mod machines;
 mod master;
 mod module;
 pub mod projection;
+pub mod pulses;
 pub mod replies;
 pub mod requests;
 mod seen;

@@ -29,6 +29,8 @@ pub fn encode(reply: &Reply) -> Bytes {
         })),
         Reply::Master(master) => Some(Kind::Master(v1::MasterReply { master: master.as_ref().map(Into::into) })),
         Reply::RunStarted(run) => Some(Kind::RunStarted(v1::RunStarted { run: run.0 })),
+        Reply::Pulses(pulses) => Some(Kind::Pulses(v1::PulseList { pulses: pulses.iter().map(Into::into).collect() })),
+        Reply::JobChanged(changed) => Some(Kind::JobChanged(changed.into())),
         // What the agent is to do is answered from the state after it, not remembered.
         Reply::HelloTaken => None,
     };

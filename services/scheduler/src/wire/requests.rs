@@ -6,9 +6,9 @@ use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, Re
 use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 
-use super::{master, pairs};
+use super::{master, pairs, pulses};
 use crate::core::Input;
-use crate::core::input::{Count, CountBy, Start, Stop};
+use crate::core::input::{ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
 use crate::core::module::Module;
 
 /// Turns a command into an input.
@@ -40,6 +40,7 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
             dry_run: start.dry_run,
             reservation: ReservationId(start.reservation),
             seed: start.seed,
+            pulses: start.pulses,
         })),
         Some(Kind::Stop(stop)) => Ok(Input::Stop(Stop {
             jobs: stop.jobs.into_iter().map(JobNumber).collect(),
@@ -58,6 +59,18 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
         }
         Some(Kind::RemoveModule(remove)) => Ok(Input::RemoveModule(remove.name)),
         Some(Kind::NewRun(_)) => Ok(Input::NewRun),
+        Some(Kind::SetPulse(set)) => {
+            let (number, pulse) = pulses::definition(&set.pulse.unwrap_or_default())?;
+            Ok(Input::SetPulse(number, pulse))
+        }
+        Some(Kind::ClearPulses(clear)) => {
+            Ok(Input::ClearPulses(ClearPulses { numbers: clear.numbers, all: clear.all }))
+        }
+        Some(Kind::ChangeJob(change)) => Ok(Input::ChangeJob(ChangeJob {
+            job: JobNumber(change.job),
+            pulses: change.pulses.map(|pulses| pulses.numbers),
+            parameters: pairs(change.parameters),
+        })),
         Some(Kind::Master(_)) | None => Err(unknown("command")),
     }
 }

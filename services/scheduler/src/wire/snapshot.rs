@@ -9,7 +9,7 @@ use muster_proto::{WireError, v1};
 use prost::Message;
 
 use super::events::stop_reason;
-use super::{machine_id, milliseconds, position, resource_ids};
+use super::{machine_id, milliseconds, position, pulses, resource_ids};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Member, Process, StopOrder};
@@ -29,6 +29,7 @@ pub fn encode(state: &State) -> Bytes {
         machines: state.machines.values().map(machine_to_wire).collect(),
         load_numbers: loads.collect(),
         jobs: state.jobs.iter().map(|(number, job)| job_to_wire(state, *number, job)).collect(),
+        pulses: state.pulses.iter().map(|(number, pulse)| pulses::to_wire(*number, pulse)).collect(),
         master: state.master.as_ref().map(Into::into),
     };
     snapshot.encode_to_vec().into()
@@ -63,6 +64,10 @@ fn restore(snapshot: v1::JobSnapshot) -> Result<State, WireError> {
             }
         }
         state.restore_job(job, processes);
+    }
+    for pulse in &snapshot.pulses {
+        let (number, pulse) = pulses::from_wire(pulse)?;
+        state.pulses.insert(number, pulse);
     }
     Ok(state)
 }

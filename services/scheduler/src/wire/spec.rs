@@ -3,7 +3,7 @@
 use muster_model::{Epoch, JobNumber, ProcessNumber, ReservationId, RunId};
 use muster_proto::{WireError, v1};
 
-use super::{key_values, machine_id, pairs, position, resource_ids};
+use super::{key_values, machine_id, pairs, position, pulses, resource_ids};
 use crate::core::event::Placement;
 use crate::core::job::{Member, StartSpec};
 use crate::core::limits::{PROCESSES_MAX, ROLES_MAX};
@@ -18,6 +18,7 @@ impl From<&StartSpec> for v1::StartSpec {
             actor: spec.actor.clone(),
             run: spec.run.0,
             job: spec.job.0,
+            pulses: pulses::numbers_to_wire(&spec.pulses),
         }
     }
 }
@@ -33,6 +34,7 @@ impl TryFrom<v1::StartSpec> for StartSpec {
             actor: spec.actor,
             run: RunId(spec.run),
             job: JobNumber(spec.job),
+            pulses: pulses::numbers("StartSpec", &spec.pulses)?,
         })
     }
 }

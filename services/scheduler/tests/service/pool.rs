@@ -99,7 +99,8 @@ impl Pool {
     /// Gives a command until somebody answers.
     pub(crate) async fn ask_command(&self, kind: job_command::Kind) -> anyhow::Result<Body> {
         let command = CommandId(*uuid::Uuid::now_v7().as_bytes());
-        self.ask("command", Body::JobCommand(v1::JobCommand { kind: Some(kind), ..Default::default() }), Some(command)).await
+        self.ask("command", Body::JobCommand(v1::JobCommand { kind: Some(kind), ..Default::default() }), Some(command))
+            .await
     }
 
     pub(crate) async fn command(&self, kind: job_command::Kind) -> anyhow::Result<job_reply::Kind> {

@@ -670,6 +670,9 @@ pub struct StartSpec {
     /// Job number.
     #[prost(uint32, tag = "7")]
     pub job: u32,
+    /// Pulses that gate every iteration of its processes, sorted; it is free when all of them are.
+    #[prost(uint32, repeated, tag = "8")]
+    pub pulses: ::prost::alloc::vec::Vec<u32>,
 }
 /// ProcessOrder is one process as its agent is to run it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -940,6 +943,112 @@ impl Verdict {
         }
     }
 }
+/// Pulse is one of the 256 square waves of a pool. At pool time t it blocks where (t - phase) mod (block + free) < block.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pulse {
+    /// Number, 0 to 255.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// How long it blocks, nanoseconds; above 0.
+    #[prost(uint64, tag = "2")]
+    pub block_ns: u64,
+    /// How long it lets processes go on, nanoseconds; above 0.
+    #[prost(uint64, tag = "3")]
+    pub free_ns: u64,
+    /// Moves the wave: it begins with block at this pool time, and a whole number of periods before and after it, nanoseconds.
+    #[prost(uint64, tag = "4")]
+    pub phase_ns: u64,
+}
+/// PulseNumbers is a list of pulses, so that none is another thing than not said.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PulseNumbers {
+    /// Numbers, sorted.
+    #[prost(uint32, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<u32>,
+}
+/// PulseSet: a pulse is defined from here on, or defined otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PulseSet {
+    /// The pulse.
+    #[prost(message, optional, tag = "1")]
+    pub pulse: ::core::option::Option<Pulse>,
+}
+/// PulseCleared: pulses are not defined any more. Who has them goes on free, until they are set again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PulseCleared {
+    /// Numbers, sorted.
+    #[prost(uint32, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<u32>,
+}
+/// JobChanged: what all processes of a job have in common is another from here on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JobChanged {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Its pulses, all of them, sorted; unset leaves them as they are.
+    #[prost(message, optional, tag = "2")]
+    pub pulses: ::core::option::Option<PulseNumbers>,
+    /// Its parameters, all of them, sorted by name; empty leaves them as they are.
+    #[prost(message, repeated, tag = "3")]
+    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
+}
+/// SetPulse defines a pulse, or defines it otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPulse {
+    /// The pulse.
+    #[prost(message, optional, tag = "1")]
+    pub pulse: ::core::option::Option<Pulse>,
+}
+/// ClearPulses takes definitions away.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClearPulses {
+    /// Which; empty with `all`.
+    #[prost(uint32, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<u32>,
+    /// All of them.
+    #[prost(bool, tag = "2")]
+    pub all: bool,
+}
+/// ChangeJob changes a job that runs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChangeJob {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Its pulses from here on, all of them; unset leaves them as they are.
+    #[prost(message, optional, tag = "2")]
+    pub pulses: ::core::option::Option<PulseNumbers>,
+    /// Parameters that change.
+    #[prost(message, repeated, tag = "3")]
+    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
+}
+/// ListPulses lists the pulses that are defined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPulses {}
+/// PulseList answers ListPulses, SetPulse and ClearPulses: after a command, the pulses that it named.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PulseList {
+    /// Sorted by number.
+    #[prost(message, repeated, tag = "1")]
+    pub pulses: ::prost::alloc::vec::Vec<PulseRecord>,
+}
+/// PulseRecord is a pulse and who is gated by it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PulseRecord {
+    /// The pulse; of one that was cleared by this command its last definition.
+    #[prost(message, optional, tag = "1")]
+    pub pulse: ::core::option::Option<Pulse>,
+    /// Jobs with live processes that have it, sorted; not more than 1,000.
+    #[prost(uint32, repeated, tag = "2")]
+    pub jobs: ::prost::alloc::vec::Vec<u32>,
+    /// Their live processes.
+    #[prost(uint64, tag = "3")]
+    pub processes: u64,
+    /// It is not defined any more: these jobs run free of it.
+    #[prost(bool, tag = "4")]
+    pub cleared: bool,
+}
 /// Heartbeat is said once a second on `agent.<m>.hb`. Each fifth one asks for an answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -1118,6 +1227,9 @@ pub struct JobDesired {
     /// Identities the agent may forget: final in JOBS.
     #[prost(message, repeated, tag = "3")]
     pub forget: ::prost::alloc::vec::Vec<ProcessId>,
+    /// Every pulse that jobs on this machine have and that is defined, sorted by number: all others are free.
+    #[prost(message, repeated, tag = "4")]
+    pub pulses: ::prost::alloc::vec::Vec<Pulse>,
 }
 /// JobOrders is the part of one job on one machine.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1193,6 +1305,9 @@ pub struct UpdateJobs {
     /// Identities the agent may forget: final in JOBS.
     #[prost(message, repeated, tag = "4")]
     pub forget: ::prost::alloc::vec::Vec<ProcessId>,
+    /// Every pulse that jobs on this machine have and that is defined, sorted by number: all others are free.
+    #[prost(message, repeated, tag = "5")]
+    pub pulses: ::prost::alloc::vec::Vec<Pulse>,
 }
 /// ListKnown asks for everything that the agent knows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1552,7 +1667,10 @@ impl AgentRefusal {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEvent {
     /// The fact.
-    #[prost(oneof = "job_event::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18")]
+    #[prost(
+        oneof = "job_event::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18"
+    )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
 /// Nested message and enum types in `JobEvent`.
@@ -1590,6 +1708,15 @@ pub mod job_event {
         /// A load number was set in MACHINES.
         #[prost(message, tag = "10")]
         LoadNumberSeen(super::LoadNumberSeen),
+        /// A pulse was defined, or defined otherwise.
+        #[prost(message, tag = "11")]
+        PulseSet(super::PulseSet),
+        /// Pulses are not defined any more.
+        #[prost(message, tag = "12")]
+        PulseCleared(super::PulseCleared),
+        /// A job has other pulses or parameters from here on.
+        #[prost(message, tag = "13")]
+        JobChanged(super::JobChanged),
         /// Another command center is master, or none is.
         #[prost(message, tag = "18")]
         MasterChanged(super::MasterChanged),
@@ -2123,7 +2250,7 @@ pub struct JobCommand {
     #[prost(string, tag = "20")]
     pub center: ::prost::alloc::string::String,
     /// The command.
-    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 12")]
+    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12")]
     pub kind: ::core::option::Option<job_command::Kind>,
 }
 /// Nested message and enum types in `JobCommand`.
@@ -2146,6 +2273,15 @@ pub mod job_command {
         /// Begin a new run.
         #[prost(message, tag = "5")]
         NewRun(super::NewRun),
+        /// Define a pulse.
+        #[prost(message, tag = "6")]
+        SetPulse(super::SetPulse),
+        /// Take definitions of pulses away.
+        #[prost(message, tag = "7")]
+        ClearPulses(super::ClearPulses),
+        /// Change the pulses or parameters of a job that runs.
+        #[prost(message, tag = "8")]
+        ChangeJob(super::ChangeJob),
         /// Take or release the mastership of command centers.
         #[prost(message, tag = "12")]
         Master(super::ChangeMaster),
@@ -2181,6 +2317,9 @@ pub struct Start {
     /// Selector of resources: `kind=disk and type=ssd`, `disk-a`, `node-01/disk-*`; empty means any.
     #[prost(string, tag = "9")]
     pub resource_selector: ::prost::alloc::string::String,
+    /// Pulses that gate every iteration of every process; at most 8.
+    #[prost(uint32, repeated, tag = "10")]
+    pub pulses: ::prost::alloc::vec::Vec<u32>,
 }
 /// Stop stops processes.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2232,7 +2371,7 @@ pub struct ChangeMaster {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobQuery {
     /// The query.
-    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 9")]
+    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9")]
     pub kind: ::core::option::Option<job_query::Kind>,
 }
 /// Nested message and enum types in `JobQuery`.
@@ -2258,6 +2397,9 @@ pub mod job_query {
         /// The service itself.
         #[prost(message, tag = "6")]
         Status(super::JobServiceStatus),
+        /// Pulses.
+        #[prost(message, tag = "7")]
+        Pulses(super::ListPulses),
         /// Who is master.
         #[prost(message, tag = "9")]
         Master(super::MasterQuery),
@@ -2327,7 +2469,10 @@ pub struct MasterQuery {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobReply {
     /// The answer.
-    #[prost(oneof = "job_reply::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16")]
+    #[prost(
+        oneof = "job_reply::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16"
+    )]
     pub kind: ::core::option::Option<job_reply::Kind>,
 }
 /// Nested message and enum types in `JobReply`.
@@ -2365,6 +2510,12 @@ pub mod job_reply {
         /// The service itself.
         #[prost(message, tag = "10")]
         Status(super::ServiceStatus),
+        /// Pulses.
+        #[prost(message, tag = "11")]
+        Pulses(super::PulseList),
+        /// A job was changed: what it has now.
+        #[prost(message, tag = "12")]
+        JobChanged(super::JobChanged),
         /// Who is master, or has become it.
         #[prost(message, tag = "16")]
         Master(super::MasterReply),
@@ -3911,6 +4062,9 @@ pub struct JobSnapshot {
     /// Jobs that are remembered, sorted by number.
     #[prost(message, repeated, tag = "6")]
     pub jobs: ::prost::alloc::vec::Vec<SnapshotJob>,
+    /// Pulses that are defined, sorted by number.
+    #[prost(message, repeated, tag = "7")]
+    pub pulses: ::prost::alloc::vec::Vec<Pulse>,
     /// The command center that is master; absent when there is none.
     #[prost(message, optional, tag = "10")]
     pub master: ::core::option::Option<Master>,

@@ -6,6 +6,7 @@ mod changes;
 mod hello;
 mod machines;
 mod preview;
+mod pulses;
 mod refused;
 mod reports;
 mod run;
@@ -35,6 +36,9 @@ pub(super) fn decide(
         Input::AddModule(module) => catalogue::add(state, module),
         Input::RemoveModule(name) => catalogue::remove(state, name),
         Input::NewRun => run::new_run(state),
+        Input::SetPulse(number, pulse) => Ok(pulses::set(state, *number, *pulse)),
+        Input::ClearPulses(clear) => pulses::clear(state, clear),
+        Input::ChangeJob(change) => pulses::change_job(state, change),
         Input::ChangeMaster(change) => master::change(state, change, now.time),
         Input::FromCenter { center, input } => {
             master::check(state, center, &input.name(), now.time)?;

@@ -19,7 +19,7 @@ use super::super::observed::Observed;
 use super::super::parameters;
 use super::super::state::State;
 use super::arrange::Wanted;
-use super::{answered, catalogue, preview};
+use super::{answered, catalogue, preview, pulses};
 
 pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
     let what = format!("start {}", start.module);
@@ -27,6 +27,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
     let wanted = Wanted { what: &what, module, count: start.count };
     wanted.check_count()?;
     let parameters = parameters::complete(module, &start.parameters)?;
+    let pulses = pulses::read(state, &what, &start.pulses)?;
     let selector = read_selector(state, &what, &start.selector)?;
     let resources = read_resource_selector(state, &what, &start.resource_selector)?;
     let (reservation, now) = (start.reservation, now.time);
@@ -51,6 +52,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         actor: start.actor.clone(),
         run: state.run,
         job,
+        pulses,
     };
     let started = JobStarted {
         spec: Arc::new(spec),

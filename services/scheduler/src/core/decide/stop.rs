@@ -68,7 +68,7 @@ fn targets(state: &State, stop: &Stop, what: &str) -> Result<Targets, Refusal> {
 }
 
 /// A job, or the refusal that says which there are.
-fn find_job<'a>(state: &'a State, number: JobNumber, what: &str) -> Result<&'a Job, Refusal> {
+pub(super) fn find_job<'a>(state: &'a State, number: JobNumber, what: &str) -> Result<&'a Job, Refusal> {
     state.jobs.get(&number).ok_or_else(|| {
         let why = match state.last_job {
             JobNumber(0) => format!("run {} has no jobs yet", state.run),

@@ -8,6 +8,7 @@ mod machines;
 mod master;
 mod placement;
 mod properties;
+mod pulses;
 mod repair;
 mod stall;
 mod start;
@@ -323,6 +324,7 @@ pub(super) fn start(processes: u32) -> Start {
         dry_run: false,
         reservation: ReservationId(0),
         seed: 0,
+        pulses: Vec::new(),
     }
 }
 

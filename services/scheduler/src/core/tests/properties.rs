@@ -1,8 +1,9 @@
 //! Random sequences of inputs: what must hold holds after each of them, and the log says it all.
 
+use muster_model::{Pulse, PulseNumber};
 use proptest::prelude::*;
 
-use super::super::input::{AgentRefusal, RefusedProcess};
+use super::super::input::{AgentRefusal, ChangeJob, ClearPulses, RefusedProcess};
 use super::*;
 
 #[derive(Debug, Clone)]
@@ -18,6 +19,9 @@ enum Step {
     Wait(u64),
     Fence { node: usize, epoch: u64 },
     NewRun,
+    SetPulse(u8, u64),
+    ClearPulse(u8),
+    ChangeJob(u32, u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,6 +37,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u64..400).prop_map(Step::Wait),
         1 => (0_usize..3, 0_u64..4).prop_map(|(node, epoch)| Step::Fence { node, epoch }),
         1 => Just(Step::NewRun),
+        2 => (0_u8..3, 1_u64..4).prop_map(|(number, block)| Step::SetPulse(number, block)),
+        1 => (0_u8..3).prop_map(Step::ClearPulse),
+        2 => (1_u32..5, 0_u32..3).prop_map(|(job, number)| Step::ChangeJob(job, number)),
     ]
 }
 
@@ -93,6 +100,7 @@ fn perform(lab: &mut Lab, step: Step) {
         Step::Start(processes, reservation) => {
             let mut start = start(processes);
             start.reservation = ReservationId(reservation);
+            start.pulses = lab.state.pulses.keys().take(processes as usize % 3).map(|number| number.0.into()).collect();
             let _ = lab.give(Input::Start(start));
         }
         Step::StopJob(job, grace) => drop(lab.give(Input::Stop(stop_job(job, Duration::from_secs(grace))))),
@@ -143,6 +151,17 @@ fn perform(lab: &mut Lab, step: Step) {
         }
         Step::Fence { node, epoch } => lab.report_batch(&machine(NODES[node]), vec![Report::Fenced(Epoch(epoch))]),
         Step::NewRun => drop(lab.give(Input::NewRun)),
+        Step::SetPulse(number, block) => {
+            let pulse = Pulse::new(Duration::from_secs(block), Duration::from_secs(2), Duration::ZERO);
+            lab.give(Input::SetPulse(PulseNumber(number), pulse.expect("a good pulse"))).expect("it is not refused");
+        }
+        Step::ClearPulse(number) => {
+            drop(lab.give(Input::ClearPulses(ClearPulses { numbers: vec![number.into()], all: false })));
+        }
+        Step::ChangeJob(job, number) => {
+            let change = ChangeJob { job: JobNumber(job), pulses: Some(vec![number]), parameters: Vec::new() };
+            drop(lab.give(Input::ChangeJob(change)));
+        }
     }
 }
 
