@@ -91,16 +91,16 @@ impl Settings {
             block_bytes_max,
             file_bytes,
             queue_depth: queue_depth(parameters.count("queue_depth")?)?,
-            engine: choice(&parameters, "engine", ENGINES)?,
-            access: choice(&parameters, "access", ACCESSES)?,
+            engine: parameters.choice("engine", ENGINES)?,
+            access: parameters.choice("access", ACCESSES)?,
             shift_percent: percent(&parameters, "shift_percent", 100)?,
             read_percent: percent(&parameters, "read_percent", READ_PERCENT_MAX)?,
             sync: parameters.boolean("sync")?,
             interval: (iops_max > 0).then(|| Duration::from_secs(1) / iops_max),
             duration: (!duration.is_zero()).then_some(duration),
             passes: Some(parameters.count("passes")?).filter(|passes| *passes > 0),
-            inject: inject(parameters.text("inject")?)?,
-            inject_into: choice(&parameters, "inject_into", PLACES)?,
+            inject: parameters.class("inject")?,
+            inject_into: parameters.choice("inject_into", PLACES)?,
             device: disk.id.clone(),
             directory: PathBuf::from(&disk.path),
         })
@@ -123,13 +123,6 @@ const ENGINES: &[(&str, Choice)] = &[("auto", Choice::Auto), ("io_uring", Choice
 const ACCESSES: &[(&str, Access)] =
     &[("random", Access::Random), ("sequential", Access::Sequential), ("alternating", Access::Alternating)];
 const PLACES: &[(&str, InjectInto)] = &[("disk", InjectInto::Disk), ("memory", InjectInto::Memory)];
-
-fn choice<T: Copy>(parameters: &Parameters<'_>, name: &str, values: &[(&str, T)]) -> Result<T, ParameterError> {
-    let text = parameters.text(name)?;
-    let found = values.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
-    let names = || values.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| ParameterError::invalid(name, text, format!("write one of {}", names())))
-}
 
 fn greatest_block_bytes(least: usize, size: u64) -> Result<usize, ParameterError> {
     let greatest = block_bytes("block_size_max", size)?;
@@ -167,13 +160,4 @@ fn percent(parameters: &Parameters<'_>, name: &str, most: u64) -> Result<u64, Pa
         return Ok(percent);
     }
     Err(ParameterError::invalid(name, percent.to_string(), format!("it must be at most {most}")))
-}
-
-fn inject(name: &str) -> Result<Option<Class>, ParameterError> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    let class = Class::ALL.into_iter().find(|class| class.as_str() == name);
-    let names = || Class::ALL.map(Class::as_str).join(", ");
-    class.map(Some).ok_or_else(|| ParameterError::invalid("inject", name, format!("write one of {}", names())))
 }

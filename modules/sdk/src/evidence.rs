@@ -12,6 +12,9 @@ use crate::session::Session;
 /// Wrong sectors that are explained word by word; the files hold all.
 const EXPLAINED_MAX: usize = 16;
 
+/// Wrong words of the first wrong sector in the report itself.
+const REPORTED_WORDS_MAX: usize = 12;
+
 /// A transfer that is wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
@@ -42,6 +45,12 @@ impl Evidence<'_> {
     pub fn wrong_sectors(&self) -> Vec<usize> {
         let is_wrong = |at: &usize| verify(self.sector(*at), &self.expectation.advanced(*at)).is_err();
         (0..self.sectors().len()).filter(is_wrong).collect()
+    }
+
+    /// The first wrong words of a sector, for the report itself.
+    #[must_use]
+    pub fn explanation(&self, at: usize) -> String {
+        first_lines(&explain_sector(self.sector(at), &self.expectation.advanced(at)))
     }
 
     /// The report of a sector: what was expected, what is there, and whose that is, where it is another's. The rest is the
@@ -84,6 +93,28 @@ impl Evidence<'_> {
     }
 }
 
+/// By how many of two more readings were good, and how many brought the same wrong bytes. TRANSIENT: both were good. STORED: both
+/// were the same. UNSTABLE: anything else, a read error included.
+#[must_use]
+pub fn persistence(good: u32, same: u32) -> &'static str {
+    match (good, same) {
+        (2, _) => "TRANSIENT",
+        (_, 2) => "STORED",
+        _ => "UNSTABLE",
+    }
+}
+
+/// The head of an explanation and its first words, and how many more there are.
+fn first_lines(explanation: &str) -> String {
+    const HEAD_LINES: usize = 2;
+    let (lines, shown) = (explanation.lines().count(), HEAD_LINES + REPORTED_WORDS_MAX);
+    let mut text = explanation.lines().take(shown).collect::<Vec<_>>().join("\n");
+    if lines > shown {
+        let _ = write!(text, "\nand {} more words: see the artifact explained.txt", lines - shown);
+    }
+    text
+}
+
 fn dpid(owner: Owner) -> String {
     Dpid { job: JobNumber(owner.job), process: ProcessNumber(owner.process) }.to_string()
 }
@@ -93,4 +124,15 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_good_twice_is_transient_and_only_what_is_the_same_twice_is_stored() {
+        let all = [(2, 0), (0, 2), (1, 1), (0, 1), (1, 0), (0, 0)].map(|(good, same)| persistence(good, same));
+        assert_eq!(all, ["TRANSIENT", "STORED", "UNSTABLE", "UNSTABLE", "UNSTABLE", "UNSTABLE"]);
+    }
 }

@@ -42,7 +42,7 @@ mod tests;
 
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
 pub use error::{ParameterError, PeerError, SdkError};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, persistence};
 pub use latency::Latency;
 pub use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES,

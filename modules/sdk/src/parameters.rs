@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_model::quantity;
+use muster_pattern::Class;
 
 use crate::error::ParameterError;
 
@@ -52,6 +53,29 @@ impl<'a> Parameters<'a> {
             "false" | "no" | "off" | "0" => Ok(false),
             _ => Err("write `true` or `false`".to_owned()),
         })
+    }
+
+    /// One of some values, by its name.
+    ///
+    /// # Errors
+    /// It is missing or none of them.
+    pub fn choice<T: Copy>(&self, name: &str, values: &[(&str, T)]) -> Result<T, ParameterError> {
+        let names = || values.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        self.read(name, |text| {
+            let found = values.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+            found.ok_or_else(|| format!("write one of {}", names()))
+        })
+    }
+
+    /// A class of corruption that is to be made; none where the text is empty.
+    ///
+    /// # Errors
+    /// It is missing or no class.
+    pub fn class(&self, name: &str) -> Result<Option<Class>, ParameterError> {
+        if self.text(name)?.is_empty() {
+            return Ok(None);
+        }
+        self.choice(name, &Class::ALL.map(|class| (class.as_str(), class))).map(Some)
     }
 
     /// Bytes.
@@ -106,6 +130,10 @@ mod tests {
         for error in errors {
             assert!(error.to_string().starts_with("parameter `bad` can not be `x`: "), "{error}");
         }
+        assert_eq!(parameters.choice("bad", &[("w", 1), ("x", 2)]), Ok(2));
+        let error = parameters.choice("bad", &[("w", 1), ("y", 2)]).unwrap_err().to_string();
+        assert_eq!(error, "parameter `bad` can not be `x`: write one of w, y");
+        assert!(parameters.class("bad").unwrap_err().to_string().contains("write one of BITFLIP, STALE, "));
         let missing = parameters.text("absent").unwrap_err().to_string();
         assert_eq!(missing, "parameter `absent` is required: give it with --param absent=VALUE");
     }
