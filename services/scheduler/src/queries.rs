@@ -9,7 +9,7 @@ use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::limits::PAGE_MAX;
 use crate::explain;
-use crate::wire::{milliseconds, projection};
+use crate::wire::{self, milliseconds, projection};
 
 /// Encoded size of a page, bytes: it must fit a message.
 const PAGE_SIZE_MAX: usize = 700_000;
@@ -31,6 +31,7 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
         job_query::Kind::Master(_) => {
             Kind::Master(v1::MasterReply { master: view.state.master.as_ref().map(Into::into) })
         }
+        job_query::Kind::Triggers(list) => Kind::Triggers(triggers(view, list)),
         job_query::Kind::Status(_) => Kind::Status(view.status(instance)),
     })
 }
@@ -102,6 +103,32 @@ fn processes(view: &JobView<'_>, list: &v1::ListProcesses) -> v1::ProcessList {
             break;
         }
         found.processes.push(record);
+    }
+    found
+}
+
+/// Arms by number, or firings with the newest first.
+fn triggers(view: &JobView<'_>, list: &v1::ListTriggers) -> v1::TriggerList {
+    let (mut found, mut page, after) = (v1::TriggerList::default(), Page::new(), list.after as usize);
+    if list.fired {
+        for firing in view.state.firings.iter().rev().skip(after) {
+            let record = wire::triggers::firing(firing);
+            if !page.takes(&record) {
+                found.more = true;
+                break;
+            }
+            found.firings.push(record);
+        }
+        return found;
+    }
+    let mut arms = wire::triggers::arms(view.state);
+    arms.sort_by_key(|record| record.armed.as_ref().map_or(0, |armed| armed.number));
+    for record in arms.into_iter().skip(after) {
+        if !page.takes(&record) {
+            found.more = true;
+            break;
+        }
+        found.arms.push(record);
     }
     found
 }

@@ -1,6 +1,6 @@
 //! Every subject of Muster (docs/subjects.md is generated from [`TABLE`]). The version stands in the subject.
 
-use muster_model::MachineId;
+use muster_model::{MachineId, TriggerNumber};
 
 /// An owning or answering service, by the token that stands for it in subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +94,17 @@ pub fn command(machine: &MachineId, verb: &str) -> String {
 pub fn commands_of(machine: &MachineId) -> String {
     command(machine, "*")
 }
+
+/// `muster.v1.edge.trigger.<n>.<m>`: a trigger fires, on a machine or by a person.
+#[must_use]
+pub fn trigger_edge(number: TriggerNumber, machine: Option<&MachineId>) -> String {
+    format!("muster.v1.edge.trigger.{number}.{}", machine.map_or(OPERATOR, MachineId::as_str))
+}
+
+/// Stands where the machine does, in what a person fires.
+const OPERATOR: &str = "operator";
+/// Every firing of every trigger.
+pub const EVERY_TRIGGER: &str = "muster.v1.edge.trigger.*.*";
 
 /// `muster.v1.agent.*.hello.<service>`: every hello to a service.
 #[must_use]
@@ -211,6 +222,13 @@ pub const TABLE: &[SubjectRow] = &[
         body: "agent_command",
         parties: "leaders, muster logs, agents of a gang -> one agent",
         purpose: "verbs jobs, machine, inventory, logs, peer",
+    },
+    SubjectRow {
+        subject: "muster.v1.edge.trigger.<n>.<m>",
+        transport: "core, never stored",
+        body: "edge_fired",
+        parties: "agent, muster trigger fire (as operator) -> agents",
+        purpose: "trigger n fires; armed machines act, once for each firing",
     },
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async runtime, no serialisation: those belong to the layers above (docs/architecture.md).
 
+mod firing;
 mod ids;
 mod machine;
 mod position;
@@ -12,7 +13,9 @@ mod refusal;
 mod resource;
 mod selector;
 mod time;
+mod trigger;
 
+pub use firing::{ArmId, Firing, FiringSource, TriggerActed};
 pub use ids::{
     Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, MachineId, ModuleName, ProcessId, ProcessNumber,
     ReservationId, ResourceId, RunId, SystemId, Term,
@@ -25,3 +28,6 @@ pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
 pub use time::PoolTime;
+pub use trigger::{
+    FiringId, TRIGGER_ACTIONS, TriggerAction, TriggerActionError, TriggerNumber, TriggerOutcome, TriggerPolicy,
+};

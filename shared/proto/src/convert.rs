@@ -1,10 +1,13 @@
 //! Conversions of the shared words between wire and model. What a service alone says is converted by that service.
 
 mod machine;
+mod trigger;
 
 use muster_model as model;
 
 use crate::v1;
+
+pub use trigger::trigger_number;
 
 /// A message that can be decoded, and yet says nothing that the model knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

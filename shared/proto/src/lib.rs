@@ -16,5 +16,5 @@ mod cause;
 mod convert;
 mod identity;
 
-pub use convert::{WireError, command_id};
+pub use convert::{WireError, command_id, trigger_number};
 pub use identity::process_digest;

@@ -74,8 +74,15 @@ impl Pool {
         for number in 0..machines {
             let ago = Duration::from_secs(if constraint(number) == Constraint::Silent { 10 } else { 1 });
             let (machine, incarnation) = (id(number)?, Incarnation(1));
-            let heartbeat =
-                Heartbeat { machine, incarnation, generation: Position::default(), digest: 0, live: 0, stored: 0 };
+            let heartbeat = Heartbeat {
+                machine,
+                incarnation,
+                generation: Position::default(),
+                digest: 0,
+                live: 0,
+                stored: 0,
+                policy: muster_model::TriggerPolicy::default(),
+            };
             JobCore::observe(&mut pool.observed, &pool.state, Observation::Heartbeat(heartbeat), now() - ago);
         }
         Ok(pool)

@@ -6,6 +6,7 @@ mod machines;
 mod pulses;
 mod reports;
 mod reservations;
+mod triggers;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub(crate) use machines::{
 pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseSetArguments, SetArguments};
 pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
+pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 
 use crate::output::Format;
 use crate::times::parse_duration;
@@ -112,6 +114,9 @@ pub(crate) enum Command {
     Why(TargetArguments),
     /// Print the log of a process, or of an agent
     Logs(LogsArguments),
+    /// Triggers: what machines do when something fires
+    #[command(subcommand)]
+    Trigger(TriggerCommand),
     /// The run of the system
     #[command(subcommand)]
     RunId(RunIdCommand),

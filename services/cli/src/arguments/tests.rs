@@ -15,6 +15,21 @@ fn the_command_tree_is_consistent() {
 }
 
 #[test]
+fn documented_lines_about_triggers_parse() {
+    let lines = [
+        "trigger arm 3 --on node-* --from 7 --from tag=a --action sysrq w",
+        "trigger arm 3 --on tag=a --action crash --reservation 2",
+        "trigger disarm 3 4 --on node-1",
+        "trigger disarm --all",
+        "trigger list --fired --output csv",
+        "trigger fire 3 --note why --wait --yes",
+    ];
+    for line in lines {
+        assert!(parsed(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
 fn documented_lines_parse() {
     let lines = [
         "machine list",

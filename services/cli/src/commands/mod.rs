@@ -22,6 +22,7 @@ mod show;
 mod start;
 mod stop;
 mod top;
+mod triggers;
 mod upload;
 mod wait;
 
@@ -93,6 +94,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Show(arguments) => show::show(&session, arguments.target).await,
         Command::Why(arguments) => show::why(&session, arguments.target).await,
         Command::Logs(arguments) => logs::run(&session, arguments).await,
+        Command::Trigger(command) => triggers::run(&session, command).await,
         Command::RunId(command) => runs::run(&session, &command).await,
         Command::Clock => clock::run(&session).await,
         Command::Reserve(arguments) => reservations::reserve(&session, arguments).await,

@@ -18,6 +18,9 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
     match event {
         Event::RunStarted(run) => {
             state.forget_all_jobs();
+            let machines: Vec<_> = state.machines.keys().cloned().collect();
+            machines.iter().for_each(|machine| state.disarm_all(machine, at));
+            state.firings.clear();
             state.run = *run;
             state.last_job = JobNumber(0);
         }
@@ -52,6 +55,10 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         }
         Event::JobChanged(changed) => change_job(state, changed, at),
         Event::MasterChanged(changed) => state.master.clone_from(&changed.master),
+        Event::TriggerArmed(armed) => state.arm(armed, at),
+        Event::TriggerDisarmed(disarmed) => state.disarm(disarmed, at),
+        Event::TriggerFired(firing) => state.note_fired(firing),
+        Event::TriggerActed(acted) => state.note_acted(acted, at),
     }
 }
 
@@ -185,9 +192,16 @@ fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
 
 fn see(state: &mut State, seen: &MachineSeen, at: &At<'_>) {
     let id = &seen.seen.machine;
-    let before = state.machines.get(id).map(|machine| (machine.seen.down, machine.seen.fenced_epoch));
-    let (was_down, was_fenced) = before.unwrap_or((false, Epoch(0)));
+    let before = state.machines.get(id).map(|machine| {
+        let seen = &machine.seen;
+        (seen.down, seen.fenced_epoch, seen.epoch)
+    });
+    let (was_down, was_fenced, was_of) = before.unwrap_or((false, Epoch(0), Epoch(0)));
     state.see(seen.seen.clone());
+    let Some(machine) = state.machines.get(id) else { return };
+    if machine.seen.epoch > was_of || machine.seen.removed {
+        state.disarm_all(id, at);
+    }
     let Some(machine) = state.machines.get_mut(id) else { return };
     if machine.seen.down != was_down {
         machine.down_since = if machine.seen.down { at.time } else { PoolTime::NEVER };

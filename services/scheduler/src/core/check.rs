@@ -6,6 +6,7 @@ use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ResourceKind, Verdict};
 use muster_proto::process_digest;
 
 use super::job::{Counts, Job, Member, Process};
+use super::limits::FIRINGS_MAX;
 use super::machine::{Machine, Total};
 use super::state::State;
 
@@ -24,6 +25,7 @@ pub fn check(state: &State) -> Result<(), String> {
         check_machine(state, id, machine)?;
     }
     state.pool.check(&state.machines)?;
+    ensure(state.firings.len() <= FIRINGS_MAX, || format!("{} firings are remembered (I12)", state.firings.len()))?;
     let ended: usize =
         state.jobs.values().filter(|job| job.ended != PoolTime::NEVER).map(|job| job.processes as usize).sum();
     ensure(ended == state.ended_processes, || {
@@ -127,6 +129,11 @@ fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(),
             used_milli: of_kind().map(|place| place.used_milli).sum(),
         };
         ensure(total == machine.total(kind), || format!("the {} places of {id} add up wrongly", kind.as_str()))?;
+    }
+    for (number, arm) in &machine.arms {
+        let holds = arm.spec.number == *number && arm.epoch == machine.seen.epoch;
+        ensure(holds, || format!("{id} is armed for trigger {number} in another epoch (I4)"))?;
+        ensure(arm.id.position <= machine.generation, || format!("{id} was armed after its generation"))?;
     }
     let orders = machine.orders.iter().all(|(at, dpid)| {
         state.processes.get(dpid).is_some_and(|process| process.changed == *at && process.machine == *id)

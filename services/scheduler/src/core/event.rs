@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Epoch, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState, Pulse,
-    PulseNumber, ResourceId, ResourceKind, RunId, Verdict,
+    Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState,
+    Pulse, PulseNumber, ResourceId, ResourceKind, RunId, TriggerActed, TriggerNumber, Verdict,
 };
 
 use super::job::{Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::master::MasterChanged;
 use super::module::Module;
+use super::trigger::ArmSpec;
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,14 @@ pub enum Event {
     JobChanged(JobChanged),
     /// Another command center is master, or none is.
     MasterChanged(MasterChanged),
+    /// Machines are armed for a trigger.
+    TriggerArmed(TriggerArmed),
+    /// Arms are taken away.
+    TriggerDisarmed(TriggerDisarmed),
+    /// A trigger fired.
+    TriggerFired(Box<Firing>),
+    /// What became of it on a machine.
+    TriggerActed(Box<TriggerActed>),
 }
 
 /// A job was accepted.
@@ -189,4 +198,22 @@ pub struct ProcessReplaced {
     pub placement: Placement,
     /// Why.
     pub reason: String,
+}
+
+/// Machines are armed for a trigger; an arm replaces the one that a machine has for the same number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerArmed {
+    /// What they are armed with.
+    pub spec: Arc<ArmSpec>,
+    /// Machines and their epochs, sorted.
+    pub machines: Vec<(MachineId, Epoch)>,
+}
+
+/// Arms are taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerDisarmed {
+    /// Number.
+    pub number: TriggerNumber,
+    /// Machines, sorted.
+    pub machines: Vec<MachineId>,
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_model::{
-    CommandId, Dpid, Epoch, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessState,
-    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, Verdict,
+    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
+    ProcessState, Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerAction,
+    TriggerActionError, TriggerNumber, TriggerPolicy, Verdict,
 };
 
 use super::event::{JobChanged, Placement};
@@ -13,6 +14,7 @@ use super::facts::MachineFact;
 use super::job::{Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
+use super::trigger;
 
 /// A command, a message of a followed stream, or the tick.
 #[derive(Debug, Clone)]
@@ -42,6 +44,12 @@ pub enum Input {
         /// The command.
         input: Box<Input>,
     },
+    /// Arm machines for a trigger.
+    Arm(Box<Arm>),
+    /// Take arms away.
+    Disarm(Disarm),
+    /// A person fires a trigger.
+    Fire(Fire),
     /// An agent said hello.
     Hello(Hello),
     /// A message of MACHINES.
@@ -90,6 +98,9 @@ impl Input {
             Self::SetPulse(number, _) => format!("set pulse {number}"),
             Self::ClearPulses(_) => "clear pulses".into(),
             Self::ChangeJob(change) => format!("change job {}", change.job),
+            Self::Arm(arm) => format!("arm trigger {}", arm.number),
+            Self::Disarm(_) => "disarm triggers".into(),
+            Self::Fire(fire) => format!("fire trigger {}", fire.number),
             Self::FromCenter { input, .. } => input.name(),
             Self::ChangeMaster(_)
             | Self::Hello(_)
@@ -194,6 +205,51 @@ pub struct Stop {
     pub grace: Duration,
 }
 
+/// Arm machines for a trigger.
+#[derive(Debug, Clone)]
+pub struct Arm {
+    /// Who.
+    pub actor: String,
+    /// Number as given.
+    pub number: u32,
+    /// Selector of machines.
+    pub selector: String,
+    /// Jobs that may fire it.
+    pub from_jobs: Vec<JobNumber>,
+    /// Selector of machines that may fire it; empty names none.
+    pub from_selector: String,
+    /// What they do, or why what was given is no action.
+    pub action: Result<TriggerAction, TriggerActionError>,
+    /// Holder of the machines; 0 is the pool.
+    pub reservation: ReservationId,
+}
+
+/// Take arms away.
+#[derive(Debug, Clone, Default)]
+pub struct Disarm {
+    /// Numbers as given.
+    pub numbers: Vec<u32>,
+    /// Every number.
+    pub all: bool,
+    /// Selector of machines; empty is all.
+    pub selector: String,
+}
+
+/// A person fires a trigger.
+#[derive(Debug, Clone)]
+pub struct Fire {
+    /// Id of the command: it names the firing too.
+    pub command: CommandId,
+    /// Who.
+    pub actor: String,
+    /// Number as given.
+    pub number: u32,
+    /// For people.
+    pub note: String,
+    /// Holder in whose name it fires; 0 is the pool.
+    pub reservation: ReservationId,
+}
+
 /// An agent's hello.
 #[derive(Debug, Clone)]
 pub struct Hello {
@@ -230,6 +286,10 @@ pub enum Report {
     Process(ProcessReport),
     /// Nothing of an older epoch is alive.
     Fenced(Epoch),
+    /// A process of the machine fired a trigger.
+    TriggerFired(Box<Firing>),
+    /// What became of a firing there.
+    TriggerActed(Box<TriggerActed>),
 }
 
 /// A process changed.
@@ -360,6 +420,8 @@ pub struct Heartbeat {
     pub live: u32,
     /// Number of the newest batch of reports that it knows to be stored.
     pub stored: u64,
+    /// What its policy file permits triggers to do.
+    pub policy: TriggerPolicy,
 }
 
 /// Answer to a command.
@@ -391,6 +453,15 @@ pub enum Reply {
     JobChanged(JobChanged),
     /// Who is master after it.
     Master(Option<Master>),
+    /// Machines were armed, or arms taken away.
+    Armed(Armed),
+    /// A trigger may fire: whoever asked says so to the agents.
+    Fired {
+        /// The firing.
+        firing: Box<Firing>,
+        /// Machines that are armed for it.
+        machines: Vec<MachineId>,
+    },
     /// A hello was taken; what the agent is to do is answered from the state after it.
     HelloTaken,
 }
@@ -408,6 +479,19 @@ pub struct PulseUse {
     pub processes: u64,
     /// It is not defined any more.
     pub cleared: bool,
+}
+
+/// What arming or disarming did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Armed {
+    /// Number, of one that was armed.
+    pub number: Option<TriggerNumber>,
+    /// Machines that are armed now, and their epochs.
+    pub machines: Vec<(MachineId, Epoch)>,
+    /// Machines that were passed over, and why.
+    pub skipped: Vec<(MachineId, String)>,
+    /// Arms that were taken away.
+    pub disarmed: u32,
 }
 
 /// What a start did, or would do.
@@ -501,6 +585,8 @@ pub struct Desired {
     pub forget: Vec<ProcessId>,
     /// Every pulse that jobs with live processes on the machine have and that is defined, sorted by number.
     pub pulses: Vec<(PulseNumber, Pulse)>,
+    /// Every arm of a trigger that the machine has, by number.
+    pub arms: Vec<trigger::Arm>,
 }
 
 /// Orders of one job on one machine that were placed together.

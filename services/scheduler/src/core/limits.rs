@@ -34,6 +34,12 @@ pub const REPORTS_PATIENCE: Duration = Duration::from_secs(30);
 pub const TEXT_MAX_BYTES: usize = 4_096;
 /// Records on one page of an answer.
 pub const PAGE_MAX: usize = 1_000;
+/// Firings of triggers that are remembered; older ones are in the archive alone.
+pub const FIRINGS_MAX: usize = 1_000;
+/// Jobs that one arm of a trigger may name as those that fire it.
+pub const FROM_JOBS_MAX: usize = 64;
+/// What one machine may be told about all of its arms, bytes.
+pub const ARMS_MAX_BYTES: usize = 64 * 1024;
 /// Longest grace of a stop.
 pub const GRACE_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// What one message to an agent may hold, bytes (design: 512 KiB), less what its envelope takes.

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::{
     Dpid, Epoch, Facts, Incarnation, MachineId, Phase, PoolTime, Position, ReservationId, ResourceId, ResourceKind,
-    glob_matches,
+    TriggerNumber, glob_matches,
 };
+
+use super::trigger::Arm;
 
 /// A resource as probing found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -306,6 +308,8 @@ pub struct Machine {
     pub down_since: PoolTime,
     /// Pool time at which its newest fence was seen.
     pub fenced_at: PoolTime,
+    /// Arms of triggers; of its present epoch alone.
+    pub arms: BTreeMap<TriggerNumber, Arm>,
 }
 
 impl Machine {
@@ -322,6 +326,7 @@ impl Machine {
             reported: (Incarnation(0), 0),
             down_since: PoolTime::NEVER,
             fenced_at: PoolTime::NEVER,
+            arms: BTreeMap::new(),
         }
     }
 

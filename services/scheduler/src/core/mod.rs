@@ -24,6 +24,7 @@ mod selection;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod trigger;
 mod uses;
 mod wanted;
 
@@ -121,7 +122,10 @@ impl Core for JobCore {
             return Self::frees(input);
         }
         // A hello is how stops reach an agent.
-        matches!(input, Input::Stop(_) | Input::RemoveModule(_) | Input::Hello(_) | Input::ClearPulses(_))
+        matches!(
+            input,
+            Input::Stop(_) | Input::RemoveModule(_) | Input::Hello(_) | Input::ClearPulses(_) | Input::Disarm(_)
+        )
     }
 
     fn encode_reply(reply: &Reply) -> Bytes {
@@ -136,7 +140,11 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
         [Key::Job(job), Key::Part(job, machine.clone()), Key::Machine(machine.clone())]
     };
     match event {
-        Event::RunStarted(_) => state.jobs.keys().map(|number| Key::Job(*number)).collect(),
+        Event::RunStarted(_) => {
+            let armed = state.machines.iter().filter(|(_, machine)| !machine.arms.is_empty());
+            let armed = armed.map(|(id, _)| Key::Machine(id.clone()));
+            state.jobs.keys().map(|number| Key::Job(*number)).chain(armed).collect()
+        }
         Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
             Vec::new()
         }
@@ -157,6 +165,10 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
             changes.iter().flat_map(|change| process(&change.id, &change.machine)).collect()
         }
         Event::MachineSeen(seen) => vec![Key::Machine(seen.seen.machine.clone())],
+        Event::TriggerArmed(armed) => armed.machines.iter().map(|(id, _)| Key::Machine(id.clone())).collect(),
+        Event::TriggerDisarmed(disarmed) => disarmed.machines.iter().cloned().map(Key::Machine).collect(),
+        Event::TriggerFired(_) => Vec::new(),
+        Event::TriggerActed(acted) => vec![Key::Machine(acted.machine.clone())],
         Event::ProcessReplaced(replaced) => {
             let before = state.processes.get(&replaced.id.dpid).map(|process| process.machine.clone());
             let mates = replaced.placement.members.iter().flat_map(|member| mates(state, &replaced.id, *member));

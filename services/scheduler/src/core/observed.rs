@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use muster_model::{Attempt, Dpid, Incarnation, JobNumber, MachineId, PoolTime, Position, ProcessId, ProcessState};
+use muster_model::{
+    Attempt, Dpid, Incarnation, JobNumber, MachineId, PoolTime, Position, ProcessId, ProcessState, TriggerPolicy,
+};
 
 use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
 use super::job::Process;
@@ -44,6 +46,8 @@ pub struct Agent {
     pub live: u32,
     /// Heartbeats in a row whose digest differs from the log's at the same generation.
     pub mismatches: u32,
+    /// What its policy file permits triggers to do.
+    pub policy: TriggerPolicy,
     /// Newest batch of reports that it knows to be stored, and when it said so first.
     pub stored: (u64, PoolTime),
     /// Ping results in a row that show a process answering which the log calls starting or mia.
@@ -164,6 +168,7 @@ impl Observed {
         }
         agent.heard = now;
         agent.live = heartbeat.live;
+        agent.policy.clone_from(&heartbeat.policy);
         if agent.stored.0 != heartbeat.stored || agent.stored.1 == PoolTime::NEVER {
             agent.stored = (heartbeat.stored, now);
         }

@@ -14,6 +14,7 @@ use super::machine::{LoadNumbers, Machine};
 use super::master::Master;
 use super::module::Module;
 use super::pool::Pool;
+use super::trigger::Firings;
 
 /// The fold of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub struct State {
     pub pulses: BTreeMap<PulseNumber, Pulse>,
     /// The command center that is master.
     pub master: Option<Master>,
+    /// Firings that are remembered, in the order in which they were heard of.
+    pub firings: Firings,
     /// Ended jobs, by when they ended.
     pub(super) ended: BTreeSet<(PoolTime, JobNumber)>,
     /// Processes of ended jobs.
@@ -63,6 +66,7 @@ impl State {
             processes: BTreeMap::new(),
             pulses: BTreeMap::new(),
             master: None,
+            firings: Firings::new(),
             ended: BTreeSet::new(),
             ended_processes: 0,
             pool: Pool::default(),

@@ -14,6 +14,7 @@ use super::limits::UPDATE_MAX_BYTES;
 use super::machine::Machine;
 use super::observed::{Agent, Observed, unwanted};
 use super::state::State;
+use super::trigger::{Arm, ArmSpec};
 
 /// Effects for every machine of a scope.
 pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Key>, now: PoolTime) -> Vec<Effect> {
@@ -54,6 +55,7 @@ fn update(state: &State, machine: &Machine, agent: &Agent, acknowledged: Positio
     desired.pulses = state.pulses_on(machine);
     desired.strays.extend(&agent.strays);
     desired.forget.extend(&agent.forgettable);
+    desired.arms = arms_of(machine);
     Update {
         machine: machine.seen.machine.clone(),
         epoch: machine.seen.epoch,
@@ -88,9 +90,13 @@ pub fn desired(state: &State, machine: &MachineId, known: &[KnownProcess]) -> (P
         collected.add(state, *dpid, &state.processes[dpid]);
     }
     let mut desired = collected.into_desired(state);
-    (desired.strays, desired.forget) = (strays, forget);
+    (desired.strays, desired.forget, desired.arms) = (strays, forget, arms_of(found));
     desired.pulses = state.pulses_on(found);
     (found.generation, desired)
+}
+
+fn arms_of(machine: &Machine) -> Vec<Arm> {
+    machine.arms.values().cloned().collect()
 }
 
 /// What a member of a gang is told of it: every member, and where it is.
@@ -165,7 +171,9 @@ impl Desired {
     pub fn size(&self) -> usize {
         let orders =
             self.orders.iter().map(|orders| size_of_spec(orders) + orders.processes.iter().map(size_of).sum::<usize>());
-        orders.sum::<usize>() + (self.strays.len() + self.forget.len()) * ID_BYTES + self.pulses.len() * PULSE_BYTES
+        let arms: usize = self.arms.iter().map(|arm| arm.spec.size()).sum();
+        let ids = (self.strays.len() + self.forget.len()) * ID_BYTES;
+        arms + orders.sum::<usize>() + ids + self.pulses.len() * PULSE_BYTES
     }
 
     /// It fits one message.
@@ -174,10 +182,11 @@ impl Desired {
         self.size() <= UPDATE_MAX_BYTES
     }
 
-    /// Parts that fit one message each; at least one. Each has all pulses: a list without one would mean that it is free.
+    /// Parts that fit one message each; at least one. Each has all pulses and all arms: a list without one would mean that it is free,
+    /// or not armed.
     #[must_use]
     pub fn split(self) -> Vec<Self> {
-        let empty = Self { pulses: self.pulses.clone(), ..Self::default() };
+        let empty = Self { pulses: self.pulses.clone(), arms: self.arms.clone(), ..Self::default() };
         let least = empty.size();
         let (mut parts, mut size) = (vec![empty.clone()], least);
         let make_room = |parts: &mut Vec<Self>, needed: usize, size: &mut usize| {
@@ -211,5 +220,14 @@ impl Desired {
             }
         }
         parts
+    }
+}
+
+impl ArmSpec {
+    /// Bytes that an arm takes on the wire, at most.
+    #[must_use]
+    pub(super) fn size(&self) -> usize {
+        let machines: usize = self.from_machines.iter().map(|machine| machine.as_str().len() + 2).sum();
+        96 + machines + self.from_jobs.len() * 5
     }
 }

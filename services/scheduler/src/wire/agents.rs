@@ -10,7 +10,7 @@ use muster_proto::v1::envelope::Body;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{machine_id, milliseconds, position, pulses};
+use super::{bounded, machine_id, milliseconds, position, pulses, triggers};
 use crate::core::Input;
 use crate::core::input::{
     AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess,
@@ -46,6 +46,8 @@ fn report(report: v1::Report) -> Option<Report> {
             pid: process.pid,
         })),
         v1::report::Kind::Fence(fence) => Some(Report::Fenced(Epoch(fence.epoch))),
+        v1::report::Kind::TriggerFired(fired) => triggers::fired_report(fired).map(Box::new).map(Report::TriggerFired),
+        v1::report::Kind::TriggerActed(acted) => triggers::acted_report(acted).map(Box::new).map(Report::TriggerActed),
         v1::report::Kind::Error(_)
         | v1::report::Kind::Corruption(_)
         | v1::report::Kind::Artifact(_)
@@ -53,16 +55,6 @@ fn report(report: v1::Report) -> Option<Report> {
         | v1::report::Kind::Final(_)
         | v1::report::Kind::Inventory(_) => None,
     }
-}
-
-/// A text for people, cut to what the log takes.
-fn bounded(mut text: String) -> String {
-    const REASON_MAX_BYTES: usize = 1_024;
-    if text.len() > REASON_MAX_BYTES {
-        let end = (0..=REASON_MAX_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
 }
 
 /// A hello.
@@ -100,6 +92,7 @@ pub fn heartbeat(incarnation: u64, heartbeat: &v1::Heartbeat) -> Result<Heartbea
         digest: heartbeat.processes_digest,
         live: heartbeat.processes_live,
         stored: heartbeat.reports_acknowledged,
+        policy: heartbeat.trigger_policy.clone().map(Into::into).unwrap_or_default(),
     })
 }
 
@@ -142,21 +135,29 @@ pub fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
 /// The whole desired list.
 pub fn job_desired(generation: Position, desired: Desired) -> v1::JobDesired {
     let pulses = pulses::list_to_wire(&desired.pulses);
-    let (jobs, forget) = orders(desired);
-    v1::JobDesired { generation: Some(generation.into()), jobs, forget, pulses }
+    let (jobs, forget, arms) = orders(desired);
+    v1::JobDesired { generation: Some(generation.into()), jobs, forget, pulses, arms }
 }
 
 /// A change of the desired list.
 pub fn update_jobs(builds_on: Position, generation: Position, desired: Desired) -> v1::UpdateJobs {
     let pulses = pulses::list_to_wire(&desired.pulses);
-    let (jobs, forget) = orders(desired);
-    v1::UpdateJobs { builds_on: Some(builds_on.into()), generation: Some(generation.into()), jobs, forget, pulses }
+    let (jobs, forget, arms) = orders(desired);
+    v1::UpdateJobs {
+        builds_on: Some(builds_on.into()),
+        generation: Some(generation.into()),
+        jobs,
+        forget,
+        pulses,
+        arms,
+    }
 }
 
-fn orders(desired: Desired) -> (Vec<v1::JobOrders>, Vec<v1::ProcessId>) {
+fn orders(desired: Desired) -> (Vec<v1::JobOrders>, Vec<v1::ProcessId>, Vec<v1::TriggerArm>) {
     let strays = desired.strays.into_iter().map(stray);
     let jobs = desired.orders.into_iter().map(job_orders).chain(strays).collect();
-    (jobs, desired.forget.into_iter().map(Into::into).collect())
+    let arms = desired.arms.into_iter().map(triggers::arm_order).collect();
+    (jobs, desired.forget.into_iter().map(Into::into).collect(), arms)
 }
 
 fn job_orders(orders: Orders) -> v1::JobOrders {

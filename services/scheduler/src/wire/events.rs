@@ -65,6 +65,10 @@ impl From<&Event> for v1::JobEvent {
                 Kind::PulseCleared(v1::PulseCleared { numbers: pulses::numbers_to_wire(numbers) })
             }
             Event::JobChanged(changed) => Kind::JobChanged(changed.into()),
+            Event::TriggerArmed(armed) => Kind::TriggerArmed(armed.into()),
+            Event::TriggerDisarmed(disarmed) => Kind::TriggerDisarmed(disarmed.into()),
+            Event::TriggerFired(firing) => Kind::TriggerFired((&**firing).into()),
+            Event::TriggerActed(acted) => Kind::TriggerActed((&**acted).into()),
         };
         Self { kind: Some(kind) }
     }
@@ -95,6 +99,10 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::MachineSeen(seen) => Self::MachineSeen(Box::new(seen.try_into()?)),
             Kind::ProcessReplaced(replaced) => Self::ProcessReplaced(replaced.try_into()?),
             Kind::MasterChanged(changed) => Self::MasterChanged(changed.try_into()?),
+            Kind::TriggerArmed(armed) => Self::TriggerArmed(armed.try_into()?),
+            Kind::TriggerDisarmed(disarmed) => Self::TriggerDisarmed(disarmed.try_into()?),
+            Kind::TriggerFired(fired) => Self::TriggerFired(Box::new(fired.try_into()?)),
+            Kind::TriggerActed(acted) => Self::TriggerActed(Box::new(acted.try_into()?)),
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)
             }

@@ -14,6 +14,7 @@ pub mod snapshot;
 mod spec;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 
 use muster_model::{MachineId, Position, ResourceId};
 use muster_proto::{WireError, v1};
@@ -30,6 +31,16 @@ fn resource_id(message: &'static str, text: &str) -> Result<ResourceId, WireErro
 
 fn resource_ids(message: &'static str, texts: &[String]) -> Result<Vec<ResourceId>, WireError> {
     texts.iter().map(|text| resource_id(message, text)).collect()
+}
+
+/// A text for people, cut to what the log takes.
+fn bounded(mut text: String) -> String {
+    const REASON_MAX_BYTES: usize = 1_024;
+    if text.len() > REASON_MAX_BYTES {
+        let end = (0..=REASON_MAX_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
 }
 
 fn position(found: Option<v1::Position>) -> Position {

@@ -5,6 +5,7 @@ use muster_proto::v1;
 use muster_proto::v1::job_reply::Kind;
 use prost::Message;
 
+use super::triggers;
 use crate::core::Reply;
 use crate::core::input::LoadChange;
 
@@ -31,6 +32,11 @@ pub fn encode(reply: &Reply) -> Bytes {
         Reply::RunStarted(run) => Some(Kind::RunStarted(v1::RunStarted { run: run.0 })),
         Reply::Pulses(pulses) => Some(Kind::Pulses(v1::PulseList { pulses: pulses.iter().map(Into::into).collect() })),
         Reply::JobChanged(changed) => Some(Kind::JobChanged(changed.into())),
+        Reply::Armed(armed) => Some(Kind::Armed(triggers::armed_reply(armed))),
+        Reply::Fired { firing, machines } => Some(Kind::Fired(v1::Fired {
+            fired: Some((&**firing).into()),
+            machines: machines.iter().map(ToString::to_string).collect(),
+        })),
         // What the agent is to do is answered from the state after it, not remembered.
         Reply::HelloTaken => None,
     };

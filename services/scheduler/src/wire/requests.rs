@@ -6,7 +6,7 @@ use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, Re
 use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 
-use super::{master, pairs, pulses};
+use super::{master, pairs, pulses, triggers};
 use crate::core::Input;
 use crate::core::input::{ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
 use crate::core::module::Module;
@@ -71,6 +71,9 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
             pulses: change.pulses.map(|pulses| pulses.numbers),
             parameters: pairs(change.parameters),
         })),
+        Some(Kind::ArmTrigger(arm)) => Ok(Input::Arm(Box::new(triggers::arm(actor, arm)))),
+        Some(Kind::DisarmTriggers(disarm)) => Ok(Input::Disarm(triggers::disarm(disarm))),
+        Some(Kind::FireTrigger(fire)) => Ok(Input::Fire(triggers::fire(id, actor, fire))),
         Some(Kind::Master(_)) | None => Err(unknown("command")),
     }
 }

@@ -9,7 +9,7 @@ use muster_proto::{WireError, v1};
 use prost::Message;
 
 use super::events::stop_reason;
-use super::{machine_id, milliseconds, position, pulses, resource_ids};
+use super::{machine_id, milliseconds, position, pulses, resource_ids, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Member, Process, StopOrder};
@@ -31,6 +31,8 @@ pub fn encode(state: &State) -> Bytes {
         jobs: state.jobs.iter().map(|(number, job)| job_to_wire(state, *number, job)).collect(),
         pulses: state.pulses.iter().map(|(number, pulse)| pulses::to_wire(*number, pulse)).collect(),
         master: state.master.as_ref().map(Into::into),
+        arms: triggers::arms(state),
+        firings: state.firings.iter().map(triggers::firing).collect(),
     };
     snapshot.encode_to_vec().into()
 }
@@ -69,6 +71,8 @@ fn restore(snapshot: v1::JobSnapshot) -> Result<State, WireError> {
         let (number, pulse) = pulses::from_wire(pulse)?;
         state.pulses.insert(number, pulse);
     }
+    triggers::restore_arms(&mut state, snapshot.arms)?;
+    state.firings = snapshot.firings.into_iter().map(triggers::remembered).collect::<Result<_, _>>()?;
     Ok(state)
 }
 

@@ -59,7 +59,7 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
             size_bytes: stored.size_bytes,
             sha256: stored.sha256,
         },
-        Kind::Inventory(_) => return Ok(Taken::InArchive),
+        Kind::Inventory(_) | Kind::TriggerFired(_) | Kind::TriggerActed(_) => return Ok(Taken::InArchive),
         Kind::Gap(gap) => {
             let machine = Some(origin.machine.clone());
             return Ok(Taken::Gap(Gap {

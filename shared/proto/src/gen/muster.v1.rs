@@ -1049,6 +1049,411 @@ pub struct PulseRecord {
     #[prost(bool, tag = "4")]
     pub cleared: bool,
 }
+/// ArmedMachine is a machine that is armed, in one epoch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArmedMachine {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// The epoch: with a newer one the arm is gone.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+}
+/// TriggerArmed: machines act when a trigger fires. An arm replaces the one that a machine has for the same number.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TriggerArmed {
+    /// Number, 0 to 255.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// What they do.
+    #[prost(enumeration = "TriggerAction", tag = "2")]
+    pub action: i32,
+    /// Key, name or job number, by the action.
+    #[prost(string, tag = "3")]
+    pub argument: ::prost::alloc::string::String,
+    /// Machines that may fire it, sorted; with `from_jobs` empty too, any process of the same holder may.
+    #[prost(string, repeated, tag = "4")]
+    pub from_machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Jobs that may fire it, sorted.
+    #[prost(uint32, repeated, tag = "5")]
+    pub from_jobs: ::prost::alloc::vec::Vec<u32>,
+    /// Holder of the machines: only what it runs may fire; 0 is the pool.
+    #[prost(uint64, tag = "6")]
+    pub reservation: u64,
+    /// Machines, sorted by id.
+    #[prost(message, repeated, tag = "7")]
+    pub machines: ::prost::alloc::vec::Vec<ArmedMachine>,
+    /// Selector of the machines, as it was given.
+    #[prost(string, tag = "8")]
+    pub selector: ::prost::alloc::string::String,
+    /// Selector of those that may fire, as it was given.
+    #[prost(string, tag = "9")]
+    pub from_selector: ::prost::alloc::string::String,
+    /// Who armed it.
+    #[prost(string, tag = "10")]
+    pub actor: ::prost::alloc::string::String,
+}
+/// TriggerDisarmed: arms are taken away.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriggerDisarmed {
+    /// Number.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Machines, sorted by id.
+    #[prost(string, repeated, tag = "2")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// TriggerFired: a trigger fired. The same words are the edge that agents hear, a report, and an event of JOBS.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriggerFired {
+    /// UUIDv7 of the firing, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub firing: ::prost::bytes::Bytes,
+    /// Number.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Machine on which a process fired it; empty for a person.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Epoch of that machine.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// The process; unset for a person.
+    #[prost(message, optional, tag = "5")]
+    pub process: ::core::option::Option<ProcessId>,
+    /// Who fired it: the person; empty for a process.
+    #[prost(string, tag = "6")]
+    pub actor: ::prost::alloc::string::String,
+    /// Pool time, nanoseconds.
+    #[prost(int64, tag = "7")]
+    pub fired_ns: i64,
+    /// For people.
+    #[prost(string, tag = "8")]
+    pub note: ::prost::alloc::string::String,
+    /// Holder of what fired it: only machines of the same holder act; 0 is the pool.
+    #[prost(uint64, tag = "9")]
+    pub reservation: u64,
+}
+/// TriggerActed: what became of a firing on one armed machine; once for each firing and machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriggerActed {
+    /// The firing.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub firing: ::prost::bytes::Bytes,
+    /// Number.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Machine that was armed.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Epoch in which it was armed.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// What it was armed for.
+    #[prost(enumeration = "TriggerAction", tag = "5")]
+    pub action: i32,
+    /// Its argument.
+    #[prost(string, tag = "6")]
+    pub argument: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(enumeration = "TriggerOutcome", tag = "7")]
+    pub outcome: i32,
+    /// For people.
+    #[prost(string, tag = "8")]
+    pub detail: ::prost::alloc::string::String,
+    /// From the firing to the action, by the pool clock, nanoseconds; of a firing that was missed, to when it was heard.
+    #[prost(int64, tag = "9")]
+    pub latency_ns: i64,
+    /// Pool time of the firing, nanoseconds.
+    #[prost(int64, tag = "10")]
+    pub fired_ns: i64,
+    /// Machine that fired it; empty for a person.
+    #[prost(string, tag = "11")]
+    pub fired_by: ::prost::alloc::string::String,
+    /// Position at which it was armed; unset for an arm that a process of the machine made.
+    #[prost(message, optional, tag = "12")]
+    pub armed: ::core::option::Option<Position>,
+    /// Which of the arms of that position.
+    #[prost(uint32, tag = "13")]
+    pub index: u32,
+}
+/// TriggerArm is one arm as its agent is told of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriggerArm {
+    /// Position at which it was armed; unset for one that a process of the machine made.
+    #[prost(message, optional, tag = "1")]
+    pub armed: ::core::option::Option<Position>,
+    /// Which of the arms of that position.
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    /// Number.
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
+    /// Epoch in which it holds.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// Machines that may fire it, sorted.
+    #[prost(string, repeated, tag = "5")]
+    pub from_machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Jobs that may fire it, sorted.
+    #[prost(uint32, repeated, tag = "6")]
+    pub from_jobs: ::prost::alloc::vec::Vec<u32>,
+    /// What the machine does.
+    #[prost(enumeration = "TriggerAction", tag = "7")]
+    pub action: i32,
+    /// Key, name or job number, by the action.
+    #[prost(string, tag = "8")]
+    pub argument: ::prost::alloc::string::String,
+    /// Holder of the machine; 0 is the pool.
+    #[prost(uint64, tag = "9")]
+    pub reservation: u64,
+}
+/// TriggerPolicy is what the policy file of a machine permits, as its agent says it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TriggerPolicy {
+    /// `crash`.
+    #[prost(bool, tag = "1")]
+    pub crash: bool,
+    /// Keys of `sysrq`, sorted, each one character.
+    #[prost(string, tag = "2")]
+    pub sysrq: ::prost::alloc::string::String,
+    /// Names of `command`, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub commands: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// ArmTrigger arms machines.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArmTrigger {
+    /// Number, 0 to 255.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Selector of machines, which are resolved at once.
+    #[prost(string, tag = "2")]
+    pub selector: ::prost::alloc::string::String,
+    /// Jobs that may fire it.
+    #[prost(uint32, repeated, tag = "3")]
+    pub from_jobs: ::prost::alloc::vec::Vec<u32>,
+    /// Selector of machines that may fire it, which are resolved at once; empty means none is named.
+    #[prost(string, tag = "4")]
+    pub from_selector: ::prost::alloc::string::String,
+    /// What they do.
+    #[prost(enumeration = "TriggerAction", tag = "5")]
+    pub action: i32,
+    /// Key, name or job number, by the action.
+    #[prost(string, tag = "6")]
+    pub argument: ::prost::alloc::string::String,
+    /// Holder of the machines; 0 means the pool.
+    #[prost(uint64, tag = "7")]
+    pub reservation: u64,
+}
+/// DisarmTriggers takes arms away. What is not armed stays so.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DisarmTriggers {
+    /// Numbers.
+    #[prost(uint32, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<u32>,
+    /// Every number.
+    #[prost(bool, tag = "2")]
+    pub all: bool,
+    /// Selector of machines; empty means any.
+    #[prost(string, tag = "3")]
+    pub selector: ::prost::alloc::string::String,
+}
+/// FireTrigger fires one in a person's name: checked and logged here, and then said to the agents by whoever gave the command.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FireTrigger {
+    /// Number, 0 to 255.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+    /// Holder in whose name it fires; 0 means the pool.
+    #[prost(uint64, tag = "3")]
+    pub reservation: u64,
+}
+/// ListTriggers lists arms, or firings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTriggers {
+    /// Firings that are remembered, the newest first, in place of arms.
+    #[prost(bool, tag = "1")]
+    pub fired: bool,
+    /// Leave out so many of the list: those of earlier pages.
+    #[prost(uint32, tag = "2")]
+    pub after: u32,
+}
+/// Armed is what arming or disarming did.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Armed {
+    /// Number; of one that was armed.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Machines that are armed now.
+    #[prost(message, repeated, tag = "2")]
+    pub machines: ::prost::alloc::vec::Vec<ArmedMachine>,
+    /// Machines that the selector names by a condition or a glob and that can not be armed.
+    #[prost(message, repeated, tag = "3")]
+    pub skipped: ::prost::alloc::vec::Vec<SkippedMachine>,
+    /// Arms that were taken away.
+    #[prost(uint32, tag = "4")]
+    pub disarmed: u32,
+}
+/// SkippedMachine was not armed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SkippedMachine {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+}
+/// Fired is what firing did: the words to be said to the agents.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fired {
+    /// The firing.
+    #[prost(message, optional, tag = "1")]
+    pub fired: ::core::option::Option<TriggerFired>,
+    /// Machines that are armed for it, sorted.
+    #[prost(string, repeated, tag = "2")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// TriggerList lists arms or firings.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TriggerList {
+    /// Arms, sorted by number.
+    #[prost(message, repeated, tag = "1")]
+    pub arms: ::prost::alloc::vec::Vec<ArmRecord>,
+    /// Firings, the newest first.
+    #[prost(message, repeated, tag = "2")]
+    pub firings: ::prost::alloc::vec::Vec<FiringRecord>,
+    /// There are more.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+/// ArmRecord is what one command armed, as far as it still is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ArmRecord {
+    /// What was armed; the machines that still are.
+    #[prost(message, optional, tag = "1")]
+    pub armed: ::core::option::Option<TriggerArmed>,
+    /// Position at which it was armed.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<Position>,
+    /// Which of the arms of that position.
+    #[prost(uint32, tag = "3")]
+    pub index: u32,
+    /// Pool time, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub armed_ns: i64,
+}
+/// FiringRecord is a firing, and what became of it on each armed machine.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FiringRecord {
+    /// The firing; as far as it is known where only machines that acted were heard of yet.
+    #[prost(message, optional, tag = "1")]
+    pub fired: ::core::option::Option<TriggerFired>,
+    /// Its own words were heard.
+    #[prost(bool, tag = "2")]
+    pub heard: bool,
+    /// What became of it, sorted by machine.
+    #[prost(message, repeated, tag = "3")]
+    pub acted: ::prost::alloc::vec::Vec<TriggerActed>,
+}
+/// TriggerAction is what a machine does when a trigger fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TriggerAction {
+    /// Never sent.
+    Unspecified = 0,
+    /// The kernel crashes at once, for a dump. Only where the machine's policy file permits it; it disarms itself before.
+    Crash = 1,
+    /// One key of the magic SysRq, by the argument. Only where the policy file permits the key.
+    Sysrq = 2,
+    /// The command that the policy file has under the name in the argument.
+    Command = 3,
+    /// Every process of the machine writes the history that it keeps into its results.
+    DumpHistory = 4,
+    /// A frame that a network analyser recognises.
+    Packet = 5,
+    /// The machine's processes of the job in the argument stop; without one, those of the job that fired.
+    StopJob = 6,
+}
+impl TriggerAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRIGGER_ACTION_UNSPECIFIED",
+            Self::Crash => "TRIGGER_ACTION_CRASH",
+            Self::Sysrq => "TRIGGER_ACTION_SYSRQ",
+            Self::Command => "TRIGGER_ACTION_COMMAND",
+            Self::DumpHistory => "TRIGGER_ACTION_DUMP_HISTORY",
+            Self::Packet => "TRIGGER_ACTION_PACKET",
+            Self::StopJob => "TRIGGER_ACTION_STOP_JOB",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRIGGER_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRIGGER_ACTION_CRASH" => Some(Self::Crash),
+            "TRIGGER_ACTION_SYSRQ" => Some(Self::Sysrq),
+            "TRIGGER_ACTION_COMMAND" => Some(Self::Command),
+            "TRIGGER_ACTION_DUMP_HISTORY" => Some(Self::DumpHistory),
+            "TRIGGER_ACTION_PACKET" => Some(Self::Packet),
+            "TRIGGER_ACTION_STOP_JOB" => Some(Self::StopJob),
+            _ => None,
+        }
+    }
+}
+/// TriggerOutcome is what became of a firing on an armed machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TriggerOutcome {
+    /// Never sent.
+    Unspecified = 0,
+    /// It acted.
+    Acted = 1,
+    /// It heard of the firing too late, and did nothing.
+    Missed = 2,
+    /// The machine's policy file does not permit it.
+    Forbidden = 3,
+    /// It tried, and could not.
+    Failed = 4,
+    /// It began, and its agent or its machine ended before it said what came of it: so ends a crash that worked.
+    BrokenOff = 5,
+}
+impl TriggerOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRIGGER_OUTCOME_UNSPECIFIED",
+            Self::Acted => "TRIGGER_OUTCOME_ACTED",
+            Self::Missed => "TRIGGER_OUTCOME_MISSED",
+            Self::Forbidden => "TRIGGER_OUTCOME_FORBIDDEN",
+            Self::Failed => "TRIGGER_OUTCOME_FAILED",
+            Self::BrokenOff => "TRIGGER_OUTCOME_BROKEN_OFF",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRIGGER_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRIGGER_OUTCOME_ACTED" => Some(Self::Acted),
+            "TRIGGER_OUTCOME_MISSED" => Some(Self::Missed),
+            "TRIGGER_OUTCOME_FORBIDDEN" => Some(Self::Forbidden),
+            "TRIGGER_OUTCOME_FAILED" => Some(Self::Failed),
+            "TRIGGER_OUTCOME_BROKEN_OFF" => Some(Self::BrokenOff),
+            _ => None,
+        }
+    }
+}
 /// Heartbeat is said once a second on `agent.<m>.hb`. Each fifth one asks for an answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -1091,6 +1496,9 @@ pub struct Heartbeat {
     /// Load average of one minute, thousandths.
     #[prost(uint32, tag = "13")]
     pub load_milli: u32,
+    /// What its policy file permits triggers to do; unset where that is nothing.
+    #[prost(message, optional, tag = "15")]
+    pub trigger_policy: ::core::option::Option<TriggerPolicy>,
 }
 /// HeartbeatAnswer is sent by a leader to the heartbeat's reply subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1230,6 +1638,9 @@ pub struct JobDesired {
     /// Every pulse that jobs on this machine have and that is defined, sorted by number: all others are free.
     #[prost(message, repeated, tag = "4")]
     pub pulses: ::prost::alloc::vec::Vec<Pulse>,
+    /// Every arm of a trigger that this machine has.
+    #[prost(message, repeated, tag = "5")]
+    pub arms: ::prost::alloc::vec::Vec<TriggerArm>,
 }
 /// JobOrders is the part of one job on one machine.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1308,6 +1719,9 @@ pub struct UpdateJobs {
     /// Every pulse that jobs on this machine have and that is defined, sorted by number: all others are free.
     #[prost(message, repeated, tag = "5")]
     pub pulses: ::prost::alloc::vec::Vec<Pulse>,
+    /// Every arm of a trigger that this machine has: always the whole list.
+    #[prost(message, repeated, tag = "6")]
+    pub arms: ::prost::alloc::vec::Vec<TriggerArm>,
 }
 /// ListKnown asks for everything that the agent knows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1428,7 +1842,7 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -1460,6 +1874,12 @@ pub mod report {
         /// Probing found something else than at the last hello, or since the last of these.
         #[prost(message, tag = "9")]
         Inventory(super::InventoryReport),
+        /// A process of this machine fired a trigger.
+        #[prost(message, tag = "10")]
+        TriggerFired(super::TriggerFired),
+        /// What became of a firing here.
+        #[prost(message, tag = "11")]
+        TriggerActed(super::TriggerActed),
     }
 }
 /// ProcessReport: a process changed.
@@ -1669,7 +2089,7 @@ pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 16, 17"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -1720,6 +2140,18 @@ pub mod job_event {
         /// Another command center is master, or none is.
         #[prost(message, tag = "18")]
         MasterChanged(super::MasterChanged),
+        /// Machines are armed for a trigger.
+        #[prost(message, tag = "14")]
+        TriggerArmed(super::TriggerArmed),
+        /// Arms are taken away.
+        #[prost(message, tag = "15")]
+        TriggerDisarmed(super::TriggerDisarmed),
+        /// A trigger fired.
+        #[prost(message, tag = "16")]
+        TriggerFired(super::TriggerFired),
+        /// What became of it on a machine.
+        #[prost(message, tag = "17")]
+        TriggerActed(super::TriggerActed),
     }
 }
 /// RunStarted: a new run.
@@ -2250,7 +2682,7 @@ pub struct JobCommand {
     #[prost(string, tag = "20")]
     pub center: ::prost::alloc::string::String,
     /// The command.
-    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12")]
+    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 9, 10, 11")]
     pub kind: ::core::option::Option<job_command::Kind>,
 }
 /// Nested message and enum types in `JobCommand`.
@@ -2285,6 +2717,15 @@ pub mod job_command {
         /// Take or release the mastership of command centers.
         #[prost(message, tag = "12")]
         Master(super::ChangeMaster),
+        /// Arm machines for a trigger.
+        #[prost(message, tag = "9")]
+        ArmTrigger(super::ArmTrigger),
+        /// Take arms away.
+        #[prost(message, tag = "10")]
+        DisarmTriggers(super::DisarmTriggers),
+        /// Fire a trigger.
+        #[prost(message, tag = "11")]
+        FireTrigger(super::FireTrigger),
     }
 }
 /// Start starts processes of a module.
@@ -2371,7 +2812,7 @@ pub struct ChangeMaster {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobQuery {
     /// The query.
-    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9")]
+    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8")]
     pub kind: ::core::option::Option<job_query::Kind>,
 }
 /// Nested message and enum types in `JobQuery`.
@@ -2403,6 +2844,9 @@ pub mod job_query {
         /// Who is master.
         #[prost(message, tag = "9")]
         Master(super::MasterQuery),
+        /// Triggers: arms or firings.
+        #[prost(message, tag = "8")]
+        Triggers(super::ListTriggers),
     }
 }
 /// ListJobs lists jobs of the current run.
@@ -2471,7 +2915,7 @@ pub struct JobReply {
     /// The answer.
     #[prost(
         oneof = "job_reply::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15"
     )]
     pub kind: ::core::option::Option<job_reply::Kind>,
 }
@@ -2519,6 +2963,15 @@ pub mod job_reply {
         /// Who is master, or has become it.
         #[prost(message, tag = "16")]
         Master(super::MasterReply),
+        /// Triggers: arms or firings.
+        #[prost(message, tag = "13")]
+        Triggers(super::TriggerList),
+        /// Machines were armed, or arms taken away.
+        #[prost(message, tag = "14")]
+        Armed(super::Armed),
+        /// A trigger may fire: say so to the agents.
+        #[prost(message, tag = "15")]
+        Fired(super::Fired),
     }
 }
 /// Started is what a start did, or would do.
@@ -3680,7 +4133,7 @@ pub struct Envelope {
     /// What is said.
     #[prost(
         oneof = "envelope::Body",
-        tags = "20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58"
+        tags = "20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 60"
     )]
     pub body: ::core::option::Option<envelope::Body>,
 }
@@ -3761,6 +4214,9 @@ pub mod envelope {
         /// A batch of samples of an agent.
         #[prost(message, tag = "58")]
         SampleBatch(super::SampleBatch),
+        /// A trigger fires: said to all agents, never stored.
+        #[prost(message, tag = "60")]
+        EdgeFired(super::TriggerFired),
     }
 }
 /// MachineEvent is one fact about one machine, or about the defaults of all.
@@ -4068,6 +4524,12 @@ pub struct JobSnapshot {
     /// The command center that is master; absent when there is none.
     #[prost(message, optional, tag = "10")]
     pub master: ::core::option::Option<Master>,
+    /// Arms of triggers, sorted by position, index, number and content.
+    #[prost(message, repeated, tag = "8")]
+    pub arms: ::prost::alloc::vec::Vec<ArmRecord>,
+    /// Firings that are remembered, in the order in which they were heard of.
+    #[prost(message, repeated, tag = "9")]
+    pub firings: ::prost::alloc::vec::Vec<FiringRecord>,
 }
 /// SnapshotMachine is a machine as the scheduler knows it.
 #[derive(Clone, PartialEq, ::prost::Message)]

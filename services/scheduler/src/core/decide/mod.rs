@@ -13,6 +13,7 @@ mod run;
 mod start;
 mod stop;
 mod tick;
+mod triggers;
 
 use muster_ledger::{Decision, Now};
 use muster_model::Refusal;
@@ -44,6 +45,9 @@ pub(super) fn decide(
             master::check(state, center, &input.name(), now.time)?;
             decide(state, observed, input, now)
         }
+        Input::Arm(arm) => triggers::arm(state, observed, arm, now),
+        Input::Disarm(disarm) => triggers::disarm(state, disarm),
+        Input::Fire(fire) => triggers::fire(state, fire, now),
         Input::Hello(hello) => Ok(answered(hello::hello(state, hello), Reply::HelloTaken)),
         Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
         Input::Reports(reports) => Ok(silent(reports::reports(state, reports))),

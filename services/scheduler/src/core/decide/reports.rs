@@ -15,15 +15,24 @@ pub(super) fn reports(state: &State, reports: &Reports) -> Vec<Event> {
         return Vec::new();
     }
     let mut changes = Changes::default();
+    let mut triggers = Vec::new();
     for report in &reports.reports {
         match report {
             Report::Process(report) => process(state, &reports.machine, report, &mut changes),
             Report::Fenced(epoch) => fenced(state, &reports.machine, *epoch, &mut changes),
+            Report::TriggerFired(firing) if firing.source.machine() == Some(&reports.machine) => {
+                triggers.push(Event::TriggerFired(firing.clone()));
+            }
+            Report::TriggerActed(acted) if acted.machine == reports.machine => {
+                triggers.push(Event::TriggerActed(acted.clone()));
+            }
+            // An agent speaks for its own machine alone.
+            Report::TriggerFired(_) | Report::TriggerActed(_) => {}
         }
     }
     let taken =
         ReportsTaken { machine: reports.machine.clone(), incarnation: reports.incarnation, batch: reports.batch };
-    changes.into_event().into_iter().chain([Event::ReportsTaken(taken)]).collect()
+    changes.into_event().into_iter().chain(triggers).chain([Event::ReportsTaken(taken)]).collect()
 }
 
 /// An agent's word counts for the attempt, machine and epoch that it was given (invariant I4).

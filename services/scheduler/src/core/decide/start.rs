@@ -78,7 +78,7 @@ fn find_module<'a>(state: &'a State, what: &str, text: &str) -> Result<&'a Modul
 }
 
 /// Reads a selector of machines. A plain name that no machine has is an error, and not an empty choice.
-fn read_selector(state: &State, what: &str, text: &str) -> Result<Selector, Refusal> {
+pub(super) fn read_selector(state: &State, what: &str, text: &str) -> Result<Selector, Refusal> {
     check_length(what, text)?;
     let selector = Selector::parse(text).map_err(|error| error.into_refusal(what))?;
     let unknown = selector.plain_names().into_iter().find(|name| !state.machines.contains_key(*name));

@@ -14,6 +14,7 @@ mod stall;
 mod start;
 mod stop;
 mod transitions;
+mod triggers;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use muster_ledger::{At, Core, Now};
 use muster_model::{
     Attempt, CommandId, Dpid, Epoch, Flag, Incarnation, JobNumber, MachineId, ModuleName, Phase, PoolTime, Position,
     ProcessId, ProcessNumber, ProcessState, Refusal, RefusalCode, ReservationId, ResourceId, ResourceKind, Term,
-    Verdict,
+    TriggerPolicy, Verdict,
 };
 
 use super::facts::{Fact, MachineFact};
@@ -45,6 +46,8 @@ pub(super) struct Lab {
     batches: BTreeMap<MachineId, u64>,
     log: Vec<(u64, PoolTime, Event)>,
     pub(super) last: Vec<Event>,
+    /// What the policy files of all machines permit.
+    pub(super) policy: TriggerPolicy,
 }
 
 impl Lab {
@@ -58,6 +61,7 @@ impl Lab {
             batches: BTreeMap::new(),
             log: Vec::new(),
             last: Vec::new(),
+            policy: TriggerPolicy::default(),
         }
     }
 
@@ -95,6 +99,13 @@ impl Lab {
     fn fold(&mut self, event: &Event) {
         let at = At { position: Position::new(1, self.sequence), time: self.time, actor: "" };
         JobCore::apply(&mut self.state, event, &at);
+    }
+
+    /// Gives an input whose steps are too many to check each.
+    pub(super) fn state_only(&mut self, input: Input) {
+        let decision = JobCore::decide(&self.state, &self.observed, &input, self.now()).expect("it is not refused");
+        self.sequence += 1;
+        decision.events.iter().for_each(|event| self.fold(event));
     }
 
     /// What must hold after every input.
@@ -210,7 +221,8 @@ impl Lab {
     pub(super) fn heartbeat_with(&mut self, id: &str, generation: Position, digest: u64, live: u32) {
         let incarnation = self.state.machines[id].seen.incarnation;
         let stored = self.last_batch(id);
-        let heartbeat = Heartbeat { machine: machine(id), incarnation, generation, digest, live, stored };
+        let policy = self.policy.clone();
+        let heartbeat = Heartbeat { machine: machine(id), incarnation, generation, digest, live, stored, policy };
         JobCore::observe(&mut self.observed, &self.state, Observation::Heartbeat(heartbeat), self.time);
     }
 

@@ -22,6 +22,9 @@ enum Step {
     SetPulse(u8, u64),
     ClearPulse(u8),
     ChangeJob(u32, u32),
+    Arm { number: u32, reservation: u64 },
+    Fire { number: u32, crash: bool },
+    Disarm(u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -40,6 +43,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u8..3, 1_u64..4).prop_map(|(number, block)| Step::SetPulse(number, block)),
         1 => (0_u8..3).prop_map(Step::ClearPulse),
         2 => (1_u32..5, 0_u32..3).prop_map(|(job, number)| Step::ChangeJob(job, number)),
+        3 => (0_u32..4, 0_u64..2).prop_map(|(number, reservation)| Step::Arm { number, reservation }),
+        2 => (0_u32..4, any::<bool>()).prop_map(|(number, crash)| Step::Fire { number, crash }),
+        1 => (0_u32..4).prop_map(Step::Disarm),
     ]
 }
 
@@ -162,6 +168,32 @@ fn perform(lab: &mut Lab, step: Step) {
             let change = ChangeJob { job: JobNumber(job), pulses: Some(vec![number]), parameters: Vec::new() };
             drop(lab.give(Input::ChangeJob(change)));
         }
+        step => perform_trigger(lab, step),
+    }
+}
+
+/// The steps of triggers.
+fn perform_trigger(lab: &mut Lab, step: Step) {
+    match step {
+        Step::Arm { number, reservation } => {
+            triggers::hear(lab);
+            let arm = triggers::arm(number, "*", if number == 0 { "crash" } else { "packet" });
+            let reservation = ReservationId(reservation);
+            drop(lab.give(Input::Arm(Box::new(super::super::input::Arm { reservation, ..arm }))));
+        }
+        Step::Fire { number, crash } => {
+            let Ok((firing, machines)) = triggers::fire(lab, number, u64::from(crash)) else { return };
+            for id in machines {
+                let acted =
+                    triggers::acted(lab, id.as_str(), &firing, muster_model::TriggerOutcome::ALL[number as usize]);
+                lab.report_batch(&id, vec![Report::TriggerActed(Box::new(acted))]);
+            }
+        }
+        Step::Disarm(number) => {
+            let disarm = super::super::input::Disarm { numbers: vec![number], ..Default::default() };
+            drop(lab.give(Input::Disarm(disarm)));
+        }
+        other => unreachable!("{other:?} is no step of triggers"),
     }
 }
 
@@ -171,6 +203,7 @@ proptest! {
     #[test]
     fn what_must_hold_holds_after_any_inputs(steps in prop::collection::vec(step(), 1..80)) {
         let mut lab = Lab::with(3);
+        lab.policy.crash = true;
         for step in steps {
             let finals: BTreeMap<_, _> = lab.state.processes.iter().filter(|(_, p)| p.state.is_final()).map(|(d, p)| (*d, p.clone())).collect();
             let run = lab.state.run;
