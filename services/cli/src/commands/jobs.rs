@@ -68,7 +68,7 @@ pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
     columns.extend(["all_running_time", "seconds_to_all_running", "parameters"].map(Column::programs));
     columns.extend(ProcessState::ALL.map(|state| Column::programs(state.as_str())));
     columns.extend(VERDICT_COLUMNS.map(|(name, _)| Column::programs(name)));
-    columns.extend(["stalled", "resource_selector", "pulses"].map(Column::programs));
+    columns.extend(["stalled", "pulses"].map(Column::programs));
     let mut table = Table::new(columns);
     for job in jobs {
         table.push(row(job, run));
@@ -112,7 +112,7 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
     ];
     cells.extend(ProcessState::ALL.map(|state| Cell::Integer(in_state(job, state).into())));
     cells.extend(VERDICT_COLUMNS.map(|(_, verdict)| Cell::Integer(with_verdict(job, verdict).into())));
-    cells.extend([Cell::Integer(job.stalled.into()), Cell::text(&job.resource_selector), Cell::List(pulses)]);
+    cells.extend([Cell::Integer(job.stalled.into()), Cell::List(pulses)]);
     cells
 }
 
@@ -135,6 +135,16 @@ mod tests {
 
     fn job(by_state: &[u32], by_verdict: &[u32]) -> v1::JobRecord {
         v1::JobRecord { by_state: by_state.to_vec(), by_verdict: by_verdict.to_vec(), ..Default::default() }
+    }
+
+    #[test]
+    fn every_column_has_its_own_name_for_programs() {
+        let viewer = crate::times::Viewer::here(muster_model::PoolTime::NEVER);
+        let layout = crate::output::Layout { format: crate::output::Format::Csv, viewer };
+        let header = layout.render(&table(&[], 1)).unwrap();
+        let mut names: Vec<&str> = header.trim_end().split(',').collect();
+        names.sort_unstable();
+        assert!(names.is_sorted_by(|one, next| one < next), "{names:?}");
     }
 
     #[test]
