@@ -9,6 +9,7 @@ use muster_proto::v1::{self, cell::Value, envelope::Body, job_query, report_quer
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
+use super::super::machines::health;
 use super::super::{Session, admin, jobs};
 use crate::rates::{Pinged, Pings, Rates};
 use crate::times::{nanoseconds, rfc3339};
@@ -226,7 +227,7 @@ fn fill(
     let known: Vec<f64> = pings.all().filter_map(|(_, pinged)| pinged.per_second).collect();
     snapshot.pool.iterations_per_second = (!known.is_empty()).then(|| known.iter().sum());
     for machine in machines {
-        *snapshot.pool.machines.entry(jobs_health(machine)).or_insert(0) += 1;
+        *snapshot.pool.machines.entry(health(machine.health())).or_insert(0) += 1;
     }
     snapshot.machines = busiest(machines, pings);
     snapshot.stalled = stalled(jobs, pings);
@@ -255,10 +256,6 @@ fn share_bytes(lines: &mut [JobLine], bytes: Option<&BTreeMap<String, f64>>) {
     }
 }
 
-fn jobs_health(machine: &v1::MachineStatus) -> &'static str {
-    super::super::machines::health(machine.health())
-}
-
 fn busiest(machines: &[v1::MachineStatus], pings: &Pings) -> Vec<MachineLine> {
     let mut rates: BTreeMap<&str, f64> = BTreeMap::new();
     for (_, pinged) in pings.all() {
@@ -269,7 +266,7 @@ fn busiest(machines: &[v1::MachineStatus], pings: &Pings) -> Vec<MachineLine> {
     let line = |machine: &v1::MachineStatus| {
         let name = machine.record.as_ref().map(|record| record.machine.clone()).unwrap_or_default();
         let iterations_per_second = rates.get(name.as_str()).copied();
-        let (health, processes) = (jobs_health(machine), machine.processes_live);
+        let (health, processes) = (health(machine.health()), machine.processes_live);
         MachineLine { machine: name, health, processes, iterations_per_second }
     };
     let mut lines: Vec<MachineLine> = machines.iter().map(line).collect();
@@ -297,7 +294,7 @@ fn stalled(jobs: &[v1::JobRecord], pings: &Pings) -> Vec<StalledLine> {
         .all()
         .filter_map(|(id, pinged): (_, &Pinged)| {
             let (module, limit) = limits.get(&id.dpid.job.0)?;
-            (pinged.unchanged > *limit).then(|| StalledLine {
+            (pinged.unchanged >= *limit).then(|| StalledLine {
                 dpid: id.dpid.to_string(),
                 module: (*module).to_owned(),
                 machine: pinged.machine.clone(),
