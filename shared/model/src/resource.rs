@@ -39,6 +39,12 @@ impl ResourceKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// All kinds in words, for a hint.
+    #[must_use]
+    pub fn words() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
+    }
+
     /// Load number of a resource for which none was set: processes that fit comfortably at once. A logical CPU is shared by 8
     /// mostly waiting test processes; a disk keeps 32 requests in flight (the depth of a SATA queue); a NIC feeds 16 streams before
     /// they starve one another; memory as a whole takes 64 processes; a tape has one position.

@@ -79,7 +79,7 @@ fn parse(text: &str) -> Result<Vec<v1::LoadNumber>, String> {
     let mut numbers: Vec<v1::LoadNumber> = Vec::new();
     for Entry { kind, r#type, load } in file.load_number {
         let known = ResourceKind::from_word(&kind);
-        let known = known.ok_or_else(|| format!("kind `{kind}` is none of cpu, disk, nic, memory, tape"))?;
+        let known = known.ok_or_else(|| format!("kind `{kind}` is none of {}", ResourceKind::words()))?;
         let number = v1::LoadNumber { kind: v1::ResourceKind::from(known).into(), device_type: r#type, load };
         if numbers.iter().any(|other| key(other) == key(&number)) {
             return Err(format!(

@@ -50,7 +50,7 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
 
 fn requirement(required: &ManifestRequirement) -> Result<v1::Requirement, String> {
     let kind = ResourceKind::from_word(&required.kind)
-        .ok_or_else(|| format!("requires: kind `{}` is none of cpu, disk, nic, memory, tape", required.kind))?;
+        .ok_or_else(|| format!("requires: kind `{}` is none of {}", required.kind, ResourceKind::words()))?;
     if required.count == 0 {
         return Err(format!("requires: count of {} must be at least 1", required.kind));
     }

@@ -135,8 +135,8 @@ impl Parser<'_> {
             return Err(self.wrong_here(&message, &error.reason));
         }
         if key == Key::Kind && !glob::is_glob(&value) && ResourceKind::from_word(&value).is_none() {
-            let kinds = ResourceKind::ALL.map(ResourceKind::as_str).join(", ");
-            return Err(self.wrong_here(&format!("`{value}` is not a kind of resource"), &format!("kinds are {kinds}")));
+            let kinds = format!("kinds are {}", ResourceKind::words());
+            return Err(self.wrong_here(&format!("`{value}` is not a kind of resource"), &kinds));
         }
         self.at += 1;
         Ok(value)
