@@ -1,8 +1,8 @@
 //! Simulated machines: many in one process, over few connections, speaking the real protocol with simulated processes.
 //!
 //! Responsible for what a lab needs to be large: hello, heartbeats, pings, commands, reports. A simulated process runs as soon as it
-//! is ordered and ends as soon as it is stopped, unless a script makes faults happen (README of this folder). Not responsible for the promises that a real agent keeps on its disk: a simulated
-//! machine forgets everything when this process ends.
+//! is ordered and ends as soon as it is stopped, unless a script makes faults happen (README of this folder). Not responsible for the
+//! promises that a real agent keeps on its disk: a simulated machine forgets everything when this process ends.
 
 mod inventory;
 mod machine;

@@ -90,7 +90,7 @@ impl Machine {
         format!("simulated-{}-{}", self.id, self.boots)
     }
 
-    /// Time passes: what the script has for this moment happens. True when it was cut off and is to say hello again.
+    /// Time passes: what the script has for this moment happens.
     pub(crate) fn pass(&mut self, now: Duration) -> Said {
         let passed = now.saturating_sub(self.now);
         let was_silent = self.is_silent();

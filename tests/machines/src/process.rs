@@ -33,7 +33,7 @@ pub(crate) struct Process {
     /// When its iterations rose last.
     progressed: Duration,
     /// It answers no pings before this.
-    pub(crate) mia_until: Duration,
+    mia_until: Duration,
     mia_since: Duration,
     /// It makes no progress before this.
     stalled_until: Duration,
