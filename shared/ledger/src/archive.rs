@@ -34,8 +34,10 @@ pub(crate) struct Away(pub(crate) String);
 /// What the comparison said.
 #[derive(Debug)]
 pub(crate) enum Compared {
-    /// The log and its archive agree, or the archive holds nothing yet.
+    /// The log holds the archive's newest message.
     Agrees,
+    /// The archive's newest message is of no use: there is none yet, or it is from before the log begins.
+    Nothing(String),
     /// The archive, or the log, did not answer.
     Later(String),
 }
@@ -47,11 +49,11 @@ pub(crate) enum Compared {
 pub(crate) async fn compare(log: &Log, at: Position) -> Result<Compared, LedgerError> {
     let head = match head(log).await {
         Ok(Some(head)) => head,
-        Ok(None) => return Ok(Compared::Agrees),
+        Ok(None) => return Ok(Compared::Nothing("it holds nothing of this log yet".into())),
         Err(away) => return Ok(Compared::Later(away.to_string())),
     };
     if head.position.lineage < at.lineage {
-        return Ok(Compared::Agrees);
+        return Ok(Compared::Nothing(format!("it ends at {}, and the log is at {at}", head.position)));
     }
     if head.position.lineage > at.lineage || head.position.sequence > at.sequence {
         // What was appended since `at` was taken may be archived already.
@@ -69,7 +71,8 @@ pub(crate) async fn compare(log: &Log, at: Position) -> Result<Compared, LedgerE
             let reason = format!("message {} is not the one that was archived", head.position.sequence.0);
             Err(LedgerError::damaged(log.name, reason))
         }
-        Ok(_) => Ok(Compared::Agrees),
+        Ok(Some(_)) => Ok(Compared::Agrees),
+        Ok(None) => Ok(Compared::Nothing(format!("it ends at {}, which the log does not hold", head.position))),
         Err(error) => Ok(Compared::Later(error.to_string())),
     }
 }

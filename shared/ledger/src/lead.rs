@@ -212,7 +212,7 @@ async fn watch_store(log: Log, watched: Arc<Watched>) {
     }
 }
 
-/// Compares with an archive that was away at the start, once it is there.
+/// Compares with an archive that was away at the start, or held nothing to compare with, once it can be.
 async fn compare_later(log: Log, at: Position, alarm: mpsc::Sender<LedgerError>) {
     let mut delay = ARCHIVE_RETRY_FIRST;
     loop {
@@ -221,7 +221,7 @@ async fn compare_later(log: Log, at: Position, alarm: mpsc::Sender<LedgerError>)
                 tracing::info!(log = log.name, "the log agrees with its archive");
                 return;
             }
-            Ok(Compared::Later(_)) => {
+            Ok(Compared::Nothing(_) | Compared::Later(_)) => {
                 tokio::time::sleep(delay).await;
                 delay = (delay * 2).min(ARCHIVE_RETRY_EVERY);
             }

@@ -88,6 +88,10 @@ async fn drive<C: Core, S: Shell<C>>(
 async fn compare<C: Core>(context: &Context<C>, at: Position) -> Result<bool, LedgerError> {
     match archive::compare(&context.log, at).await? {
         Compared::Agrees => Ok(true),
+        Compared::Nothing(reason) => {
+            tracing::warn!(log = context.log.name, reason, "nothing of the archive to compare the log with: later");
+            Ok(false)
+        }
         Compared::Later(reason) => {
             tracing::warn!(log = context.log.name, reason, "the archive is away: the log is compared with it later");
             Ok(false)

@@ -92,7 +92,8 @@ fn time_of(payload: &[u8]) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_is_not_shortened_for_an_archive_that_holds_something_else() {
     let (_server, bus) = system().await;
-    let archive = Archive::new(Vec::new());
+    // It agrees at the start, and is changed after.
+    let archive = Archive::new(archive::copy(&bus, 1).await);
     let serving = archive::serve(&bus, archive.clone()).await;
     let instance = start(&bus, "a");
     let (_, handle) = instance.leading().await;
@@ -106,6 +107,28 @@ async fn a_log_is_not_shortened_for_an_archive_that_holds_something_else() {
     write_snapshots(&bus, &handle, 2).await;
     assert!(log_state(&bus).await.first > 1, "now it is the log's");
     instance.stop().await;
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_ends_before_the_log_begins_agrees_with_nothing_and_is_compared_once_it_can_be() {
+    let (_server, bus) = system().await;
+    let archive = Archive::new(archive::copy(&bus, 1).await);
+    let first = start(&bus, "a");
+    let (_, handle) = first.leading().await;
+    write_snapshots(&bus, &handle, 2).await;
+    first.stop().await;
+    let newest = *snapshots(&bus).await.last().expect("some");
+    let stream = bus.jetstream().get_stream_no_info(LOG).await.expect("the log");
+    stream.purge().sequence(newest).await.expect("purged");
+    let serving = archive::serve(&bus, archive.clone()).await;
+    let second = start(&bus, "b");
+    second.leading().await;
+    let mut other = archive::copy(&bus, 1).await;
+    other.last_mut().expect("rows").hash = vec![1; 32].into();
+    *archive.rows() = other;
+    let error = second.end().await.expect_err("it stops").to_string();
+    assert!(error.contains("not the one that was archived"), "{error}");
     serving.abort();
 }
 
