@@ -1,9 +1,9 @@
 //! Snapshots: a start from one gives what a full fold gives.
 
 use muster_bus::{Bucket, Bus};
-use muster_ledger::LedgerOptions;
+use muster_ledger::{Handle, LedgerOptions};
 
-use crate::counter::Input;
+use crate::counter::{Counter, Input};
 use crate::harness::{Instance, LOG, all_announced, command_id, eventually, options, state, state_hash, system};
 
 async fn snapshots(bus: &Bus) -> Vec<String> {
@@ -14,6 +14,18 @@ async fn start(bus: &Bus, name: &str) -> Instance {
     Instance::start_with(bus, LedgerOptions { snapshot_every: 20, projection: None, ..options(name) })
 }
 
+/// Gives commands until snapshots are written, and stops; the hash of the state at the end.
+async fn fill_and_stop(bus: &Bus, instance: Instance, handle: &Handle<Counter>) -> [u8; 32] {
+    for token in 0..50 {
+        handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
+    }
+    eventually("snapshots are written", async || !snapshots(bus).await.is_empty()).await;
+    all_announced(handle).await;
+    let hash = state_hash(handle).await;
+    instance.stop().await;
+    hash
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshot_and_tail_equal_the_full_fold() {
     let (_server, bus) = system().await;
@@ -21,13 +33,7 @@ async fn snapshot_and_tail_equal_the_full_fold() {
     let (_, handle) = first.leading().await;
     let retried = command_id();
     handle.command(retried, String::new(), Input::Add(1_000)).await.expect("taken");
-    for token in 0..50 {
-        handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
-    }
-    eventually("snapshots are written", async || !snapshots(&bus).await.is_empty()).await;
-    all_announced(&handle).await;
-    let hash = state_hash(&handle).await;
-    first.stop().await;
+    let hash = fill_and_stop(&bus, first, &handle).await;
     let from_snapshot = start(&bus, "b").await;
     let (_, handle) = from_snapshot.leading().await;
     assert_eq!(state_hash(&handle).await, hash);
@@ -66,13 +72,7 @@ async fn a_log_that_was_shortened_starts_from_its_snapshot() {
     let (_server, bus) = system().await;
     let first = start(&bus, "a").await;
     let (_, handle) = first.leading().await;
-    for token in 0..50 {
-        handle.command(command_id(), String::new(), Input::Add(token)).await.expect("taken");
-    }
-    eventually("snapshots are written", async || !snapshots(&bus).await.is_empty()).await;
-    all_announced(&handle).await;
-    let hash = state_hash(&handle).await;
-    first.stop().await;
+    let hash = fill_and_stop(&bus, first, &handle).await;
     let newest = snapshots(&bus).await.iter().filter_map(|name| name.rsplit('-').next()?.parse::<u64>().ok()).max();
     let stream = bus.jetstream().get_stream(LOG).await.expect("the log");
     // As the ledger does: the message at the snapshot stays, for the chain to be checked from.
