@@ -60,14 +60,14 @@ impl Page {
 
 fn jobs(view: &JobView<'_>, list: &v1::ListJobs) -> v1::JobList {
     let mut found = v1::JobList { run: view.state.run.0, ..Default::default() };
-    let mut page = Page::new();
+    let (mut page, stalled) = (Page::new(), view.observed.stalled_by_job(view.state));
     for (number, job) in view.state.jobs.range(JobNumber(list.after.saturating_add(1))..) {
         let named = list.job == number.0;
         let wanted = if list.job == 0 { list.ended || job.ended == PoolTime::NEVER } else { named };
         if !wanted {
             continue;
         }
-        let stalled = view.observed.stalled_of(view.state, *number) as u32;
+        let stalled = stalled.get(number).copied().unwrap_or(0) as u32;
         let record = v1::JobRecord { stalled, ..projection::record(job) };
         if !page.takes(&record) {
             found.more = true;

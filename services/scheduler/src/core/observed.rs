@@ -11,7 +11,7 @@ use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
 use super::job::Process;
 use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER};
 use super::master::MasterHeard;
-use super::state::{State, dpids_of};
+use super::state::State;
 
 /// Identities of one machine that are told to stop or to be forgotten at once; more wait for the next list.
 const TOLD_MAX: usize = 4_096;
@@ -103,21 +103,30 @@ impl Observed {
     /// Identities of every stalled process, of the first `STALLED_MAX`.
     #[must_use]
     pub fn stalled(&self, state: &State) -> BTreeSet<ProcessId> {
-        let still = self.machines.values().flat_map(|agent| &agent.still);
-        let stalled = still.filter_map(|dpid| {
-            let process = state.processes.get(dpid)?;
-            self.stall_of(state, *dpid, process).map(|_| state.identity(*dpid, process))
-        });
+        let stalled = self.stalls(state).map(|(dpid, process)| state.identity(dpid, process));
         stalled.take(STALLED_MAX).collect()
+    }
+
+    /// How many processes of each job are stalled, by one walk over the agents; a job without any is not named.
+    #[must_use]
+    pub fn stalled_by_job(&self, state: &State) -> BTreeMap<JobNumber, usize> {
+        let mut counts = BTreeMap::new();
+        self.stalls(state).for_each(|(dpid, _)| *counts.entry(dpid.job).or_default() += 1);
+        counts
     }
 
     /// How many processes of a job are stalled.
     #[must_use]
     pub fn stalled_of(&self, state: &State, job: JobNumber) -> usize {
-        let still = self.machines.values().flat_map(|agent| agent.still.range(dpids_of(job)));
-        still
-            .filter(|dpid| state.processes.get(dpid).is_some_and(|p| self.stall_of(state, **dpid, p).is_some()))
-            .count()
+        self.stalled_by_job(state).get(&job).copied().unwrap_or(0)
+    }
+
+    fn stalls<'a>(&'a self, state: &'a State) -> impl Iterator<Item = (Dpid, &'a Process)> {
+        let still = self.machines.values().flat_map(|agent| &agent.still);
+        still.filter_map(|dpid| {
+            let process = state.processes.get(dpid)?;
+            self.stall_of(state, *dpid, process).map(|_| (*dpid, process))
+        })
     }
 
     /// Takes news.
