@@ -94,10 +94,9 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
         lines.push(format!("this is attempt {}: {}", process.attempt, process.reason));
     }
     if let Some(member) = process.member {
-        let mates = job.gang_of(member).iter().zip(&job.spec.module.roles).filter_map(|(number, role)| {
-            let mate = view.state.processes.get(&Dpid { process: *number, ..dpid })?;
-            Some(format!("{role} {number} on {} is {}", mate.machine, mate.state))
-        });
+        let gang = view.state.gang(dpid.job, member).zip(&job.spec.module.roles);
+        let mates = gang
+            .map(|((mate, found), role)| format!("{role} {} on {} is {}", mate.process, found.machine, found.state));
         lines.push(format!("its gang {}: {}", member.gang, mates.collect::<Vec<_>>().join(", ")));
     }
     if !process.resources.is_empty() {

@@ -249,12 +249,8 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
 
 /// The living mates of a member that moved are told where it is now.
 fn tell_mates(state: &mut State, moved: Dpid, member: Member, at: &At<'_>) {
-    let mates = state.jobs[&moved.job].gang_of(member).to_vec();
-    for process in mates {
-        let dpid = Dpid { process, ..moved };
-        let lives = state.processes.get(&dpid).is_some_and(|mate| !mate.state.is_final());
-        if dpid != moved && lives {
-            state.reorder(dpid, at.position);
-        }
+    let mates = state.gang(moved.job, member).filter(|(dpid, mate)| *dpid != moved && !mate.state.is_final());
+    for dpid in mates.map(|(dpid, _)| dpid).collect::<Vec<_>>() {
+        state.reorder(dpid, at.position);
     }
 }

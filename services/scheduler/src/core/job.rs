@@ -133,8 +133,7 @@ impl Job {
     }
 
     /// Process numbers of a gang, by role.
-    #[must_use]
-    pub fn gang_of(&self, member: Member) -> &[ProcessNumber] {
+    pub(super) fn gang_of(&self, member: Member) -> &[ProcessNumber] {
         self.gangs.get(member.gang.saturating_sub(1) as usize).map_or(&[], Vec::as_slice)
     }
 }

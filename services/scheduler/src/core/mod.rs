@@ -171,10 +171,12 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
         Event::TriggerActed(acted) => vec![Key::Machine(acted.machine.clone())],
         Event::ProcessReplaced(replaced) => {
             let before = state.processes.get(&replaced.id.dpid).map(|process| process.machine.clone());
-            let mates = replaced.placement.members.iter().flat_map(|member| mates(state, &replaced.id, *member));
+            let members = replaced.placement.members.iter();
+            let gang = members.flat_map(|member| state.gang(replaced.id.dpid.job, *member));
+            let mates = gang.map(|(_, mate)| Key::Machine(mate.machine.clone()));
             let machines = [Some(replaced.placement.machine.clone()), before].into_iter().flatten();
             let moved = machines.flat_map(|machine| process(&replaced.id, &machine));
-            moved.chain(mates.map(Key::Machine)).collect()
+            moved.chain(mates).collect()
         }
         Event::PulseSet(number, _) => state.machines_gated(&[*number]).into_iter().map(Key::Machine).collect(),
         Event::PulsesCleared(numbers) => state.machines_gated(numbers).into_iter().map(Key::Machine).collect(),
@@ -183,13 +185,4 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
             machines.map(Key::Machine).chain([Key::Job(changed.job)]).collect()
         }
     }
-}
-
-/// Machines of the members of a process's gang.
-fn mates(state: &State, id: &muster_model::ProcessId, member: job::Member) -> Vec<MachineId> {
-    let job = id.dpid.job;
-    let Some(found) = state.jobs.get(&job) else { return Vec::new() };
-    let members = found.gang_of(member).iter();
-    let machines = members.filter_map(|process| state.processes.get(&muster_model::Dpid { job, process: *process }));
-    machines.map(|process| process.machine.clone()).collect()
 }

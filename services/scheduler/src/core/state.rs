@@ -9,7 +9,7 @@ use muster_model::{
 };
 use muster_proto::process_digest;
 
-use super::job::{Job, Process};
+use super::job::{Job, Member, Process};
 use super::machine::{LoadNumbers, Machine};
 use super::master::Master;
 use super::module::Module;
@@ -97,6 +97,15 @@ impl State {
     /// Processes of a job, in order.
     pub fn processes_of(&self, job: JobNumber) -> impl Iterator<Item = (Dpid, &Process)> {
         self.processes.range(dpids_of(job)).map(|(dpid, process)| (*dpid, process))
+    }
+
+    /// Members of a gang of a job, by role.
+    pub fn gang(&self, job: JobNumber, member: Member) -> impl Iterator<Item = (Dpid, &Process)> {
+        let numbers = self.jobs.get(&job).into_iter().flat_map(move |found| found.gang_of(member));
+        numbers.filter_map(move |process| {
+            let dpid = Dpid { job, process: *process };
+            Some((dpid, self.processes.get(&dpid)?))
+        })
     }
 
     /// Adds a job without processes.

@@ -101,10 +101,7 @@ fn arms_of(machine: &Machine) -> Vec<Arm> {
 
 /// What a member of a gang is told of it: every member, and where it is.
 fn gang_order(state: &State, job: JobNumber, member: Member) -> GangOrder {
-    let members = state.jobs[&job].gang_of(member).iter().filter_map(|process| {
-        let found = state.processes.get(&Dpid { job, process: *process })?;
-        Some((*process, found.attempt, found.machine.clone()))
-    });
+    let members = state.gang(job, member).map(|(dpid, mate)| (dpid.process, mate.attempt, mate.machine.clone()));
     GangOrder { member, members: members.collect() }
 }
 

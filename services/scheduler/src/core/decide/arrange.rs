@@ -62,7 +62,7 @@ impl Wanted<'_> {
                 let placements = build(&machines, &members, how);
                 Ok(Arranged { placements, loads: after(fit.loads, &members.counts) })
             }
-            CountBy::Resource(kind) => self.by_resource(state, &fit.ordinals, fit.loads.clone(), kind, how),
+            CountBy::Resource(kind) => self.by_resource(state, &fit.ordinals, fit.loads, kind, how),
         }
     }
 

@@ -89,10 +89,10 @@ fn replace<'a>(
     let machines = state.machines_at(&fit.ordinals);
     let paths = state.paths_among(&machines);
     let how = How { requirements: &module.requirements, open: &|machine, place| fit.open.has(machine, place) };
-    let mut stepper = Stepper::new(&machines, fit.loads.clone(), paths, how);
+    let mut stepper = Stepper::new(&machines, fit.loads, paths, how);
     let mut left = Again::new();
     for (dpid, (process, reason)) in processes {
-        let Some(placement) = stepper.seat(must_avoid(state, dpid, process, job)) else {
+        let Some(placement) = stepper.seat(must_avoid(state, dpid, process)) else {
             left.insert(dpid, (process, reason));
             continue;
         };
@@ -105,8 +105,8 @@ fn replace<'a>(
 
 /// What a process must avoid: where it was refused, unless something was heard of that machine since it was placed there; and the
 /// machines of its mates.
-fn must_avoid<'a>(state: &'a State, dpid: Dpid, process: &'a Process, job: &'a Job) -> impl Fn(&Machine) -> bool + 'a {
-    let mates: Vec<&MachineId> = mates(state, dpid, process, job).map(|(_, mate)| &mate.machine).collect();
+fn must_avoid<'a>(state: &'a State, dpid: Dpid, process: &'a Process) -> impl Fn(&Machine) -> bool + 'a {
+    let mates: Vec<&MachineId> = mates(state, dpid, process).map(|(_, mate)| &mate.machine).collect();
     move |machine| {
         let id = &machine.seen.machine;
         (*id == process.machine && machine.seen.generation <= process.machine_generation) || mates.contains(&id)
@@ -114,26 +114,16 @@ fn must_avoid<'a>(state: &'a State, dpid: Dpid, process: &'a Process, job: &'a J
 }
 
 /// The other members of a process's gang.
-fn mates<'a>(
-    state: &'a State,
-    dpid: Dpid,
-    process: &Process,
-    job: &'a Job,
-) -> impl Iterator<Item = (Dpid, &'a Process)> {
-    let gang = process.member.map_or(&[][..], |member| job.gang_of(member));
-    let mates = gang.iter().filter(move |mate| **mate != dpid.process);
-    mates.filter_map(move |mate| {
-        let mate = Dpid { process: *mate, ..dpid };
-        Some((mate, state.processes.get(&mate)?))
-    })
+fn mates<'a>(state: &'a State, dpid: Dpid, process: &Process) -> impl Iterator<Item = (Dpid, &'a Process)> {
+    let gang = process.member.into_iter().flat_map(move |member| state.gang(dpid.job, member));
+    gang.filter(move |(mate, _)| *mate != dpid)
 }
 
 /// Mates of members that could not be placed are told to stop.
 fn stop_mates(state: &State, unplaced: &BTreeSet<Dpid>, changes: &Changes) -> Vec<Event> {
     let mut stops = BTreeMap::<JobNumber, BTreeSet<ProcessNumber>>::new();
     for dpid in unplaced {
-        let (process, job) = (&state.processes[dpid], &state.jobs[&dpid.job]);
-        for (mate, found) in mates(state, *dpid, process, job) {
+        for (mate, found) in mates(state, *dpid, &state.processes[dpid]) {
             if !changes.state_of(mate, found).is_final() && found.stop.is_none() {
                 stops.entry(mate.job).or_default().insert(mate.process);
             }
