@@ -62,8 +62,8 @@ pub async fn run(arguments: CommonArguments, stop: CancellationToken) -> anyhow:
     let bus = muster_chassis::connect(&arguments, Service::Scheduler.as_str()).await?;
     let shell = Arc::new(JobShell::new(bus.clone(), arguments.instance.clone()));
     let clock = tokio::spawn(clock::follow_while_standing_by(bus.clone(), shell.leading(), stop.clone()));
-    let (clocks, ended) = (shell.clone(), stop.clone());
-    let listening = tokio::spawn(async move { clocks.clocks.listen(&clocks.bus, &ended).await });
+    let (listener, ended) = (shell.clone(), stop.clone());
+    let listening = tokio::spawn(async move { listener.clocks.listen(&listener.bus, &ended).await });
     muster_chassis::set_ready(true);
     let led = muster_ledger::run(bus, ledger_options(&arguments.instance), shell, stop.clone()).await;
     stop.cancel();

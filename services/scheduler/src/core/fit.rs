@@ -1,10 +1,9 @@
 //! Fit: which machines may take a process of a module, and if none may, why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, ResourceKind, Selector};
+use muster_model::{MachineId, PoolTime, Refusal, RefusalCode, ReservationId, ResourceKind, Selector};
 
-use super::limits::SILENT_AFTER;
 use super::machine::{Machine, Resource, Total, Trouble};
 use super::module::Module;
 use super::observed::Observed;
@@ -72,11 +71,10 @@ pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) 
     }
     let holders = may.iter_mut().zip(pool.holders()).zip(pool.troubles());
     holders.for_each(|((may, holder), trouble)| *may &= *holder == ask.reservation && trouble.is_none());
-    let found = match open {
+    let (ordinals, loads) = match open {
         Open::All => by_sums(pool, ask.module, &may),
         Open::Selected { .. } => by_places(state, ask.module, &may, &open),
     };
-    let (ordinals, loads) = found;
     if ordinals.is_empty() { Err(unfitness(state, observed, ask)) } else { Ok(Fit { ordinals, loads, open }) }
 }
 
@@ -140,10 +138,9 @@ fn too_few(module: &Module, totals: &[Total]) -> Option<Unfit> {
 /// Looks at every machine again, to say what each lacks.
 fn unfitness<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Unfitness<'a> {
     let mut reasons = BTreeMap::<Unfit, (usize, &Machine)>::new();
-    for machine in state.machines.values() {
-        let heard = observed.agent(&machine.seen.machine).map(|agent| agent.heard);
-        let silent = heard.is_some_and(|heard| heard != PoolTime::NEVER && ask.now.since(heard) > SILENT_AFTER);
-        reasons.entry(unfit(machine, silent, ask)).or_insert((0, machine)).0 += 1;
+    let silent: BTreeSet<&MachineId> = observed.silent(ask.now).collect();
+    for (id, machine) in &state.machines {
+        reasons.entry(unfit(machine, silent.contains(id), ask)).or_insert((0, machine)).0 += 1;
     }
     let machines: Vec<&Machine> = state.machines.values().collect();
     let nothing = selection::nothing_selected(ask.selector, &machines, "machine", |selector, machine| {
@@ -153,10 +150,10 @@ fn unfitness<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Unfitn
         .iter()
         .flat_map(|machine| machine.seen.resources.iter().map(|resource| (*machine, resource)))
         .collect();
-    let none = |selector: &Selector, (machine, resource): &(&Machine, &Resource)| {
+    let matches = |selector: &Selector, (machine, resource): &(&Machine, &Resource)| {
         selector.matches(&OnMachine { machine: &machine.seen.machine, resource })
     };
-    let nothing = nothing.or_else(|| selection::nothing_selected(ask.resources, &resources, "resource", none));
+    let nothing = nothing.or_else(|| selection::nothing_selected(ask.resources, &resources, "resource", matches));
     Unfitness { reasons, nothing }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_model::{
-    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
-    ProcessState, Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerAction,
-    TriggerActionError, TriggerNumber, TriggerPolicy, Verdict,
+    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessState,
+    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerAction, TriggerActionError,
+    TriggerNumber, TriggerPolicy, Verdict,
 };
 
 use super::event::{JobChanged, Placement};
@@ -625,6 +625,3 @@ pub struct GangOrder {
     /// Every member, itself included, by role.
     pub members: Vec<(muster_model::ProcessNumber, muster_model::Attempt, MachineId)>,
 }
-
-/// When something was heard of a machine.
-pub type Heard = Option<PoolTime>;

@@ -9,11 +9,11 @@ use muster_proto::{WireError, v1};
 use prost::Message;
 
 use super::events::stop_reason;
+use super::spec::member;
 use super::{machine_id, milliseconds, position, pulses, resource_ids, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
-use crate::core::job::{Job, Member, Process, StopOrder};
-use crate::core::limits::{PROCESSES_MAX, ROLES_MAX};
+use crate::core::job::{Job, Process, StopOrder};
 use crate::core::machine::Machine;
 use crate::core::module::Module;
 
@@ -169,7 +169,7 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         machine: machine_id(MESSAGE, &process.machine)?,
         machine_generation: position(process.machine_generation),
         resources: resource_ids(MESSAGE, &process.resources)?,
-        member: member(process.gang, process.role)?,
+        member: (process.gang > 0).then(|| member(MESSAGE, process.gang, process.role)).transpose()?,
         placed: PoolTime(process.placed_ns),
         since: PoolTime(process.since_ns),
         running: PoolTime(process.running_ns),
@@ -181,12 +181,4 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         changed: position(process.changed),
     };
     Ok((Dpid { job, process: ProcessNumber(process.process) }, restored))
-}
-
-/// A process's place in a gang; gangs are numbered from 1.
-fn member(gang: u32, role: u32) -> Result<Option<Member>, WireError> {
-    if gang > PROCESSES_MAX || role as usize >= ROLES_MAX {
-        return Err(WireError::invalid("SnapshotProcess", "gang", format!("{gang}, role {role}")));
-    }
-    Ok((gang > 0).then_some(Member { gang, role }))
 }

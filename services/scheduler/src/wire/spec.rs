@@ -83,14 +83,20 @@ impl TryFrom<v1::MachinePlacement> for Placement {
     }
 }
 
-/// Gang and role of each process: of all of them, or of none. A gang is no greater than a job.
+/// Gang and role of each process: of all of them, or of none.
 fn members(placement: &v1::MachinePlacement) -> Result<Vec<Member>, WireError> {
     let (gangs, roles, count) = (placement.gangs.len(), placement.roles.len(), placement.count as usize);
-    let in_bounds = placement.gangs.iter().all(|gang| (1..=PROCESSES_MAX).contains(gang))
-        && placement.roles.iter().all(|role| (*role as usize) < ROLES_MAX);
-    if gangs != roles || (gangs != 0 && gangs != count) || !in_bounds {
+    if gangs != roles || (gangs != 0 && gangs != count) {
         return Err(WireError::invalid("MachinePlacement", "gangs", format!("{gangs} and {roles} roles for {count}")));
     }
     let pairs = placement.gangs.iter().zip(&placement.roles);
-    Ok(pairs.map(|(gang, role)| Member { gang: *gang, role: *role }).collect())
+    pairs.map(|(gang, role)| member("MachinePlacement", *gang, *role)).collect()
+}
+
+/// A process's place in a gang. Gangs are numbered from 1, and a job has no more of them than processes.
+pub(super) fn member(message: &'static str, gang: u32, role: u32) -> Result<Member, WireError> {
+    if !(1..=PROCESSES_MAX).contains(&gang) || role as usize >= ROLES_MAX {
+        return Err(WireError::invalid(message, "gang", format!("{gang}, role {role}")));
+    }
+    Ok(Member { gang, role })
 }
