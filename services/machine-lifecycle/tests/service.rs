@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use futures::StreamExt;
-use muster_bus::streams::InitOptions;
 use muster_bus::subjects::{self, Service};
-use muster_bus::{Authority, Bus, BusOptions};
-use muster_chassis::{CommonArguments, LogFormat};
-use muster_model::{CommandId, Incarnation, MachineId, Position, SystemId};
+use muster_bus::{Authority, Bus};
+use muster_model::{CommandId, Incarnation, MachineId, Position};
 use muster_proto::v1::{self, envelope::Body, machine_command, machine_query, machine_reply};
-use muster_testkit::{NatsServer, answered};
+use muster_testkit::{Running, System, answered};
 use prost::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,41 +20,23 @@ use tokio_util::sync::CancellationToken;
 const LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(50);
 
-/// A NATS with the streams and logs of a new system.
-struct Pool {
-    nats: NatsServer,
-    bus: Bus,
-}
+struct Pool(System);
 
 impl Pool {
     async fn start() -> anyhow::Result<Self> {
-        let nats = NatsServer::start()?;
-        let mut options = BusOptions::new(&nats.url(), "test");
-        options.actor = "user:anna".into();
-        let bus = Bus::connect(&options).await?;
-        bus.init_streams(InitOptions { replicas: 1, size_divisor: 64 }).await?;
-        muster_ledger::initialise(&bus, SystemId([7; 16])).await?;
-        Ok(Self { nats, bus })
+        Ok(Self(System::start().await?))
     }
 
     fn service(&self, instance: &str) -> Running {
-        let arguments = CommonArguments {
-            nats: self.nats.url(),
-            instance: instance.into(),
-            http: None,
-            log_format: LogFormat::Text,
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(muster_machine_lifecycle::run(arguments, stop.clone()));
-        Running { stop, task }
+        self.0.run(instance, muster_machine_lifecycle::run)
     }
 
     /// Asks until somebody answers.
     async fn ask(&self, verb: &str, id: CommandId, body: Body) -> anyhow::Result<Body> {
         let authority = Authority { command: Some(id), ..Authority::default() };
-        let envelope = self.bus.envelope(body, authority);
+        let envelope = self.0.bus.envelope(body, authority);
         let subject = subjects::service(Service::MachineLifecycle, verb);
-        answered(&self.bus, &subject, &envelope, LIMIT).await
+        answered(&self.0.bus, &subject, &envelope, LIMIT).await
     }
 
     async fn command(&self, id: CommandId, kind: machine_command::Kind) -> anyhow::Result<v1::MachinesChanged> {
@@ -101,19 +81,6 @@ impl Pool {
             ensure!(start.elapsed() < LIMIT, "{what} did not come true: {status:?}");
             tokio::time::sleep(STEP).await;
         }
-    }
-}
-
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Running {
-    async fn end(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        tokio::time::timeout(LIMIT, self.task).await???;
-        Ok(())
     }
 }
 
@@ -254,7 +221,7 @@ fn position(wire: Option<v1::Position>) -> Position {
 async fn an_agent_joins_is_fenced_protected_and_known_after_every_restart() -> anyhow::Result<()> {
     let mut pool = Pool::start().await?;
     let first = pool.service("a");
-    let agent = Agent::new(&pool.bus);
+    let agent = Agent::new(&pool.0.bus);
     let desired = agent.hello().await?;
     assert_eq!((desired.epoch, desired.incarnation), (1, 1));
     assert_eq!(desired.protected, ["disk-b"]);
@@ -289,8 +256,8 @@ async fn an_agent_joins_is_fenced_protected_and_known_after_every_restart() -> a
     }
 
     let before = pool.status().await?;
-    pool.nats.kill9();
-    pool.nats.restart()?;
+    pool.0.nats.kill9();
+    pool.0.nats.restart()?;
     assert_eq!(pool.machine("node-1").await?.record.unwrap().incarnation, 1);
     first.end().await?;
     let second = pool.service("b");

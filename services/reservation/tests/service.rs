@@ -5,53 +5,35 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use muster_bus::streams::{InitOptions, MACHINES, RESERVATIONS};
+use muster_bus::Authority;
+use muster_bus::streams::{MACHINES, RESERVATIONS};
 use muster_bus::subjects::{self, Service};
-use muster_bus::{Authority, Bus, BusOptions, RequestError};
-use muster_chassis::{CommonArguments, LogFormat};
-use muster_model::{CommandId, Position, SystemId, Term};
+use muster_model::{CommandId, Position, Term};
 use muster_proto::v1::{self, envelope::Body, reservation_command, reservation_query, reservation_reply};
-use muster_testkit::NatsServer;
+use muster_testkit::{Running, System, answered};
 use prost::Message;
-use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(50);
 
 struct Pool {
-    nats: NatsServer,
-    bus: Bus,
+    system: System,
     commands: u8,
 }
 
 impl Pool {
     async fn start() -> anyhow::Result<Self> {
-        let nats = NatsServer::start()?;
-        let mut options = BusOptions::new(&nats.url(), "test");
-        options.actor = "user:anna".into();
-        let bus = Bus::connect(&options).await?;
-        bus.init_streams(InitOptions { replicas: 1, size_divisor: 64 }).await?;
-        muster_ledger::initialise(&bus, SystemId([7; 16])).await?;
-        Ok(Self { nats, bus, commands: 0 })
+        Ok(Self { system: System::start().await?, commands: 0 })
     }
 
-    /// Starts the service; it ends with the token.
-    fn service(&self, instance: &str) -> CancellationToken {
-        let arguments = CommonArguments {
-            nats: self.nats.url(),
-            instance: instance.into(),
-            http: None,
-            log_format: LogFormat::Text,
-        };
-        let stop = CancellationToken::new();
-        tokio::spawn(muster_reservation::run(arguments, stop.clone()));
-        stop
+    fn service(&self, instance: &str) -> Running {
+        self.system.run(instance, muster_reservation::run)
     }
 
     fn next_id(&mut self) -> CommandId {
         self.commands += 1;
         let mut id = [self.commands; 16];
-        let now = u64::try_from(self.bus.now().0).unwrap() / 1_000_000;
+        let now = u64::try_from(self.system.bus.now().0).unwrap() / 1_000_000;
         id[..6].copy_from_slice(&now.to_be_bytes()[2..]);
         id[6] = 0x70;
         CommandId(id)
@@ -60,18 +42,9 @@ impl Pool {
     /// Asks until somebody answers.
     async fn ask(&self, verb: &str, id: Option<CommandId>, body: Body) -> anyhow::Result<Body> {
         let authority = Authority { command: id, ..Authority::default() };
-        let envelope = self.bus.envelope(body, authority);
+        let envelope = self.system.bus.envelope(body, authority);
         let subject = subjects::service(Service::Reservation, verb);
-        let start = Instant::now();
-        loop {
-            match self.bus.request(&subject, &envelope, Duration::from_secs(2)).await {
-                Ok(answer) => return answer.body.context("read the answer"),
-                Err(RequestError::NoResponders { .. } | RequestError::TimedOut { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            ensure!(start.elapsed() < LIMIT, "nobody answers on {subject}");
-            tokio::time::sleep(STEP).await;
-        }
+        answered(&self.system.bus, &subject, &envelope, LIMIT).await
     }
 
     async fn command(&self, id: CommandId, kind: reservation_command::Kind) -> anyhow::Result<Body> {
@@ -137,7 +110,7 @@ async fn requests_are_refused_with_what_is_wrong_and_change_nothing() {
     let nothing = Body::ReservationCommand(v1::ReservationCommand { kind: None });
     let id = pool.next_id();
     assert_eq!(refusal(pool.ask("command", Some(id), nothing).await.unwrap()).code(), v1::RefusalCode::Invalid);
-    let before = pool.bus.stream_state(RESERVATIONS).await.unwrap().unwrap().last;
+    let before = pool.system.bus.stream_state(RESERVATIONS).await.unwrap().unwrap().last;
     assert_eq!(before, 2, "the log holds its genesis and one leader");
     let status = pool.query(reservation_query::Kind::Status(v1::ReservationServiceStatus {})).await.unwrap();
     let Body::ReservationReply(v1::ReservationReply { kind: Some(reservation_reply::Kind::Status(status)) }) = status
@@ -153,19 +126,19 @@ impl Pool {
         let event = |kind| v1::MachineEvent { machine: "m1".into(), kind: Some(kind) }.encode_to_vec().into();
         let events = kinds.into_iter().map(event).collect();
         let cause = Some(v1::Cause { kind: Some(v1::cause::Kind::Own(v1::Own {})) });
-        let entry = v1::Entry { cause, events, time_ns: self.bus.now().0, ..Default::default() };
+        let entry = v1::Entry { cause, events, time_ns: self.system.bus.now().0, ..Default::default() };
         let turn = v1::Turn {
             previous_hash: vec![0; 32].into(),
             event_type: "muster.v1.MachineEvent".into(),
             block: v1::TurnBlock { entries: vec![entry] }.encode_to_vec().into(),
             ..Default::default()
         };
-        let state = self.bus.stream_state(MACHINES).await?.context("find MACHINES")?;
+        let state = self.system.bus.stream_state(MACHINES).await?.context("find MACHINES")?;
         let position = Position::new(1, state.last + 1);
         let authority = Authority { position, term: Term(1), ..Authority::default() };
-        let payload = self.bus.envelope(Body::Turn(turn), authority).encode_to_vec();
+        let payload = self.system.bus.envelope(Body::Turn(turn), authority).encode_to_vec();
         let subject = subjects::log(Service::MachineLifecycle, "turn");
-        self.bus.store(&subject, &position.to_string(), payload.into()).await?;
+        self.system.bus.store(&subject, &position.to_string(), payload.into()).await?;
         Ok(())
     }
 
@@ -219,7 +192,7 @@ async fn a_check_out_goes_all_the_way_and_survives_its_service() {
     let ready = pool.until(record.reservation, v1::ReservationState::Ready).await.unwrap();
     assert_eq!(ready.ready, ["m1"]);
 
-    first.cancel();
+    first.stop.cancel();
     let _second = pool.service("b");
     assert_eq!(pool.record(record.reservation).await.unwrap(), ready, "another instance says the same");
     let id = pool.next_id();

@@ -7,12 +7,14 @@ pub mod lab;
 mod nats;
 mod postgres;
 mod process;
+mod system;
 pub mod tools;
 
 pub use answered::answered;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};
+pub use system::{Running, System};
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

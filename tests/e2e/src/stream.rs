@@ -16,9 +16,9 @@ pub async fn connect(lab: &Lab) -> anyhow::Result<Bus> {
     Bus::connect(&BusOptions::new(&lab.nats.url(), "e2e/test")).await.context("connect to the lab")
 }
 
-/// Values of processes in the sample rows that TEL holds: what agents have acknowledged. Those of machines, which belong to no run
-/// and so to no summary, are left out. A batch that an agent said again, because a restart of
-/// the server swallowed the acknowledgement, counts once; said again with another content, it is an error.
+/// Values of processes in the sample rows that TEL holds: what agents have acknowledged. Those of machines, which belong to no run and
+/// so to no summary, are left out. A batch that an agent said again, because a restart of the server swallowed the acknowledgement,
+/// counts once; said again with another content, it is an error.
 ///
 /// # Errors
 /// When the stream can not be read, or one batch number was given to two contents.

@@ -38,7 +38,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Says hello, then beats and takes orders until the test ends.
     pub(crate) async fn start(pool: &Pool, machine: &str) -> anyhow::Result<Self> {
-        let bus = pool.connect(&format!("agent/{machine}")).await?;
+        let bus = pool.system.connect(&format!("agent/{machine}")).await?;
         let agent = Self { bus, machine: MachineId::new(machine)?, known: Arc::default() };
         agent.hello().await?;
         let mut commands = agent.bus.subscribe(&subjects::commands_of(&agent.machine), None).await?;

@@ -66,13 +66,13 @@ async fn a_cold_scheduler_continues_the_clock_of_the_agents() -> anyhow::Result<
     pool.machines(1).await?;
     let agent = Agent::start(&pool, "node-1").await?;
     let near = |time: i64, other: i64| (time - other).abs() < 60_000_000_000;
-    assert!(near(pool.clock().await?, pool.bus.now().0), "nobody has a clock yet: it takes its own");
+    assert!(near(pool.clock().await?, pool.system.bus.now().0), "nobody has a clock yet: it takes its own");
 
     agent.set_clock(3 * DAY_NS);
     scheduler.end().await?;
     let scheduler = pool.scheduler("b");
     let continued = pool.clock().await?;
-    assert!(near(continued, pool.bus.now().0 + 3 * DAY_NS), "it continues the agents'");
+    assert!(near(continued, pool.system.bus.now().0 + 3 * DAY_NS), "it continues the agents'");
 
     // Time does not go back below the log, and goes on.
     agent.set_clock(-3 * DAY_NS);

@@ -4,51 +4,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use muster_bus::streams::InitOptions;
+use muster_bus::Authority;
 use muster_bus::subjects::{self, Service};
-use muster_bus::{Authority, Bus, BusOptions};
-use muster_chassis::{CommonArguments, LogFormat};
-use muster_model::{CommandId, Position, SystemId};
+use muster_model::{CommandId, Position};
 use muster_proto::v1::{self, envelope::Body, job_command, job_query, job_reply, machine_event::Kind};
-use muster_testkit::{NatsServer, answered};
+use muster_testkit::{Running, System, answered};
 use prost::Message;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::{LIMIT, STEP};
 
 pub(crate) struct Pool {
-    nats: NatsServer,
-    pub(crate) bus: Bus,
+    pub(crate) system: System,
     /// Sequence of the last message in MACHINES.
     machines: AtomicU64,
 }
 
 impl Pool {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let nats = NatsServer::start()?;
-        let mut options = BusOptions::new(&nats.url(), "test");
-        options.actor = "user:anna".into();
-        let bus = Bus::connect(&options).await?;
-        bus.init_streams(InitOptions { replicas: 1, size_divisor: 64 }).await?;
-        muster_ledger::initialise(&bus, SystemId([7; 16])).await?;
-        Ok(Self { nats, bus, machines: AtomicU64::new(1) })
+        Ok(Self { system: System::start().await?, machines: AtomicU64::new(1) })
     }
 
     pub(crate) fn scheduler(&self, instance: &str) -> Running {
-        let arguments = CommonArguments {
-            nats: self.nats.url(),
-            instance: instance.into(),
-            http: None,
-            log_format: LogFormat::Text,
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(muster_scheduler::run(arguments, stop.clone()));
-        Running { stop, task }
-    }
-
-    pub(crate) async fn connect(&self, source: &str) -> anyhow::Result<Bus> {
-        Ok(Bus::connect(&BusOptions::new(&self.nats.url(), source)).await?)
+        self.system.run(instance, muster_scheduler::run)
     }
 
     /// Says events of one machine in MACHINES, as machine-lifecycle does.
@@ -63,9 +40,9 @@ impl Pool {
         };
         let sequence = self.machines.fetch_add(1, Ordering::Relaxed) + 1;
         let authority = Authority { position: Position::new(1, sequence), ..Authority::default() };
-        let envelope = self.bus.envelope(Body::Turn(turn), authority);
+        let envelope = self.system.bus.envelope(Body::Turn(turn), authority);
         let subject = subjects::log(Service::MachineLifecycle, "turn");
-        self.bus.store(&subject, &sequence.to_string(), envelope.encode_to_vec().into()).await?;
+        self.system.bus.store(&subject, &sequence.to_string(), envelope.encode_to_vec().into()).await?;
         Ok(())
     }
 
@@ -120,8 +97,8 @@ impl Pool {
     }
 
     async fn ask(&self, verb: &str, body: Body, command: Option<CommandId>) -> anyhow::Result<Body> {
-        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
-        answered(&self.bus, &subjects::service(Service::Scheduler, verb), &envelope, LIMIT).await
+        let envelope = self.system.bus.envelope(body, Authority { command, ..Authority::default() });
+        answered(&self.system.bus, &subjects::service(Service::Scheduler, verb), &envelope, LIMIT).await
     }
 
     /// Looks at job 1 until `condition` holds.
@@ -169,18 +146,6 @@ pub(crate) fn refusal(body: Body) -> v1::Refusal {
     match body {
         Body::Refusal(refusal) => refusal,
         other => panic!("{other:?}"),
-    }
-}
-
-pub(crate) struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Running {
-    pub(crate) async fn end(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        tokio::time::timeout(LIMIT, self.task).await??
     }
 }
 
