@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use muster_bus::{Bus, BusOptions, streams};
-use muster_model::ProcessId;
-use muster_proto::v1::{Envelope, JobEvent, ProcessState, envelope::Body, job_event};
+use muster_model::{ProcessId, ProcessState};
+use muster_proto::v1::{Envelope, JobEvent, envelope::Body, job_event};
 use muster_testkit::lab::{Lab, LabOptions, SERVICES};
 use muster_testkit::wait_until;
 use prost::Message;
@@ -213,8 +213,7 @@ fn take(counted: &mut Counted, payload: bytes::Bytes) -> anyhow::Result<()> {
         match JobEvent::decode(&event[..])?.kind {
             Some(job_event::Kind::JobStarted(_)) => counted.jobs += 1,
             Some(job_event::Kind::ProcessesChanged(changed)) => {
-                let is_final =
-                    |state| matches!(state, ProcessState::Finished | ProcessState::Dead | ProcessState::Lost);
+                let is_final = |state| ProcessState::try_from(state).is_ok_and(ProcessState::is_final);
                 for change in changed.changes.iter().filter(|change| is_final(change.to())) {
                     let id = ProcessId::from(change.id.unwrap_or_default());
                     *counted.ends.entry(id).or_default() += 1;
