@@ -1,23 +1,28 @@
 //! The program while it runs: started, waited for, stopped, and what is left of it removed.
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use muster_sdk::Session;
 use rustix::process::Signal;
 
+use crate::format::{Parser, Verdict};
 use crate::group::Group;
+use crate::output::{News, follow, log};
 use crate::settings::Settings;
 
 /// How soon a stop or a time-out is noticed.
 const NOTICE: Duration = Duration::from_millis(50);
 /// Between SIGTERM and SIGKILL after a time-out, and the most after a stop.
 const GRACE_MAX: Duration = Duration::from_secs(5);
+/// Lines that wait to be read; the program waits when there are more.
+const NEWS_MAX: usize = 1024;
+/// How long the rest of the output is waited for after the program's end.
+const REST_MAX: Duration = Duration::from_secs(2);
 /// Rounds of killing what the program left behind: each finds what was forked during the one before.
 const SWEEPS_MAX: u32 = 20;
 
@@ -37,6 +42,8 @@ pub(crate) struct End {
     pub(crate) elapsed: Duration,
     pub(crate) usage: Usage,
     pub(crate) told: Option<Told>,
+    /// What its output says, in a format that is known.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 /// What the program and all that it waited for used.
@@ -58,15 +65,22 @@ pub(crate) enum Start {
 pub(crate) struct Child {
     group: Option<Group>,
     begin: Instant,
-    ended: Receiver<std::io::Result<ExitStatus>>,
+    news: Receiver<News>,
+    /// Reads its output; none where only its exit code counts.
+    parser: Option<Box<dyn Parser>>,
 }
 
 impl Child {
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Start> {
-        // Messages may go to our stdout, so what the program prints goes to stderr; under an agent both are the log.
-        let log = std::io::stderr().as_fd().try_clone_to_owned().context("share stderr")?;
+        let parser = settings.format.parser(settings.warnings);
         let mut command = Command::new(&settings.program);
-        command.args(&settings.arguments).stdin(Stdio::null()).stdout(log);
+        command.args(&settings.arguments).stdin(Stdio::null());
+        if parser.is_some() {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        } else {
+            // Messages may go to our stdout, so what the program prints goes to stderr; under an agent both are the log.
+            command.stdout(log()?);
+        }
         let own = Group::own();
         if own.is_none() {
             command.process_group(0);
@@ -78,23 +92,29 @@ impl Child {
             Err(error) => return Err(error).with_context(|| format!("start program `{}`", settings.program)),
         };
         let group = own.or_else(|| Group::led_by(child.id()));
-        let (sender, ended) = channel();
-        std::thread::Builder::new().name("wait".into()).stack_size(64 * 1024).spawn(move || {
-            // The receiver lives until the end was received.
-            let _ = sender.send(child.wait());
-        })?;
-        Ok(Start::Running(Self { group, begin, ended }))
+        let (sender, news) = sync_channel(NEWS_MAX);
+        follow(child.stdout.take(), &sender)?;
+        follow(child.stderr.take(), &sender)?;
+        wait_for_end(child, sender)?;
+        Ok(Start::Running(Self { group, begin, news, parser }))
     }
 
     /// Waits for its end, and brings that about when it is told to.
-    pub(crate) fn wait(self, session: &Session, settings: &Settings) -> anyhow::Result<End> {
+    pub(crate) fn wait(mut self, session: &Session, settings: &Settings) -> anyhow::Result<End> {
         let (mut told, mut kill_at) = (None, None);
+        let mut noticed = Instant::now();
         let status = loop {
-            match self.ended.recv_timeout(NOTICE) {
-                Ok(status) => break status.context("wait for the program")?,
-                Err(RecvTimeoutError::Timeout) => session.iterate(1),
+            match self.news.recv_timeout(NOTICE) {
+                Ok(News::Ended(status)) => break status.context("wait for the program")?,
+                Ok(News::Line(line)) => self.read(session, &line),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread that waits for the program is gone"),
             }
+            if noticed.elapsed() < NOTICE {
+                continue;
+            }
+            noticed = Instant::now();
+            session.iterate(1);
             if told.is_none() {
                 told = self.told(session, settings);
                 kill_at = told.map(|told| Instant::now() + grace(session, told));
@@ -106,7 +126,26 @@ impl Child {
         let elapsed = self.begin.elapsed();
         let usage = Usage::of_children();
         self.sweep(session);
-        Ok(End { status, elapsed, usage, told })
+        self.read_rest(session);
+        let verdict = self.parser.as_mut().map(|parser| parser.finish(status.code()));
+        Ok(End { status, elapsed, usage, told, verdict })
+    }
+
+    fn read(&mut self, session: &Session, line: &str) {
+        if let Some(sample) = self.parser.as_mut().and_then(|parser| parser.line(line)) {
+            session.metric("", &pairs(&sample.counters), &pairs(&sample.gauges));
+        }
+    }
+
+    /// Reads what was printed before the end: until nobody holds the pipes any more, or for a short while where somebody outside
+    /// of the group does.
+    fn read_rest(&mut self, session: &Session) {
+        let deadline = Instant::now() + REST_MAX;
+        while let Ok(news) = self.news.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if let News::Line(line) = news {
+                self.read(session, &line);
+            }
+        }
     }
 
     fn told(&self, session: &Session, settings: &Settings) -> Option<Told> {
@@ -136,6 +175,19 @@ impl Child {
             }
         }
     }
+}
+
+fn pairs(values: &[(String, f64)]) -> Vec<(&str, f64)> {
+    values.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+}
+
+/// Waits in a thread of its own, as a program may end without closing what it prints to.
+fn wait_for_end(mut child: std::process::Child, sender: SyncSender<News>) -> std::io::Result<()> {
+    let wait = move || {
+        // The receiver lives until the end was received.
+        let _ = sender.send(News::Ended(child.wait()));
+    };
+    std::thread::Builder::new().name("wait".into()).stack_size(64 * 1024).spawn(wait).map(drop)
 }
 
 /// Time between SIGTERM and SIGKILL: three quarters of what the agent gives, so that done can still be said.

@@ -179,3 +179,102 @@ fn what_the_program_left_running_is_killed() {
         wait_until_gone(&wait_for(&file));
     }
 }
+
+#[test]
+fn output_in_a_known_format_is_logged_judged_and_sampled() {
+    let script = r#"arguments=["-c", "echo 1..2; echo ok 1 - a >&2; echo not ok 2 - the disk; exit 1"]"#;
+    let done = run(&["program=sh", script, "format=tap"]);
+    assert_eq!((done.code, done.result, done.reason.as_str()), (Some(1), Outcome::Fail, "test 2 the disk failed"));
+    assert!((done.totals["tests_failed"] - 1.0).abs() < 0.5 && done.totals["seconds"] > 0.0);
+    assert!(done.log.contains("1..2\n") && done.log.contains("ok 1 - a\n"), "{}", done.log);
+    let samples = done.messages.iter().filter(|message| matches!(message, ModuleMessage::Metric { .. })).count();
+    assert_eq!(samples, 2);
+    let skipped = run(&["program=sh", "arguments=-c 'echo 1..0 \"# SKIP no tape\"'", "format=tap"]);
+    assert_eq!((skipped.code, skipped.status, skipped.reason.as_str()), (Some(0), Status::Skip, "no tape"));
+    let unknown = run(&["program=sh", "arguments=-c 'echo ?; exit 3'", "format=nagios"]);
+    assert_eq!((unknown.code, unknown.status), (Some(2), Status::Error));
+    let signal = run(&["program=sh", "arguments=-c 'kill -9 $$'", "format=ltp"]);
+    assert_eq!((signal.status, signal.reason.as_str()), (Status::Error, "no test of LTP ends by a signal"));
+}
+
+#[test]
+fn a_program_that_floods_its_output_is_read_to_its_end_and_judged() {
+    let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo ok $i; done; echo 1..20000";
+    let done = run(&["program=sh", &format!("arguments=-c '{script}'"), "format=tap"]);
+    assert_eq!((done.result, done.reason.as_str()), (Outcome::Pass, ""));
+    assert!((done.totals["tests_passed"] - 20_000.0).abs() < 0.5);
+}
+
+#[test]
+fn somebody_outside_of_the_group_who_holds_the_output_does_not_hold_up_the_end() {
+    let begin = Instant::now();
+    let done = run(&["program=sh", "arguments=-c 'setsid sleep 8 & echo 1..1; echo ok 1'", "format=tap"]);
+    assert_eq!(done.result, Outcome::Pass);
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn words_in_braces_stand_for_what_the_process_was_given() {
+    let directory = tempfile::tempdir().expect("directory");
+    let mut command = command(&["program=echo", "arguments={disk} {seed} {x}"]);
+    let output = command.arg("--disk").arg(directory.path()).args(["--seed", "ab"]).output().expect("run");
+    let done = done(&output);
+    assert!(done.log.contains(&format!("{} 00000000000000ab {{x}}", directory.path().display())), "{}", done.log);
+    let missing = run(&["program=echo", "arguments={disk}"]);
+    assert!(missing.reason.contains("it names {disk}, and no disk was given"), "{}", missing.reason);
+}
+
+/// The manifests over this program.
+fn wrappers() -> Vec<(String, Manifest)> {
+    let wrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wrap");
+    let folders = fs::read_dir(wrap).expect("wrappers").map(|entry| entry.expect("a wrapper").path());
+    let read = |folder: std::path::PathBuf| {
+        let text = fs::read_to_string(folder.join("module.toml")).expect("a manifest");
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        (name, toml::from_str(&text).expect("a manifest"))
+    };
+    folders.map(read).collect()
+}
+
+#[test]
+fn each_wrapper_describes_itself_and_skips_where_its_tool_is_missing() {
+    let wrappers = wrappers();
+    assert!(wrappers.len() >= 7);
+    for (name, manifest) in wrappers {
+        assert_eq!(name, manifest.name);
+        let mut describe = Command::new(env!("CARGO_BIN_EXE_muster-command"));
+        let output = describe.env("MUSTER_MODULE", &name).arg("describe").output().expect("run");
+        let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
+        assert_eq!(described, manifest);
+        let mut command = command(&["program=no-such-tool", "arguments=x"]);
+        let done = done(&command.env("MUSTER_MODULE", &name).output().expect("run"));
+        assert_eq!((done.code, done.status), (Some(0), Status::Skip), "{name}");
+        assert_eq!(done.reason, "program `no-such-tool` is not on this machine");
+    }
+}
+
+/// Runs a wrapper with its tool; none where that is not installed here.
+fn wrapped(name: &str, parameters: &[&str]) -> Option<Done> {
+    let directory = tempfile::tempdir().expect("directory");
+    let mut command = command(parameters);
+    command.env("MUSTER_MODULE", name).arg("--disk").arg(directory.path()).current_dir(directory.path());
+    Some(done(&command.output().expect("run"))).filter(|done| done.status != Status::Skip)
+}
+
+#[test]
+fn installed_tools_run_under_their_wrappers() {
+    let arguments =
+        "arguments=--name=t --directory={disk} --rw=randwrite --bs=4k --size=1m --verify=crc32c --verify_state_save=0";
+    if let Some(done) = wrapped("fio", &[arguments]) {
+        assert_eq!((done.result, done.reason.as_str()), (Outcome::Pass, ""), "{}", done.log);
+        assert!((done.totals["written_bytes"] - 1_048_576.0).abs() < 0.5, "{:?}", done.totals);
+    }
+    if let Some(done) = wrapped("stress-ng", &["arguments=--cpu 1 --cpu-ops 20 --timeout 10s"]) {
+        assert_eq!((done.result, done.reason.as_str()), (Outcome::Pass, ""), "{}", done.log);
+        assert!(done.totals["cpu_operations"] >= 20.0, "{:?}", done.totals);
+    }
+    if let Some(done) = wrapped("iperf3", &["arguments=-c 127.0.0.1 -p 1 -t 1"]) {
+        assert_eq!((done.status, done.result), (Status::Error, Outcome::Na), "{}", done.log);
+        assert!(done.reason.contains("unable to connect"), "{}", done.reason);
+    }
+}

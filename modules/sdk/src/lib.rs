@@ -45,7 +45,7 @@ pub use error::{ParameterError, PeerError, SdkError};
 pub use evidence::{Evidence, persistence};
 pub use latency::Latency;
 pub use muster_module_protocol::{
-    Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES,
+    Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, environment,
 };
 pub use parameters::Parameters;
 pub use peers::{Ask, PeerWords, To};
