@@ -8,6 +8,7 @@ use clap::Args;
 
 mod high_io;
 mod ledger;
+mod memory;
 mod pattern;
 mod place;
 mod pool;
@@ -50,7 +51,7 @@ pub(crate) struct Row {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["high-io", "ledger", "pattern", "place", "start", "tcp"])]
+    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "start", "tcp"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -102,6 +103,7 @@ fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
             let (runtime, nats) = (runtime()?, muster_testkit::NatsServer::start()?);
             runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?))
         }
+        "memory" => memory::run(),
         "pattern" => pattern::run(),
         "place" => place::run(),
         "start" => start::run(&runtime()?),
