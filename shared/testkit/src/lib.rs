@@ -8,6 +8,7 @@ mod nats;
 mod postgres;
 mod process;
 mod system;
+mod terminal;
 pub mod tools;
 
 pub use answered::answered;
@@ -15,6 +16,7 @@ pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};
 pub use system::{Running, System};
+pub use terminal::Terminal;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
