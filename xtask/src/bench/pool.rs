@@ -180,5 +180,6 @@ pub(super) fn start(module: &str, processes: u32, resources: &str) -> Start {
         reservation: ReservationId(0),
         seed: 1,
         pulses: Vec::new(),
+        again: None,
     }
 }

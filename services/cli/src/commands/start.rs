@@ -45,6 +45,7 @@ fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
         reservation: arguments.reservation,
         seed: arguments.seed,
         pulses: arguments.pulses,
+        again: None,
     })
 }
 

@@ -158,22 +158,44 @@ fn unfitness<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Unfitn
 }
 
 fn unfit(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Unfit {
+    unusable(machine, silent, ask).unwrap_or(Unfit::NotOpen)
+}
+
+/// What is wrong with a machine, whichever of its resources are wanted.
+fn unusable(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Option<Unfit> {
     if machine.seen.reservation != ask.reservation {
-        return Unfit::NotHeld;
+        return Some(Unfit::NotHeld);
     }
     if !ask.selector.matches(&machine.seen) {
-        return Unfit::NotSelected;
+        return Some(Unfit::NotSelected);
     }
     if let Some(trouble) = machine.seen.trouble() {
-        return Unfit::Trouble(trouble);
+        return Some(Unfit::Trouble(trouble));
     }
     if silent {
-        return Unfit::Silent;
+        return Some(Unfit::Silent);
     }
     if !ask.module.runs_on(machine.seen.architecture()) {
-        return Unfit::Architecture;
+        return Some(Unfit::Architecture);
     }
-    too_few(ask.module, &machine.totals).unwrap_or(Unfit::NotOpen)
+    too_few(ask.module, &machine.totals)
+}
+
+/// Why one machine does not fit, in words; none when it does.
+pub(super) fn trouble_with(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Option<String> {
+    unusable(machine, silent, ask).map(|unfit| unfit.words(ask))
+}
+
+/// Loads of some machines, as a start of a module would find them.
+pub(super) fn loads_of(module: &Module, machines: &[&Machine]) -> Loads {
+    let mut loads = Loads::new(&module.requirements, machines.len());
+    for machine in machines {
+        match module.requirements.is_empty() {
+            true => loads.push([bare(machine.total(ResourceKind::Cpu), machine.live.len())].into_iter()),
+            false => loads.push(module.requirements.iter().map(|need| machine.total(need.kind))),
+        }
+    }
+    loads
 }
 
 /// Why nothing fits: each reason, how often, and the first machine that has it.

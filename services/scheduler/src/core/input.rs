@@ -90,6 +90,7 @@ impl Input {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
+            Self::Start(Start { again: Some(again), .. }) => format!("start job {} again", again.job),
             Self::Start(start) => format!("start {}", start.module),
             Self::Stop(_) => "stop".into(),
             Self::AddModule(module) => format!("add module {}", module.name),
@@ -138,6 +139,8 @@ pub struct Start {
     pub seed: u64,
     /// Pulses that gate every iteration, as given.
     pub pulses: Vec<u32>,
+    /// A job that is to be started again; only the reservation and whether it is a dry run count besides.
+    pub again: Option<Again>,
 }
 
 /// Take definitions of pulses away.
@@ -158,6 +161,15 @@ pub struct ChangeJob {
     pub pulses: Option<Vec<u32>>,
     /// Parameters that change.
     pub parameters: Vec<(String, String)>,
+}
+
+/// A job that is to be started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Its run; none is the current one.
+    pub run: Option<RunId>,
+    /// The job.
+    pub job: JobNumber,
 }
 
 /// How many processes a start asks for.

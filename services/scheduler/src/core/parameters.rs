@@ -42,6 +42,52 @@ pub(super) fn complete(module: &Module, given: &[(String, String)]) -> Result<Ve
     Ok(complete)
 }
 
+/// The parameters of a job that runs, after some were changed: those alone that its module takes while it runs.
+///
+/// # Errors
+/// The first parameter that is unknown, given twice, not to be changed, of the wrong form or out of range.
+pub(super) fn changed(
+    what: &str,
+    module: &Module,
+    now: &[(String, String)],
+    given: &[(String, String)],
+) -> Result<Vec<(String, String)>, Refusal> {
+    let refuse = |code, why: String, next: String| Err(Refusal::new(code, what, why, next));
+    let mut parameters = now.to_vec();
+    for (index, (name, value)) in given.iter().enumerate() {
+        if given[..index].iter().any(|(other, _)| other == name) {
+            return refuse(RefusalCode::Invalid, format!("parameter `{name}` is given twice"), "give it once".into());
+        }
+        let Some(parameter) = module.parameters.iter().find(|parameter| parameter.name == *name) else {
+            let why = format!("{} has no parameter `{name}`", module.name);
+            return refuse(RefusalCode::Invalid, why, unknown_hint(module, name));
+        };
+        if !parameter.live {
+            let why =
+                format!("a running {} does not take another `{name}`: it reads it once, when it starts", module.name);
+            return refuse(RefusalCode::Refused, why, live_hint(module));
+        }
+        if let Err(why) = check_value(parameter, value) {
+            return refuse(RefusalCode::Invalid, format!("parameter `{name}` is `{value}`: {why}"), hint(parameter));
+        }
+        match parameters.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => known.clone_from(value),
+            None => parameters.push((name.clone(), value.clone())),
+        }
+    }
+    parameters.sort();
+    Ok(parameters)
+}
+
+fn live_hint(module: &Module) -> String {
+    let live = module.parameters.iter().filter(|parameter| parameter.live);
+    let names: Vec<&str> = live.map(|parameter| parameter.name.as_str()).collect();
+    if names.is_empty() {
+        return "stop the job, and start it with the other value".into();
+    }
+    format!("stop the job, and start it with the other value; while it runs it takes {}", names.join(", "))
+}
+
 /// A definition that can be used: its default and bounds are of its own form.
 pub(super) fn check_definition(parameter: &Parameter) -> Result<(), String> {
     let name = &parameter.name;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, ResourceKind};
+use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, ResourceKind, RunId};
 use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 
 use super::{master, pairs, pulses, triggers};
 use crate::core::Input;
-use crate::core::input::{ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
+use crate::core::input::{Again, ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
 use crate::core::module::Module;
 
 /// Turns a command into an input.
@@ -41,6 +41,7 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
             reservation: ReservationId(start.reservation),
             seed: start.seed,
             pulses: start.pulses,
+            again: start.again.map(again),
         })),
         Some(Kind::Stop(stop)) => Ok(Input::Stop(Stop {
             jobs: stop.jobs.into_iter().map(JobNumber).collect(),
@@ -76,6 +77,10 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
         Some(Kind::FireTrigger(fire)) => Ok(Input::Fire(triggers::fire(id, actor, fire))),
         Some(Kind::Master(_)) | None => Err(unknown("command")),
     }
+}
+
+fn again(again: v1::Again) -> Again {
+    Again { run: (again.run != 0).then_some(RunId(again.run)), job: JobNumber(again.job) }
 }
 
 fn count_by(by: i32) -> Result<CountBy, Refusal> {

@@ -2761,6 +2761,20 @@ pub struct Start {
     /// Pulses that gate every iteration of every process; at most 8.
     #[prost(uint32, repeated, tag = "10")]
     pub pulses: ::prost::alloc::vec::Vec<u32>,
+    /// Start a job of this run again, with its placement, seed, parameters and all else; of this message only `dry_run` and `reservation`
+    /// count besides.
+    #[prost(message, optional, tag = "12")]
+    pub again: ::core::option::Option<Again>,
+}
+/// Again names a job that is to be started again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Again {
+    /// Run; 0 means the current one.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Job number.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
 }
 /// Stop stops processes.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,5 +1,6 @@
 //! Decisions: one file for each kind of input. Nothing here changes anything.
 
+mod again;
 mod arrange;
 mod catalogue;
 mod changes;

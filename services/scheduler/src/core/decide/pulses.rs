@@ -9,6 +9,7 @@ use muster_model::{PoolTime, Pulse, PulseNumber, Refusal, RefusalCode};
 use super::super::JobCore;
 use super::super::event::{Event, JobChanged};
 use super::super::input::{ChangeJob, ClearPulses, PulseUse, Reply};
+use super::super::parameters;
 use super::super::state::State;
 use super::answered;
 use super::stop::find_job;
@@ -44,7 +45,7 @@ pub(super) fn clear(state: &State, clear: &ClearPulses) -> Result<Decision<JobCo
     Ok(answered(events, reply))
 }
 
-/// Gives a job that runs other pulses.
+/// Gives a job that runs other pulses or parameters. The answer says all that it has then.
 pub(super) fn change_job(state: &State, change: &ChangeJob) -> Result<Decision<JobCore>, Refusal> {
     let what = format!("change job {}", change.job);
     let job = find_job(state, change.job, &what)?;
@@ -52,19 +53,22 @@ pub(super) fn change_job(state: &State, change: &ChangeJob) -> Result<Decision<J
         let why = "all of its processes have ended".to_owned();
         return Err(Refusal::new(RefusalCode::Refused, what, why, "`muster jobs` shows what runs"));
     }
-    if !change.parameters.is_empty() {
-        let next = "stop it, and start it with the other parameters";
-        return Err(Refusal::new(RefusalCode::Refused, what, "parameters do not change while it runs", next));
-    }
-    let Some(pulses) = &change.pulses else {
-        let next = "give --pulse N[,M...], or --pulse none";
+    if change.pulses.is_none() && change.parameters.is_empty() {
+        let next = "give parameters as `name=value`, --pulse N[,M...], or --pulse none";
         return Err(Refusal::new(RefusalCode::Invalid, what, "nothing was said to change", next));
+    }
+    let spec = &job.spec;
+    let pulses = change.pulses.as_ref().map(|pulses| read(state, &what, pulses)).transpose()?;
+    let parameters = parameters::changed(&what, &spec.module, &spec.parameters, &change.parameters)?;
+    let event = JobChanged {
+        job: change.job,
+        pulses: pulses.filter(|pulses| *pulses != spec.pulses),
+        parameters: if parameters == spec.parameters { Vec::new() } else { parameters.clone() },
     };
-    let pulses = read(state, &what, pulses)?;
-    let now = JobChanged { job: change.job, pulses: Some(pulses), parameters: Vec::new() };
-    let unchanged = now.pulses.as_ref() == Some(&job.spec.pulses);
-    let events = if unchanged { Vec::new() } else { vec![Event::JobChanged(now.clone())] };
-    Ok(answered(events, Reply::JobChanged(now)))
+    let unchanged = event.pulses.is_none() && event.parameters.is_empty();
+    let pulses = Some(event.pulses.clone().unwrap_or_else(|| spec.pulses.clone()));
+    let reply = Reply::JobChanged(JobChanged { job: change.job, pulses, parameters });
+    Ok(answered(if unchanged { Vec::new() } else { vec![Event::JobChanged(event)] }, reply))
 }
 
 /// Pulses as they were given to a job: defined ones, and not too many; sorted.

@@ -19,9 +19,12 @@ use super::super::observed::Observed;
 use super::super::parameters;
 use super::super::state::State;
 use super::arrange::Wanted;
-use super::{answered, catalogue, preview, pulses};
+use super::{again, answered, catalogue, preview, pulses};
 
 pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
+    if let Some(job) = start.again {
+        return again::again(state, observed, start, job, now.time);
+    }
     let what = format!("start {}", start.module);
     let module = find_module(state, &what, &start.module)?;
     let wanted = Wanted { what: &what, module, count: start.count };

@@ -1,5 +1,6 @@
 //! Tests of the core, through one helper that checks what must hold after every input.
 
+mod again;
 mod catch_up;
 mod counts;
 mod gangs;
@@ -10,6 +11,7 @@ mod placement;
 mod properties;
 mod pulses;
 mod repair;
+mod set;
 mod stall;
 mod start;
 mod stop;
@@ -308,6 +310,8 @@ pub(super) fn high_io() -> Module {
     let mut block = parameter("block", ParameterType::Size, "4KiB");
     (block.minimum, block.maximum) = ("512".into(), "1MiB".into());
     block.help = "size of a transfer".into();
+    let mut live = parameter("iops_max", ParameterType::Integer, "0");
+    (live.minimum, live.live) = ("0".into(), true);
     let mut mode = parameter("mode", ParameterType::Choice, "mixed");
     mode.values = vec!["mixed".into(), "read".into()];
     Module {
@@ -316,7 +320,7 @@ pub(super) fn high_io() -> Module {
         description: "writes and verifies".into(),
         artifacts: vec![Artifact { architecture: "x86_64".into(), sha256: "a".repeat(64), size_bytes: 1 }],
         requirements: vec![Requirement { kind: ResourceKind::Disk, count: 1, weight_milli: 1000 }],
-        parameters: vec![block, mode, parameter("sync", ParameterType::Boolean, "false")],
+        parameters: vec![block, live, mode, parameter("sync", ParameterType::Boolean, "false")],
         stop_grace: Duration::from_secs(10),
         ends_by_itself: false,
         stall: Duration::from_secs(30),
@@ -337,6 +341,7 @@ pub(super) fn start(processes: u32) -> Start {
         reservation: ReservationId(0),
         seed: 0,
         pulses: Vec::new(),
+        again: None,
     }
 }
 

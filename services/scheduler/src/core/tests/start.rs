@@ -40,7 +40,7 @@ fn a_wrong_start_says_what_why_and_what_next() {
         ),
         (
             Box::new(move |s| s.parameters = parameter("blok", "4KiB")),
-            "start high-io: it has no parameter `blok`; did you mean `block`? its parameters are block, mode, sync",
+            "start high-io: it has no parameter `blok`; did you mean `block`? its parameters are block, iops_max, mode, sync",
         ),
         (
             Box::new(move |s| s.parameters = parameter("block", "4K")),

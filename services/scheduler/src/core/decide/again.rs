@@ -1,0 +1,156 @@
+//! Starting a job again: the same processes in the same places, with the same seed, parameters and all else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use muster_ledger::Decision;
+use muster_model::{
+    JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode, ReservationId, ResourceId, Selector,
+};
+
+use super::super::JobCore;
+use super::super::event::{Event, JobStarted, Placement};
+use super::super::fit::{Ask, loads_of, trouble_with};
+use super::super::input::{Again, Reply, Start, Started};
+use super::super::job::{Job, Process, StartSpec};
+use super::super::limits::NAMED_MAX;
+use super::super::machine::Machine;
+use super::super::observed::Observed;
+use super::super::state::State;
+use super::stop::find_job;
+use super::{answered, catalogue, preview};
+
+/// Starts a job again.
+///
+/// # Errors
+/// When it is not known any more, or something that it ran on can not be used: named, one by one.
+pub(super) fn again(
+    state: &State,
+    observed: &Observed,
+    start: &Start,
+    again: Again,
+    now: PoolTime,
+) -> Result<Decision<JobCore>, Refusal> {
+    let what = format!("start job {} again", again.job);
+    if let Some(run) = again.run.filter(|run| *run != state.run) {
+        let why = format!("it is of run {run}, and this is run {}: where it ran is in the archive alone", state.run);
+        let next = "`muster jobs --all` shows the jobs of this run, which can be started again";
+        return Err(Refusal::new(RefusalCode::NotFound, what, why, next));
+    }
+    let job = find_job(state, again.job, &what)?;
+    check_module(state, &what, job)?;
+    let reservation = if start.reservation == ReservationId(0) { job.spec.reservation } else { start.reservation };
+    let (machines, all) = (Selector::all(), Selector::all());
+    let ask = Ask { module: &job.spec.module, selector: &machines, resources: &all, reservation, now };
+    check_places(state, observed, &what, again.job, &ask)?;
+    let placements = placements(state, again.job);
+    let number = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
+    let loads = if start.dry_run { preview::preview(state, &job.spec.module, &placements) } else { Vec::new() };
+    let placements = Arc::new(placements);
+    let reply = Reply::Started(Started {
+        run: state.run,
+        job: number,
+        placements: placements.clone(),
+        balance_milli: balance_milli(state, job, &placements),
+        seed: job.spec.seed,
+        loads,
+    });
+    if start.dry_run {
+        return Ok(answered(Vec::new(), reply));
+    }
+    let spec = StartSpec { actor: start.actor.clone(), reservation, job: number, ..(*job.spec).clone() };
+    let started = JobStarted {
+        spec: Arc::new(spec),
+        selector: job.selector.clone(),
+        resource_selector: job.resource_selector.clone(),
+        placements,
+    };
+    Ok(answered(vec![Event::JobStarted(started)], reply))
+}
+
+/// The catalogue still has what ran then.
+fn check_module(state: &State, what: &str, job: &Job) -> Result<(), Refusal> {
+    let module = &job.spec.module;
+    let now =
+        state.modules.get(module.name.as_str()).ok_or_else(|| catalogue::unknown(state, what, module.name.as_str()))?;
+    if now.artifacts == module.artifacts {
+        return Ok(());
+    }
+    let (then, now) = (&module.version, &now.version);
+    let why = format!("module {} has other executables now (version {now}) than then (version {then})", module.name);
+    let next = format!("add version {then} again with `muster module add`, or start {} as it is now", module.name);
+    Err(Refusal::new(RefusalCode::Refused, what, why, next))
+}
+
+/// Every machine and resource that the job ran on can be used.
+fn check_places(state: &State, observed: &Observed, what: &str, job: JobNumber, ask: &Ask<'_>) -> Result<(), Refusal> {
+    let mut troubles = BTreeMap::<&MachineId, String>::new();
+    let silent: BTreeSet<&MachineId> = observed.silent(ask.now).collect();
+    for (_, process) in state.processes_of(job) {
+        if troubles.contains_key(&process.machine) {
+            continue;
+        }
+        let trouble = match state.machines.get(&process.machine) {
+            None => Some("not known any more".to_owned()),
+            Some(machine) => {
+                trouble_with(machine, silent.contains(&process.machine), ask).or_else(|| missing(machine, process))
+            }
+        };
+        troubles.extend(trouble.map(|trouble| (&process.machine, trouble)));
+    }
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    let named = troubles.iter().take(NAMED_MAX).map(|(machine, trouble)| format!("{machine} is {trouble}"));
+    let mut why = named.collect::<Vec<_>>().join(", ");
+    if troubles.len() > NAMED_MAX {
+        why.push_str(&format!(" and {} machines more", troubles.len() - NAMED_MAX));
+    }
+    let next = "`muster machine list` and `muster resource list` show why; or start it anew, placed on what there is";
+    Err(Refusal::new(RefusalCode::Refused, what, why, next))
+}
+
+/// A resource of a process that may not be used on its machine.
+fn missing(machine: &Machine, process: &Process) -> Option<String> {
+    let has = |id: &ResourceId| machine.places.iter().any(|place| place.id == *id);
+    process.resources.iter().find(|id| !has(id)).map(|id| format!("without {id} for tests (protected, or gone)"))
+}
+
+/// Where the processes of a job are, or were last, coded per machine; in the order of their numbers.
+fn placements(state: &State, job: JobNumber) -> Vec<Placement> {
+    let mut placements = Vec::<Placement>::new();
+    for (dpid, process) in state.processes_of(job) {
+        let follows = |last: &Placement| {
+            last.machine == process.machine && ProcessNumber(last.first.0 + last.count) == dpid.process
+        };
+        if !placements.last().is_some_and(follows) {
+            let seen = &state.machines[&process.machine].seen;
+            placements.push(Placement {
+                machine: process.machine.clone(),
+                epoch: seen.epoch,
+                machine_generation: seen.generation,
+                first: dpid.process,
+                count: 0,
+                resources: Vec::new(),
+                members: Vec::new(),
+            });
+        }
+        let Some(last) = placements.last_mut() else { continue };
+        last.count += 1;
+        last.resources.extend(process.resources.iter().cloned());
+        last.members.extend(process.member);
+    }
+    placements.sort_by(|one, other| (&one.machine, one.first).cmp(&(&other.machine, other.first)));
+    placements
+}
+
+fn balance_milli(state: &State, job: &Job, placements: &[Placement]) -> u64 {
+    let mut counts = BTreeMap::<&MachineId, u64>::new();
+    placements
+        .iter()
+        .for_each(|placement| *counts.entry(&placement.machine).or_default() += u64::from(placement.count));
+    let machines: Vec<&Machine> = counts.keys().map(|id| &state.machines[*id]).collect();
+    let mut loads = loads_of(&job.spec.module, &machines);
+    counts.values().enumerate().for_each(|(index, count)| loads.add(index, *count));
+    loads.balance_milli()
+}
