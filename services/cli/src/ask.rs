@@ -10,6 +10,8 @@ use crate::exit::Failure;
 
 /// A listing has at most so many pages: more means that the service goes round in circles.
 const PAGES_MAX: usize = 100_000;
+/// A change of the mastership that nobody waits for takes no longer.
+const QUIET_COMMAND_MAX: Duration = Duration::from_millis(900);
 
 impl Client {
     /// Gives a command to the scheduler.
@@ -18,8 +20,23 @@ impl Client {
         what: &str,
         kind: v1::job_command::Kind,
     ) -> Result<v1::job_reply::Kind, Failure> {
-        let body = Body::JobCommand(v1::JobCommand { kind: Some(kind), ..Default::default() });
-        job_reply(self.command(what, Service::Scheduler, body).await?)
+        job_reply(self.command(what, Service::Scheduler, self.job_body(kind)).await?)
+    }
+
+    /// A command, with the center that it is given in.
+    fn job_body(&self, kind: v1::job_command::Kind) -> Body {
+        let center = self.seat().map_or_else(String::new, |seat| seat.id.clone());
+        Body::JobCommand(v1::JobCommand { kind: Some(kind), center })
+    }
+
+    /// Takes or releases the mastership without telling of a wait; the master after it.
+    pub(crate) async fn change_master_quietly(&self, change: v1::ChangeMaster) -> Result<Option<v1::Master>, Failure> {
+        let body = self.job_body(v1::job_command::Kind::Master(change));
+        let answer = self.command_quietly("change the mastership", Service::Scheduler, body, QUIET_COMMAND_MAX).await?;
+        match job_reply(answer)? {
+            v1::job_reply::Kind::Master(reply) => Ok(reply.master),
+            _ => Err(unexpected(Service::Scheduler.as_str())),
+        }
     }
 
     /// Asks the scheduler.

@@ -1,5 +1,6 @@
 //! The one request client: connects, asks, and asks again with the same command id until an answer comes or time is up.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_bus::subjects::{self, Service};
@@ -8,6 +9,7 @@ use muster_model::{CommandId, MachineId, PoolTime, Refusal, RefusalCode};
 use muster_proto::v1::{self, envelope::Body};
 
 use crate::arguments::Global;
+use crate::center::Seat;
 use crate::exit::{Failure, one_line};
 use crate::times::Viewer;
 
@@ -30,6 +32,8 @@ const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Client {
     bus: Bus,
     timeout: Duration,
+    /// The command center that commands are given in; none on the command line.
+    seat: Option<Arc<Seat>>,
 }
 
 /// One question or command, the same in every attempt.
@@ -74,7 +78,24 @@ impl Client {
         options.actor = format!("user:{}", global.user());
         options.connect_timeout = CONNECT_TIMEOUT_MAX.min(global.timeout);
         let bus = Bus::connect(&options).await?;
-        Ok(Self { bus, timeout: global.timeout })
+        Ok(Self { bus, timeout: global.timeout, seat: None })
+    }
+
+    /// The same connection, as a command center.
+    pub(crate) fn seated(mut self, seat: Arc<Seat>) -> Self {
+        self.seat = Some(seat);
+        self
+    }
+
+    /// The same connection, with requests that may take so long.
+    pub(crate) fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The command center that commands are given in.
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_deref()
     }
 
     /// The bus itself: streams and object stores.
@@ -104,6 +125,24 @@ impl Client {
     pub(crate) async fn query(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
         let envelope = self.bus.envelope(body, Authority::default());
         self.ask(what, service.as_str(), &subjects::service(service, "query"), envelope, self.timeout).await
+    }
+
+    /// Gives a command, for at most `limit`, without telling of a wait.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn command_quietly(
+        &self,
+        what: &str,
+        service: Service,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Body, Failure> {
+        let command = Some(CommandId(*uuid::Uuid::now_v7().as_bytes()));
+        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
+        let subject = subjects::service(service, "command");
+        let asked = Asked { quiet: true, ..Asked::new(what, service.as_str(), &subject, envelope, limit) };
+        self.ask_again(&asked).await
     }
 
     /// Waits until the archive of a decision log answers: after a restart of NATS it takes a moment to come back.

@@ -1,6 +1,10 @@
 //! Destructive commands say what they will touch, and ask.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use muster_model::{Refusal, RefusalCode};
 
@@ -8,12 +12,14 @@ use crate::exit::{Failure, one_line};
 
 /// At most so many things are named; the others are counted.
 const NAMED_MAX: usize = 20;
+/// How often it is looked whether an answer was typed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Says what `what` will touch, and asks, unless the user has said yes already.
 ///
 /// # Errors
 /// Refused when the answer is not yes, or when nobody can be asked.
-pub(crate) fn confirm(what: &str, touched: &[String], yes: bool) -> Result<(), Failure> {
+pub(crate) async fn confirm(what: &str, touched: &[String], yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -22,13 +28,22 @@ pub(crate) fn confirm(what: &str, touched: &[String], yes: bool) -> Result<(), F
         return Err(Refusal::new(RefusalCode::Refused, what, why, "say --yes to do it").into());
     }
     eprint!("muster: {} will touch {}. Go on? [y/N] ", one_line(what), named(touched));
-    let mut answer = String::new();
-    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    read.map_err(|error| Failure::Other(error.into()))?;
-    match answer.trim() {
+    match answer().await.context("read an answer from the terminal")?.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Refusal::new(RefusalCode::Refused, what, "it was not confirmed", "nothing was changed").into()),
     }
+}
+
+/// One line of the terminal. Waits without holding a thread, so that ctrl-C can end the command.
+async fn answer() -> std::io::Result<String> {
+    std::io::stderr().flush()?;
+    let keyboard = rustix::stdio::stdin();
+    while poll(&mut [PollFd::new(&keyboard, PollFlags::IN)], Some(&Timespec::default()))? == 0 {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer)
 }
 
 fn named(touched: &[String]) -> String {

@@ -54,6 +54,43 @@ impl FromStr for ProcessName {
     }
 }
 
+/// What is started again: one job, or every job of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rerun {
+    /// A job, of the current run where none is named.
+    Job {
+        /// Its run.
+        run: Option<RunId>,
+        /// Its number.
+        job: JobNumber,
+    },
+    /// Every job of a run.
+    Run(RunId),
+}
+
+impl Rerun {
+    /// The run, where one is named.
+    pub(crate) fn run(self) -> Option<RunId> {
+        match self {
+            Self::Job { run, .. } => run,
+            Self::Run(run) => Some(run),
+        }
+    }
+}
+
+impl FromStr for Rerun {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule = "give a job number like `12`, `RUN/JOB` like `2/12`, or every job of a run like `2/*`";
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0).ok_or_else(|| rule.to_owned());
+        match text.split_once('/') {
+            None => Ok(Self::Job { run: None, job: JobNumber(number(text)?) }),
+            Some((run, "*")) => Ok(Self::Run(RunId(number(run)?))),
+            Some((run, job)) => Ok(Self::Job { run: Some(RunId(number(run)?)), job: JobNumber(number(job)?) }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +104,16 @@ mod tests {
         assert_eq!(process.run, Some(RunId(3)));
         for bad in ["", "0", "x", "0001006g", "123456789", "a/00010064", "00010000"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rerun_names_a_job_or_a_whole_run() {
+        assert_eq!("12".parse(), Ok(Rerun::Job { run: None, job: JobNumber(12) }));
+        assert_eq!("2/12".parse(), Ok(Rerun::Job { run: Some(RunId(2)), job: JobNumber(12) }));
+        assert_eq!("2/*".parse(), Ok(Rerun::Run(RunId(2))));
+        for bad in ["", "0", "*", "2/", "/3", "a/*", "00010064x"] {
+            assert!(bad.parse::<Rerun>().is_err(), "{bad}");
         }
     }
 }

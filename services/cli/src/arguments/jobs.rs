@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::target::{ProcessName, Target};
+use crate::target::{ProcessName, Rerun, Target};
 use crate::times::parse_duration;
 
 #[derive(Debug, Subcommand)]
@@ -94,7 +94,7 @@ pub(crate) struct StartArguments {
     pub(crate) pulses: Vec<u32>,
 }
 
-fn parse_parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write `name=value`".into()),
@@ -194,4 +194,34 @@ pub(crate) enum RunIdCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MasterCommand {
+    /// Show who is master
+    Show,
+    /// In a command center: become master
+    Take {
+        /// Take it from another center
+        #[arg(long)]
+        take_over: bool,
+    },
+    /// In a command center: give the mastership up; it is not taken again by itself
+    Release,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RerunArguments {
+    /// A job, `RUN/JOB`, or every job of a run: `RUN/*`. Only of the current run
+    #[arg(value_name = "JOB|RUN")]
+    pub(crate) what: Rerun,
+    /// Run on the machines of this reservation; on those of the job's own without it
+    #[arg(long, value_name = "R", default_value_t = 0, hide_default_value = true)]
+    pub(crate) reservation: u64,
+    /// Say where the processes would run, and start nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Wait until all processes have run
+    #[arg(long)]
+    pub(crate) wait: bool,
 }

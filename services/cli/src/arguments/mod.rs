@@ -3,6 +3,7 @@
 mod admin;
 mod jobs;
 mod machines;
+mod mix;
 mod pulses;
 mod reports;
 mod reservations;
@@ -14,13 +15,14 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
 pub(crate) use jobs::{
-    JobsArguments, LogsArguments, ModuleAddArguments, ModuleCommand, PsArguments, RunIdCommand, StartArguments,
-    StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
+    JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, PsArguments, RerunArguments,
+    RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
 };
 pub(crate) use machines::{
     ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,
     ProtectionArguments, ResourceCommand, SelectorArguments,
 };
+pub(crate) use mix::MixCommand;
 pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseSetArguments, SetArguments};
 pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
@@ -31,15 +33,16 @@ use crate::times::parse_duration;
 
 /// Muster: starts test processes on a pool of machines, watches them, and says what happened.
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, arg_required_else_help = true, after_help = EXIT_HELP)]
+#[command(name = "muster", version, after_help = EXIT_HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
+    /// Without one, on a terminal: the command center.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
-const EXIT_HELP: &str = "Exit codes: 0 ok, 1 failure, 2 usage, 3 refused, 4 not found, 5 timed out waiting, \
+const EXIT_HELP: &str = "Without a command, on a terminal, it is the command center. Exit codes: 0 ok, 1 failure, 2 usage, 3 refused, 4 not found, 5 timed out waiting, \
     6 quorum not reached, 7 tests failed, 69 bus unreachable. Data go to stdout, everything else to stderr.";
 
 /// What every command takes.
@@ -93,6 +96,11 @@ pub(crate) enum Command {
     Module(ModuleCommand),
     /// Start processes of a module
     Start(StartArguments),
+    /// Start a job again: the same placement, seed and parameters
+    Rerun(RerunArguments),
+    /// Jobs that start, stop and change again and again
+    #[command(subcommand)]
+    Mix(MixCommand),
     /// Stop jobs or processes
     Stop(StopArguments),
     /// Change a job that runs
@@ -120,6 +128,9 @@ pub(crate) enum Command {
     /// The run of the system
     #[command(subcommand)]
     RunId(RunIdCommand),
+    /// Which command center gives the commands of job control
+    #[command(subcommand)]
+    Master(MasterCommand),
     /// Show the pool clock
     Clock,
     /// Check machines out

@@ -45,12 +45,16 @@ pub(crate) struct PulseClearArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["parameters", "pulses"]))]
 pub(crate) struct SetArguments {
     /// Job number
     pub(crate) job: u32,
+    /// Parameters that its module takes while it runs
+    #[arg(value_name = "NAME=VALUE", value_parser = super::jobs::parse_parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
     /// Its pulses from here on, like `3,7`; `none` lets it go on free
-    #[arg(long = "pulse", value_name = "N[,M]|none", required = true)]
-    pub(crate) pulses: PulseList,
+    #[arg(long = "pulse", value_name = "N[,M]|none")]
+    pub(crate) pulses: Option<PulseList>,
 }
 
 /// Pulses as they are given to a job that runs.

@@ -6,7 +6,7 @@ use super::*;
 
 fn parsed(line: &str) -> Result<Command, clap::error::ErrorKind> {
     let words = std::iter::once("muster").chain(line.split_whitespace());
-    Cli::try_parse_from(words).map(|cli| cli.command).map_err(|error| error.kind())
+    Cli::try_parse_from(words).map(|cli| cli.command.expect("a command")).map_err(|error| error.kind())
 }
 
 #[test]
@@ -59,6 +59,7 @@ fn documented_lines_parse() {
         "pulse clear --all",
         "set 1 --pulse 3,7",
         "set 1 --pulse none",
+        "set 1 iops_max=500 think=1ms --pulse 3",
         "load-number load loads.toml",
         "load-number set tape 1",
         "start high-io -n 1 --wait=end --within 10m --reservation 3 --seed 7",
@@ -77,6 +78,14 @@ fn documented_lines_parse() {
         "run-id show",
         "run-id new --yes",
         "clock",
+        "mix run nightly.toml --seed 7 --for 2h",
+        "mix run nightly.toml --dry-run --output json",
+        "rerun 12 --dry-run",
+        "rerun 1/* --wait",
+        "rerun 2/12 --reservation 3",
+        "master show",
+        "master take --take-over",
+        "master release",
         "reserve node-* --count 2 --for 2h --wait",
         "reservation list --all",
         "reservation show 1",

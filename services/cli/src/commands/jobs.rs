@@ -14,7 +14,7 @@ pub(super) async fn list(session: &Session, arguments: &JobsArguments) -> Result
 }
 
 /// Processes of a job in one state.
-pub(super) fn in_state(job: &v1::JobRecord, state: ProcessState) -> u32 {
+pub(crate) fn in_state(job: &v1::JobRecord, state: ProcessState) -> u32 {
     let place = usize::try_from(i32::from(v1::ProcessState::from(state))).unwrap_or(usize::MAX);
     job.by_state.get(place).copied().unwrap_or(0)
 }

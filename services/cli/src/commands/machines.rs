@@ -50,14 +50,14 @@ async fn set_flag(session: &Session, selector: &str, flag: v1::MachineFlag, valu
 async fn retire(session: &Session, arguments: MachineFlagArguments) -> Result<(), Failure> {
     if !arguments.off {
         let touched = names(session, "retire machines", &arguments.selector).await?;
-        confirm("retire machines", &touched, arguments.yes)?;
+        confirm("retire machines", &touched, arguments.yes).await?;
     }
     set_flag(session, &arguments.selector, v1::MachineFlag::Retired, !arguments.off).await
 }
 
 async fn remove(session: &Session, arguments: &ConfirmedSelector) -> Result<(), Failure> {
     let touched = names(session, "remove machines", &arguments.selector).await?;
-    confirm("remove machines", &touched, arguments.yes)?;
+    confirm("remove machines", &touched, arguments.yes).await?;
     let mut all = v1::MachinesChanged::default();
     for machine in touched {
         let what = format!("remove {machine}");

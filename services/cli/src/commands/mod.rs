@@ -3,17 +3,20 @@
 mod admin;
 mod clock;
 mod events;
-mod jobs;
+pub(crate) mod jobs;
 mod load_numbers;
 mod logs;
 mod machines;
 mod manifest;
+mod master;
+mod mix;
 mod modules;
 mod pool_file;
 mod processes;
 mod pulses;
 mod recover;
 mod reports;
+mod rerun;
 mod reservations;
 mod resources;
 mod runs;
@@ -21,16 +24,18 @@ mod set;
 mod show;
 mod start;
 mod stop;
-mod top;
+pub(crate) mod top;
 mod triggers;
 mod upload;
 mod wait;
+
+pub(crate) use pool_file::told;
 
 use std::io::Read;
 
 use muster_model::{Refusal, RefusalCode};
 
-use crate::arguments::{Cli, Command, GenerateCommand, Global};
+use crate::arguments::{Command, GenerateCommand, Global};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::{self, Format, Layout, Table};
@@ -51,6 +56,11 @@ impl Session {
         Ok(Self { client: Client::connect(global).await?, format: global.output })
     }
 
+    /// A session over a connection that there is.
+    pub(crate) fn of(client: Client, format: Format) -> Self {
+        Self { client, format }
+    }
+
     /// Prints a table in the form that the user chose.
     async fn print(&self, table: &Table) -> Result<(), Failure> {
         let layout = Layout { format: self.format, viewer: self.viewer().await };
@@ -66,45 +76,61 @@ impl Session {
     }
 }
 
-/// Runs a command.
+/// Runs a command, over a connection of its own where it needs one.
 ///
 /// # Errors
 /// How it ended, when not as it should.
-pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
-    match &cli.command {
-        Command::Decode => return decode_stdin(),
-        Command::Generate(GenerateCommand::Cli) => return output::write(&generate::cli_markdown()),
-        Command::Generate(GenerateCommand::Subjects) => return output::write(&generate::subjects_markdown()),
-        _ => {}
+pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Decode => decode_stdin(),
+        Command::Generate(command) => generate(&command),
+        command => perform(&Session::begin(global).await?, command).await,
     }
-    let session = Session::begin(&cli.global).await?;
-    match cli.command {
-        Command::Machine(command) => machines::run(&session, command).await,
-        Command::Resource(command) => resources::run(&session, command).await,
-        Command::LoadNumber(command) => load_numbers::run(&session, command).await,
-        Command::Module(command) => modules::run(&session, command).await,
-        Command::Start(arguments) => start::run(&session, arguments).await,
-        Command::Stop(arguments) => stop::run(&session, arguments).await,
-        Command::Set(arguments) => set::run(&session, arguments).await,
-        Command::Pulse(command) => pulses::run(&session, command).await,
-        Command::Wait(arguments) => wait::run(&session, &arguments).await,
-        Command::Ps(arguments) => processes::list(&session, &arguments).await,
-        Command::Jobs(arguments) => jobs::list(&session, &arguments).await,
-        Command::Top(arguments) => top::run(&session, &arguments).await,
-        Command::Show(arguments) => show::show(&session, arguments.target).await,
-        Command::Why(arguments) => show::why(&session, arguments.target).await,
-        Command::Logs(arguments) => logs::run(&session, arguments).await,
-        Command::Trigger(command) => triggers::run(&session, command).await,
-        Command::RunId(command) => runs::run(&session, &command).await,
-        Command::Clock => clock::run(&session).await,
-        Command::Reserve(arguments) => reservations::reserve(&session, arguments).await,
-        Command::Reservation(command) => reservations::run(&session, &command).await,
-        Command::Extend(arguments) => reservations::extend(&session, &arguments).await,
-        Command::Checkin(number) => reservations::check_in(&session, number.reservation).await,
-        Command::Report(command) => reports::run(&session, command).await,
-        Command::Events(arguments) => events::run(&session, &arguments).await,
-        Command::Admin(command) => admin::run(&session, &command).await,
-        Command::Decode | Command::Generate(_) => unreachable!("these need no session and were done above"),
+}
+
+/// Performs a command.
+///
+/// # Errors
+/// How it ended, when not as it should.
+pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Machine(command) => machines::run(session, command).await,
+        Command::Resource(command) => resources::run(session, command).await,
+        Command::LoadNumber(command) => load_numbers::run(session, command).await,
+        Command::Module(command) => modules::run(session, command).await,
+        Command::Start(arguments) => start::run(session, arguments).await,
+        Command::Rerun(arguments) => rerun::run(session, &arguments).await,
+        Command::Stop(arguments) => stop::run(session, arguments).await,
+        Command::Mix(command) => mix::run(session, command).await,
+        Command::Set(arguments) => set::run(session, arguments).await,
+        Command::Pulse(command) => pulses::run(session, command).await,
+        Command::Trigger(command) => triggers::run(session, command).await,
+        Command::Wait(arguments) => wait::run(session, &arguments).await,
+        Command::Ps(arguments) => processes::list(session, &arguments).await,
+        Command::Jobs(arguments) => jobs::list(session, &arguments).await,
+        Command::Top(arguments) => top::run(session, &arguments).await,
+        Command::Show(arguments) => show::show(session, arguments.target).await,
+        Command::Why(arguments) => show::why(session, arguments.target).await,
+        Command::Logs(arguments) => logs::run(session, arguments).await,
+        Command::RunId(command) => runs::run(session, &command).await,
+        Command::Clock => clock::run(session).await,
+        Command::Reserve(arguments) => reservations::reserve(session, arguments).await,
+        Command::Reservation(command) => reservations::run(session, &command).await,
+        Command::Extend(arguments) => reservations::extend(session, &arguments).await,
+        Command::Checkin(number) => reservations::check_in(session, number.reservation).await,
+        Command::Report(command) => reports::run(session, command).await,
+        Command::Events(arguments) => events::run(session, &arguments).await,
+        Command::Admin(command) => admin::run(session, &command).await,
+        Command::Master(command) => master::run(session, &command).await,
+        Command::Decode => decode_stdin(),
+        Command::Generate(command) => generate(&command),
+    }
+}
+
+fn generate(command: &GenerateCommand) -> Result<(), Failure> {
+    match command {
+        GenerateCommand::Cli => output::write(&generate::cli_markdown()),
+        GenerateCommand::Subjects => output::write(&generate::subjects_markdown()),
     }
 }
 

@@ -63,7 +63,7 @@ async fn remove(session: &Session, name: String, yes: bool) -> Result<(), Failur
     if found.is_empty() {
         return Err(missing(what, &name));
     }
-    confirm(&what, &[format!("module {name}, which can no longer be started")], yes)?;
+    confirm(&what, &[format!("module {name}, which can no longer be started")], yes).await?;
     let kind = job_command::Kind::RemoveModule(v1::RemoveModule { name });
     print_change(session, session.client.job_command(&what, kind).await?).await
 }
@@ -134,7 +134,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         }
         crate::output::write("\n")?;
     }
-    let names = ["parameter", "type", "default", "minimum", "maximum", "values", "required", "help"];
+    let names = ["parameter", "type", "default", "minimum", "maximum", "values", "required", "live", "help"];
     let mut table = Table::new(names.into_iter().map(Column::new).collect());
     for parameter in &module.parameters {
         table.push(vec![
@@ -145,6 +145,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
             Cell::text(&parameter.maximum),
             Cell::List(parameter.values.clone()),
             Cell::Flag(parameter.required),
+            Cell::Flag(parameter.live),
             Cell::text(&parameter.help),
         ]);
     }

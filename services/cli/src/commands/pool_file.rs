@@ -25,7 +25,7 @@ struct Entry {
 }
 
 /// A TOML error in one line, with the number of the line that is wrong.
-pub(super) fn told(text: &str, error: &toml::de::Error) -> String {
+pub(crate) fn told(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }

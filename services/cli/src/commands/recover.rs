@@ -15,7 +15,7 @@ use crate::progress::Progress;
 pub(super) async fn run(session: &Session, arguments: &RecoverArguments) -> Result<(), Failure> {
     let log = stream_of(arguments.log);
     let what = format!("recover {log}");
-    confirm(&what, &[touched(session, log, arguments.replace).await?], arguments.yes)?;
+    confirm(&what, &[touched(session, log, arguments.replace).await?], arguments.yes).await?;
     session.client.wait_archive(&what, log).await?;
     let options = RecoverOptions { replace: arguments.replace };
     let mut progress: Option<Progress> = None;

@@ -129,7 +129,7 @@ fn protection_state(status: &v1::MachineStatus) -> Option<(String, &'static str)
 async fn release(session: &Session, arguments: ProtectionArguments) -> Result<(), Failure> {
     let what = format!("release on `{}`", arguments.selector);
     let touched = released(session, &what, &arguments).await?;
-    confirm(&what, &touched, arguments.yes)?;
+    confirm(&what, &touched, arguments.yes).await?;
     let changed = set(session, &what, arguments, false).await?;
     session.print(&changes(&changed)).await
 }

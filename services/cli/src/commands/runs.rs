@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, command: &RunIdCommand) -> Result<(),
         RunIdCommand::Show => current,
         RunIdCommand::New { yes } => {
             let touched = [format!("run {current}, which ends: its jobs can no longer be named without their run")];
-            confirm("begin a new run", &touched, *yes)?;
+            confirm("begin a new run", &touched, *yes).await?;
             let kind = job_command::Kind::NewRun(v1::NewRun {});
             let job_reply::Kind::RunStarted(started) = session.client.job_command("begin a new run", kind).await?
             else {

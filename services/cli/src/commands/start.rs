@@ -1,5 +1,7 @@
 //! `muster start`: starts processes of a module, or says where they would run.
 
+use std::collections::BTreeSet;
+
 use muster_model::{Dpid, JobNumber, ProcessNumber};
 use muster_proto::v1::{self, job_command, job_reply};
 
@@ -14,39 +16,50 @@ pub(super) async fn run(session: &Session, arguments: StartArguments) -> Result<
     let what = format!("start {}", arguments.module);
     let (dry_run, wait, within) = (arguments.dry_run, arguments.wait, arguments.within);
     let kind = job_command::Kind::Start(command(arguments)?);
-    let job_reply::Kind::Started(started) = session.client.job_command(&what, kind).await? else {
-        return Err(unexpected("scheduler"));
-    };
+    let started = given(session, &what, kind).await?;
     if dry_run {
         return preview(session, &started).await;
     }
-    session.print(&summary(&started)).await?;
+    session.print(&summary(&[&started])).await?;
     match wait {
         Some(until) => wait::wait_for(session, started.job, until, within).await,
         None => Ok(()),
     }
 }
 
+/// Gives a start.
+pub(super) async fn given(session: &Session, what: &str, kind: job_command::Kind) -> Result<v1::Started, Failure> {
+    match session.client.job_command(what, kind).await? {
+        job_reply::Kind::Started(started) => Ok(started),
+        _ => Err(unexpected("scheduler")),
+    }
+}
+
 fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
     let (processes, count_by) = count(&arguments);
-    let mut parameters = arguments.parameters;
-    parameters.sort();
-    if let Some(twice) = parameters.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(Failure::Usage(format!("start {}: parameter `{}` is given twice", arguments.module, twice[0].0)));
-    }
+    let parameters = sorted(&format!("start {}", arguments.module), arguments.parameters)?;
     Ok(v1::Start {
         module: arguments.module,
         processes,
         count_by: count_by.into(),
         resource_selector: arguments.resources,
         selector: arguments.on,
-        parameters: parameters.into_iter().map(|(key, value)| v1::KeyValue { key, value }).collect(),
+        parameters,
         dry_run: arguments.dry_run,
         reservation: arguments.reservation,
         seed: arguments.seed,
         pulses: arguments.pulses,
         again: None,
     })
+}
+
+/// Parameters as they travel, each once.
+pub(super) fn sorted(what: &str, mut given: Vec<(String, String)>) -> Result<Vec<v1::KeyValue>, Failure> {
+    given.sort();
+    if let Some(twice) = given.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Failure::Usage(format!("{what}: parameter `{}` is given twice", twice[0].0)));
+    }
+    Ok(given.into_iter().map(|(key, value)| v1::KeyValue { key, value }).collect())
 }
 
 /// The number that was given, and what it counts: exactly one is.
@@ -64,28 +77,31 @@ fn dpid(job: u32, process: u32) -> Cell {
     Cell::text(Dpid { job: JobNumber(job), process: ProcessNumber(process) }.to_string())
 }
 
-/// One row: the job.
-fn summary(started: &v1::Started) -> Table {
-    let processes: u32 = started.placements.iter().map(|placement| placement.count).sum();
-    let first = started.placements.iter().map(|placement| placement.first).min().unwrap_or(1);
+/// One row for each job.
+pub(super) fn summary(jobs: &[&v1::Started]) -> Table {
     let names = ["job", "processes", "machines", "first", "last", "balance", "run", "seed"];
     let mut table = Table::new(names.into_iter().map(Column::new).collect());
-    table.push(vec![
-        Cell::Integer(started.job.into()),
-        Cell::Integer(processes.into()),
-        Cell::Integer(started.placements.len() as u64),
-        dpid(started.job, first),
-        dpid(started.job, first + processes.saturating_sub(1)),
-        Cell::Number(started.balance),
-        Cell::Integer(started.run.into()),
-        Cell::Integer(started.seed),
-    ]);
+    for started in jobs {
+        let processes: u32 = started.placements.iter().map(|placement| placement.count).sum();
+        let first = started.placements.iter().map(|placement| placement.first).min().unwrap_or(1);
+        let machines: BTreeSet<&str> = started.placements.iter().map(|placement| placement.machine.as_str()).collect();
+        table.push(vec![
+            Cell::Integer(started.job.into()),
+            Cell::Integer(processes.into()),
+            Cell::Integer(machines.len() as u64),
+            dpid(started.job, first),
+            dpid(started.job, first + processes.saturating_sub(1)),
+            Cell::Number(started.balance),
+            Cell::Integer(started.run.into()),
+            Cell::Integer(started.seed),
+        ]);
+    }
     table
 }
 
 /// What would be done. People see machines first and then resources; programs see one row for each resource, or for each machine
 /// where no resources are used.
-async fn preview(session: &Session, started: &v1::Started) -> Result<(), Failure> {
+pub(super) async fn preview(session: &Session, started: &v1::Started) -> Result<(), Failure> {
     if session.format == Format::Table {
         session.print(&machines(started)).await?;
         if started.loads.is_empty() {

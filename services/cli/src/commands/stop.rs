@@ -28,7 +28,7 @@ pub(super) async fn run(session: &Session, arguments: StopArguments) -> Result<(
             let spec = job.spec.clone().unwrap_or_default();
             format!("job {} ({} of {})", spec.job, job.processes, spec.module.unwrap_or_default().name)
         });
-        confirm(&what, &touched.collect::<Vec<_>>(), arguments.yes)?;
+        confirm(&what, &touched.collect::<Vec<_>>(), arguments.yes).await?;
     }
     let single: Vec<Dpid> = command.dpids.iter().map(|dpid| Dpid::from(*dpid)).collect();
     let whole = command.jobs.clone();
@@ -82,7 +82,7 @@ fn refuse_other_run(run: u32, current: u32) -> Result<(), Failure> {
 }
 
 /// Waits until none of the processes is live.
-async fn wait_ended(
+pub(super) async fn wait_ended(
     session: &Session,
     what: &str,
     jobs: &[u32],

@@ -152,7 +152,7 @@ async fn confirm_ends(session: &Session, what: &str, arguments: &FireArguments) 
         action.disarms_itself().then(|| format!("{}: {action}", machines.join(", ")))
     });
     let touched: Vec<String> = touched.collect();
-    if touched.is_empty() { Ok(()) } else { confirm(what, &touched, arguments.yes) }
+    if touched.is_empty() { Ok(()) } else { confirm(what, &touched, arguments.yes).await }
 }
 
 /// Waits until so many machines have said what became of a firing.

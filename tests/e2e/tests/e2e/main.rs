@@ -1,5 +1,6 @@
 //! End-to-end tests against real servers, services, agents and test processes. One binary, tests side by side.
 
+mod centers;
 mod faults;
 mod kills;
 mod leaders;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::super::machines::health;
 use super::super::{Session, admin, jobs};
+use crate::client::Client;
 use crate::rates::{Pinged, Pings, Rates};
 use crate::times::{nanoseconds, rfc3339};
 
@@ -109,7 +110,8 @@ impl Gatherer {
     /// The pool now.
     pub(super) async fn look(&mut self, session: &Session) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let (jobs, machines, leaders) = tokio::join!(list_jobs(session), list_machines(session), leaders(session));
+        let (jobs, machines, leaders) =
+            tokio::join!(list_jobs(&session.client), list_machines(&session.client), leaders(session));
         let now = session.client.bus().now();
         self.store.turn(session, now).await;
         snapshot.pool.time = rfc3339(now);
@@ -180,18 +182,19 @@ fn bytes_by_module(reply: &v1::ReportReply) -> BTreeMap<String, f64> {
     bytes
 }
 
-async fn list_jobs(session: &Session) -> Option<v1::JobList> {
+/// The live jobs, their first page, if they come in time.
+pub(crate) async fn list_jobs(client: &Client) -> Option<v1::JobList> {
     let kind = job_query::Kind::Jobs(v1::ListJobs::default());
     let body = Body::JobQuery(v1::JobQuery { kind: Some(kind) });
-    match session.client.query_quietly("list jobs", Service::Scheduler, body, ANSWER_MAX).await.ok()? {
+    match client.query_quietly("list jobs", Service::Scheduler, body, ANSWER_MAX).await.ok()? {
         Body::JobReply(v1::JobReply { kind: Some(v1::job_reply::Kind::Jobs(jobs)) }) => Some(jobs),
         _ => None,
     }
 }
 
 /// The machines, all pages, as far as they come in time.
-async fn list_machines(session: &Session) -> Option<Vec<v1::MachineStatus>> {
-    let listed = session.client.machines_quietly("list machines", ANSWER_MAX);
+pub(crate) async fn list_machines(client: &Client) -> Option<Vec<v1::MachineStatus>> {
+    let listed = client.machines_quietly("list machines", ANSWER_MAX);
     tokio::time::timeout(ANSWER_MAX * 2, listed).await.ok()?.ok()
 }
 

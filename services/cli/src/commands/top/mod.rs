@@ -15,6 +15,7 @@ use crate::arguments::TopArguments;
 use crate::exit::Failure;
 use crate::output::{self, Format};
 use gather::Gatherer;
+pub(crate) use gather::{list_jobs, list_machines};
 use screen::Screen;
 
 /// The view is drawn this often.
