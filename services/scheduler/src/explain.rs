@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_ledger::View;
 use muster_model::quantity::print_duration;
-use muster_model::{Dpid, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict};
+use muster_model::{Dpid, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict, describe_exit};
 
 use crate::core::JobCore;
 use crate::core::job::{Job, Process};
@@ -165,9 +165,11 @@ fn machine_trouble(view: &View<'_, JobCore>, machine: &Machine) -> Option<String
     }
 }
 
+/// The status in words, where the reason does not say it already.
 fn ended_because(process: &Process) -> String {
     let reason = if process.reason.is_empty() { "no reason was given" } else { &process.reason };
-    let status = process.exit_status.map_or_else(String::new, |status| format!(", exit status {status}"));
+    let status = process.exit_status.map(describe_exit).filter(|status| !reason.contains(status));
+    let status = status.map_or_else(String::new, |status| format!(", {status}"));
     format!("{reason}{status}, verdict {}", process.verdict)
 }
 

@@ -22,7 +22,7 @@ pub use ids::{
 };
 pub use machine::{Flag, Flags, Phase};
 pub use position::{Lineage, Position, Sequence};
-pub use process::{ProcessState, Verdict};
+pub use process::{ProcessState, Verdict, describe_exit};
 pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;

@@ -111,3 +111,10 @@ impl fmt::Display for Verdict {
         f.pad(self.as_str())
     }
 }
+
+/// A status of wait(2), for people: `exited with 3`, `killed by signal 9`.
+#[must_use]
+pub fn describe_exit(status: i32) -> String {
+    let signal = status & 0x7f;
+    if signal == 0 { format!("exited with {}", (status >> 8) & 0xff) } else { format!("killed by signal {signal}") }
+}

@@ -1,6 +1,6 @@
 //! How a process ended: the table of docs/architecture.md, "Ends". Trouble of the infrastructure is never a failure of the product.
 
-use muster_model::{ProcessState, Verdict};
+use muster_model::{ProcessState, Verdict, describe_exit};
 
 /// What a module said at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(crate) fn judge(ending: Ending) -> End {
         }
         (Some(0), None) => dead(status, Verdict::Error, "exited with 0 without saying done"),
         (None, None) => dead(status, Verdict::Error, "its exit status is not known"),
-        (Some(raw), _) => dead(status, dead_verdict, &join(&describe(raw), &said_reason)),
+        (Some(raw), _) => dead(status, dead_verdict, &join(&describe_exit(raw), &said_reason)),
     }
 }
 
@@ -93,12 +93,6 @@ fn join(first: &str, second: &str) -> String {
         (true, false) => second.into(),
         (false, false) => format!("{first}: {second}"),
     }
-}
-
-/// A wait(2) status, for people.
-pub(crate) fn describe(raw: i32) -> String {
-    let signal = raw & 0x7f;
-    if signal == 0 { format!("exited with {}", (raw >> 8) & 0xff) } else { format!("killed by signal {signal}") }
 }
 
 #[cfg(test)]

@@ -36,3 +36,19 @@ fn a_process_with_its_order_waits_for_itself() {
         "waiting for it to answer its first ping: agent node-1 has its order, placed 2s ago"
     );
 }
+
+#[test]
+fn an_end_is_said_in_words_once() {
+    let mut lab = Lab::with(1);
+    lab.start(2);
+    let mut end = |process: u32, status: i32, reason: &str| {
+        let mut report = lab.report_of(1, process, ProcessState::Dead);
+        (report.exit_status, report.reason) = (Some(status), reason.into());
+        lab.report_batch(&machine("node-1"), vec![Report::Process(report)]);
+        why(&lab, 1, process).concat()
+    };
+    let said = end(1, 2 << 8, "exited with 2");
+    assert!(said.contains("exited with 2, verdict") && !said.contains("512"), "{said}");
+    let said = end(2, 9, "stopped: killed past its grace");
+    assert!(said.contains("stopped: killed past its grace, killed by signal 9, verdict"), "{said}");
+}
