@@ -7,7 +7,7 @@ use muster_model::{ProcessId, ProcessState};
 use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, ErrorReport, report};
 
-use super::Agent;
+use super::{Agent, Input};
 use crate::core::life::{Effect, Event};
 use crate::disk::intents::{Line, end_line, state_number};
 use crate::keeper::protocol::ToKeeper;
@@ -75,16 +75,19 @@ impl Agent {
         }
     }
 
-    /// What processes said of their ends goes to the disk, all of a turn at once; then they are told so.
+    /// What processes said of their ends is written, all of a turn at once; then they are told so. From then on no end of this agent
+    /// loses it. The disk has it a moment later, and nobody waits for that: the end of the machine makes its processes lost,
+    /// whatever they said, until their final reports are on the disk.
     pub(super) fn keep_done(&mut self) {
         if self.done.is_empty() {
             return;
         }
-        if let Err(error) = self.intents.sync() {
+        if let Err(error) = self.intents.flush() {
             // It is tried again by the next turn.
             tracing::error!(%error, "ends of processes can not be written");
             return;
         }
+        self.said_unsynced = true;
         for id in std::mem::take(&mut self.done) {
             self.send(id, AgentMessage::Kept);
         }
@@ -123,17 +126,38 @@ impl Agent {
         }
     }
 
-    /// Once the ends of processes are on the disk, the keeper need not keep their exits any longer. There is no hurry.
-    pub(super) fn acknowledge_exits(&mut self) {
-        if self.noted.is_empty() || !self.keeper_ready {
+    /// Brings to the disk what processes said of their ends, and ends that were noted. A thread waits for the disk, not this loop.
+    pub(super) fn sync_ends(&mut self) {
+        let acknowledges = self.keeper_ready && !self.noted.is_empty();
+        if self.syncing || !(self.said_unsynced || acknowledges) {
             return;
         }
-        if let Err(error) = self.intents.sync() {
-            tracing::error!(%error, "the journal of intents can not be made durable");
-            return;
-        }
+        let syncing = match self.intents.syncing() {
+            Ok(syncing) => syncing,
+            Err(error) => return tracing::error!(%error, "the journal of intents can not be made durable"),
+        };
+        (self.syncing, self.said_unsynced) = (true, false);
         let names = std::mem::take(&mut self.noted);
-        self.keeper.say(ToKeeper::Acknowledge { names });
+        let inputs = self.inputs.clone();
+        tokio::task::spawn_blocking(move || {
+            let result = syncing.wait();
+            // It fails only when the agent ends.
+            let _ = inputs.blocking_send(Input::Synced { names, result });
+        });
+    }
+
+    /// Once the ends of processes are on the disk, the keeper need not keep their exits any longer. There is no hurry.
+    pub(super) fn synced(&mut self, names: Vec<String>, result: std::io::Result<()>) {
+        self.syncing = false;
+        match result {
+            Ok(()) if self.keeper_ready && !names.is_empty() => drop(self.keeper.say(ToKeeper::Acknowledge { names })),
+            Ok(()) => self.noted.extend(names),
+            Err(error) => {
+                tracing::error!(%error, "the journal of intents can not be made durable");
+                self.said_unsynced = true;
+                self.noted.extend(names);
+            }
+        }
     }
 
     /// A file is in its store, or will not be.

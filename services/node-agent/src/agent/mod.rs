@@ -95,6 +95,13 @@ pub(crate) enum Input {
         /// What, or why not.
         stored: Result<ArtifactStored, String>,
     },
+    /// The journal of intents was brought to the disk, or could not be.
+    Synced {
+        /// Names of those whose ends were written down before.
+        names: Vec<String>,
+        /// Whether it is there.
+        result: std::io::Result<()>,
+    },
     /// What became of words to another member of a gang.
     Carried {
         /// From whom to whom.
@@ -172,10 +179,14 @@ pub(crate) struct Agent {
     outgoing: Outgoing,
     /// Concluded in this turn: their reports are not on the disk yet.
     ended: Vec<(ProcessId, ProcessState)>,
-    /// Said how they ended: they are told when that is on the disk.
+    /// Said how they ended: they are told when that is written.
     done: Vec<ProcessId>,
     /// Names of those whose ends are written down: the keeper is to be told.
     noted: Vec<String>,
+    /// Something was said that may not be on the disk yet.
+    said_unsynced: bool,
+    /// A thread waits for the disk; [`Input::Synced`] follows.
+    syncing: bool,
     started: Instant,
     pings_said: Instant,
     measured: Instant,
@@ -239,6 +250,8 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         ended: Vec::new(),
         done: Vec::new(),
         noted: Vec::new(),
+        said_unsynced: false,
+        syncing: false,
         started: now,
         pings_said: now,
         measured: now,
@@ -257,7 +270,7 @@ impl Agent {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => self.tick(),
-                () = tokio::time::sleep(self.reports.due_in()) => {}
+                () = tokio::time::sleep(self.reports_due_in()) => {}
                 input = inputs.recv() => match input {
                     Some(input) => self.take(input),
                     None => return,
@@ -283,6 +296,7 @@ impl Agent {
             Input::Module(input) => self.module(input),
             Input::Prepared { ready, failed } => self.prepared(ready, failed),
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
+            Input::Synced { names, result } => self.synced(names, result),
             Input::Carried { pair, fate } => self.carried(pair, fate),
             Input::Hotplug => self.probe(),
             Input::Probed(inventory) => self.probed(inventory),
@@ -294,7 +308,7 @@ impl Agent {
         self.advance_fence();
         self.carry();
         self.keep_done();
-        if self.reports.due_in().is_zero() && self.reports.flush(self.identity()) {
+        if self.reports_due_in().is_zero() && self.reports.flush(self.identity()) {
             self.note_ended();
         }
         self.write_notes();
@@ -302,6 +316,12 @@ impl Agent {
         if std::mem::take(&mut self.changed) {
             self.say_heartbeat();
         }
+    }
+
+    /// Reports of ends wait a little for the ends of others that were told to stop with them.
+    fn reports_due_in(&self) -> Duration {
+        self.reports
+            .due_in(|| self.processes.values().any(|process| process.life.is_live() && process.life.is_ending()))
     }
 
     fn identity(&self) -> Identity {
@@ -331,6 +351,12 @@ impl Agent {
         self.said.send_replace(Said { heartbeat, identity: self.identity() });
     }
 
+    fn sync_last(&mut self) {
+        let synced = self.intents.syncing().and_then(|syncing| syncing.wait());
+        let names = std::mem::take(&mut self.noted);
+        self.synced(names, synced);
+    }
+
     /// The clean end. The keeper is not needed when nothing lives.
     async fn close(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         self.reports.flush_samples(self.identity(), true);
@@ -338,7 +364,7 @@ impl Agent {
             self.note_ended();
         }
         self.keep_done();
-        self.acknowledge_exits();
+        self.sync_last();
         if self.processes.values().any(|process| process.life.is_live()) {
             tracing::info!("test processes go on without the agent");
             return;

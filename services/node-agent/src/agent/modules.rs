@@ -67,7 +67,7 @@ impl Agent {
         self.happen(id, Event::Pong { n, iterations });
     }
 
-    /// On the disk before the process is told so: no end of the agent loses a verdict. A repeated done is only answered.
+    /// Written before the process is told so: no end of the agent loses a verdict. A repeated done is only answered.
     fn done(&mut self, id: ProcessId, said: crate::core::outcome::Said, r#final: Final) {
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.life.is_live()) else { return };
         if !process.life.has_said() {

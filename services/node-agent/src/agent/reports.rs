@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use muster_bus::subjects;
+use muster_model::ProcessState;
 use muster_proto::v1::{GapReport, Report, ReportBatch, SampleBatch, envelope::Body, report};
 use prost::Message;
 
@@ -25,6 +26,8 @@ const REPORT_SPOOL_BYTES_MAX: u64 = 256 << 20;
 const SAMPLE_SPOOL_BYTES_MAX: u64 = 64 << 20;
 /// Reports wait so long for others: what happens to many processes at once is one batch, with one write to the disk.
 const REPORT_WINDOW: Duration = Duration::from_millis(10);
+/// Reports of ends wait at most so long while processes are about to end: a stop is one batch for each machine.
+const ENDS_WINDOW: Duration = Duration::from_millis(100);
 /// What the disk did not take is tried again after this.
 const REPORT_RETRY: Duration = Duration::from_millis(250);
 /// Nothing waits: look again after this.
@@ -39,8 +42,12 @@ pub(crate) struct Reports {
     reports: SharedSpool,
     samples: SharedSpool,
     pending: Vec<Report>,
-    /// When they are to be flushed.
-    due: Instant,
+    /// When the first of them was said.
+    first: Instant,
+    /// They can wait for each other: see [`is_patient`].
+    patient: bool,
+    /// The disk did not take them: not before this again.
+    not_before: Instant,
     /// Measured values that wait.
     pub gathered: Samples,
     sampled: Instant,
@@ -58,7 +65,8 @@ impl Reports {
         sender::start(connection.clone(), reports.clone(), subjects::reports(&connection.machine), up.clone());
         sender::start(connection.clone(), samples.clone(), subjects::telemetry(&connection.machine), up.clone());
         let (pending, gathered, now) = (Vec::new(), Samples::default(), Instant::now());
-        Ok(Self { connection, reports, samples, pending, due: now, gathered, sampled: now })
+        let (first, not_before, sampled) = (now, now, now);
+        Ok(Self { connection, reports, samples, pending, first, patient: true, not_before, gathered, sampled })
     }
 
     /// Takes a report; it is on the disk after the next [`Reports::flush`].
@@ -68,8 +76,9 @@ impl Reports {
             return;
         }
         if self.pending.is_empty() {
-            self.due = Instant::now() + REPORT_WINDOW;
+            (self.first, self.patient) = (Instant::now(), true);
         }
+        self.patient &= is_patient(&kind);
         self.pending.push(Report { time_ns: self.connection.clock.now().0, kind: Some(kind) });
     }
 
@@ -78,9 +87,13 @@ impl Reports {
         self.reports.clone()
     }
 
-    /// After how long reports that wait are to be flushed.
-    pub(crate) fn due_in(&self) -> Duration {
-        if self.pending.is_empty() { NOTHING_WAITS } else { self.due.saturating_duration_since(Instant::now()) }
+    /// After how long reports that wait are to be flushed; `more_end` says that more processes are about to end.
+    pub(crate) fn due_in(&self, more_end: impl FnOnce() -> bool) -> Duration {
+        if self.pending.is_empty() {
+            return NOTHING_WAITS;
+        }
+        let window = if self.patient && more_end() { ENDS_WINDOW } else { REPORT_WINDOW };
+        (self.first + window).max(self.not_before).saturating_duration_since(Instant::now())
     }
 
     /// Number of the newest batch of reports.
@@ -114,7 +127,7 @@ impl Reports {
                 }
                 Err(error) => {
                     tracing::error!(%error, "reports can not be written: they wait in memory");
-                    self.due = Instant::now() + REPORT_RETRY;
+                    self.not_before = Instant::now() + REPORT_RETRY;
                     return false;
                 }
             }
@@ -143,6 +156,23 @@ impl Reports {
             let reason = "the spool was full: nobody took its batches".into();
             self.say(report::Kind::Gap(GapReport { place: "spool".into(), from: gap.from, to: gap.to, reason }));
         }
+    }
+}
+
+/// Nobody waits for it alone: an end, that a stop was taken, where a file is.
+fn is_patient(kind: &report::Kind) -> bool {
+    match kind {
+        report::Kind::Process(report) => {
+            ProcessState::try_from(report.state()).is_ok_and(|state| state == ProcessState::Fip || state.is_final())
+        }
+        report::Kind::Final(_) | report::Kind::Artifact(_) => true,
+        report::Kind::Fence(_)
+        | report::Kind::Error(_)
+        | report::Kind::Corruption(_)
+        | report::Kind::Gap(_)
+        | report::Kind::Inventory(_)
+        | report::Kind::TriggerFired(_)
+        | report::Kind::TriggerActed(_) => false,
     }
 }
 

@@ -36,7 +36,8 @@ struct Plan {
 }
 
 impl Agent {
-    /// Takes orders that lead to a generation. One record and one fsync for all of them.
+    /// Takes orders that lead to a generation. One record for all of them, and one fsync where something is to be started: a
+    /// generation that the end of the machine takes back only has the whole list fetched, and a stop waits for no disk.
     pub(super) fn take_orders(
         &mut self,
         jobs: &[JobOrders],
@@ -48,7 +49,9 @@ impl Agent {
         let mut plan = self.plan(jobs, way);
         if generation != self.job_generation || !plan.intents.is_empty() {
             let line = Line::Intents { intents: plan.intents.clone(), generation: pair(generation) };
-            if let Err(error) = self.intents.write_durably(line) {
+            let written =
+                if plan.intents.is_empty() { self.intents.write_now(&line) } else { self.intents.write_durably(&line) };
+            if let Err(error) = written {
                 tracing::error!(%error, "intents can not be written: nothing is started");
                 let detail = format!("intents can not be written to the disk: {error}");
                 return AgentReply { refusal: AgentRefusal::Invalid.into(), detail, ..AgentReply::default() };

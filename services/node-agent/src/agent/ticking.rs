@@ -29,7 +29,7 @@ impl Agent {
         }
         self.changed = true;
         self.enforce_deadline();
-        self.acknowledge_exits();
+        self.sync_ends();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();
             self.catch_up();

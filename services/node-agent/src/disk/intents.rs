@@ -8,7 +8,7 @@ use std::path::Path;
 use muster_model::{Attempt, Dpid, Epoch, JobNumber, Position, ProcessId, ProcessNumber, ProcessState, RunId, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::journal::Journal;
+use super::journal::{Journal, Syncing};
 use crate::core::outcome::{End, Said};
 
 /// The journal is rewritten when it is larger than this and mostly of forgotten processes.
@@ -196,10 +196,16 @@ impl Intents {
     }
 
     /// Returns when the line is on the disk, and everything before it. A line that could not be written is not kept.
-    pub(crate) fn write_durably(&mut self, line: Line) -> io::Result<()> {
-        self.flush()?;
-        self.journal.append(&line)?;
+    pub(crate) fn write_durably(&mut self, line: &Line) -> io::Result<()> {
+        self.write_now(line)?;
         self.journal.sync()
+    }
+
+    /// Returns when the line is written, and everything before it: it survives the end of this process, not of the machine. A line
+    /// that could not be written is not kept.
+    pub(crate) fn write_now(&mut self, line: &Line) -> io::Result<()> {
+        self.flush()?;
+        self.journal.append(line)
     }
 
     /// Takes a line that is written by the next [`Intents::flush`].
@@ -220,10 +226,10 @@ impl Intents {
         Ok(())
     }
 
-    /// Returns when everything written is on the disk.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
+    /// Writes what was taken; gives what brings it to the disk, for a thread that may wait for that.
+    pub(crate) fn syncing(&mut self) -> io::Result<Syncing> {
         self.flush()?;
-        self.journal.sync()
+        self.journal.syncing()
     }
 
     /// Most of the journal is of processes that are forgotten.
@@ -366,7 +372,7 @@ mod tests {
     fn write_all(path: &Path) -> Read {
         let (mut intents, _) = Intents::open(path).unwrap();
         let both = vec![intent(1), intent(2)];
-        intents.write_durably(Line::Intents { intents: both, generation: (1, 9) }).unwrap();
+        intents.write_durably(&Line::Intents { intents: both, generation: (1, 9) }).unwrap();
         intents.write(Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running)));
         let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
         let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
@@ -377,7 +383,7 @@ mod tests {
             reason: "exited with 1".into(),
         };
         intents.write(end_line(Key(1, 1, 1, 1), &end));
-        intents.write_durably(said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
+        intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
         Intents::open(path).unwrap().1
     }
 

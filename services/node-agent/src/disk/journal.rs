@@ -21,6 +21,17 @@ pub(crate) struct Journal {
     size_bytes: u64,
 }
 
+/// What was appended to a journal, on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Syncing(File);
+
+impl Syncing {
+    /// Returns when it is on the disk.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
 impl Journal {
     /// Opens a journal, making it where it is missing; gives every whole record.
     pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> io::Result<(Self, Vec<T>)> {
@@ -58,6 +69,11 @@ impl Journal {
     /// Returns when everything appended is on the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// As [`Journal::sync`], for another thread: of what is appended by now. A journal that is written anew meanwhile is on the disk.
+    pub(crate) fn syncing(&self) -> io::Result<Syncing> {
+        self.file.try_clone().map(Syncing)
     }
 
     /// Its size.
