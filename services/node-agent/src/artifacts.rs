@@ -119,6 +119,11 @@ pub(crate) async fn digest(path: PathBuf) -> anyhow::Result<String> {
     .context("take a digest")?
 }
 
+/// SHA-256 of bytes, lower-case hex.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

@@ -1,5 +1,7 @@
-//! Logs of processes: a part for who reads along, the whole to the object store at the end.
+//! Logs of processes: a part for who reads along, the whole to the object store at the end. Small ones that ended together go as one
+//! object: most logs hold a few lines, and an object costs several requests.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,21 +9,32 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use muster_bus::Bucket;
-use muster_model::ProcessId;
-use muster_proto::v1::{ArtifactStored, LogPart};
+use bytes::Bytes;
+use muster_bus::{BUNDLES_MAX, Bucket, BusError, log_name};
+use muster_model::{JobNumber, ProcessId, RunId};
+use muster_proto::v1::{ArtifactStored, BundledLog, LogPart};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::agent::Input;
 use crate::artifacts;
 use crate::connection::Connection;
-use crate::names::name_of;
 use crate::sender::SharedSpool;
 
 /// Most bytes of a part.
 pub(crate) const PART_BYTES_MAX: u64 = 256 << 10;
 /// Uploads at once.
 const UPLOADS_MAX: usize = 4;
+/// Logs that wait at most; who has more brings each alone.
+const LOGS_MAX: usize = 16_384;
+/// Logs of one bundle at most.
+const BUNDLE_LOGS_MAX: usize = 1_000;
+/// Larger logs go alone.
+const SMALL_BYTES_MAX: u64 = 16 << 10;
+/// A bundle is closed when it is larger than this.
+const BUNDLE_BYTES_MAX: usize = 512 << 10;
+/// Jobs of which it is remembered how many bundles they have.
+const JOBS_MAX: usize = 1_000;
 /// How often an upload is tried.
 const ATTEMPTS_MAX: u32 = 20;
 /// Reports and starts go first, for at most so long: people wait for them, and nobody for where a log is.
@@ -55,6 +68,7 @@ pub(crate) struct Uploads {
     reports: SharedSpool,
     places: Arc<Semaphore>,
     rush: Rush,
+    logs: mpsc::Sender<Upload>,
 }
 
 /// When this machine last did something for a start.
@@ -85,21 +99,32 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// The log of a process.
-    pub(crate) fn log(id: ProcessId, path: PathBuf) -> Self {
-        Self { id, path, bucket: Bucket::Logs, name: name_of(id) }
+    fn log(id: ProcessId, path: PathBuf) -> Self {
+        Self { id, path, bucket: Bucket::Logs, name: log_name(id) }
     }
 }
 
 impl Uploads {
     /// None yet.
     pub(crate) fn new(connection: Connection, inputs: mpsc::Sender<Input>, reports: SharedSpool) -> Self {
-        Self { connection, inputs, reports, places: Arc::new(Semaphore::new(UPLOADS_MAX)), rush: Rush::default() }
+        let (logs, waiting) = mpsc::channel(LOGS_MAX);
+        let (places, rush) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Rush::default());
+        let uploads = Self { connection, inputs, reports, places, rush, logs };
+        tokio::spawn(Bundling { uploads: uploads.clone(), numbers: BTreeMap::new() }.run(waiting));
+        uploads
     }
 
     /// Processes are being started: uploads wait a while.
     pub(crate) fn starts_go_on(&self) {
         self.rush.goes_on();
+    }
+
+    /// Puts the log of a process that has ended into the store, soon.
+    pub(crate) fn start_log(&self, id: ProcessId, path: PathBuf) {
+        if let Err(refused) = self.logs.try_send(Upload::log(id, path)) {
+            let (TrySendError::Full(upload) | TrySendError::Closed(upload)) = refused;
+            self.start(upload);
+        }
     }
 
     /// Puts a file into its store in the background; the agent hears of it in the end, whether it went well or not.
@@ -109,10 +134,13 @@ impl Uploads {
             let Ok(_place) = uploads.places.acquire().await else { return };
             uploads.let_others_go().await;
             let stored = uploads.put_retrying(&upload).await;
-            let input = Input::Uploaded { id: upload.id, bucket: upload.bucket, stored };
-            // It fails only when the agent ends.
-            let _ = uploads.inputs.send(input).await;
+            uploads.say(upload.id, upload.bucket, stored).await;
         });
+    }
+
+    async fn say(&self, id: ProcessId, bucket: Bucket, stored: Result<ArtifactStored, String>) {
+        // It fails only when the agent ends.
+        let _ = self.inputs.send(Input::Uploaded { id, bucket, stored }).await;
     }
 
     async fn let_others_go(&self) {
@@ -158,6 +186,135 @@ impl Uploads {
     }
 }
 
+/// The logs of one job.
+type Job = (RunId, JobNumber);
+
+/// Gathers small logs, and brings those of one job together.
+struct Bundling {
+    uploads: Uploads,
+    /// The next bundle's number of each job that was seen.
+    numbers: BTreeMap<Job, u32>,
+}
+
+impl Bundling {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Upload>) {
+        let mut gathered = Vec::new();
+        while waiting.recv_many(&mut gathered, LOGS_MAX).await > 0 {
+            self.uploads.let_others_go().await;
+            while let Ok(upload) = waiting.try_recv() {
+                gathered.push(upload);
+            }
+            let mut jobs: BTreeMap<Job, Vec<Upload>> = BTreeMap::new();
+            for upload in gathered.drain(..) {
+                jobs.entry((upload.id.run, upload.id.dpid.job)).or_default().push(upload);
+            }
+            for (job, uploads) in jobs {
+                self.bring(job, uploads).await;
+            }
+        }
+    }
+
+    async fn bring(&mut self, job: Job, uploads: Vec<Upload>) {
+        let Ok((bundles, alone)) = tokio::task::spawn_blocking(move || pack(uploads)).await else { return };
+        alone.into_iter().for_each(|upload| self.uploads.start(upload));
+        for bundle in bundles {
+            let uploads: Vec<Upload> = bundle.iter().map(|small| small.upload.clone()).collect();
+            let Some(name) = self.put_retrying(job, &bundle).await else {
+                // Each has its own attempts, and its own word when they fail.
+                uploads.into_iter().for_each(|upload| self.uploads.start(upload));
+                continue;
+            };
+            for small in bundle {
+                self.uploads.say(small.upload.id, Bucket::Logs, Ok(small.stored_in(&name))).await;
+            }
+        }
+    }
+
+    /// Name of the bundle; none when the job has too many, or the store does not take it.
+    async fn put_retrying(&mut self, job: Job, bundle: &[Small]) -> Option<String> {
+        let logs: Vec<BundledLog> = bundle.iter().map(Small::bundled).collect();
+        for _ in 0..ATTEMPTS_MAX {
+            match self.put(job, &logs).await {
+                Ok(name) => return name,
+                Err(error) => tracing::debug!(%error, "logs could not be kept: trying again"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    }
+
+    async fn put(&mut self, job: Job, logs: &[BundledLog]) -> Result<Option<String>, BusError> {
+        let bus = self.uploads.connection.bus().await;
+        let machine = &self.uploads.connection.machine;
+        let number = match self.numbers.get(&job) {
+            Some(number) => *number,
+            None => bus.next_bundle(job, machine).await?,
+        };
+        if number >= BUNDLES_MAX {
+            return Ok(None);
+        }
+        let name = bus.put_logs(job, machine, number, logs.to_vec()).await?;
+        if self.numbers.len() >= JOBS_MAX {
+            self.numbers.pop_first();
+        }
+        self.numbers.insert(job, number + 1);
+        Ok(Some(name))
+    }
+}
+
+/// A small log, read.
+struct Small {
+    upload: Upload,
+    data: Bytes,
+    sha256: String,
+}
+
+impl Small {
+    /// None where the file is large, or can not be read.
+    fn read(upload: &Upload) -> Option<Self> {
+        let mut data = Vec::new();
+        File::open(&upload.path).ok()?.take(SMALL_BYTES_MAX + 1).read_to_end(&mut data).ok()?;
+        let is_small = data.len() as u64 <= SMALL_BYTES_MAX;
+        is_small.then(|| Self { upload: upload.clone(), sha256: artifacts::digest_of(&data), data: data.into() })
+    }
+
+    fn bundled(&self) -> BundledLog {
+        BundledLog { id: Some(self.upload.id.into()), data: self.data.clone() }
+    }
+
+    fn stored_in(&self, name: &str) -> ArtifactStored {
+        ArtifactStored {
+            id: Some(self.upload.id.into()),
+            bucket: Bucket::Logs.as_str().into(),
+            name: name.into(),
+            size_bytes: self.data.len() as u64,
+            sha256: self.sha256.clone(),
+        }
+    }
+}
+
+/// Puts small logs together; gives the others, and one that has no company.
+fn pack(uploads: Vec<Upload>) -> (Vec<Vec<Small>>, Vec<Upload>) {
+    let (mut bundles, mut alone, mut bundle, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for upload in uploads {
+        let Some(small) = Small::read(&upload) else {
+            alone.push(upload);
+            continue;
+        };
+        bytes += small.data.len();
+        bundle.push(small);
+        if bytes > BUNDLE_BYTES_MAX || bundle.len() >= BUNDLE_LOGS_MAX {
+            bundles.push(std::mem::take(&mut bundle));
+            bytes = 0;
+        }
+    }
+    match bundle.len() {
+        0 | 1 => alone.extend(bundle.into_iter().map(|small| small.upload)),
+        _ => bundles.push(bundle),
+    }
+    (bundles, alone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +327,28 @@ mod tests {
         assert!(!rush.is_over());
         *rush.0.lock().expect("nobody panics") = Instant::now().checked_sub(RUSH_LASTS * 2);
         assert!(rush.is_over());
+    }
+
+    #[test]
+    fn small_logs_go_together_and_large_or_lonely_ones_alone() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let upload = |process: u32, size: usize| {
+            let path = directory.path().join(process.to_string());
+            std::fs::write(&path, vec![b'x'; size]).expect("written");
+            let id = crate::names::id_of(&format!("1-0001{process:04x}-1")).expect("a name");
+            Upload::log(id, path)
+        };
+        let small = usize::try_from(SMALL_BYTES_MAX).expect("it fits");
+        let mut gone = upload(9, 1);
+        gone.path = directory.path().join("gone");
+        let (bundles, alone) = pack(vec![upload(1, 10), upload(2, small + 1), upload(3, small), gone]);
+        let sizes: Vec<Vec<usize>> = bundles.iter().map(|b| b.iter().map(|small| small.data.len()).collect()).collect();
+        assert_eq!(sizes, [vec![10, small]]);
+        assert_eq!(alone.len(), 2);
+        assert_eq!(pack(vec![upload(1, 10)]).1.len(), 1, "one alone keeps its own name");
+        let many = (0..100).map(|process| upload(process, small)).collect();
+        let (bundles, alone) = pack(many);
+        assert_eq!((bundles.iter().map(Vec::len).collect::<Vec<_>>(), alone.len()), (vec![33, 33, 33], 1));
+        assert!(bundles.iter().all(|bundle| bundle.len() * small <= BUNDLE_BYTES_MAX + small), "bounded");
     }
 }

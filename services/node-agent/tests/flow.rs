@@ -5,7 +5,7 @@
 mod common;
 
 use common::{World, at, id, orders, processes_of, stops};
-use muster_bus::Bucket;
+use muster_bus::{Bucket, Log};
 use muster_proto::v1::{self, AgentRefusal, ProcessState, Verdict, agent_command, report};
 use tokio::io::AsyncReadExt;
 
@@ -82,10 +82,17 @@ async fn a_job_starts_runs_stops_and_is_reported() {
             script.reports.iter().filter(|r| matches!(&r.kind, Some(report::Kind::Artifact(_)))).count() == 5
         })
         .await;
-    let mut log = String::new();
-    let mut object = world.bus.get_object(Bucket::Logs, "1-00010001-1").await.unwrap().unwrap();
-    object.read_to_string(&mut log).await.unwrap();
+    let log = read(world.bus.log(id(1, 1), &common::machine()).await.unwrap().unwrap()).await;
     assert!(log.contains("# module ping 1") && log.ends_with("begins\n"), "{log}");
+    for process in 1..=5 {
+        let id = id(1, process);
+        let found = read(world.bus.log(id, &common::machine()).await.unwrap().unwrap()).await;
+        let last = read(world.bus.last_log(id.run, id.dpid).await.unwrap().unwrap()).await;
+        assert!(found.contains(&format!("dpid {} attempt 1", id.dpid)), "{found}");
+        assert_eq!(found, last);
+    }
+    let objects = world.bus.list_objects(Bucket::Logs).await.unwrap();
+    assert!(objects.len() < 5 && objects.contains(&"bundle-1-1-node-1-0".to_owned()), "{objects:?}");
 
     let read = v1::ReadLog { id: Some(id(1, 1).into()), from: 2, limit: 6 };
     let reply = world.command("cli/test", "logs", agent_command::Kind::ReadLog(read), Default::default()).await;
@@ -100,6 +107,17 @@ async fn a_job_starts_runs_stops_and_is_reported() {
     muster_testkit::wait_until("directories go", common::LIMIT, || !world.work(id(1, 5)).exists()).unwrap();
     let batches = world.script().batches.clone();
     assert!(batches.is_sorted() && batches.windows(2).all(|pair| pair[0] != pair[1]), "{batches:?}");
+}
+
+async fn read(log: Log) -> String {
+    match log {
+        Log::Whole(mut object) => {
+            let mut text = String::new();
+            object.read_to_string(&mut text).await.unwrap();
+            text
+        }
+        Log::Bundled(data) => String::from_utf8(data.to_vec()).unwrap(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

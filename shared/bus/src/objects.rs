@@ -9,7 +9,7 @@ use crate::{Bus, BusError};
 pub enum Bucket {
     /// Artifacts of test modules, by SHA-256.
     Modules,
-    /// Logs of ended processes, by `<run>-<dpid>-<attempt>`.
+    /// Logs of ended processes, by `<run>-<dpid>-<attempt>`, or in bundles (see `logs.rs`).
     Logs,
     /// Files that tests left.
     Artifacts,
@@ -66,6 +66,22 @@ impl Bus {
         match store.get(name).await {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.kind() == async_nats::jetstream::object_store::GetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BusError::failed(what(), error)),
+        }
+    }
+
+    /// There is a file of this name.
+    ///
+    /// # Errors
+    /// When the store is not reachable.
+    pub async fn has_object(&self, bucket: Bucket, name: &str) -> Result<bool, BusError> {
+        use async_nats::jetstream::object_store::InfoErrorKind;
+        let what = || format!("look for {name} in the object store {}", bucket.as_str());
+        let store =
+            self.jetstream().get_object_store(bucket.as_str()).await.map_err(|e| BusError::failed(what(), e))?;
+        match store.info(name).await {
+            Ok(info) => Ok(!info.deleted),
+            Err(error) if error.kind() == InfoErrorKind::NotFound => Ok(false),
             Err(error) => Err(BusError::failed(what(), error)),
         }
     }

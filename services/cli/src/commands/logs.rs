@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_bus::Bucket;
+use muster_bus::Log;
 use muster_model::{Dpid, MachineId, ProcessId, RunId};
 use muster_proto::v1::{self, agent_command};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -41,14 +41,14 @@ pub(super) async fn run(session: &Session, arguments: LogsArguments) -> Result<(
 async fn of_current_run(session: &Session, name: ProcessName, follow: bool) -> Result<(), Failure> {
     let process = show::process(session, "logs", name).await?;
     let id = ProcessId::from(process.id.unwrap_or_default());
-    if processes::is_final(&process) && stored(session, &object_name(id), 0).await? {
+    let machine = MachineId::new(&process.machine).map_err(|error| Failure::Other(error.into()))?;
+    if processes::is_final(&process) && show_stored(session.client.bus().log(id, &machine).await?, 0).await? {
         return Ok(());
     }
-    let machine = MachineId::new(&process.machine).map_err(|error| Failure::Other(error.into()))?;
     match live(session, &machine, Some(id), follow).await? {
         Ending::Complete => Ok(()),
         Ending::Gone { shown, why } => {
-            if stored(session, &object_name(id), shown).await? {
+            if show_stored(session.client.bus().log(id, &machine).await?, shown).await? {
                 return Ok(());
             }
             Err(Failure::Unreachable(format!("logs {}: {why}, and the store has no log of it yet", id.dpid)))
@@ -92,29 +92,24 @@ async fn live(session: &Session, machine: &MachineId, id: Option<ProcessId>, fol
 
 /// A process of a run that is over: its last attempt, from the store.
 async fn of_ended_run(session: &Session, run: RunId, dpid: Dpid) -> Result<(), Failure> {
-    let prefix = format!("{run}-{dpid}-");
-    let names = session.client.bus().list_objects(Bucket::Logs).await?;
-    let attempts = names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse::<u32>().ok());
-    match attempts.max() {
-        Some(attempt) if stored(session, &format!("{prefix}{attempt}"), 0).await? => Ok(()),
-        _ => Err(not_found(
-            format!("logs {run}/{dpid}"),
-            "log of it in the store".into(),
-            "logs are there once a process has ended, for as long as the store keeps them",
-        )),
+    if show_stored(session.client.bus().last_log(run, dpid).await?, 0).await? {
+        return Ok(());
     }
-}
-
-fn object_name(id: ProcessId) -> String {
-    format!("{}-{}-{}", id.run, id.dpid, id.attempt)
+    Err(not_found(
+        format!("logs {run}/{dpid}"),
+        "log of it in the store".into(),
+        "logs are there once a process has ended, for as long as the store keeps them",
+    ))
 }
 
 /// Copies a log from the store to stdout, without its first `skip` bytes; false where the store does not have it.
-async fn stored(session: &Session, name: &str, skip: u64) -> Result<bool, Failure> {
-    match session.client.bus().get_object(Bucket::Logs, name).await? {
-        Some(object) => copy(object, skip).await.map(|()| true),
-        None => Ok(false),
+async fn show_stored(log: Option<Log>, skip: u64) -> Result<bool, Failure> {
+    match log {
+        Some(Log::Whole(object)) => copy(object, skip).await?,
+        Some(Log::Bundled(data)) => copy(data.as_ref(), skip).await?,
+        None => return Ok(false),
     }
+    Ok(true)
 }
 
 async fn copy(mut object: impl AsyncRead + Unpin, mut skip: u64) -> Result<(), Failure> {

@@ -11,7 +11,6 @@ use crate::core::life::{Event, Life};
 use crate::core::outcome::End;
 use crate::core::words::Waiting;
 use crate::disk::intents::{Known, Read};
-use crate::logs::Upload;
 use crate::{probe, workplace};
 
 impl Agent {
@@ -51,7 +50,7 @@ impl Agent {
         let life =
             if known.state.is_final() { Life::ended(known.state) } else { Life::adopted(known.state, known.said, now) };
         if known.state.is_final() && !known.log_kept {
-            self.uploads.start(Upload::log(id, workplace::log_of(&self.settings.state, id)));
+            self.uploads.start_log(id, workplace::log_of(&self.settings.state, id));
         }
         let process = Process {
             intent: known.intent,

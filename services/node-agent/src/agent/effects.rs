@@ -11,7 +11,6 @@ use super::{Agent, Input};
 use crate::core::life::{Effect, Event};
 use crate::disk::intents::{Line, end_line, state_number};
 use crate::keeper::protocol::ToKeeper;
-use crate::logs::Upload;
 use crate::names::name_of;
 use crate::{wire, workplace};
 
@@ -118,7 +117,7 @@ impl Agent {
                 self.intents.write(end_line((*id).into(), &end));
             }
             self.intents.write(Line::Ended((*id).into(), state_number(*state)));
-            self.uploads.start(Upload::log(*id, workplace::log_of(&self.settings.state, *id)));
+            self.uploads.start_log(*id, workplace::log_of(&self.settings.state, *id));
         }
         self.noted.extend(ended.iter().map(|(id, _)| name_of(*id)));
         for (id, _) in ended {

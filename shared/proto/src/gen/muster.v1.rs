@@ -1977,7 +1977,7 @@ pub struct ArtifactStored {
     /// Object store: `logs` or `artifacts`.
     #[prost(string, tag = "2")]
     pub bucket: ::prost::alloc::string::String,
-    /// Name in it.
+    /// Name in it; of a small log the name of its bundle, see LogBundle.
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
     /// Size, bytes.
@@ -1986,6 +1986,24 @@ pub struct ArtifactStored {
     /// SHA-256, lower-case hex.
     #[prost(string, tag = "5")]
     pub sha256: ::prost::alloc::string::String,
+}
+/// LogBundle is an object of the store `logs` that holds small logs of processes of one job that ended together on one machine. Its name
+/// is `bundle-<run>-<job>-<machine>-<number>`, numbers from 0 on without a gap.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogBundle {
+    /// The logs.
+    #[prost(message, repeated, tag = "1")]
+    pub logs: ::prost::alloc::vec::Vec<BundledLog>,
+}
+/// BundledLog is one log of a bundle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BundledLog {
+    /// Whose.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// All of it.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
 }
 /// GapReport: what could not be kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
