@@ -8,6 +8,9 @@ use muster_proto::v1;
 use crate::commands::jobs;
 use crate::times::short;
 
+/// Pulses that the line names.
+const PULSES_NAMED_MAX: usize = 8;
+
 /// Who gives the commands of job control.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -29,6 +32,8 @@ pub(crate) struct Status {
     pub(crate) lost: Option<Duration>,
     pub(crate) machines: Option<Vec<v1::MachineStatus>>,
     pub(crate) jobs: Option<Vec<v1::JobRecord>>,
+    /// Numbers of the pulses that are defined.
+    pub(crate) pulses: Vec<u32>,
     pub(crate) standing: Standing,
     /// Services that do not answer.
     pub(crate) silent: Vec<&'static str>,
@@ -43,6 +48,7 @@ impl Status {
         let mut parts = Vec::new();
         parts.extend(self.machines.as_deref().map(machines));
         parts.extend(self.jobs.as_deref().map(processes));
+        parts.extend((!self.pulses.is_empty()).then(|| pulses(&self.pulses)));
         let alarms = self.alarms();
         if !alarms.is_empty() {
             parts.push(format!("alarms: {}", alarms.join(", ")));
@@ -97,6 +103,14 @@ fn processes(live: &[v1::JobRecord]) -> String {
     if told.is_empty() { what } else { format!("{what}: {}", told.join(", ")) }
 }
 
+/// The first pulses by number, and how many more there are.
+fn pulses(numbers: &[u32]) -> String {
+    let named: Vec<String> = numbers.iter().take(PULSES_NAMED_MAX).map(u32::to_string).collect();
+    let more = numbers.len().saturating_sub(PULSES_NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} {}{more}", if numbers.len() == 1 { "pulse" } else { "pulses" }, named.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +138,10 @@ mod tests {
         insta::assert_snapshot!(status().line(), @"machines 2/3 up | 2 jobs: 1 starting, 50 running, 2 mia | alarms: 1 machine down, 3 stalled, 2 mia | you are master");
         let quiet = Status { machines: Some(Vec::new()), jobs: Some(Vec::new()), ..Default::default() };
         insta::assert_snapshot!(quiet.line(), @"machines 0/0 up | 0 jobs | master unknown");
+        let gated = Status { pulses: vec![3, 7], ..quiet.clone() };
+        insta::assert_snapshot!(gated.line(), @"machines 0/0 up | 0 jobs | pulses 3,7 | master unknown");
+        let all = Status { pulses: (0..=255).collect(), ..quiet };
+        insta::assert_snapshot!(all.line(), @"machines 0/0 up | 0 jobs | pulses 0,1,2,3,4,5,6,7 and 248 more | master unknown");
     }
 
     #[test]

@@ -62,8 +62,21 @@ impl Watch {
             return self.tell(Status { lost: Some(since.elapsed()), ..Status::default() });
         }
         self.lost_since = None;
-        let (jobs, machines, ()) =
-            tokio::join!(top::list_jobs(&self.client), top::list_machines(&self.client), self.beat());
+        let (jobs, machines, pulses, ()) = tokio::join!(
+            top::list_jobs(&self.client),
+            top::list_machines(&self.client),
+            self.ask(job_query::Kind::Pulses(v1::ListPulses {})),
+            self.beat()
+        );
+        let pulses = match pulses {
+            Some(job_reply::Kind::Pulses(list)) => list
+                .pulses
+                .iter()
+                .filter(|record| !record.cleared)
+                .filter_map(|record| Some(record.pulse?.number))
+                .collect(),
+            Some(_) | None => Vec::new(),
+        };
         let mut silent = Vec::new();
         silent.extend(jobs.is_none().then_some(Service::Scheduler.as_str()));
         silent.extend(machines.is_none().then_some(Service::MachineLifecycle.as_str()));
@@ -72,7 +85,7 @@ impl Watch {
             self.name(jobs.as_ref(), machines.as_deref()).await;
         }
         let standing = self.shared.seat.standing();
-        self.tell(Status { lost: None, machines, jobs: jobs.map(|list| list.jobs), standing, silent })
+        self.tell(Status { lost: None, machines, jobs: jobs.map(|list| list.jobs), pulses, standing, silent })
     }
 
     fn tell(&self, status: Status) -> bool {

@@ -59,7 +59,6 @@ fn one_center_is_master_and_the_next_one_when_it_dies() {
     shows(&bert, "read-only: carl on");
     carl.type_keys("\x04").expect("the terminal is there");
     assert!(carl.wait_end(SETTLE_LIMIT).expect("ctrl-D ends it").success());
-    shows(&bert, "you are master");
     let told: Vec<(String, String)> = [
         ("user:anna", "taken"),
         ("", "lapsed"),
@@ -70,6 +69,8 @@ fn one_center_is_master_and_the_next_one_when_it_dies() {
     ]
     .map(|(who, why)| (who.to_owned(), why.to_owned()))
     .into();
+    wait_until("the last center is master", SETTLE_LIMIT, || changes_of_master(&lab).len() == told.len())
+        .unwrap_or_else(|error| panic!("{error:#}: {:?}", changes_of_master(&lab)));
     assert_eq!(changes_of_master(&lab), told);
 }
 
@@ -81,7 +82,7 @@ fn places(lab: &Lab, job: u64) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn a_job_is_started_again_where_it_was_and_changes_while_it_runs() {
+fn a_job_is_started_again_where_it_was_and_keeps_what_it_reads_once() {
     let (mut lab, _scratch) = lab(3, 1).expect("the lab comes up");
     let small = ["--param", "file_size=64KiB", "--param", "iops_max=20"];
     let first = start(&lab, "high-io", 9, &small).expect("it starts");
@@ -92,11 +93,9 @@ fn a_job_is_started_again_where_it_was_and_changes_while_it_runs() {
     let seeds = lab.muster_json(&["jobs"]).expect("the jobs are listed");
     assert_eq!(seeds[0]["seed"], seeds[2]["seed"]);
 
-    let changed = lab.muster_json(&["set", &again.to_string(), "iops_max=40"]).expect("it is live");
-    assert!(changed[0]["parameters"].to_string().contains("iops_max=40"), "{changed}");
     let refused = lab.muster(&["set", &again.to_string(), "block_size=4KiB"]).expect("muster runs");
     assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
-    wait_state(&lab, again, "running", 9).expect("a change ends nothing");
+    wait_state(&lab, again, "running", 9).expect("a refused change ends nothing");
 
     lab.agent("node-3").expect("it is known").kill9();
     let limit = Duration::from_secs(60);
