@@ -156,6 +156,7 @@ impl<'a> Passes<'a> {
                 self.clock.read();
                 continue;
             }
+            self.session.dump_if_asked(|| self.history.text(&self.clock, self.pass.block_bytes, self.queue.flights()));
             let patience = if let Halt::Pause(pause) = halt { Patience::AtMost(pause) } else { Patience::One };
             self.submit(patience)?;
             self.finish_some()?;
@@ -260,6 +261,8 @@ impl<'a> Passes<'a> {
             self.tally.verified_bytes += buffer.len() as u64;
             return Ok(());
         };
+        // Before anything that takes time, the copy included.
+        self.session.fire(&self.settings.triggers, "wrong data");
         self.tally.errors += 1;
         let actual = buffer.to_vec();
         let history = || self.history.text(&self.clock, actual.len(), self.queue.flights());

@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     /// Corruption to make on purpose.
     pub(crate) inject: Option<Class>,
     pub(crate) inject_into: InjectInto,
+    /// Triggers to fire when data are wrong.
+    pub(crate) triggers: Vec<u8>,
     /// Resource id of the disk.
     pub(crate) device: String,
     /// Directory of the disk.
@@ -87,6 +89,7 @@ impl Settings {
         let duration = parameters.duration("duration")?;
         let iops_max = u32::try_from(parameters.count("iops_max")?).unwrap_or(u32::MAX);
         Ok(Self {
+            triggers: parameters.triggers("trigger")?,
             block_bytes,
             block_bytes_max,
             file_bytes,

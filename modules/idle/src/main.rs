@@ -18,6 +18,9 @@ struct Settings {
     exit_code: u64,
     hang: bool,
     metrics_interval: Duration,
+    /// Triggers to fire, and when; zero is never.
+    triggers: Vec<u8>,
+    fire_after: Duration,
 }
 
 impl Settings {
@@ -29,6 +32,8 @@ impl Settings {
             exit_code: parameters.count("exit_code")?,
             hang: parameters.boolean("hang")?,
             metrics_interval: parameters.duration("metrics")?,
+            triggers: parameters.triggers("trigger")?,
+            fire_after: parameters.duration("fire_after")?,
         })
     }
 }
@@ -51,7 +56,7 @@ fn test(session: &Session) -> Result<Ending, ParameterError> {
 
 /// Iterates until it is time to end.
 fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
-    let (mut iterations, mut reported) = (0.0, begin);
+    let (mut iterations, mut reported, mut fires) = (0.0, begin, !settings.fire_after.is_zero());
     loop {
         let left = settings.exit_after.saturating_sub(begin.elapsed());
         let ends = !settings.exit_after.is_zero() && left.is_zero();
@@ -61,6 +66,11 @@ fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
         pause(session, if settings.exit_after.is_zero() { ITERATION } else { ITERATION.min(left) });
         session.iterate(1);
         iterations += 1.0;
+        session.dump_if_asked(|| format!("iterations\n{iterations}\n"));
+        if fires && begin.elapsed() >= settings.fire_after {
+            fires = false;
+            session.fire(&settings.triggers, "fire_after was asked for");
+        }
         if !settings.metrics_interval.is_zero() && reported.elapsed() >= settings.metrics_interval {
             reported = Instant::now();
             session.metric("", &[("iterations_count", iterations)], &[]);

@@ -51,3 +51,4 @@ pub use parameters::Parameters;
 pub use peers::{Ask, PeerWords, To};
 pub use run::run;
 pub use session::Session;
+pub use shared::Dump;

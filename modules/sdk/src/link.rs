@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::ending::EXIT_ERROR;
 use crate::outbox::{Line, Worth};
 use crate::peers::PeerWords;
-use crate::shared::{GRACE, Shared};
+use crate::shared::{Dump, GRACE, Shared};
 use crate::signals;
 use crate::socket::Socket;
 
@@ -193,6 +193,9 @@ impl<'a> Talk<'a> {
             AgentMessage::Peer { from, dpid, data } => {
                 self.shared.heard_peer(PeerWords { role: from.clone(), dpid: dpid.clone(), words: data.clone() });
             }
+            AgentMessage::Dump { n, firing } => self.shared.want_dump(Dump { trigger: *n, firing: firing.clone() }),
+            AgentMessage::Armed { n, armed, why } if !armed => eprintln!("muster: trigger {n} is not armed: {why}"),
+            AgentMessage::Armed { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),
         }
         false

@@ -67,6 +67,17 @@ impl<'a> Parameters<'a> {
         })
     }
 
+    /// Numbers of triggers, with commas; none where the text is empty.
+    ///
+    /// # Errors
+    /// It is missing, or one is no number from 0 to 255.
+    pub fn triggers(&self, name: &str) -> Result<Vec<u8>, ParameterError> {
+        self.read(name, |text| {
+            let numbers = text.split(',').map(str::trim).filter(|number| !number.is_empty()).map(str::parse);
+            numbers.collect::<Result<_, _>>().map_err(|_| "write numbers from 0 to 255, like `3` or `3,7`".to_owned())
+        })
+    }
+
     /// A class of corruption that is to be made; none where the text is empty.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::meeting_place::MeetingPlace;
 use crate::outbox::{Line, Worth};
 use crate::parameters::Parameters;
 use crate::peers::{Ask, PeerWords, To};
-use crate::shared::Shared;
+use crate::shared::{Dump, Shared};
 
 /// How long the end of a process may wait for an agent that comes and goes.
 const DELIVERY_MAX: Duration = Duration::from_secs(2 * RECONNECT_MAX.as_secs());
@@ -192,6 +192,33 @@ impl Session {
     /// Reports corrupt data.
     pub fn corruption(&self, corruption: Corruption) {
         self.say(&ModuleMessage::Corruption(corruption), Worth::Keep);
+    }
+
+    /// Fires triggers: machines that are armed for them act at once. Say this before anything that takes time.
+    pub fn fire(&self, triggers: &[u8], note: &str) {
+        for number in triggers {
+            self.say(&ModuleMessage::Trigger { n: (*number).into(), note: note.to_owned() }, Worth::Keep);
+        }
+    }
+
+    /// Arms this machine for a trigger, for as long as this process lives: `dump-history`, `packet`, `stop-job`, and where the
+    /// machine's policy permits it `crash`, `sysrq` with a key, `command` with a name.
+    pub fn arm(&self, trigger: u8, action: &str, argument: &str) {
+        let (action, argument) = (action.to_owned(), argument.to_owned());
+        self.say(&ModuleMessage::Arm { n: trigger.into(), action, argument }, Worth::Keep);
+    }
+
+    /// Whether a trigger asks for the history that this process keeps. Ask often: it is cheap.
+    #[must_use]
+    pub fn take_dump(&self) -> Option<Dump> {
+        self.shared.take_dump()
+    }
+
+    /// Keeps the history as a result, where a trigger asks for it: `history-<trigger>-<firing>.csv`.
+    pub fn dump_if_asked(&self, history: impl FnOnce() -> String) {
+        if let Some(Dump { trigger, firing }) = self.take_dump() {
+            self.keep_result(&format!("history-{trigger}-{firing}.csv"), history().as_bytes());
+        }
     }
 
     /// Writes a file into the directory for results and asks for it to be kept; what can not be written is said.

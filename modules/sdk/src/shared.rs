@@ -12,9 +12,20 @@ use rustix::io::Errno;
 use crate::outbox::{Line, Outbox};
 use crate::peers::PeerWords;
 
+/// A trigger asks for the history of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dump {
+    /// Number of the trigger.
+    pub trigger: u32,
+    /// The firing.
+    pub firing: String,
+}
+
 /// Grace of a stop that no agent gave a grace: a signal, or two minutes without an agent.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
+/// Requests for the history that wait to be taken; more at once ask for the same.
+const DUMPS_MAX: usize = 8;
 /// Words of peers that wait to be heard. They are said again and again, so the newest count and the oldest go.
 const PEER_WORDS_MAX: usize = 64;
 
@@ -24,6 +35,7 @@ pub(crate) struct Shared {
     /// Pings are left unanswered: the idle module's way to play a hung test.
     pub(crate) muted: AtomicBool,
     stopping: AtomicBool,
+    dump_wanted: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
     outbox: Mutex<Outbox>,
@@ -37,6 +49,7 @@ struct State {
     lost: bool,
     stop_deadline: Option<Instant>,
     peer_words: VecDeque<PeerWords>,
+    dumps: VecDeque<Dump>,
 }
 
 impl Shared {
@@ -45,6 +58,7 @@ impl Shared {
             iterations: AtomicU64::new(0),
             muted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            dump_wanted: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
             outbox: Mutex::default(),
@@ -136,6 +150,25 @@ impl Shared {
         }
         state.peer_words.push_back(words);
         self.changed.notify_all();
+    }
+
+    pub(crate) fn want_dump(&self, dump: Dump) {
+        let mut state = self.state();
+        if state.dumps.len() < DUMPS_MAX {
+            state.dumps.push_back(dump);
+        }
+        self.dump_wanted.store(true, Ordering::Release);
+    }
+
+    /// Cheap where nothing is asked for, so that it can be asked after every transfer.
+    pub(crate) fn take_dump(&self) -> Option<Dump> {
+        if !self.dump_wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state();
+        let dump = state.dumps.pop_front();
+        self.dump_wanted.store(!state.dumps.is_empty(), Ordering::Release);
+        dump
     }
 
     /// The next words of a peer; none at the deadline, and none at once when a stop was asked for and nothing waits.

@@ -22,6 +22,7 @@ pub(crate) struct Found<'f> {
 impl Found<'_> {
     /// Reports a packet with wrong content, and gives the failure that ends the test.
     pub(crate) fn content(&self, number: u64) -> Failure {
+        self.fire();
         let (evidence, expectation) = (self.evidence(number), self.flow.expectation(number));
         let Err(Mismatch { sector, .. }) = verify(self.packet, &expectation) else {
             return Failure::Lost("verify finds right what it found wrong: a fault of this test".into());
@@ -36,11 +37,17 @@ impl Found<'_> {
 
     /// Reports a wrong order.
     pub(crate) fn disorder(&self, wrong: &Wrong) -> Failure {
+        self.fire();
         let (first, last) = (wrong.packets.start, wrong.packets.end - 1);
         let packets = if first == last { format!("packet {first}") } else { format!("packets {first} to {last}") };
         let detail = format!("{}: {packets}; {} was next when that showed", wrong.disorder, wrong.next);
         let class = wrong.disorder.to_string();
         self.report(first, 0, Corruption { class, detail, ..self.evidence(first).corruption(0, None) })
+    }
+
+    /// Before anything that takes time.
+    fn fire(&self) {
+        self.line.session.fire(&self.line.settings.triggers, "wrong data");
     }
 
     /// Reports what is wrong with a sector of the packet that was expected, once what only the stream knows is added.

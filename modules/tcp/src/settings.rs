@@ -101,6 +101,8 @@ pub(crate) struct Settings {
     pub(crate) network: String,
     /// Corruption to make on purpose; only at the end that makes it.
     pub(crate) inject: Option<Injection>,
+    /// Triggers to fire when data are wrong.
+    pub(crate) triggers: Vec<u8>,
 }
 
 impl Settings {
@@ -125,6 +127,7 @@ impl Settings {
             family: family(parameters.text("family")?)?,
             network: parameters.text("network")?.to_owned(),
             inject: injection.filter(|_| role == culprit),
+            triggers: parameters.triggers("trigger")?,
         })
     }
 

@@ -32,6 +32,9 @@ pub struct Arguments {
     /// The keeper's program; looked for beside the agent's own where it is not given
     #[arg(long)]
     pub keeper: Option<PathBuf>,
+    /// What triggers may do on this machine beyond what is harmless: TOML, owned by root. Without the file nothing
+    #[arg(long, env = "MUSTER_TRIGGER_POLICY", default_value = "/etc/muster/triggers.toml")]
+    pub trigger_policy: PathBuf,
     /// File that this agent's log goes to, to be read by `muster logs --agent`
     #[arg(long)]
     pub log_file: Option<PathBuf>,
@@ -51,6 +54,8 @@ pub(crate) struct Settings {
     pub disks: Vec<PathBuf>,
     /// The keeper's program.
     pub keeper: PathBuf,
+    /// What triggers may do here.
+    pub trigger_policy: PathBuf,
     /// The agent's own log.
     pub log_file: Option<PathBuf>,
     /// A process whose log is larger is stopped.
@@ -83,6 +88,7 @@ impl Settings {
             state,
             disks: disks.collect::<anyhow::Result<_>>()?,
             keeper: arguments.keeper.clone().map_or_else(keeper_beside, Ok)?,
+            trigger_policy: arguments.trigger_policy.clone(),
             log_file: arguments.log_file.clone(),
             log_bytes_max: arguments.log_bytes_max,
             nats: arguments.common.nats.clone(),

@@ -22,6 +22,7 @@ mod names;
 mod probe;
 mod samples;
 mod sender;
+mod triggers;
 mod wire;
 mod workplace;
 

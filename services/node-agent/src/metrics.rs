@@ -16,5 +16,9 @@ pub(crate) const SAMPLE_BATCHES: &str = "muster_agent_sample_batches_total";
 pub(crate) const SEND_FAILURES: &str = "muster_agent_send_failures_total";
 /// Batches that had to leave the spool without having been sent.
 pub(crate) const SPOOL_LOST: &str = "muster_agent_spool_lost_batches_total";
+/// Firings of triggers that were heard, whether anything here is armed for them or not.
+pub(crate) const TRIGGERS_HEARD: &str = "muster_agent_triggers_heard_total";
+/// Firings of triggers that this machine acted on.
+pub(crate) const TRIGGERS_ACTED: &str = "muster_agent_triggers_acted_total";
 /// Messages that were dropped because the queue to the bus was full.
 pub(crate) const PUBLISH_DROPPED: &str = "muster_agent_publish_dropped_total";

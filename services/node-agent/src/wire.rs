@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use muster_model::{
-    Attempt, Dpid, Epoch, JobNumber, MachineId, Position, ProcessId, ProcessNumber, ProcessState, RunId, Verdict,
+    ArmId, Attempt, Dpid, Epoch, JobNumber, MachineId, Position, ProcessId, ProcessNumber, ProcessState, ReservationId,
+    RunId, Verdict,
 };
 use muster_module_protocol::{Corruption, Outcome, Status};
-use muster_proto::v1;
+use muster_proto::{WireError, trigger_number, v1};
 
 use crate::artifacts::unhex;
 use crate::core::gang::{Gang, Member};
 use crate::core::life::Life;
 use crate::core::orders::{Order, Refused};
 use crate::core::outcome::{End, Said};
+use crate::core::triggers::Arm;
 use crate::disk::intents::Final;
 
 /// Most bytes of a text in a report.
@@ -55,6 +57,41 @@ fn gang(process: &v1::ProcessOrder, roles: &[String], id: impl Fn(u32, u32) -> P
     };
     let members = process.members.iter().enumerate().map(member).collect::<Option<Vec<_>>>()?;
     Some(Gang { number: process.gang, role: role(process.role as usize), members })
+}
+
+/// An arm.
+///
+/// # Errors
+/// It says what this version does not know.
+pub(crate) fn arm(arm: &v1::TriggerArm) -> Result<Arm, WireError> {
+    const MESSAGE: &str = "TriggerArm";
+    let machines = arm.from_machines.iter().map(|id| MachineId::new(id));
+    Ok(Arm {
+        id: arm.armed.map(|armed| ArmId { position: armed.into(), index: arm.index }),
+        number: trigger_number(MESSAGE, arm.number)?,
+        epoch: Epoch(arm.epoch),
+        reservation: ReservationId(arm.reservation),
+        from_machines: machines
+            .collect::<Result<_, _>>()
+            .map_err(|error| WireError::invalid(MESSAGE, "from_machines", error))?,
+        from_jobs: arm.from_jobs.iter().copied().map(JobNumber).collect(),
+        action: arm.action().with(&arm.argument).map_err(|error| WireError::invalid(MESSAGE, "action", error))?,
+    })
+}
+
+/// An arm as it is kept on the disk.
+pub(crate) fn arm_line(arm: &Arm) -> v1::TriggerArm {
+    v1::TriggerArm {
+        armed: arm.id.map(|id| id.position.into()),
+        index: arm.id.map_or(0, |id| id.index),
+        number: arm.number.0.into(),
+        epoch: arm.epoch.0,
+        from_machines: arm.from_machines.iter().map(ToString::to_string).collect(),
+        from_jobs: arm.from_jobs.iter().map(|job| job.0).collect(),
+        action: v1::TriggerAction::from(&arm.action).into(),
+        argument: arm.action.argument(),
+        reservation: arm.reservation.0,
+    }
 }
 
 /// The refusal of one process.

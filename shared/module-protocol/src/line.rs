@@ -28,11 +28,11 @@ pub trait Line: Serialize + DeserializeOwned {
 
 impl Line for ModuleMessage {
     const TYPES: &'static [&'static str] =
-        &["hello", "ready", "pong", "metric", "event", "corruption", "artifact", "peer", "done"];
+        &["hello", "ready", "pong", "metric", "event", "corruption", "artifact", "peer", "trigger", "arm", "done"];
 }
 
 impl Line for AgentMessage {
-    const TYPES: &'static [&'static str] = &["start", "ping", "stop", "abort", "peer", "kept"];
+    const TYPES: &'static [&'static str] = &["start", "ping", "stop", "abort", "peer", "dump", "armed", "kept"];
 }
 
 /// A message as a line, with its newline.
@@ -88,6 +88,8 @@ mod tests {
             ModuleMessage::Corruption(corruption),
             ModuleMessage::Artifact { path: "a/b".into(), name: "b".into() },
             ModuleMessage::Peer { to: "server".into(), data: "ready".into() },
+            ModuleMessage::Trigger { n: 3, note: "wrong".into() },
+            ModuleMessage::Arm { n: 3, action: "dump-history".into(), argument: String::new() },
             ModuleMessage::Done {
                 status: Status::Complete,
                 result: Outcome::Pass,
@@ -109,7 +111,8 @@ mod tests {
         }
         let agent = [AgentMessage::Start, AgentMessage::Ping { n: 1 }, AgentMessage::Stop { grace_ms: 5 }]
             .into_iter()
-            .chain([AgentMessage::Abort, AgentMessage::Kept])
+            .chain([AgentMessage::Abort, AgentMessage::Kept, AgentMessage::Dump { n: 3, firing: "0a".into() }])
+            .chain([AgentMessage::Armed { n: 3, armed: false, why: "no".into() }])
             .chain([AgentMessage::Peer { from: "client".into(), dpid: "00010001".into(), data: "ready".into() }])
             .collect::<Vec<_>>();
         assert_eq!(agent.len(), AgentMessage::TYPES.len());

@@ -72,6 +72,24 @@ pub enum ModuleMessage {
         /// The words; at most [`PEER_WORDS_MAX_BYTES`].
         data: String,
     },
+    /// A trigger fires: armed machines act at once.
+    Trigger {
+        /// Its number, 0 to 255.
+        n: u32,
+        /// For people.
+        #[serde(default)]
+        note: String,
+    },
+    /// This machine is to be armed for a trigger, for as long as the process lives.
+    Arm {
+        /// Its number, 0 to 255.
+        n: u32,
+        /// What is done: `dump-history`, `packet`, `stop-job`, and where the machine permits it `crash`, `sysrq`, `command`.
+        action: String,
+        /// Key, name or job, by the action.
+        #[serde(default)]
+        argument: String,
+    },
     /// The last message: how it ended.
     Done {
         /// Whether the test ran to its end.
@@ -173,4 +191,21 @@ pub enum AgentMessage {
     /// The done is on the agent's disk. Sent once for every done; a module that sees its connection end before this says done
     /// again on the next one, so a repeated done must be answered and not counted twice.
     Kept,
+    /// A trigger asks for the history that the process keeps: write it as a result, and have it kept.
+    Dump {
+        /// Number of the trigger.
+        n: u32,
+        /// The firing, for the name of the file.
+        firing: String,
+    },
+    /// Answer to an arm.
+    Armed {
+        /// Number of the trigger.
+        n: u32,
+        /// The machine is armed.
+        armed: bool,
+        /// Why not; empty where it is.
+        #[serde(default)]
+        why: String,
+    },
 }

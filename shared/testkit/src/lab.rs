@@ -180,6 +180,12 @@ impl Lab {
             arguments.extend(["--disk".to_owned(), text(&disk)]);
         }
         arguments.extend(["--log-file".to_owned(), text(&log)]);
+        let policy = home.join("triggers.toml");
+        if !policy.exists() {
+            // What triggers send stays on this machine.
+            std::fs::write(&policy, "packet_to = \"127.0.0.1:9\"\n").context("write the policy of an agent")?;
+        }
+        arguments.extend(["--trigger-policy".to_owned(), text(&policy)]);
         Ok(Spawn {
             name: machine.to_owned(),
             program: self.options.programs.join("muster-agent"),

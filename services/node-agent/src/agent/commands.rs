@@ -91,7 +91,10 @@ impl Agent {
         match fit(self.job_generation, builds_on, generation) {
             // The same generation may still carry strays and what is to be forgotten.
             Fit::Repeated if generation < self.job_generation => AgentReply::default(),
-            Fit::Next | Fit::Repeated => self.take_orders(&update.jobs, &update.forget, generation, Way::Update),
+            Fit::Next | Fit::Repeated => match self.take_arms(&update.arms) {
+                Ok(()) => self.take_orders(&update.jobs, &update.forget, generation, Way::Update),
+                Err(error) => refuse(AgentRefusal::Invalid, &format!("arms can not be written to the disk: {error}")),
+            },
             Fit::Gap => {
                 self.hello_again(HelloTo::Scheduler);
                 refuse(AgentRefusal::OtherGeneration, "something between is missing: the whole is being fetched")

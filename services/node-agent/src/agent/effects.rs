@@ -96,6 +96,7 @@ impl Agent {
     fn conclude(&mut self, id: ProcessId) {
         let Some(process) = self.processes.get_mut(&id) else { return };
         let end = process.life.conclude(None);
+        self.desk.disarm_own(id);
         process.connection = None;
         tracing::info!(process = %id, state = %end.state, verdict = %end.verdict, reason = end.reason, "a process ended");
         let report = wire::end_report(id, process.intent.epoch(), &end, process.pid);

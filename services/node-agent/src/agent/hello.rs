@@ -53,6 +53,11 @@ impl Agent {
             }
             (Owner::Scheduler, hello_answer::Kind::Job(desired)) => {
                 let generation: Position = desired.generation.unwrap_or_default().into();
+                if let Err(error) = self.take_arms(&desired.arms) {
+                    tracing::error!(%error, "arms can not be written to the disk");
+                    let _ = taken.send(false);
+                    return;
+                }
                 let reply = self.take_orders(&desired.jobs, &desired.forget, generation, Way::Hello);
                 let _ = taken.send(reply.refusal == 0);
             }

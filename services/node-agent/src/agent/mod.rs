@@ -13,6 +13,7 @@ mod probing;
 mod reports;
 mod starting;
 mod ticking;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use muster_bus::{Bucket, Inbound};
-use muster_model::{Position, ProcessId, ProcessState, Term};
+use muster_model::{Position, ProcessId, ProcessState, Term, TriggerActed};
 use muster_module_protocol::AgentMessage;
-use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory};
+use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,7 @@ use crate::core::authority::{Owner, Standing};
 use crate::core::gang::Gang;
 use crate::core::life::Life;
 use crate::core::outcome::End;
+use crate::core::triggers::FireRate;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
 use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents};
@@ -45,6 +47,7 @@ use crate::link::{self, HelloTo, LinkInput};
 use crate::logs::Uploads;
 use crate::metrics;
 use crate::module_socket::{self, ModuleInput};
+use crate::triggers::{Desk, Opened, Task};
 use probing::Probing;
 use reports::Reports;
 
@@ -109,6 +112,10 @@ pub(crate) enum Input {
         /// What became of them.
         fate: Fate,
     },
+    /// Something is armed, and only the loop can act on it.
+    TriggerTask(Box<Task>),
+    /// What came of a firing.
+    TriggerActed(Box<TriggerActed>),
     /// Devices came or went.
     Hotplug,
     /// The machine was probed again.
@@ -191,6 +198,11 @@ pub(crate) struct Agent {
     pings_said: Instant,
     measured: Instant,
     probing: Probing,
+    /// What is armed here.
+    desk: Desk,
+    fire_rate: FireRate,
+    /// What the policy file permits; none for nothing.
+    trigger_policy: Option<TriggerPolicy>,
 }
 
 /// Runs the agent until `stop`. What runs goes on without it.
@@ -219,6 +231,10 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
     link::start(connection.clone(), inputs.clone(), hellos, up_sender);
     hotplug::start(&settings.disks, inputs.clone());
+    let Opened { desk, begun } =
+        Desk::open(&settings.state, &settings.trigger_policy, connection.clone(), inputs.clone())
+            .context("open the journal of triggers")?;
+    desk.listen(up.clone());
     let now = Instant::now();
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
     let mut agent = Agent {
@@ -256,9 +272,15 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         pings_said: now,
         measured: now,
         probing: Probing::new(now),
+        desk,
+        fire_rate: FireRate::default(),
+        trigger_policy: None,
     };
+    agent.say_ground();
+    agent.look_at_policy();
     agent.adopt(read.known)?;
     agent.end_on_vanished();
+    begun.into_iter().for_each(|acted| agent.trigger_acted(acted));
     Ok((agent, waiting))
 }
 
@@ -298,6 +320,8 @@ impl Agent {
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
             Input::Synced { names, result } => self.synced(names, result),
             Input::Carried { pair, fate } => self.carried(pair, fate),
+            Input::TriggerTask(task) => self.trigger_task(*task),
+            Input::TriggerActed(acted) => self.trigger_acted(*acted),
             Input::Hotplug => self.probe(),
             Input::Probed(inventory) => self.probed(inventory),
         }
@@ -306,6 +330,7 @@ impl Agent {
     /// After each turn: what was decided is on the disk, and what is said of this machine is what is now true.
     fn settle(&mut self) {
         self.advance_fence();
+        self.say_ground();
         self.carry();
         self.keep_done();
         if self.reports_due_in().is_zero() && self.reports.flush(self.identity()) {
@@ -345,6 +370,7 @@ impl Agent {
             fenced_epoch: self.fence.fenced_epoch().0,
             draining: self.fence.draining,
             reports_acknowledged: self.reports.acknowledged(),
+            trigger_policy: self.trigger_policy.clone(),
             ..muster_proto::v1::Heartbeat::default()
         };
         ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));

@@ -44,6 +44,8 @@ impl Agent {
     fn module_said(&mut self, id: ProcessId, message: ModuleMessage) {
         match message {
             ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
+            ModuleMessage::Trigger { n, note } => self.trigger_said(id, n, &note),
+            ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),
             ModuleMessage::Metric { device, counters, gauges } => self.metric(id, device, counters, gauges),

@@ -33,6 +33,7 @@ impl Agent {
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();
             self.catch_up();
+            self.look_at_policy();
             self.say_pings();
             self.limit_logs(&live);
             self.compact_intents();

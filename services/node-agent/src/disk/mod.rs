@@ -6,3 +6,4 @@ pub(crate) mod intents;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod spool;
+pub(crate) mod triggers;

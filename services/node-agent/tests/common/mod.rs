@@ -184,6 +184,8 @@ impl World {
             text(&log),
             "--log-bytes-max".into(),
             "100000".into(),
+            "--trigger-policy".into(),
+            text(&home.join("triggers.toml")),
         ]);
         let environment = [("MUSTER_NATS", self.nats.url()), ("RUST_LOG", "muster_node_agent=debug".into())];
         let spawn = Spawn {

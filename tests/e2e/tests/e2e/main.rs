@@ -9,3 +9,4 @@ mod reservations;
 mod simulated;
 mod spine;
 mod system;
+mod triggers;

@@ -1,0 +1,194 @@
+//! Triggers on one machine, over a real bus: what is armed acts once for each firing, for its own epoch and holder alone, and not
+//! again after the agent was killed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Script, World, at, machine};
+use muster_bus::{Authority, subjects};
+use muster_model::TriggerNumber;
+use muster_proto::v1::{self, TriggerAction, TriggerOutcome, envelope::Body};
+
+const NUMBER: u8 = 3;
+
+fn arm(action: TriggerAction, argument: &str, epoch: u64) -> v1::TriggerArm {
+    v1::TriggerArm {
+        armed: Some(at(6)),
+        number: NUMBER.into(),
+        epoch,
+        action: action.into(),
+        argument: argument.into(),
+        ..Default::default()
+    }
+}
+
+/// An agent with a policy, whose magic SysRq is a file.
+struct Armed {
+    world: World,
+    keys: PathBuf,
+}
+
+impl Armed {
+    async fn new(policy: &str) -> Self {
+        let mut world = World::new().await;
+        let keys = world.home.path().join("sysrq");
+        std::fs::write(&keys, "").unwrap();
+        let text = format!("sysrq_trigger = \"{}\"\npacket_to = \"127.0.0.1:9\"\n{policy}", keys.display());
+        let path = world.home.path().join("triggers.toml");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        world.start_agent();
+        world.wait_up().await;
+        Self { world, keys }
+    }
+
+    /// Kills the agent and starts it again, until it is greeted.
+    async fn restart(&mut self) {
+        self.world.kill_agent();
+        self.world.start_agent();
+        self.world
+            .wait("the new agent is greeted", |script| script.heartbeats.last().is_some_and(|last| last.0 == 2))
+            .await;
+    }
+
+    async fn arm(&self, arms: Vec<v1::TriggerArm>) {
+        let builds_on = self.world.script().jobs.generation.unwrap();
+        let generation = at(builds_on.sequence + 1);
+        {
+            let mut script = self.world.script();
+            script.jobs.generation = Some(generation);
+            script.jobs.arms.clone_from(&arms);
+        }
+        let update =
+            v1::UpdateJobs { builds_on: Some(builds_on), generation: Some(generation), arms, ..Default::default() };
+        let kind = v1::agent_command::Kind::UpdateJobs(update);
+        let reply = self.world.command("scheduler/a", "jobs", kind, self.world.authority(1)).await;
+        assert_eq!(reply.refusal(), v1::AgentRefusal::Unspecified, "{reply:?}");
+    }
+
+    /// A person fires.
+    async fn fire(&self, firing: u8, age: Duration) {
+        self.fire_as(firing, age, 0).await;
+    }
+
+    async fn fire_as(&self, firing: u8, age: Duration, reservation: u64) {
+        let fired = v1::TriggerFired {
+            firing: vec![firing; 16].into(),
+            number: NUMBER.into(),
+            actor: "user:test".into(),
+            fired_ns: (self.world.bus.now() - age).0,
+            reservation,
+            ..Default::default()
+        };
+        let envelope = self.world.bus.envelope(Body::EdgeFired(fired), Authority::default());
+        self.world.bus.publish(&subjects::trigger_edge(TriggerNumber(NUMBER), None), &envelope).await.unwrap();
+        self.world.bus.flush().await.unwrap();
+    }
+
+    fn keys(&self) -> String {
+        std::fs::read_to_string(&self.keys).unwrap()
+    }
+
+    /// Waits for what is said of a firing.
+    async fn outcome(&self, firing: u8) -> v1::TriggerActed {
+        self.world.wait("what became of the firing is said", |script| !said(script, firing).is_empty()).await;
+        let script = self.world.script();
+        let said = said(&script, firing);
+        assert_eq!(said.len(), 1, "it is said once: {said:?}");
+        said[0].clone()
+    }
+}
+
+fn said(script: &Script, firing: u8) -> Vec<v1::TriggerActed> {
+    let acted = script.reports.iter().filter_map(|report| match &report.kind {
+        Some(v1::report::Kind::TriggerActed(acted)) if *acted.firing == [firing; 16] => Some(acted.clone()),
+        _ => None,
+    });
+    acted.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_firing_acts_once_whatever_happens_between() {
+    let mut armed = Armed::new("sysrq = \"wt\"").await;
+    armed.arm(vec![arm(TriggerAction::Sysrq, "w", 1)]).await;
+    armed.fire(1, Duration::ZERO).await;
+    let acted = armed.outcome(1).await;
+    assert_eq!((acted.outcome(), acted.machine.as_str()), (TriggerOutcome::Acted, machine().as_str()), "{acted:?}");
+    assert!(acted.latency_ns > 0 && acted.latency_ns < 2_000_000_000, "{}", acted.latency_ns);
+    armed.fire(1, Duration::ZERO).await;
+    armed.fire(2, Duration::ZERO).await;
+    armed.outcome(2).await;
+    assert_eq!(armed.keys(), "ww", "the second message of the first firing did nothing");
+    armed.restart().await;
+    // The scripted scheduler says the arm again in its answer to the hello.
+    armed.fire(1, Duration::ZERO).await;
+    armed.fire(3, Duration::ZERO).await;
+    armed.outcome(3).await;
+    assert_eq!(armed.keys(), "www", "what it did before it was killed is not done again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_crashed_does_not_crash_again_when_it_is_back() {
+    let mut armed = Armed::new("crash = true").await;
+    armed.arm(vec![arm(TriggerAction::Crash, "", 1)]).await;
+    armed.fire(1, Duration::ZERO).await;
+    armed.outcome(1).await;
+    armed.restart().await;
+    armed.fire(2, Duration::ZERO).await;
+    let anew = v1::TriggerArm { armed: Some(at(9)), ..arm(TriggerAction::Sysrq, "w", 1) };
+    armed.arm(vec![anew]).await;
+    armed.fire(3, Duration::ZERO).await;
+    let acted = armed.outcome(3).await;
+    assert_eq!(acted.outcome(), TriggerOutcome::Forbidden, "the key is not permitted: {acted:?}");
+    assert_eq!(armed.keys(), "c");
+    assert!(said(&armed.world.script(), 2).is_empty(), "it had disarmed itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_firings_other_holders_and_old_epochs_move_nothing() {
+    let armed = Armed::new("sysrq = \"w\"").await;
+    armed.arm(vec![arm(TriggerAction::Sysrq, "w", 1)]).await;
+    armed.fire_as(1, Duration::ZERO, 7).await;
+    armed.fire(2, Duration::from_secs(3)).await;
+    let missed = armed.outcome(2).await;
+    assert_eq!(missed.outcome(), TriggerOutcome::Missed, "{missed:?}");
+    assert!(missed.latency_ns > 2_000_000_000, "{}", missed.latency_ns);
+    armed.arm(vec![arm(TriggerAction::Sysrq, "w", 0)]).await;
+    armed.fire(3, Duration::ZERO).await;
+    armed.arm(vec![arm(TriggerAction::Sysrq, "w", 1)]).await;
+    armed.fire(4, Duration::ZERO).await;
+    armed.outcome(4).await;
+    assert_eq!(armed.keys(), "w", "only the last");
+    let script = armed.world.script();
+    assert!(said(&script, 1).is_empty() && said(&script, 3).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_the_policy_runs_without_a_shell() {
+    let policy = "[command.note]\nprogram = \"/bin/sh\"\narguments = [\"-c\", \"echo $MUSTER_TRIGGER >> OUT\"]\n\
+        [command.bad]\nprogram = \"/bin/false\"\n";
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let armed = Armed::new(&policy.replace("OUT", &out.to_string_lossy())).await;
+    armed.arm(vec![arm(TriggerAction::Command, "note", 1)]).await;
+    armed.fire(1, Duration::ZERO).await;
+    assert_eq!(armed.outcome(1).await.outcome(), TriggerOutcome::Acted);
+    assert_eq!(std::fs::read_to_string(out).unwrap(), "3\n");
+    armed.arm(vec![arm(TriggerAction::Command, "bad", 1)]).await;
+    armed.fire(2, Duration::ZERO).await;
+    assert_eq!(armed.outcome(2).await.outcome(), TriggerOutcome::Failed);
+    armed.arm(vec![arm(TriggerAction::Command, "other", 1)]).await;
+    armed.fire(3, Duration::ZERO).await;
+    assert_eq!(armed.outcome(3).await.outcome(), TriggerOutcome::Forbidden);
+    armed.arm(vec![arm(TriggerAction::Packet, "", 1)]).await;
+    armed.fire(4, Duration::ZERO).await;
+    assert_eq!(armed.outcome(4).await.outcome(), TriggerOutcome::Acted);
+    let heartbeats = &armed.world.script().heartbeats;
+    let said = heartbeats.last().unwrap().1.trigger_policy.clone().unwrap();
+    assert_eq!(said.commands, ["bad", "note"], "the scheduler hears what is permitted");
+}
