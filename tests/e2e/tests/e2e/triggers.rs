@@ -49,13 +49,13 @@ fn a_test_process_fires_and_four_machines_act_once_each() {
     let (mut lab, _scratch) = lab(4, 1).expect("the lab comes up");
     permit(&lab, 1..=4);
     let io = start(&lab, "high-io", 4, &["--param", "file_size=1MiB"]).expect("high-io runs");
-    let parameters = ["--on", "node-1", "--param", "trigger=3,4,5", "--param", "fire_after=3s"];
-    let idle = start(&lab, "idle", 1, &parameters);
-    let idle = idle.expect("idle runs").to_string();
-    arm(&lab, &["3", "--on", "*", "--from", &idle, "--action", "crash"]);
+    // Named one by one, each has to permit it.
+    arm(&lab, &["3", "--on", "node-1,node-2,node-3,node-4", "--from", "node-1", "--action", "crash"]);
     arm(&lab, &["4", "--on", "node-2", "--from", "node-1", "--action", "dump-history"]);
-    // Not from here: nobody acts.
-    arm(&lab, &["5", "--on", "*", "--from", "node-4", "--action", "sysrq", "w"]);
+    // Not from node-1: nobody acts.
+    arm(&lab, &["5", "--on", "node-1,node-2,node-3,node-4", "--from", "node-4", "--action", "sysrq", "w"]);
+    start(&lab, "idle", 1, &["--on", "node-1", "--param", "trigger=3,4,5", "--param", "fire_after=3s"])
+        .expect("idle runs, and fires");
     let all: Vec<_> = (1..=4).map(|machine| (format!("node-{machine}"), "acted".to_owned())).collect();
     wait_until("all four acted", SETTLE_LIMIT, || outcomes(&lab, 3) == all)
         .unwrap_or_else(|error| panic!("{error}: {:?}", outcomes(&lab, 3)));
