@@ -15,6 +15,7 @@ mod pool;
 mod start;
 mod table;
 mod tcp;
+mod trigger;
 
 use crate::root;
 
@@ -51,7 +52,7 @@ pub(crate) struct Row {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "start", "tcp"])]
+    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -75,7 +76,10 @@ pub(crate) struct BenchArguments {
 
 pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if let (Some(instance), Some(nats)) = (&arguments.instance, &arguments.nats) {
-        return runtime()?.block_on(ledger::instance(nats, instance));
+        return match instance.strip_prefix(trigger::SUBSCRIBER) {
+            Some(port) => runtime()?.block_on(trigger::subscriber(nats, port)),
+            None => runtime()?.block_on(ledger::instance(nats, instance)),
+        };
     }
     if !arguments.inner {
         return run_optimised(arguments);
@@ -108,6 +112,7 @@ fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
         "place" => place::run(),
         "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),
+        "trigger" => trigger::run(&runtime()?),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
 }
 
 /// Everything optimised, as it is shipped.
-fn programs() -> anyhow::Result<std::path::PathBuf> {
+pub(super) fn programs() -> anyhow::Result<std::path::PathBuf> {
     if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
         return Ok(built.into());
     }
