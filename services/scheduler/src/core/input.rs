@@ -1,12 +1,13 @@
 //! What the core is asked and told, and what it answers and wants done.
 
+mod triggers;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_model::{
     CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessState,
-    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerAction, TriggerActionError,
-    TriggerNumber, TriggerPolicy, Verdict,
+    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerPolicy, Verdict,
 };
 
 use super::event::{JobChanged, Placement};
@@ -15,6 +16,8 @@ use super::job::{Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
 use super::trigger;
+
+pub use triggers::{Arm, Armed, Disarm, Fire};
 
 /// A command, a message of a followed stream, or the tick.
 #[derive(Debug, Clone)]
@@ -215,51 +218,6 @@ pub struct Stop {
     pub all: bool,
     /// Time before they are killed; zero means the module's own.
     pub grace: Duration,
-}
-
-/// Arm machines for a trigger.
-#[derive(Debug, Clone)]
-pub struct Arm {
-    /// Who.
-    pub actor: String,
-    /// Number as given.
-    pub number: u32,
-    /// Selector of machines.
-    pub selector: String,
-    /// Jobs that may fire it.
-    pub from_jobs: Vec<JobNumber>,
-    /// Selector of machines that may fire it; empty names none.
-    pub from_selector: String,
-    /// What they do, or why what was given is no action.
-    pub action: Result<TriggerAction, TriggerActionError>,
-    /// Holder of the machines; 0 is the pool.
-    pub reservation: ReservationId,
-}
-
-/// Take arms away.
-#[derive(Debug, Clone, Default)]
-pub struct Disarm {
-    /// Numbers as given.
-    pub numbers: Vec<u32>,
-    /// Every number.
-    pub all: bool,
-    /// Selector of machines; empty is all.
-    pub selector: String,
-}
-
-/// A person fires a trigger.
-#[derive(Debug, Clone)]
-pub struct Fire {
-    /// Id of the command: it names the firing too.
-    pub command: CommandId,
-    /// Who.
-    pub actor: String,
-    /// Number as given.
-    pub number: u32,
-    /// For people.
-    pub note: String,
-    /// Holder in whose name it fires; 0 is the pool.
-    pub reservation: ReservationId,
 }
 
 /// An agent's hello.
@@ -491,19 +449,6 @@ pub struct PulseUse {
     pub processes: u64,
     /// It is not defined any more.
     pub cleared: bool,
-}
-
-/// What arming or disarming did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Armed {
-    /// Number, of one that was armed.
-    pub number: Option<TriggerNumber>,
-    /// Machines that are armed now, and their epochs.
-    pub machines: Vec<(MachineId, Epoch)>,
-    /// Machines that were passed over, and why.
-    pub skipped: Vec<(MachineId, String)>,
-    /// Arms that were taken away.
-    pub disarmed: u32,
 }
 
 /// What a start did, or would do.
