@@ -111,8 +111,13 @@ pub trait Core: Sized + Send + Sync + 'static {
     /// The input that lets due timers and the repair by the full pass decide; given at every tick of the leader.
     fn tick() -> Self::Input;
 
-    /// Keys that an event touches.
+    /// Keys that an event is about to touch, by the state before it.
     fn touched(state: &Self::State, event: &Self::Event) -> Vec<Self::Key>;
+
+    /// Keys of what the last event made the state forget beside what it touches, such as what is kept up to a number.
+    fn forgotten(_state: &Self::State) -> Vec<Self::Key> {
+        Vec::new()
+    }
 
     /// What is to be done outside, by state alone. The same again until the state says that it is done.
     fn wanted(

@@ -129,10 +129,10 @@ impl<C: Core> Fold<C> {
 
     /// Folds one event, and notes what it touched.
     pub(crate) fn apply_event(&mut self, event: &C::Event, at: &At<'_>, touched: Option<&mut BTreeSet<C::Key>>) {
+        let Some(touched) = touched else { return C::apply(&mut self.state, event, at) };
+        touched.extend(C::touched(&self.state, event));
         C::apply(&mut self.state, event, at);
-        if let Some(touched) = touched {
-            touched.extend(C::touched(&self.state, event));
-        }
+        touched.extend(C::forgotten(&self.state));
     }
 
     fn check_place(&self, sequence: u64, opened: &Opened) -> Result<(), String> {

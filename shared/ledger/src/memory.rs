@@ -12,8 +12,9 @@ use muster_model::{CommandId, PoolTime, Position};
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// At most so many replies are kept.
 pub(crate) const COUNT_MAX: usize = 50_000;
-/// At most so many bytes of replies are kept: the placements of one large start are a hundred kilobytes.
-pub(crate) const BYTES_MAX: usize = 64 << 20;
+/// At most so many bytes of replies are kept: those of 150 starts of 3,000 processes, whose placements are a hundred kilobytes, or of
+/// 8 of the greatest.
+pub(crate) const BYTES_MAX: usize = 16 << 20;
 
 /// What a command was answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(crate) enum Recalled<'a> {
     TooOld,
 }
 
-/// Replies of the last 24 hours, or of the last 50,000 commands, or 64 MiB of them.
+/// Replies of the last 24 hours, or of the last 50,000 commands, or 16 MiB of them.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// Oldest first.

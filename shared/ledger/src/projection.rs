@@ -26,6 +26,9 @@ use crate::run::Context;
 
 /// Key of the position that the bucket is at.
 const HEAD_KEY: &str = "_head";
+/// How long the server remembers that a key was removed, for readers that were away; without it every key that ever was stays in its
+/// memory.
+const MARKER_TTL: &str = "60s";
 /// Keys of one atomic batch, `_head` beside them.
 const BATCH_MAX: usize = 999;
 /// Changes that wait to be written.
@@ -242,6 +245,7 @@ impl Writer {
             }
             if value.is_none() {
                 headers.insert("KV-Operation", "DEL");
+                headers.insert("Nats-TTL", MARKER_TTL);
             }
             let subject = format!("$KV.{}.{key}", self.bucket);
             let payload = value.clone().unwrap_or_default();
@@ -268,10 +272,10 @@ async fn ensure(log: &Log, bucket: &'static str) -> Result<stream::State, BusErr
     let name = format!("KV_{bucket}");
     if let Ok(found) = bus.jetstream().get_stream(&name).await {
         let info = found.cached_info();
-        if info.config.allow_atomic_publish {
+        if info.config.allow_atomic_publish && info.config.allow_message_ttl {
             return Ok(info.state.clone());
         }
-        let config = stream::Config { allow_atomic_publish: true, ..info.config.clone() };
+        let config = with_batches(info.config.clone());
         bus.jetstream().update_stream(config).await.map_err(|error| failed(bucket, &error))?;
         return Ok(info.state.clone());
     }
@@ -287,9 +291,14 @@ async fn ensure(log: &Log, bucket: &'static str) -> Result<stream::State, BusErr
     bus.jetstream().create_key_value(config).await.map_err(|error| failed(bucket, &error))?;
     let made = bus.jetstream().get_stream(&name).await.map_err(|error| failed(bucket, &error))?;
     let info = made.cached_info();
-    let config = stream::Config { allow_atomic_publish: true, ..info.config.clone() };
+    let config = with_batches(info.config.clone());
     bus.jetstream().update_stream(config).await.map_err(|error| failed(bucket, &error))?;
     Ok(info.state.clone())
+}
+
+/// What a bucket is made without: atomic batches, and marks of removal that go away.
+fn with_batches(config: stream::Config) -> stream::Config {
+    stream::Config { allow_atomic_publish: true, allow_message_ttl: true, ..config }
 }
 
 fn failed(bucket: &str, reason: &dyn std::fmt::Display) -> BusError {

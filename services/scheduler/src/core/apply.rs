@@ -15,6 +15,7 @@ use super::state::{EndedLimits, State, dpids_of};
 
 /// Folds one event.
 pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
+    state.forgotten.0.clear();
     match event {
         Event::RunStarted(run) => {
             state.forget_all_jobs();

@@ -14,8 +14,8 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub const MODULES_MAX: usize = 1_000;
 /// Ended jobs that are kept in the state; older ones are in the archive alone.
 pub const ENDED_JOBS_MAX: usize = 1_000;
-/// Processes of ended jobs that are kept in the state.
-pub const ENDED_PROCESSES_MAX: usize = 200_000;
+/// Processes of ended jobs that are kept in the state: 33 jobs of 3,000, or the newest whatever its size.
+pub const ENDED_PROCESSES_MAX: usize = 100_000;
 /// A process is lost when its machine has been down for so long.
 pub const LOST_AFTER: Duration = Duration::from_secs(300);
 /// Processes that time ends in one decision, so that it fits into a message; the others follow at the next tick.

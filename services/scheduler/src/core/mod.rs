@@ -78,6 +78,10 @@ impl Core for JobCore {
         touched(state, event)
     }
 
+    fn forgotten(state: &State) -> Vec<Key> {
+        state.forgotten.0.clone()
+    }
+
     fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Key>, now: PoolTime) -> Vec<Effect> {
         wanted::wanted(state, observed, scope, now)
     }
@@ -133,7 +137,7 @@ impl Core for JobCore {
     }
 }
 
-/// Keys that an event touches: what it changes is on its machines, and in its jobs.
+/// Keys that an event touches: what it changes is on its machines, and in its jobs. What it makes the state forget is not among them.
 fn touched(state: &State, event: &Event) -> Vec<Key> {
     let process = |id: &muster_model::ProcessId, machine: &MachineId| {
         let job = id.dpid.job;
@@ -142,8 +146,7 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
     match event {
         Event::RunStarted(_) => {
             let armed = state.machines.iter().filter(|(_, machine)| !machine.arms.is_empty());
-            let armed = armed.map(|(id, _)| Key::Machine(id.clone()));
-            state.jobs.keys().map(|number| Key::Job(*number)).chain(armed).collect()
+            armed.map(|(id, _)| Key::Machine(id.clone())).collect()
         }
         Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
             Vec::new()

@@ -9,6 +9,7 @@ use muster_model::{
 };
 use muster_proto::process_digest;
 
+use super::input::Key;
 use super::job::{Job, Member, Process};
 use super::machine::{LoadNumbers, Machine};
 use super::master::Master;
@@ -45,6 +46,18 @@ pub struct State {
     pub(super) ended_processes: usize,
     /// Index over the machines.
     pub(super) pool: Pool,
+    /// What the last event made it forget.
+    pub(super) forgotten: Forgotten,
+}
+
+/// Keys of jobs that the last event made the state forget, so that readers forget them too. Of no state: in no snapshot or hash.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Forgotten(pub(super) Vec<Key>);
+
+impl PartialEq for Forgotten {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Default for State {
@@ -70,6 +83,7 @@ impl State {
             ended: BTreeSet::new(),
             ended_processes: 0,
             pool: Pool::default(),
+            forgotten: Forgotten::default(),
         }
     }
 }
@@ -202,6 +216,8 @@ impl State {
     fn forget_job(&mut self, number: JobNumber) {
         let Some(job) = self.jobs.remove(&number) else { return };
         self.ended_processes = self.ended_processes.saturating_sub(job.processes as usize);
+        let parts = job.parts.into_keys().map(|machine| Key::Part(number, machine));
+        self.forgotten.0.extend(parts.chain([Key::Job(number)]));
         let dpids: Vec<Dpid> = self.processes.range(dpids_of(number)).map(|(dpid, _)| *dpid).collect();
         for dpid in dpids {
             let Some(process) = self.processes.remove(&dpid) else { continue };

@@ -47,6 +47,8 @@ pub(super) struct Lab {
     machines_sequence: u64,
     batches: BTreeMap<MachineId, u64>,
     log: Vec<(u64, PoolTime, Event)>,
+    /// What readers see, kept by the keys that events touch.
+    projected: BTreeMap<String, bytes::Bytes>,
     pub(super) last: Vec<Event>,
     /// What the policy files of all machines permit.
     pub(super) policy: TriggerPolicy,
@@ -62,6 +64,7 @@ impl Lab {
             machines_sequence: 0,
             batches: BTreeMap::new(),
             log: Vec::new(),
+            projected: BTreeMap::new(),
             last: Vec::new(),
             policy: TriggerPolicy::default(),
         }
@@ -100,7 +103,15 @@ impl Lab {
 
     fn fold(&mut self, event: &Event) {
         let at = At { position: Position::new(1, self.sequence), time: self.time, actor: "" };
+        let mut keys = JobCore::touched(&self.state, event);
         JobCore::apply(&mut self.state, event, &at);
+        keys.extend(JobCore::forgotten(&self.state));
+        for (key, value) in keys.iter().flat_map(|key| JobCore::project(&self.state, key)) {
+            match value {
+                Some(value) => drop(self.projected.insert(key, value)),
+                None => drop(self.projected.remove(&key)),
+            }
+        }
     }
 
     /// Gives an input whose steps are too many to check each.
@@ -113,6 +124,10 @@ impl Lab {
     /// What must hold after every input.
     fn check(&self) {
         assert_eq!(check(&self.state), Ok(()));
+        let keys = JobCore::keys(&self.state);
+        let all = keys.iter().flat_map(|key| JobCore::project(&self.state, key));
+        let all: BTreeMap<_, _> = all.filter_map(|(key, value)| Some((key, value?))).collect();
+        assert_eq!(self.projected, all, "what events touch is all that readers must be told");
         let encoded = JobCore::encode_state(&self.state);
         let decoded = JobCore::decode_state(&encoded).expect("a snapshot reads back");
         assert_eq!(decoded, self.state, "a snapshot is the state");

@@ -126,3 +126,17 @@ fn the_oldest_ended_jobs_leave_the_state() {
     assert_eq!(lab.state.jobs.keys().map(|job| job.0).collect::<Vec<_>>(), [3]);
     assert_eq!(check(&lab.state), Ok(()));
 }
+
+#[test]
+fn readers_forget_jobs_with_the_state() {
+    let mut lab = Lab::with(2);
+    lab.start(4);
+    for process in 1..=4 {
+        lab.report(1, process, ProcessState::Dead);
+    }
+    lab.give(Input::NewRun).expect("nothing runs");
+    assert!(lab.state.jobs.is_empty());
+    assert_eq!(JobCore::forgotten(&lab.state).len(), 3, "the job, and its part on each machine");
+    lab.start(1);
+    assert_eq!(JobCore::forgotten(&lab.state), [], "only what the last event made it forget");
+}
