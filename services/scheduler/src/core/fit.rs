@@ -8,6 +8,7 @@ use super::machine::{Machine, Resource, Total, Trouble};
 use super::module::Module;
 use super::observed::Observed;
 use super::placement::loads::{Loads, bare};
+use super::placement::offer::Offer;
 use super::pool::Pool;
 use super::selection::{self, OnMachine, Open};
 use super::state::State;
@@ -48,19 +49,19 @@ pub(super) enum Unfit {
 
 /// Machines that fit.
 #[derive(Debug)]
-pub(super) struct Fit {
+pub(super) struct Fit<'a> {
     /// Their places in the order of ids, rising.
     pub(super) ordinals: Vec<u32>,
     /// Their loads, in the same order.
     pub(super) loads: Loads,
     /// Resources that may be used.
-    pub(super) open: Open,
+    pub(super) open: Open<'a>,
 }
 
 /// Machines that fit; or the count of each reason why none does.
-pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Result<Fit, Unfitness<'a>> {
+pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'a>) -> Result<Fit<'a>, Unfitness<'a>> {
     let pool = &state.pool;
-    let open = Open::new(pool, ask.resources);
+    let open = Open::new(state, ask.resources);
     let mut may = selection::selected(pool, ask.selector).unwrap_or_else(|| vec![true; pool.len()]);
     if let Some(architectures) = pool.column("arch") {
         let runs = architectures.ask(|arch| ask.module.runs_on(arch.first().map_or("", String::as_str)));
@@ -73,7 +74,7 @@ pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) 
     holders.for_each(|((may, holder), trouble)| *may &= *holder == ask.reservation && trouble.is_none());
     let (ordinals, loads) = match open {
         Open::All => by_sums(pool, ask.module, &may),
-        Open::Selected { .. } => by_places(state, ask.module, &may, &open),
+        Open::Selected { .. } => by_places(pool, ask.module, &may, &open),
     };
     if ordinals.is_empty() { Err(unfitness(state, observed, ask)) } else { Ok(Fit { ordinals, loads, open }) }
 }
@@ -100,17 +101,18 @@ fn by_sums(pool: &Pool, module: &Module, may: &[bool]) -> (Vec<u32>, Loads) {
 }
 
 /// Where some may not, the places of each machine are added up.
-fn by_places(state: &State, module: &Module, may: &[bool], open: &Open) -> (Vec<u32>, Loads) {
+fn by_places(pool: &Pool, module: &Module, may: &[bool], open: &Open<'_>) -> (Vec<u32>, Loads) {
+    let cpus = pool.totals(ResourceKind::Cpu);
     let mut ordinals = Vec::new();
     let mut loads = Loads::new(&module.requirements, 0);
-    for ((ordinal, machine), _) in state.machines.values().enumerate().zip(may).filter(|(_, may)| **may) {
-        let totals = open_totals(machine, open);
+    for (ordinal, _) in may.iter().enumerate().filter(|(_, may)| **may) {
+        let totals = open_totals(&pool.offer(ordinal), open);
         if totals.iter().all(|total| total.count == 0) || too_few(module, &totals).is_some() {
             continue;
         }
         ordinals.push(ordinal as u32);
         match module.requirements.is_empty() {
-            true => loads.push([bare(machine.total(ResourceKind::Cpu), machine.live.len())].into_iter()),
+            true => loads.push([bare(cpus[ordinal], pool.live()[ordinal] as usize)].into_iter()),
             false => loads.push(module.requirements.iter().map(|need| totals[need.kind as usize])),
         }
     }
@@ -118,10 +120,10 @@ fn by_places(state: &State, module: &Module, may: &[bool], open: &Open) -> (Vec<
 }
 
 /// Sums over the places of a machine that may be used.
-fn open_totals(machine: &Machine, open: &Open) -> [Total; ResourceKind::ALL.len()] {
+fn open_totals(offer: &Offer<'_>, open: &Open<'_>) -> [Total; ResourceKind::ALL.len()] {
     let mut totals = [Total::default(); ResourceKind::ALL.len()];
-    for (index, place) in machine.places.iter().enumerate() {
-        if open.has(machine, index) {
+    for (index, place) in offer.places.iter().enumerate() {
+        if open.has(offer, index) {
             totals[place.kind as usize].add(place);
         }
     }

@@ -343,12 +343,13 @@ impl Machine {
         self.totals[kind as usize]
     }
 
-    /// Adds (or takes away) a use of a resource. One that is protected by now has no place to count on.
-    pub(super) fn count_use(&mut self, resource: &ResourceId, weight_milli: u64, add: bool) {
-        let Ok(index) = self.places.binary_search_by(|place| place.id.cmp(resource)) else { return };
+    /// Adds (or takes away) a use of a resource, and says which place that is. One that is protected by now has none to count on.
+    pub(super) fn count_use(&mut self, resource: &ResourceId, weight_milli: u64, add: bool) -> Option<usize> {
+        let index = self.places.binary_search_by(|place| place.id.cmp(resource)).ok()?;
         let place = &mut self.places[index];
         for used in [&mut place.used_milli, &mut self.totals[place.kind as usize].used_milli] {
             *used = if add { *used + weight_milli } else { used.saturating_sub(weight_milli) };
         }
+        Some(index)
     }
 }

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Facts, MachineId, ReservationId, ResourceId, ResourceKind, Selector};
+use muster_model::{Epoch, Facts, MachineId, Position, ReservationId, ResourceId, ResourceKind, Selector};
 
 use super::dictionary::Dictionary;
 use super::machine::{Machine, Place, Resource, Seen, Total, Trouble};
+use super::placement::offer::Offer;
 
 /// Keys of machines that are kept as columns: all but the name.
 const COLUMNS: usize = Selector::KEYS.len() - 1;
@@ -37,6 +38,10 @@ pub(super) struct Description {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pool {
     ids: Vec<MachineId>,
+    epochs: Vec<Epoch>,
+    generations: Vec<Position>,
+    /// Places of each machine: placement looks at these of every machine that it chooses, and at nothing else of it.
+    places: Vec<Vec<Place>>,
     holders: Vec<ReservationId>,
     troubles: Vec<Option<Trouble>>,
     totals: [Vec<Total>; ResourceKind::ALL.len()],
@@ -83,6 +88,21 @@ impl Pool {
     /// Place of a machine in the order of ids.
     pub(super) fn ordinal(&self, machine: &str) -> Option<usize> {
         self.ids.binary_search_by(|id| id.as_str().cmp(machine)).ok()
+    }
+
+    /// What placement sees of a machine.
+    pub(super) fn offer(&self, ordinal: usize) -> Offer<'_> {
+        Offer {
+            machine: &self.ids[ordinal],
+            epoch: self.epochs[ordinal],
+            generation: self.generations[ordinal],
+            places: &self.places[ordinal],
+        }
+    }
+
+    /// The same of several.
+    pub(super) fn offers(&self, ordinals: &[u32]) -> Vec<Offer<'_>> {
+        ordinals.iter().map(|ordinal| self.offer(*ordinal as usize)).collect()
     }
 
     /// Reservation that holds each machine; 0 is the pool.
@@ -154,6 +174,9 @@ impl Pool {
                 ordinal
             }
         };
+        self.epochs[ordinal] = seen.epoch;
+        self.generations[ordinal] = seen.generation;
+        self.places[ordinal].clone_from(&machine.places);
         self.holders[ordinal] = seen.reservation;
         self.troubles[ordinal] = seen.trouble();
         for (key, column) in keys().zip(&mut self.columns) {
@@ -166,6 +189,9 @@ impl Pool {
     /// A new row, which `see` fills.
     fn insert(&mut self, ordinal: usize, seen: &Seen) {
         self.ids.insert(ordinal, seen.machine.clone());
+        self.epochs.insert(ordinal, Epoch(0));
+        self.generations.insert(ordinal, Position::default());
+        self.places.insert(ordinal, Vec::new());
         self.holders.insert(ordinal, ReservationId(0));
         self.troubles.insert(ordinal, None);
         self.totals.iter_mut().for_each(|totals| totals.insert(ordinal, Total::default()));
@@ -181,6 +207,9 @@ impl Pool {
         self.forget_places(&machine.places);
         let Ok(ordinal) = self.ids.binary_search(&machine.seen.machine) else { return };
         self.ids.remove(ordinal);
+        self.epochs.remove(ordinal);
+        self.generations.remove(ordinal);
+        self.places.remove(ordinal);
         self.holders.remove(ordinal);
         self.troubles.remove(ordinal);
         for totals in &mut self.totals {
@@ -193,10 +222,17 @@ impl Pool {
         }
     }
 
-    /// Takes what runs on a machine.
-    pub(super) fn count(&mut self, machine: &Machine) {
-        if let Ok(ordinal) = self.ids.binary_search(&machine.seen.machine) {
+    /// Takes what runs on a machine, beside the use of its places.
+    pub(super) fn count(&mut self, ordinal: Option<usize>, machine: &Machine) {
+        if let Some(ordinal) = ordinal {
             self.count_at(ordinal, machine);
+        }
+    }
+
+    /// Takes the use of one place.
+    pub(super) fn count_place(&mut self, ordinal: Option<usize>, machine: &Machine, place: usize) {
+        if let Some(ordinal) = ordinal {
+            self.places[ordinal][place].used_milli = machine.places[place].used_milli;
         }
     }
 
@@ -252,6 +288,10 @@ impl Pool {
             let seen = &machine.seen;
             if (self.holders[ordinal], self.troubles[ordinal]) != (seen.reservation, seen.trouble()) {
                 return wrong("holder or trouble", id);
+            }
+            let offered = (self.epochs[ordinal], self.generations[ordinal], &self.places[ordinal]);
+            if offered != (seen.epoch, seen.generation, &machine.places) {
+                return wrong("the offer", id);
             }
             let sums = ResourceKind::ALL.iter().all(|kind| self.totals(*kind)[ordinal] == machine.total(*kind));
             if !sums || self.live[ordinal] as usize != machine.live.len() {

@@ -1,11 +1,14 @@
 //! Selectors over the index: each term is answered once for every value that machines have, and not for every machine.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use muster_model::{Facts, MachineId, ResourceKind, Selector, SelectorTerm, Sets, glob_matches};
 
 use super::machine::{Machine, Resource};
+use super::placement::offer::Offer;
 use super::pool::{Description, Pool};
+use super::state::State;
 
 /// Machines that a selector selects, by ordinal; none for all.
 pub(super) fn selected(pool: &Pool, selector: &Selector) -> Option<Vec<bool>> {
@@ -93,40 +96,41 @@ impl Facts for Named<'_> {
 
 /// Which resources a start may use.
 #[derive(Debug)]
-pub(super) enum Open {
+pub(super) enum Open<'a> {
     /// All.
     All,
     /// Those that a selector selects: by description where that says it, else by looking at the resource.
     Selected {
         /// The selector.
-        selector: Selector,
+        selector: &'a Selector,
+        /// Machines, for looking at resources.
+        machines: &'a BTreeMap<MachineId, Machine>,
         /// What it says of each description; none where names matter.
         by_description: Vec<Option<bool>>,
     },
 }
 
-impl Open {
+impl<'a> Open<'a> {
     /// What a selector of resources opens.
-    pub(super) fn new(pool: &Pool, selector: &Selector) -> Self {
+    pub(super) fn new(state: &'a State, selector: &'a Selector) -> Self {
         if selector.is_all() {
             return Self::All;
         }
-        let by_description = pool.describe(None, |description| selector.select(&Described(description)));
-        Self::Selected { selector: selector.clone(), by_description }
+        let by_description = state.pool.describe(None, |description| selector.select(&Described(description)));
+        Self::Selected { selector, machines: &state.machines, by_description }
     }
 
     /// A place of a machine, by its index there, may be used.
-    pub(super) fn has(&self, machine: &Machine, place: usize) -> bool {
+    pub(super) fn has(&self, offer: &Offer<'_>, place: usize) -> bool {
         match self {
             Self::All => true,
-            Self::Selected { selector, by_description } => {
-                let place = &machine.places[place];
+            Self::Selected { selector, machines, by_description } => {
+                let place = &offer.places[place];
                 let told = by_description.get(place.description.0 as usize).copied().flatten();
                 told.unwrap_or_else(|| {
-                    let resource = machine.seen.resource(&place.id);
-                    resource.is_some_and(|resource| {
-                        selector.matches(&OnMachine { machine: &machine.seen.machine, resource })
-                    })
+                    let machine = machines.get(offer.machine);
+                    let resource = machine.and_then(|machine| machine.seen.resource(&place.id));
+                    resource.is_some_and(|resource| selector.matches(&OnMachine { machine: offer.machine, resource }))
                 })
             }
         }

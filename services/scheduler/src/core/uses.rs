@@ -8,6 +8,7 @@ use muster_model::{JobNumber, MachineId, ResourceId};
 
 use super::job::Process;
 use super::machine::{Machine, Seen};
+use super::placement::offer::Offer;
 use super::placement::step::Paths;
 use super::state::State;
 
@@ -36,7 +37,9 @@ impl State {
         let machine = &self.machines[id];
         let used = self.used(machine);
         let Some(machine) = self.machines.get_mut(id) else { return };
-        used.iter().for_each(|(resource, used)| machine.count_use(resource, *used, true));
+        for (resource, used) in &used {
+            machine.count_use(resource, *used, true);
+        }
         self.pool.see(machine);
     }
 
@@ -69,17 +72,23 @@ impl State {
         let spec = &self.jobs[&job].spec;
         let Some(machine) = self.machines.get_mut(&process.machine) else { return };
         let mut elsewhere = Vec::new();
+        let ordinal = self.pool.ordinal(process.machine.as_str());
         for (resource, weight) in process.resources.iter().zip(spec.module.weights()) {
-            machine.count_use(resource, u64::from(weight), add);
+            if let Some(place) = machine.count_use(resource, u64::from(weight), add) {
+                self.pool.count_place(ordinal, machine, place);
+            }
             let paths = self.pool.paths(&machine.seen, resource).into_iter().flatten();
             let others = paths.filter(|(id, path)| (id, path) != (&process.machine, resource));
             elsewhere.extend(others.map(|(id, path)| (id.clone(), path.clone(), u64::from(weight))));
         }
-        self.pool.count(machine);
+        self.pool.count(ordinal, machine);
         for (id, resource, weight) in elsewhere {
             let Some(machine) = self.machines.get_mut(&id) else { continue };
-            machine.count_use(&resource, weight, add);
-            self.pool.count(machine);
+            let ordinal = self.pool.ordinal(id.as_str());
+            if let Some(place) = machine.count_use(&resource, weight, add) {
+                self.pool.count_place(ordinal, machine, place);
+            }
+            self.pool.count(ordinal, machine);
         }
     }
 
@@ -94,40 +103,21 @@ impl State {
         affected.iter().for_each(|id| self.derive_places(id));
     }
 
-    /// Machines at places in the order of ids, which rise. A few are looked up; of many, all are walked.
-    pub(super) fn machines_at(&self, ordinals: &[u32]) -> Vec<&Machine> {
-        /// A look-up costs about as much as this many steps of a walk.
-        const LOOK_UP_STEPS: usize = 8;
-        if ordinals.len() * LOOK_UP_STEPS < self.pool.len() {
-            let ids = ordinals.iter().map(|ordinal| &self.pool.ids()[*ordinal as usize]);
-            return ids.map(|id| &self.machines[id]).collect();
-        }
-        let mut found = Vec::with_capacity(ordinals.len());
-        let mut wanted = ordinals.iter().peekable();
-        for (ordinal, machine) in self.machines.values().enumerate() {
-            let Some(next) = wanted.peek() else { break };
-            if **next as usize == ordinal {
-                found.push(machine);
-                wanted.next();
-            }
-        }
-        found
-    }
-
     /// The other paths of places that several of these machines reach.
-    pub(super) fn paths_among(&self, machines: &[&Machine]) -> Paths {
+    pub(super) fn paths_among(&self, offers: &[Offer<'_>]) -> Paths {
         let mut paths = Paths::new();
         if !self.pool.has_several_paths() {
             return paths;
         }
-        let index_of = |id: &MachineId| machines.binary_search_by(|machine| machine.seen.machine.cmp(id)).ok();
+        let index_of = |id: &MachineId| offers.binary_search_by(|offer| offer.machine.cmp(id)).ok();
         let place_of = |(id, resource): &(MachineId, ResourceId)| {
             let machine = index_of(id)?;
-            let place = machines[machine].places.binary_search_by(|place| place.id.cmp(resource)).ok()?;
+            let place = offers[machine].places.binary_search_by(|place| place.id.cmp(resource)).ok()?;
             Some((machine, place))
         };
-        for (index, machine) in machines.iter().enumerate() {
-            for (place, found) in machine.places.iter().enumerate() {
+        for (index, offer) in offers.iter().enumerate() {
+            let Some(machine) = self.machines.get(offer.machine) else { continue };
+            for (place, found) in offer.places.iter().enumerate() {
                 let Some(all) = self.pool.paths(&machine.seen, &found.id) else { continue };
                 let others = all.iter().filter_map(place_of).filter(|other| *other != (index, place));
                 paths.insert((index, place), others.collect());

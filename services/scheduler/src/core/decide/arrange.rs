@@ -6,10 +6,10 @@ use super::super::event::Placement;
 use super::super::fit::Fit;
 use super::super::input::{Count, CountBy};
 use super::super::limits::PROCESSES_MAX;
-use super::super::machine::Machine;
 use super::super::module::Module;
 use super::super::placement::gangs::{self, Members};
 use super::super::placement::loads::Loads;
+use super::super::placement::offer::Offer;
 use super::super::placement::step::{Paths, Stepper};
 use super::super::placement::take::open_places;
 use super::super::placement::{How, build, build_on, spread};
@@ -40,26 +40,25 @@ impl Wanted<'_> {
     /// When the count can not be reached exactly: says the nearest that would fit.
     pub(super) fn arrange(&self, state: &State, fit: Fit) -> Result<Arranged, Refusal> {
         self.check_machines(fit.ordinals.len())?;
-        let open = |machine: &Machine, place: usize| fit.open.has(machine, place);
+        let open = |offer: &Offer<'_>, place: usize| fit.open.has(offer, place);
         let how = How { requirements: &self.module.requirements, open: &open };
         match self.count.by {
             CountBy::Job if state.pool.has_several_paths() => {
-                let machines = state.machines_at(&fit.ordinals);
-                let stepper = Stepper::new(&machines, fit.loads, state.paths_among(&machines), how);
+                let offers = state.pool.offers(&fit.ordinals);
+                let stepper = Stepper::new(&offers, fit.loads, state.paths_among(&offers), how);
                 let (placements, loads) = stepper.job(self.module.roles.len(), self.count.number);
                 Ok(Arranged { placements, loads })
             }
             CountBy::Job => {
                 let mut loads = fit.loads;
                 let members = spread(&mut loads, self.module.roles.len(), self.count.number);
-                let (machines, members) = chosen(state, &fit.ordinals, members);
-                Ok(Arranged { placements: build(&machines, &members, how), loads })
+                let (offers, members) = chosen(state, &fit.ordinals, members);
+                Ok(Arranged { placements: build(&offers, &members, how), loads })
             }
             CountBy::Machine => {
                 let counts = vec![self.count.number; fit.ordinals.len()];
                 let members = self.members(counts, fit.ordinals.len())?;
-                let machines = state.machines_at(&fit.ordinals);
-                let placements = build(&machines, &members, how);
+                let placements = build(&state.pool.offers(&fit.ordinals), &members, how);
                 Ok(Arranged { placements, loads: after(fit.loads, &members.counts) })
             }
             CountBy::Resource(kind) => self.by_resource(state, &fit.ordinals, fit.loads, kind, how),
@@ -75,8 +74,8 @@ impl Wanted<'_> {
         kind: ResourceKind,
         how: How<'_>,
     ) -> Result<Arranged, Refusal> {
-        let machines = state.machines_at(ordinals);
-        let counted = count_once(&machines, &state.paths_among(&machines), &mut loads, (kind, self.count.number), how);
+        let offers = state.pool.offers(ordinals);
+        let counted = count_once(&offers, &state.paths_among(&offers), &mut loads, (kind, self.count.number), how);
         let units: usize = counted.iter().map(Vec::len).sum();
         if units == 0 {
             let why = format!("no machine that fits has a {kind} that may be used");
@@ -88,7 +87,7 @@ impl Wanted<'_> {
         let members = self.members(counts, units)?;
         let needed = self.module.requirements.iter().any(|need| need.kind == kind);
         let placements =
-            if needed { build_on(&machines, &members, &counted, how) } else { build(&machines, &members, how) };
+            if needed { build_on(&offers, &members, &counted, how) } else { build(&offers, &members, how) };
         Ok(Arranged { placements, loads })
     }
 
@@ -177,12 +176,12 @@ impl Wanted<'_> {
 }
 
 /// The machines that were chosen, alone.
-fn chosen<'a>(state: &'a State, ordinals: &[u32], members: Members) -> (Vec<&'a Machine>, Members) {
+fn chosen<'a>(state: &'a State, ordinals: &[u32], members: Members) -> (Vec<Offer<'a>>, Members) {
     let Members { counts, members } = members;
     let used = ordinals.iter().zip(&counts).filter(|(_, count)| **count > 0);
     let ordinals: Vec<u32> = used.map(|(ordinal, _)| *ordinal).collect();
     let counts = counts.into_iter().filter(|count| *count > 0).collect();
-    (state.machines_at(&ordinals), Members { counts, members })
+    (state.pool.offers(&ordinals), Members { counts, members })
 }
 
 fn after(mut loads: Loads, counts: &[u32]) -> Loads {
@@ -192,18 +191,18 @@ fn after(mut loads: Loads, counts: &[u32]) -> Loads {
 
 /// The places of a kind that processes are counted on, for each machine; each resource once. The loads are those after it.
 fn count_once(
-    machines: &[&Machine],
+    offers: &[Offer<'_>],
     paths: &Paths,
     loads: &mut Loads,
     (kind, number): (ResourceKind, u32),
     how: How<'_>,
 ) -> Vec<Vec<usize>> {
-    let mut counted: Vec<Vec<usize>> = Vec::with_capacity(machines.len());
+    let mut counted: Vec<Vec<usize>> = Vec::with_capacity(offers.len());
     let mut shared = Vec::new();
-    for (index, machine) in machines.iter().enumerate() {
-        let open = |place| (how.open)(machine, place);
+    for (index, offer) in offers.iter().enumerate() {
+        let open = |place| (how.open)(offer, place);
         let (own, with_paths): (Vec<usize>, Vec<usize>) =
-            open_places(machine, kind, open).partition(|place| !paths.contains_key(&(index, *place)));
+            open_places(offer.places, kind, open).partition(|place| !paths.contains_key(&(index, *place)));
         loads.add(index, own.len() as u64 * u64::from(number));
         shared.extend(with_paths.into_iter().map(|place| (index, place)));
         counted.push(own);

@@ -11,9 +11,9 @@ use super::super::fit::{Ask, fitting};
 use super::super::input::{AgentRefusal, RefusedProcess};
 use super::super::job::{Job, Process, StopReason};
 use super::super::limits::ATTEMPTS_MAX;
-use super::super::machine::Machine;
 use super::super::observed::Observed;
 use super::super::placement::How;
+use super::super::placement::offer::Offer;
 use super::super::placement::step::Stepper;
 use super::super::state::State;
 use super::changes::{Becomes, Changes};
@@ -86,10 +86,10 @@ fn replace<'a>(
     let reservation = job.spec.reservation;
     let ask = Ask { module, selector: &selector, resources: &resources, reservation, now: now.time };
     let Ok(fit) = fitting(state, observed, &ask) else { return processes };
-    let machines = state.machines_at(&fit.ordinals);
-    let paths = state.paths_among(&machines);
-    let how = How { requirements: &module.requirements, open: &|machine, place| fit.open.has(machine, place) };
-    let mut stepper = Stepper::new(&machines, fit.loads, paths, how);
+    let offers = state.pool.offers(&fit.ordinals);
+    let paths = state.paths_among(&offers);
+    let how = How { requirements: &module.requirements, open: &|offer, place| fit.open.has(offer, place) };
+    let mut stepper = Stepper::new(&offers, fit.loads.clone(), paths, how);
     let mut left = Again::new();
     for (dpid, (process, reason)) in processes {
         let Some(placement) = stepper.seat(must_avoid(state, dpid, process)) else {
@@ -105,11 +105,11 @@ fn replace<'a>(
 
 /// What a process must avoid: where it was refused, unless something was heard of that machine since it was placed there; and the
 /// machines of its mates.
-fn must_avoid<'a>(state: &'a State, dpid: Dpid, process: &'a Process) -> impl Fn(&Machine) -> bool + 'a {
+fn must_avoid<'a>(state: &'a State, dpid: Dpid, process: &'a Process) -> impl Fn(&Offer<'_>) -> bool + 'a {
     let mates: Vec<&MachineId> = mates(state, dpid, process).map(|(_, mate)| &mate.machine).collect();
-    move |machine| {
-        let id = &machine.seen.machine;
-        (*id == process.machine && machine.seen.generation <= process.machine_generation) || mates.contains(&id)
+    move |offer| {
+        let id = offer.machine;
+        (*id == process.machine && offer.generation <= process.machine_generation) || mates.contains(&id)
     }
 }
 

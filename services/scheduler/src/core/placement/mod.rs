@@ -7,6 +7,7 @@
 
 pub mod gangs;
 pub mod loads;
+pub mod offer;
 pub mod share;
 pub mod step;
 pub mod take;
@@ -15,7 +16,8 @@ use muster_model::{ProcessNumber, ResourceId};
 
 use self::gangs::Members;
 use self::loads::Loads;
-use self::take::{Taker, take_one};
+use self::offer::Offer;
+use self::take::{Few, Taker};
 use super::event::Placement;
 use super::machine::Machine;
 use super::module::Requirement;
@@ -48,7 +50,7 @@ pub struct How<'a> {
     /// What one process needs.
     pub requirements: &'a [Requirement],
     /// Which places of a machine may be used.
-    pub open: &'a dyn Fn(&Machine, usize) -> bool,
+    pub open: &'a dyn Fn(&Offer<'_>, usize) -> bool,
 }
 
 /// Solves a problem; nothing is placed where there is no machine, and no gang where there are fewer machines than roles.
@@ -57,7 +59,8 @@ pub fn place(problem: &Problem<'_>) -> Solution {
     let mut loads = Loads::of(problem.machines, problem.requirements);
     let members = spread(&mut loads, problem.roles, problem.processes);
     let how = How { requirements: problem.requirements, open: &|_, _| true };
-    Solution { placements: build(problem.machines, &members, how), balance_milli: loads.balance_milli() }
+    let offers: Vec<Offer<'_>> = problem.machines.iter().map(|machine| Offer::from(*machine)).collect();
+    Solution { placements: build(&offers, &members, how), balance_milli: loads.balance_milli() }
 }
 
 /// Spreads processes, or as many whole gangs as they make, over machines. The loads are those after it.
@@ -71,25 +74,26 @@ pub fn spread(loads: &mut Loads, roles: usize, processes: u32) -> Members {
 
 /// Takes resources on each machine, the least loaded first, and numbers the processes machine by machine.
 #[must_use]
-pub fn build(machines: &[&Machine], members: &Members, how: How<'_>) -> Vec<Placement> {
-    number(machines, members, |index| resources(machines[index], members.counts[index], how))
+pub fn build(offers: &[Offer<'_>], members: &Members, how: How<'_>) -> Vec<Placement> {
+    let mut few = Few::default();
+    number(offers, members, |index| resources(&offers[index], members.counts[index], how, &mut few))
 }
 
 /// The same where each machine has places that its processes are counted on, in turn.
 #[must_use]
-pub fn build_on(machines: &[&Machine], members: &Members, counted: &[Vec<usize>], how: How<'_>) -> Vec<Placement> {
-    number(machines, members, |index| {
-        let (machine, places) = (machines[index], &counted[index]);
-        let mut taker = Taker::new(machine, how.requirements, |place| (how.open)(machine, place));
+pub fn build_on(offers: &[Offer<'_>], members: &Members, counted: &[Vec<usize>], how: How<'_>) -> Vec<Placement> {
+    number(offers, members, |index| {
+        let (offer, places) = (&offers[index], &counted[index]);
+        let mut taker = Taker::new(offer.places, how.requirements, |place| (how.open)(offer, place));
         let turns = places.iter().cycle().take(members.counts[index] as usize);
         let taken = turns.flat_map(|place| taker.take(Some(*place)));
-        taken.map(|(place, _)| machine.places[place].id.clone()).collect()
+        taken.map(|(place, _)| offer.places[place].id.clone()).collect()
     })
 }
 
 /// Numbers the processes machine by machine.
 fn number(
-    machines: &[&Machine],
+    offers: &[Offer<'_>],
     members: &Members,
     mut resources: impl FnMut(usize) -> Vec<ResourceId>,
 ) -> Vec<Placement> {
@@ -98,39 +102,39 @@ fn number(
     let mut placements = Vec::with_capacity(used);
     for (index, count) in members.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let here = members.members.get(next as usize..(next + count) as usize).unwrap_or_default();
-        placements.push(on(machines[index], ProcessNumber(next + 1), *count, resources(index), here.to_vec()));
+        placements.push(on(&offers[index], ProcessNumber(next + 1), *count, resources(index), here.to_vec()));
         next += count;
     }
     placements
 }
 
 /// Resources for so many processes on one machine.
-fn resources(machine: &Machine, count: u32, how: How<'_>) -> Vec<ResourceId> {
+fn resources(offer: &Offer<'_>, count: u32, how: How<'_>, few: &mut Few) -> Vec<ResourceId> {
     let each: usize = how.requirements.iter().map(|need| need.count as usize).sum();
     let mut taken = Vec::with_capacity(each * count as usize);
-    let open = |place| (how.open)(machine, place);
-    if count == 1 && each == how.requirements.len() {
-        take_one(machine, how.requirements, open, &mut taken);
+    let open = |place| (how.open)(offer, place);
+    if each == how.requirements.len() && few.suits(offer.places, count) {
+        few.take(offer.places, how.requirements, open, count, &mut taken);
         return taken;
     }
-    let mut taker = Taker::new(machine, how.requirements, open);
+    let mut taker = Taker::new(offer.places, how.requirements, open);
     for _ in 0..count {
-        taken.extend(taker.take(None).into_iter().map(|(place, _)| machine.places[place].id.clone()));
+        taken.extend(taker.take(None).into_iter().map(|(place, _)| offer.places[place].id.clone()));
     }
     taken
 }
 
 fn on(
-    machine: &Machine,
+    offer: &Offer<'_>,
     first: ProcessNumber,
     count: u32,
     resources: Vec<ResourceId>,
     members: Vec<super::job::Member>,
 ) -> Placement {
     Placement {
-        machine: machine.seen.machine.clone(),
-        epoch: machine.seen.epoch,
-        machine_generation: machine.seen.generation,
+        machine: offer.machine.clone(),
+        epoch: offer.epoch,
+        machine_generation: offer.generation,
         first,
         count,
         resources,

@@ -11,11 +11,11 @@ use muster_model::{ProcessNumber, ResourceId};
 use super::How;
 use super::gangs::{Members, take_role};
 use super::loads::Loads;
+use super::offer::Offer;
 use super::share::{Heap, least_loaded};
 use super::take::Taker;
 use crate::core::event::Placement;
 use crate::core::job::Member;
-use crate::core::machine::Machine;
 
 /// A place: machine among those that may be used, and index of its place there.
 pub type At = (usize, usize);
@@ -25,7 +25,7 @@ pub type Paths = BTreeMap<At, Vec<At>>;
 
 /// Places processes one by one.
 pub struct Stepper<'a> {
-    machines: &'a [&'a Machine],
+    offers: &'a [Offer<'a>],
     how: How<'a>,
     loads: Loads,
     heap: Heap,
@@ -38,9 +38,9 @@ pub struct Stepper<'a> {
 impl<'a> Stepper<'a> {
     /// Over these machines, with their loads.
     #[must_use]
-    pub fn new(machines: &'a [&'a Machine], loads: Loads, paths: Paths, how: How<'a>) -> Self {
+    pub fn new(offers: &'a [Offer<'a>], loads: Loads, paths: Paths, how: How<'a>) -> Self {
         let heap = least_loaded(&loads, loads.len());
-        Self { machines, how, loads, heap, takers: BTreeMap::new(), paths, pending: BTreeMap::new() }
+        Self { offers, how, loads, heap, takers: BTreeMap::new(), paths, pending: BTreeMap::new() }
     }
 
     /// Places one process on the least loaded machine that need not be avoided; none where all must be.
@@ -67,10 +67,10 @@ impl<'a> Stepper<'a> {
     }
 
     fn take(&mut self, machine: usize) -> Vec<ResourceId> {
-        let found = self.machines[machine];
+        let found = &self.offers[machine];
         let (how, pending) = (self.how, &self.pending);
         let taker = self.takers.entry(machine).or_insert_with(|| {
-            let mut taker = Taker::new(found, how.requirements, |place| (how.open)(found, place));
+            let mut taker = Taker::new(found.places, how.requirements, |place| (how.open)(found, place));
             for ((_, place), weight) in pending.range((machine, 0)..(machine + 1, 0)) {
                 taker.add_shared(*place, *weight);
             }
@@ -94,8 +94,8 @@ impl<'a> Stepper<'a> {
     #[must_use]
     pub fn job(mut self, roles: usize, processes: u32) -> (Vec<Placement>, Loads) {
         let mut placed: Vec<(u32, Member)> = Vec::new();
-        let mut resources: Vec<Vec<ResourceId>> = vec![Vec::new(); self.machines.len()];
-        let mut held = vec![0; self.machines.len() * roles.max(1)];
+        let mut resources: Vec<Vec<ResourceId>> = vec![Vec::new(); self.offers.len()];
+        let mut held = vec![0; self.offers.len() * roles.max(1)];
         let (each, gangs) = (roles.max(1), processes / roles.max(1) as u32);
         for gang in 1..=gangs {
             let mut chosen: Vec<usize> = Vec::with_capacity(each);
@@ -108,17 +108,17 @@ impl<'a> Stepper<'a> {
                 chosen.push(machine);
             }
         }
-        let mut members = Members::sorted(self.machines.len(), placed);
+        let mut members = Members::sorted(self.offers.len(), placed);
         if roles == 0 {
             members.members.clear();
         }
-        (super::number(self.machines, &members, |machine| std::mem::take(&mut resources[machine])), self.loads)
+        (super::number(self.offers, &members, |machine| std::mem::take(&mut resources[machine])), self.loads)
     }
 
     /// Places one process, as a placement of its own.
-    pub fn seat(&mut self, avoid: impl Fn(&Machine) -> bool) -> Option<Placement> {
-        let machines = self.machines;
-        let (machine, resources) = self.step(|machine| avoid(machines[machine]))?;
-        Some(super::on(machines[machine], ProcessNumber(0), 1, resources, Vec::new()))
+    pub fn seat(&mut self, avoid: impl Fn(&Offer<'_>) -> bool) -> Option<Placement> {
+        let offers = self.offers;
+        let (machine, resources) = self.step(|machine| avoid(&offers[machine]))?;
+        Some(super::on(&offers[machine], ProcessNumber(0), 1, resources, Vec::new()))
     }
 }

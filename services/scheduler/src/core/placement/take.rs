@@ -6,13 +6,13 @@ use std::collections::BinaryHeap;
 use muster_model::{ResourceId, ResourceKind};
 
 use super::loads::place_load;
-use crate::core::machine::{Machine, Place};
+use crate::core::machine::Place;
 use crate::core::module::Requirement;
 
 /// Takes resources of one machine, process after process.
 #[derive(Debug)]
 pub struct Taker<'a> {
-    machine: &'a Machine,
+    places: &'a [Place],
     needs: Vec<Open<'a>>,
     /// Used thousandths of each place.
     used: Vec<u64>,
@@ -27,22 +27,21 @@ struct Open<'a> {
 }
 
 impl<'a> Taker<'a> {
-    /// Over the places of a machine that are open.
-    pub fn new(machine: &'a Machine, requirements: &'a [Requirement], open: impl Fn(usize) -> bool) -> Self {
-        let used = machine.places.iter().map(|place| place.used_milli).collect();
+    /// Over those places of a machine that are open.
+    pub fn new(places: &'a [Place], requirements: &'a [Requirement], open: impl Fn(usize) -> bool) -> Self {
+        let used = places.iter().map(|place| place.used_milli).collect();
         let needs = requirements.iter().map(|need| {
-            let places = machine.places.iter().enumerate();
-            let fits = places.filter(|(index, place)| place.kind == need.kind && open(*index));
+            let fits = places.iter().enumerate().filter(|(index, place)| place.kind == need.kind && open(*index));
             let keys = fits.map(|(index, place)| Reverse((key(place, place.used_milli, need), index as u32)));
             Open { need, heap: keys.collect() }
         });
-        Self { machine, needs: needs.collect(), used }
+        Self { places, needs: needs.collect(), used }
     }
 
     /// Takes one process's resources, with a place that it must have where one is given. They are told as indexes of places, with
     /// what is taken of each.
     pub fn take(&mut self, fixed: Option<usize>) -> Vec<(usize, u64)> {
-        let places = &self.machine.places;
+        let places = self.places;
         let mut taken = Vec::new();
         for open in &mut self.needs {
             let weight = u64::from(open.need.weight_milli);
@@ -89,27 +88,50 @@ fn key(place: &Place, used_milli: u64, need: &Requirement) -> u64 {
     place_load(used_milli + u64::from(need.weight_milli), place.load)
 }
 
-/// The same for a single process that needs one of each kind: it looks at each place once, and keeps nothing.
-pub fn take_one(
-    machine: &Machine,
-    requirements: &[Requirement],
-    open: impl Fn(usize) -> bool,
-    taken: &mut Vec<ResourceId>,
-) {
-    for need in requirements {
-        let places = machine.places.iter().enumerate();
-        let fits = places.filter(|(index, place)| place.kind == need.kind && open(*index));
-        let least = fits.min_by_key(|(index, place)| (key(place, place.used_milli, need), *index));
-        taken.extend(least.map(|(_, place)| place.id.clone()));
+/// Takes resources for a few processes that need one of each kind, by looking at every place for each of them: cheaper than heaps where
+/// both are few. Kept from machine to machine, so that it allocates nothing.
+#[derive(Debug, Default)]
+pub struct Few {
+    /// Used thousandths of each place.
+    used: Vec<u64>,
+}
+
+impl Few {
+    /// Beyond so many looks on one machine heaps are cheaper.
+    const LOOKS_MAX: usize = 128;
+
+    /// So many processes are few for these places. A single one always is: it looks at each place once.
+    #[must_use]
+    pub fn suits(&self, places: &[Place], count: u32) -> bool {
+        count == 1 || places.len().saturating_mul(count as usize) <= Self::LOOKS_MAX
+    }
+
+    /// Takes the resources of so many processes.
+    pub fn take(
+        &mut self,
+        places: &[Place],
+        requirements: &[Requirement],
+        open: impl Fn(usize) -> bool,
+        count: u32,
+        taken: &mut Vec<ResourceId>,
+    ) {
+        self.used.clear();
+        self.used.extend(places.iter().map(|place| place.used_milli));
+        for need in (0..count).flat_map(|_| requirements) {
+            let fits = places.iter().enumerate().filter(|(index, place)| place.kind == need.kind && open(*index));
+            let least = fits.map(|(index, place)| (key(place, self.used[index], need), index)).min();
+            let Some((_, index)) = least else { continue };
+            self.used[index] += u64::from(need.weight_milli);
+            taken.push(places[index].id.clone());
+        }
     }
 }
 
 /// Open places of a kind, in order.
 pub fn open_places<'a>(
-    machine: &'a Machine,
+    places: &'a [Place],
     kind: ResourceKind,
     open: impl Fn(usize) -> bool + 'a,
 ) -> impl Iterator<Item = usize> + 'a {
-    let places = machine.places.iter().enumerate();
-    places.filter(move |(index, place)| place.kind == kind && open(*index)).map(|(index, _)| index)
+    places.iter().enumerate().filter(move |(index, place)| place.kind == kind && open(*index)).map(|(index, _)| index)
 }
