@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -101,11 +102,32 @@ impl Child {
 
     /// Waits for its end, and brings that about when it is told to.
     pub(crate) fn wait(mut self, session: &Session, settings: &Settings) -> anyhow::Result<End> {
+        let (over, group) = (AtomicBool::new(false), self.group);
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| follow_pulses(group, session, &over));
+            let ended = self.wait_for_status(session, settings);
+            over.store(true, Ordering::Release);
+            ended
+        });
+        let (status, told) = ended?;
+        let elapsed = self.begin.elapsed();
+        let usage = Usage::of_children();
+        self.sweep(session);
+        self.read_rest(session);
+        let verdict = self.parser.as_mut().map(|parser| parser.finish(status.code()));
+        Ok(End { status, elapsed, usage, told, verdict })
+    }
+
+    fn wait_for_status(
+        &mut self,
+        session: &Session,
+        settings: &Settings,
+    ) -> anyhow::Result<(ExitStatus, Option<Told>)> {
         let (mut told, mut kill_at) = (None, None);
         let mut noticed = Instant::now();
-        let status = loop {
+        loop {
             match self.news.recv_timeout(NOTICE) {
-                Ok(News::Ended(status)) => break status.context("wait for the program")?,
+                Ok(News::Ended(status)) => return Ok((status.context("wait for the program")?, told)),
                 Ok(News::Line(line)) => self.read(session, &line),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the thread that waits for the program is gone"),
@@ -114,7 +136,7 @@ impl Child {
                 continue;
             }
             noticed = Instant::now();
-            session.iterate(1);
+            session.iterate(u64::from(!session.is_blocked()));
             if told.is_none() {
                 told = self.told(session, settings);
                 kill_at = told.map(|told| Instant::now() + grace(session, told));
@@ -122,13 +144,7 @@ impl Child {
             } else if kill_at.is_some_and(|at| Instant::now() >= at) {
                 self.signal(Signal::KILL);
             }
-        };
-        let elapsed = self.begin.elapsed();
-        let usage = Usage::of_children();
-        self.sweep(session);
-        self.read_rest(session);
-        let verdict = self.parser.as_mut().map(|parser| parser.finish(status.code()));
-        Ok(End { status, elapsed, usage, told, verdict })
+        }
     }
 
     fn read(&mut self, session: &Session, line: &str) {
@@ -188,6 +204,22 @@ fn wait_for_end(mut child: std::process::Child, sender: SyncSender<News>) -> std
         let _ = sender.send(News::Ended(child.wait()));
     };
     std::thread::Builder::new().name("wait".into()).stack_size(64 * 1024).spawn(wait).map(drop)
+}
+
+/// Stops the program and all that is in its group while pulses block, and lets it go on at their edges.
+fn follow_pulses(group: Option<Group>, session: &Session, over: &AtomicBool) {
+    let signal = |signal| {
+        group.map(|group| group.signal(signal));
+    };
+    while !over.load(Ordering::Acquire) && !session.stopping() {
+        if session.is_blocked() {
+            signal(Signal::STOP);
+            while !session.gate_within(NOTICE) && !over.load(Ordering::Acquire) {}
+            signal(Signal::CONT);
+        } else {
+            session.wait_for_block(NOTICE);
+        }
+    }
 }
 
 /// Time between SIGTERM and SIGKILL: three quarters of what the agent gives, so that done can still be said.

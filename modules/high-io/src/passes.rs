@@ -34,6 +34,8 @@ enum Halt {
     Busy,
     /// The limit on transfers a second.
     Pause(Duration),
+    /// A pulse blocks.
+    Blocked,
     /// It is over.
     Over,
 }
@@ -151,6 +153,7 @@ impl<'a> Passes<'a> {
                 match halt {
                     Halt::Over => return Ok(()),
                     Halt::Pause(pause) => drop(self.session.wait(pause)),
+                    Halt::Blocked => drop(self.session.gate()),
                     Halt::Busy => unreachable!("with nothing under way a script goes on or is over"),
                 }
                 self.clock.read();
@@ -168,6 +171,9 @@ impl<'a> Passes<'a> {
         loop {
             if self.is_over() && self.ended.is_none_or(|ended| self.clock.now() - ended >= grace) {
                 return Halt::Over;
+            }
+            if self.session.is_blocked() {
+                return Halt::Blocked;
             }
             if !self.queue.has_free() {
                 return Halt::Busy;

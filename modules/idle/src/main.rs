@@ -1,8 +1,10 @@
 //! `muster-idle`: a test process that does nothing but live, cheaply, and that can be made to misbehave: to hang, to fall
 //! silent, to end in any way. Benchmarks and tests of Muster itself run on it.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use muster_sdk::{Ending, ParameterError, Session};
 
@@ -21,6 +23,7 @@ struct Settings {
     /// Triggers to fire, and when; zero is never.
     triggers: Vec<u8>,
     fire_after: Duration,
+    marks: Option<File>,
 }
 
 impl Settings {
@@ -34,8 +37,22 @@ impl Settings {
             metrics_interval: parameters.duration("metrics")?,
             triggers: parameters.triggers("trigger")?,
             fire_after: parameters.duration("fire_after")?,
+            marks: parameters.boolean("marks")?.then(|| marks(session)).flatten(),
         })
     }
+
+    /// Writes down when a pulse let it go on.
+    fn mark(&self) {
+        let Some(mut file) = self.marks.as_ref() else { return };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let _: std::io::Result<()> = file.write_all(&u64::try_from(now).unwrap_or(u64::MAX).to_le_bytes());
+    }
+}
+
+/// The file of marks, 8 bytes each; what can not be made is said.
+fn marks(session: &Session) -> Option<File> {
+    let file = File::create(session.results().join("marks"));
+    file.inspect_err(|error| session.event("no_marks", &error.to_string())).ok()
 }
 
 fn test(session: &Session) -> Result<Ending, ParameterError> {
@@ -64,6 +81,9 @@ fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
             return iterations;
         }
         pause(session, if settings.exit_after.is_zero() { ITERATION } else { ITERATION.min(left) });
+        if session.gate() {
+            settings.mark();
+        }
         session.iterate(1);
         iterations += 1.0;
         session.dump_if_asked(|| format!("iterations\n{iterations}\n"));
@@ -78,11 +98,11 @@ fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
     }
 }
 
-/// A pause that a stop cuts short, but for a hung process, which would spin.
+/// A pause that a stop or a block cuts short, but for a hung process, which would spin.
 fn pause(session: &Session, time: Duration) {
     if session.stopping() {
         std::thread::sleep(time);
     } else {
-        let _stopping = session.wait(time);
+        session.wait_for_block(time);
     }
 }

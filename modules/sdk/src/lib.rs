@@ -25,6 +25,7 @@
 mod ending;
 mod error;
 mod evidence;
+mod gate;
 mod latency;
 mod link;
 mod meeting_place;

@@ -84,7 +84,7 @@ impl Link {
 
 /// One connection.
 struct Talk<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     socket: Socket,
     /// The line that is being written, to be said again on the next connection if this one breaks.
     current: Option<Line>,
@@ -96,7 +96,7 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(shared: &'a Shared, socket: Socket) -> Self {
+    fn new(shared: &'a Arc<Shared>, socket: Socket) -> Self {
         Self { shared, socket, current: None, done: None, pings: Vec::new(), heard: false }
     }
 
@@ -180,6 +180,7 @@ impl<'a> Talk<'a> {
             AgentMessage::Start => self.shared.started(),
             AgentMessage::Ping { n } => {
                 self.shared.started();
+                self.report_blocked();
                 if !self.shared.muted.load(Ordering::Relaxed) {
                     self.pings.truncate(PINGS_MAX - 1);
                     self.pings.insert(0, *n);
@@ -196,9 +197,21 @@ impl<'a> Talk<'a> {
             AgentMessage::Dump { n, firing } => self.shared.want_dump(Dump { trigger: *n, firing: firing.clone() }),
             AgentMessage::Armed { n, armed, why } if !armed => eprintln!("muster: trigger {n} is not armed: {why}"),
             AgentMessage::Armed { .. } => {}
+            AgentMessage::Set { pulses, .. } => self.shared.set_pulses(pulses),
+            // Nothing here asks for it: the SDK looks at the page.
+            AgentMessage::Open { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),
         }
         false
+    }
+
+    /// Says how long its pulses have blocked this process so far, and how late it woke after their edges.
+    fn report_blocked(&self) {
+        if let Some(metric) = self.shared.take_blocked()
+            && let Ok(bytes) = encode_line(&metric)
+        {
+            self.shared.outbox().push(Line { bytes, worth: Worth::Spare });
+        }
     }
 
     /// Says how much was dropped while the agent was away.

@@ -10,6 +10,7 @@ use muster_module_protocol::{Context, Manifest, ModuleMessage, PROTOCOL, encode_
 
 use crate::ending::{EXIT_ERROR, Ending};
 use crate::error::SdkError;
+use crate::gate;
 use crate::link::{Link, RECONNECT_MAX, wait};
 use crate::meeting_place::MeetingPlace;
 use crate::session::{Agent, Session};
@@ -87,6 +88,7 @@ pub(crate) fn connect(socket: PathBuf, context: Context) -> Result<Session, SdkE
     };
     let hello = encode_line(&hello).map_err(std::io::Error::other)?;
     let link = Link { shared: Arc::clone(&shared), path: socket.clone(), hello };
+    gate::begin(&shared, &context)?;
     spawn(move || link.run())?;
     if !shared.wait_for_start(RECONNECT_MAX) {
         return Err(SdkError::NoAgent(socket));

@@ -14,6 +14,7 @@ use muster_pattern::Owner;
 
 use crate::ending::Ending;
 use crate::error::PeerError;
+use crate::gate::Gated;
 use crate::link::RECONNECT_MAX;
 use crate::meeting_place::MeetingPlace;
 use crate::outbox::{Line, Worth};
@@ -169,6 +170,29 @@ impl Session {
     #[must_use]
     pub fn stop_deadline(&self) -> Option<Instant> {
         self.shared.stop_deadline()
+    }
+
+    /// Waits until all pulses of this process are free, and returns at once where they are, it has none, or a stop was asked for: to be
+    /// called before each iteration. True when it has waited.
+    pub fn gate(&self) -> bool {
+        self.shared.gate_until(None) == Gated::Waited
+    }
+
+    /// As [`Self::gate`], for so long at most: false when it is blocked still.
+    #[must_use]
+    pub fn gate_within(&self, limit: Duration) -> bool {
+        self.shared.gate_until(Instant::now().checked_add(limit)) != Gated::Blocked
+    }
+
+    /// One of its pulses blocks it now; never once a stop was asked for.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.shared.is_blocked()
+    }
+
+    /// Pauses, and returns early when a pulse begins to block, when pulses change, or when a stop is asked for.
+    pub fn wait_for_block(&self, pause: Duration) {
+        self.shared.wait_for_block(pause);
     }
 
     /// Pauses, and returns early with true when a stop is asked for.

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use crate::gate::Pulses;
 use crate::outbox::{Line, Outbox};
 use crate::peers::PeerWords;
 
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     changed: Condvar,
     outbox: Mutex<Outbox>,
     wake: OwnedFd,
+    pulses: OnceLock<Pulses>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,7 @@ struct State {
     stop_deadline: Option<Instant>,
     peer_words: VecDeque<PeerWords>,
     dumps: VecDeque<Dump>,
+    pulse_changes: u64,
 }
 
 impl Shared {
@@ -63,6 +66,7 @@ impl Shared {
             changed: Condvar::new(),
             outbox: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            pulses: OnceLock::new(),
         })
     }
 
@@ -178,6 +182,33 @@ impl Shared {
         let (mut state, _) =
             self.changed.wait_timeout_while(self.state(), rest, waiting).unwrap_or_else(PoisonError::into_inner);
         state.peer_words.pop_front()
+    }
+
+    /// The pulses of this process; none where it has no page to look at.
+    pub(crate) fn pulses(&self) -> Option<&Pulses> {
+        self.pulses.get()
+    }
+
+    /// Gives it a page to look at, once.
+    pub(crate) fn begin_pulses(&self, pulses: Pulses) {
+        let _: Result<(), Pulses> = self.pulses.set(pulses);
+    }
+
+    /// The pulses, or their definitions, are others: who waits for an edge looks again.
+    pub(crate) fn pulses_changed(&self) {
+        self.state().pulse_changes += 1;
+        self.changed.notify_all();
+    }
+
+    /// How often pulses have changed; read before they are looked at.
+    pub(crate) fn pulse_changes(&self) -> u64 {
+        self.state().pulse_changes
+    }
+
+    /// Waits until the time is over, a stop is asked for, or pulses have changed since they were looked at.
+    pub(crate) fn wait_for_edge(&self, timeout: Duration, looked_at: u64) {
+        let waiting = |state: &mut State| !self.stopping() && state.pulse_changes == looked_at;
+        drop(self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Waits, at most so long, for a stop; true when it was asked for.

@@ -134,6 +134,8 @@ fn default_context(manifest: &Manifest) -> Context {
         gang: None,
         results: work.clone(),
         work,
+        pulses: Vec::new(),
+        pulse_page: String::new(),
     }
 }
 

@@ -49,6 +49,9 @@ impl<'t> Sender<'t> {
             if !self.keep_pace() {
                 continue;
             }
+            if self.line.session.gate() {
+                continue;
+            }
             if let Some(injection) = self.inject.filter(|_| self.next >= inject::AT_PACKET) {
                 self.inject = None;
                 self.send_wrong(injection)?;

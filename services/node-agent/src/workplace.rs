@@ -39,6 +39,11 @@ pub(crate) fn directory_of(state: &Path, id: ProcessId) -> PathBuf {
     state.join("work").join(name_of(id))
 }
 
+/// The pulse page of this machine.
+pub(crate) fn page_of(state: &Path) -> PathBuf {
+    state.join("pulses")
+}
+
 /// Log of a process.
 pub(crate) fn log_of(state: &Path, id: ProcessId) -> PathBuf {
     directory_of(state, id).join("log")
@@ -109,6 +114,8 @@ fn context(common: &Common, order: &Order, directory: &Path) -> Context {
         gang: order.gang.as_ref().map(context_gang),
         work: text(directory),
         results: text(&directory.join("results")),
+        pulses: common.spec.pulses.iter().filter_map(|number| u8::try_from(*number).ok()).collect(),
+        pulse_page: text(&page_of(&common.state)),
     }
 }
 
@@ -149,6 +156,7 @@ fn variables(common: &Common, context: &Context, context_path: &Path) -> BTreeMa
         (environment::WORK, context.work.clone()),
         (environment::RESULTS, context.results.clone()),
         (environment::SEED, context.seed.clone()),
+        (environment::PULSES, context.pulse_page.clone()),
         ("PATH", PATH.to_owned()),
         ("HOME", context.work.clone()),
         ("LANG", "C.UTF-8".to_owned()),

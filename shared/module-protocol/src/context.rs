@@ -32,6 +32,8 @@ pub mod environment {
     pub const RESULTS: &str = "MUSTER_RESULTS";
     /// Seed of this process, 16 hexadecimal digits.
     pub const SEED: &str = "MUSTER_SEED";
+    /// Path of the machine's pulse page.
+    pub const PULSES: &str = "MUSTER_PULSES";
 }
 
 /// Everything that a process is told; the file that [`environment::CONTEXT`] names.
@@ -68,6 +70,12 @@ pub struct Context {
     pub work: String,
     /// Directory for results that are to be kept.
     pub results: String,
+    /// Pulses that gate its iterations at its start.
+    #[serde(default)]
+    pub pulses: Vec<u8>,
+    /// Path of the machine's pulse page; empty where there is none.
+    #[serde(default)]
+    pub pulse_page: String,
 }
 
 /// A resource of a process.

@@ -90,6 +90,11 @@ pub enum ModuleMessage {
         #[serde(default)]
         argument: String,
     },
+    /// Answer with an open of the same number once all pulses of this process are free: for modules that do not map the pulse page.
+    Gate {
+        /// Number.
+        n: u64,
+    },
     /// The last message: how it ended.
     Done {
         /// Whether the test ran to its end.
@@ -187,6 +192,20 @@ pub enum AgentMessage {
         dpid: String,
         /// The words.
         data: String,
+    },
+    /// Its pulses or parameters are others from here on. Said on every connection too, where they are not those of the context.
+    Set {
+        /// All of its pulses.
+        #[serde(default)]
+        pulses: Vec<u8>,
+        /// Parameters that changed.
+        #[serde(default)]
+        parameters: BTreeMap<String, String>,
+    },
+    /// All pulses of the process are free.
+    Open {
+        /// Number of the newest gate.
+        n: u64,
     },
     /// The done is on the agent's disk. Sent once for every done; a module that sees its connection end before this says done
     /// again on the next one, so a repeated done must be answered and not counted twice.

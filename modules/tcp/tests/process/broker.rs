@@ -155,6 +155,8 @@ impl Pair {
             gang: Some(ContextGang { number: 1, role: ROLES[role].to_owned(), members: members.into() }),
             work: work.clone(),
             results: work,
+            pulses: Vec::new(),
+            pulse_page: String::new(),
         }
     }
 

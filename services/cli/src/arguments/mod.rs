@@ -23,7 +23,7 @@ pub(crate) use machines::{
     ProtectionArguments, ResourceCommand, SelectorArguments,
 };
 pub(crate) use mix::MixCommand;
-pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseSetArguments, SetArguments};
+pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseLadderArguments, PulseSetArguments, SetArguments};
 pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};

@@ -15,6 +15,18 @@ pub(crate) enum PulseCommand {
     List,
     /// Take definitions away: who has such a pulse goes on free of it
     Clear(PulseClearArguments),
+    /// Hold jobs that run, free one after another, and name what was in when the first trouble came
+    Ladder(PulseLadderArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PulseLadderArguments {
+    /// Job numbers, in the order in which they are freed
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) jobs: Vec<u32>,
+    /// How long each step lasts
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) step: Duration,
 }
 
 #[derive(Debug, Args)]

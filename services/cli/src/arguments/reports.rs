@@ -12,8 +12,16 @@ pub(crate) enum ReportCommand {
     Summary(FilterArguments),
     /// Performance by module, machine, device, a type of either, process or time
     Perf(PerfArguments),
+    /// What pulses came to, by process: the real duty, and how late it woke after edges
+    Pulses(PulseReportArguments),
     /// How far the store is
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PulseReportArguments {
+    /// Job number
+    pub(crate) job: u32,
 }
 
 #[derive(Debug, Args)]

@@ -57,6 +57,8 @@ fn documented_lines_parse() {
         "pulse list --output json",
         "pulse clear 3 7",
         "pulse clear --all",
+        "pulse ladder 1 2 3 --step 5s",
+        "report pulses 1",
         "set 1 --pulse 3,7",
         "set 1 --pulse none",
         "set 1 iops_max=500 think=1ms --pulse 3",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_proto::v1::{self, job_command, job_query, job_reply};
 
-use super::Session;
+use super::{Session, ladder};
 use crate::arguments::{PulseClearArguments, PulseCommand, PulseSetArguments};
 use crate::client::unexpected;
 use crate::exit::Failure;
@@ -15,6 +15,7 @@ pub(super) async fn run(session: &Session, command: PulseCommand) -> Result<(), 
         PulseCommand::Set(arguments) => set(session, &arguments).await,
         PulseCommand::List => list(session).await,
         PulseCommand::Clear(arguments) => clear(session, arguments).await,
+        PulseCommand::Ladder(arguments) => ladder::run(session, &arguments).await,
     }
 }
 

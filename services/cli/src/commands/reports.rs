@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use muster_proto::v1::{self, cell::Value, report_query};
 use muster_telemetry::{Format as Rendered, render};
 
-use super::Session;
+use super::{Session, pulse_report};
 use crate::arguments::{DimensionName, FilterArguments, PerfArguments, ReportCommand};
 use crate::exit::Failure;
 use crate::output::{self, Format};
@@ -18,17 +18,22 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(3);
 const CATCH_UP_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(), Failure> {
+    let pivots = matches!(command, ReportCommand::Pulses(_));
     let (what, kind) = match command {
         ReportCommand::Summary(arguments) => {
             ("report summary", report_query::Kind::Summary(v1::SummaryQuery { filter: Some(filter(arguments)) }))
         }
         ReportCommand::Perf(arguments) => ("report perf", report_query::Kind::Perf(perf(arguments))),
+        ReportCommand::Pulses(target) => ("report pulses", report_query::Kind::Perf(pulse_report::query(target.job))),
         ReportCommand::Status => ("report status", report_query::Kind::Status(v1::StoreStatusQuery {})),
     };
     if !matches!(kind, report_query::Kind::Status(_)) {
         catch_up(session).await?;
     }
-    let reply = session.client.report(what, kind).await?;
+    let mut reply = session.client.report(what, kind).await?;
+    if pivots {
+        reply = pulse_report::by_process(&reply);
+    }
     let text = match session.format {
         Format::Table => render(&reply, Rendered::Table),
         Format::Csv => render(&reply, Rendered::Csv),

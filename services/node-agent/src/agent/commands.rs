@@ -92,7 +92,10 @@ impl Agent {
             // The same generation may still carry strays and what is to be forgotten.
             Fit::Repeated if generation < self.job_generation => AgentReply::default(),
             Fit::Next | Fit::Repeated => match self.take_arms(&update.arms) {
-                Ok(()) => self.take_orders(&update.jobs, &update.forget, generation, Way::Update),
+                Ok(()) => {
+                    self.take_pulses(&update.pulses);
+                    self.take_orders(&update.jobs, &update.forget, generation, Way::Update)
+                }
                 Err(error) => refuse(AgentRefusal::Invalid, &format!("arms can not be written to the disk: {error}")),
             },
             Fit::Gap => {

@@ -58,6 +58,7 @@ impl Agent {
                     let _ = taken.send(false);
                     return;
                 }
+                self.take_pulses(&desired.pulses);
                 let reply = self.take_orders(&desired.jobs, &desired.forget, generation, Way::Hello);
                 let _ = taken.send(reply.refusal == 0);
             }

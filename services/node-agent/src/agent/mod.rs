@@ -10,6 +10,7 @@ mod keeping;
 mod modules;
 mod peers;
 mod probing;
+mod pulses;
 mod reports;
 mod starting;
 mod ticking;
@@ -49,6 +50,7 @@ use crate::metrics;
 use crate::module_socket::{self, ModuleInput};
 use crate::triggers::{Desk, Opened, Task};
 use probing::Probing;
+use pulses::Pulses;
 use reports::Reports;
 
 /// Inputs that wait at most; who has more waits.
@@ -116,6 +118,8 @@ pub(crate) enum Input {
     TriggerTask(Box<Task>),
     /// What came of a firing.
     TriggerActed(Box<TriggerActed>),
+    /// The pulses of a process that waits for them may be free now.
+    Edge(ProcessId),
     /// Devices came or went.
     Hotplug,
     /// The machine was probed again.
@@ -203,6 +207,7 @@ pub(crate) struct Agent {
     fire_rate: FireRate,
     /// What the policy file permits; none for nothing.
     trigger_policy: Option<TriggerPolicy>,
+    pulses: Pulses,
 }
 
 /// Runs the agent until `stop`. What runs goes on without it.
@@ -235,6 +240,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         Desk::open(&settings.state, &settings.trigger_policy, connection.clone(), inputs.clone())
             .context("open the journal of triggers")?;
     desk.listen(up.clone());
+    let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
     let now = Instant::now();
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
     let mut agent = Agent {
@@ -275,6 +281,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         desk,
         fire_rate: FireRate::default(),
         trigger_policy: None,
+        pulses,
     };
     agent.say_ground();
     agent.look_at_policy();
@@ -322,6 +329,7 @@ impl Agent {
             Input::Carried { pair, fate } => self.carried(pair, fate),
             Input::TriggerTask(task) => self.trigger_task(*task),
             Input::TriggerActed(acted) => self.trigger_acted(*acted),
+            Input::Edge(id) => self.open_if_free(id),
             Input::Hotplug => self.probe(),
             Input::Probed(inventory) => self.probed(inventory),
         }

@@ -28,6 +28,7 @@ impl Agent {
                 process.connection = Some((connection, outbox));
                 self.uploads.starts_go_on();
                 self.happen(id, Event::Connected);
+                self.say_pulses_again(id);
                 self.say_waiting(id);
             }
             ModuleInput::Said { id, message } => self.module_said(id, message),
@@ -35,6 +36,7 @@ impl Agent {
                 let Some(process) = self.processes.get_mut(&id) else { return };
                 if process.connection.as_ref().is_some_and(|(newest, _)| *newest == connection) {
                     process.connection = None;
+                    self.pulses.forget(id);
                     self.happen(id, Event::Disconnected);
                 }
             }
@@ -48,6 +50,7 @@ impl Agent {
             ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),
+            ModuleMessage::Gate { n } => self.gate(id, n),
             ModuleMessage::Metric { device, counters, gauges } => self.metric(id, device, counters, gauges),
             ModuleMessage::Event { name, text } => tracing::info!(process = %id, name, text, "a process says"),
             ModuleMessage::Corruption(corruption) => {
@@ -65,6 +68,9 @@ impl Agent {
     fn pong(&mut self, id: ProcessId, n: u64, iterations: u64) {
         if let Some(process) = self.processes.get_mut(&id) {
             process.round_trip_us = u32::try_from(process.pinged.elapsed().as_micros()).unwrap_or(u32::MAX);
+        }
+        if self.is_blocked(id) {
+            self.happen(id, Event::Blocked);
         }
         self.happen(id, Event::Pong { n, iterations });
     }

@@ -33,6 +33,8 @@ struct Plan {
     refused: Vec<RefusedProcess>,
     /// Gangs as they are now, of new processes and of known ones.
     gangs: Vec<(ProcessId, Gang)>,
+    /// Known processes that have other pulses from here on.
+    pulses: Vec<(ProcessId, Vec<u8>)>,
 }
 
 impl Agent {
@@ -61,6 +63,9 @@ impl Agent {
         for intent in std::mem::take(&mut plan.intents) {
             self.processes.insert(intent.id(), new_process(intent));
         }
+        for (id, pulses) in std::mem::take(&mut plan.pulses) {
+            self.change_pulses(id, pulses);
+        }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.gang = Some(gang);
@@ -85,6 +90,7 @@ impl Agent {
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
+                plan.pulses.extend(self.other_pulses(order.id, job.spec.as_ref()));
                 match step(&ground, &order, self.processes.contains_key(&order.id), way) {
                     Step::Nothing => {}
                     Step::Stop(grace) => plan.stops.push((order.id, grace)),
@@ -202,6 +208,8 @@ fn intent(spec: Option<&StartSpec>, order: &Order) -> Option<Intent> {
         version: module.version.clone(),
         resources: order.resources.clone(),
         grace_ms: module.stop_grace_ms,
+        pulses: super::pulses::numbers(&spec?.pulses),
+        pulses_changed: false,
     })
 }
 

@@ -28,6 +28,7 @@ impl Agent {
             self.happen(*id, Event::Tick);
         }
         self.changed = true;
+        self.pulses.follow(&self.connection.clock);
         self.enforce_deadline();
         self.sync_ends();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {

@@ -173,6 +173,7 @@ impl Life {
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
             Event::Pong { n, iterations } => self.pong(n, iterations, now),
+            Event::Blocked => self.blocked(now),
             Event::Done(said) => self.done(said),
             Event::Exited(status) => self.exited(status, now),
             Event::Stop { grace, reason } => self.stop(grace, reason, now),
@@ -275,6 +276,11 @@ impl Life {
         }
         (self.answered, self.missed) = (true, 0);
         if self.stage == Stage::Alive { self.running() } else { Vec::new() }
+    }
+
+    fn blocked(&mut self, now: Duration) -> Vec<Effect> {
+        self.progressed = self.progressed.map(|_| now);
+        Vec::new()
     }
 
     fn running(&mut self) -> Vec<Effect> {

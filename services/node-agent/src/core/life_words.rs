@@ -26,6 +26,8 @@ pub(crate) enum Event {
         /// Iterations so far.
         iterations: u64,
     },
+    /// Its pulses block it: its iterations need not change.
+    Blocked,
     /// It said how it ended.
     Done(Said),
     /// It is gone.

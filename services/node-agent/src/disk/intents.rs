@@ -49,6 +49,12 @@ pub(crate) struct Intent {
     pub resources: Vec<String>,
     /// Grace of a stop that nobody gave one for, milliseconds.
     pub grace_ms: u64,
+    /// Pulses that gate it.
+    #[serde(default)]
+    pub pulses: Vec<u8>,
+    /// They are not those that it was started with.
+    #[serde(default)]
+    pub pulses_changed: bool,
 }
 
 impl Intent {
@@ -74,6 +80,8 @@ pub(crate) enum Line {
         /// Lineage and sequence.
         generation: (u64, u64),
     },
+    /// It has other pulses from here on.
+    Pulses(Key, Vec<u8>),
     /// The state that was reported.
     State(Key, u8),
     /// It was told to stop.
@@ -325,6 +333,9 @@ impl Read {
                     });
                 }
             }
+            Line::Pulses(key, pulses) => self.change(key, |known| {
+                (known.intent.pulses, known.intent.pulses_changed) = (pulses, true);
+            }),
             Line::State(key, state) | Line::Ended(key, state) => self.change(key, |known| {
                 known.state = state_of(state);
                 known.end.iter_mut().for_each(|end| end.state = known.state);
@@ -366,6 +377,8 @@ mod tests {
             version: "1".into(),
             resources: vec!["disk-a".into()],
             grace_ms: 1_000,
+            pulses: vec![3],
+            pulses_changed: false,
         }
     }
 
@@ -374,6 +387,7 @@ mod tests {
         let both = vec![intent(1), intent(2)];
         intents.write_durably(&Line::Intents { intents: both, generation: (1, 9) }).unwrap();
         intents.write(Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running)));
+        intents.write(Line::Pulses(Key(1, 1, 1, 1), vec![5]));
         let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
         let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
         let end = End {
@@ -394,6 +408,9 @@ mod tests {
         assert_eq!((read.known.len(), read.generation), (2, Position::new(1, 9)));
         let first = read.known.values().next().unwrap();
         assert_eq!(first.state, ProcessState::Running);
+        assert_eq!((&first.intent.pulses[..], first.intent.pulses_changed), (&[5][..], true));
+        let second = read.known.values().nth(1).unwrap();
+        assert_eq!((&second.intent.pulses[..], second.intent.pulses_changed), (&[3][..], false));
         assert_eq!(first.said.as_ref().unwrap().verdict, Verdict::Fail);
         assert_eq!(first.r#final.totals["read_bytes"], 0.1);
         let end = first.end.as_ref().unwrap();
