@@ -27,6 +27,23 @@ pub(crate) enum ModuleCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Run a module by itself against the whole contract, and say what it keeps and what it breaks; asks nobody
+    Test(ModuleTestArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModuleTestArguments {
+    /// Folder with a module.toml, or the file itself
+    pub(crate) path: PathBuf,
+    /// Folder in which the artifact is looked for; beside the manifest without it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artifacts: Option<PathBuf>,
+    /// A parameter of the module; may be given often
+    #[arg(long = "param", short = 'p', value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// Directory that stands for its disk; a folder of its own without it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) disk: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -15,8 +15,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
 pub(crate) use jobs::{
-    JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, PsArguments, RerunArguments,
-    RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
+    JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
+    RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
 };
 pub(crate) use machines::{
     ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,

@@ -46,6 +46,7 @@ fn documented_lines_parse() {
         "load-number list",
         "load-number set disk 8 --device-type QEMU",
         "module add modules/high-io --artifacts target/debug",
+        "module test modules/high-io --artifacts target/debug --param passes=1 --disk /tmp",
         "module remove high-io",
         "start high-io --processes 50 --on tag=a -p block=4KiB --param depth=2 --dry-run",
         "start high-io -n 1 --wait",

@@ -11,6 +11,7 @@ mod machines;
 mod manifest;
 mod master;
 mod mix;
+mod module_test;
 mod modules;
 mod pool_file;
 mod processes;
@@ -37,7 +38,7 @@ use std::io::Read;
 
 use muster_model::{Refusal, RefusalCode};
 
-use crate::arguments::{Command, GenerateCommand, Global};
+use crate::arguments::{Command, GenerateCommand, Global, ModuleCommand};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::{self, Format, Layout, Table};
@@ -85,6 +86,7 @@ impl Session {
 pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Decode => decode_stdin(),
+        Command::Module(ModuleCommand::Test(arguments)) => module_test::run(&arguments, global.output),
         Command::Generate(command) => generate(&command),
         command => perform(&Session::begin(global).await?, command).await,
     }

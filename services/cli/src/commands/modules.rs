@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use muster_proto::v1::{self, job_command, job_query, job_reply};
 
-use super::{Session, manifest, not_found, resources::kind_name, upload};
+use super::{Session, manifest, module_test, not_found, resources::kind_name, upload};
 use crate::arguments::{ModuleAddArguments, ModuleCommand};
 use crate::client::unexpected;
 use crate::confirm::confirm;
@@ -25,6 +25,12 @@ pub(super) async fn run(session: &Session, command: ModuleCommand) -> Result<(),
         }
         ModuleCommand::Show { name } => show(session, &name).await,
         ModuleCommand::Remove { name, yes } => remove(session, name, yes).await,
+        ModuleCommand::Test(arguments) => {
+            // It waits for the module as a thread does.
+            let format = session.format;
+            let tested = tokio::task::spawn_blocking(move || module_test::run(&arguments, format));
+            tested.await.context("test the module")?
+        }
     }
 }
 
@@ -53,7 +59,7 @@ async fn add(session: &Session, arguments: &ModuleAddArguments) -> Result<(), Fa
     print_change(session, session.client.job_command(&what, kind).await?).await
 }
 
-fn manifest_path(given: &Path) -> PathBuf {
+pub(super) fn manifest_path(given: &Path) -> PathBuf {
     if given.is_dir() { given.join(MANIFEST) } else { given.to_path_buf() }
 }
 

@@ -1,6 +1,7 @@
 //! The real `muster` against a real nats-server, with services that the test plays.
 
 mod center;
+mod module_test;
 mod modules;
 mod requests;
 mod starts;
