@@ -19,6 +19,7 @@ mod logs;
 mod metrics;
 mod module_socket;
 mod names;
+mod peer;
 mod probe;
 mod samples;
 mod sender;

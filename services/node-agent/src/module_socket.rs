@@ -11,6 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use crate::agent::Input;
+use crate::peer;
 
 /// Messages that wait for one module at most: it answers them one by one.
 const OUTBOX_MAX: usize = 64;
@@ -75,12 +76,17 @@ pub(crate) fn start(path: &Path, inputs: mpsc::Sender<Input>) -> anyhow::Result<
 }
 
 async fn serve(stream: UnixStream, connection: u64, inputs: mpsc::Sender<Input>) {
+    let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
     let (reading, writing) = stream.into_split();
     let mut reader = BufReader::new(reading);
     let Ok(Some(id)) = tokio::time::timeout(HELLO_TIMEOUT, read_hello(&mut reader)).await else {
         tracing::warn!("something connected to the agent's socket without saying hello");
         return;
     };
+    if let Some(started) = pid.and_then(peer::started_as).filter(|started| *started != id) {
+        tracing::warn!(said = %id, was = %started, "a process says that it is another one: its connection is ended");
+        return;
+    }
     let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
     let connected = Input::Module(ModuleInput::Connected { id, connection, outbox });
     if inputs.send(connected).await.is_err() {
