@@ -38,6 +38,8 @@ pub(super) fn context(tested: &Tested, attempt: u32, changed: &[(&str, &str)], d
         gang: gang(manifest),
         work: text(directory),
         results: text(&directory.join("results")),
+        pulses: Vec::new(),
+        pulse_page: String::new(),
     }
 }
 
