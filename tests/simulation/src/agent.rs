@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use muster_model::{Epoch, PoolTime, ProcessId};
 use muster_proto::v1::{self, envelope::Body};
 
+use crate::clock::Clock;
 use crate::options::Flaw;
 use crate::random::Random;
 use crate::trace::Trace;
@@ -76,6 +77,8 @@ struct Life {
     contact: PoolTime,
     /// The holder's deadline was enforced alone.
     closed: bool,
+    /// What it takes for pool time.
+    clock: Clock,
 }
 
 /// A machine with its agent.
@@ -175,7 +178,12 @@ impl Agent {
         }
     }
 
-    fn born(&mut self, now: PoolTime) {
+    fn born(&mut self, ports: &mut Ports<'_>) {
+        let clock = match ports.flaw {
+            Some(Flaw::WallClock) => Clock::wall(ports.random),
+            _ if ports.may_crash => Clock::skewed(ports.random),
+            _ => Clock::default(),
+        };
         let life = Life {
             stage: Stage::Greeting(Owner::MachineLifecycle),
             incarnation: 0,
@@ -183,8 +191,9 @@ impl Agent {
             beat: 0,
             beat_at: PoolTime::NEVER,
             publishing: None,
-            contact: now,
+            contact: ports.now,
             closed: false,
+            clock,
         };
         self.life = Some(life);
     }

@@ -7,11 +7,14 @@ use muster_model::PoolTime;
 use crate::service::Stream;
 use crate::world::{Phase, World};
 
+/// A leader that another has taken over from holds its lease for at most so long.
+const LEASE_MAX_MS: u64 = 6_000;
+
 impl World {
     /// Lets something go wrong. Gives the time to the next fault.
     pub(crate) fn fault(&mut self) -> Duration {
         let machine = self.random.index(self.options.machines);
-        match self.random.below(15) {
+        match self.random.below(16) {
             0..=2 => {
                 let until = self.now + self.random.millis(200, 15_000);
                 let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
@@ -40,6 +43,10 @@ impl World {
                 self.note(format_args!("m{machine} is cut off"));
                 self.cut_until[machine] = until;
             }
+            11 => {
+                self.note(format_args!("the spool of m{machine} overflows"));
+                self.agents[machine].lose_reports();
+            }
             12 => {
                 self.note(format_args!("a snapshot is taken of m{machine}"));
                 self.agents[machine].take_snapshot();
@@ -51,9 +58,17 @@ impl World {
                     self.crashes += 1;
                 }
             }
-            11 => {
-                self.note(format_args!("the spool of m{machine} overflows"));
-                self.agents[machine].lose_reports();
+            14 => {
+                let lease_ends = self.now + self.random.millis(500, LEASE_MAX_MS);
+                let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
+                let overtaken = match stream {
+                    Stream::Reservations => self.reservations.overtake(lease_ends),
+                    Stream::Machines => self.machines.overtake(lease_ends),
+                    Stream::Jobs | Stream::Reports => self.jobs.overtake(lease_ends),
+                };
+                if overtaken {
+                    self.note(format_args!("another takes over {}", stream.name()));
+                }
             }
             _ => {
                 let until = self.now + self.random.millis(500, 25_000);

@@ -1,8 +1,8 @@
 //! The simulation: all three decision cores, with agents, users and a bus that misbehaves, on virtual time in one thread.
 //!
 //! Each run has two phases. First everything goes wrong that can: messages are lost, repeated, delayed and reordered, services
-//! and agents crash at any point of their work, machines reboot, connections are cut. Then everything heals, and everything must
-//! settle (I9). After every decision each core's own check runs, and the invariants that hold between the parts are checked from
+//! and agents crash at any point of their work, machines reboot and go back to snapshots, connections are cut, leaders are taken over
+//! from without noticing, and every clock is wrong by something. Then everything heals, and everything must settle (I9). After every decision each core's own check runs, and the invariants that hold between the parts are checked from
 //! what really happened on the machines. A run is a function of its options: the same seed gives the same trace.
 //!
 //! What is real: the cores, their events on the wire, their snapshots, and the messages between services and agents. What is a
@@ -10,6 +10,7 @@
 
 mod agent;
 mod bus;
+mod clock;
 mod faults;
 mod options;
 mod parts;

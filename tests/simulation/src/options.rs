@@ -44,4 +44,12 @@ pub enum Flaw {
     NoCommandMemory,
     /// A service does not keep how far it has read the other logs.
     NoPositions,
+    /// A leader appends wherever its log ends, also when another has appended since.
+    NoExpectedSequence,
+    /// A leader whose append was refused answers what it had decided all the same.
+    AnswersWhenLost,
+    /// A leader takes its own clock for the pool's, also when that is behind the last event of its log.
+    NoTimeFloor,
+    /// An agent enforces deadlines by a clock that people set.
+    WallClock,
 }

@@ -1,7 +1,8 @@
 //! A model of the ledger around a core: turns, append, answers, followed streams, memory of commands, crash and refolding.
 //!
 //! It follows the rules of muster-ledger: one entry for each input, a followed message's position in the entry that was decided from
-//! it, answers only after the append. A crash loses everything but the log.
+//! it, answers only after the append. A crash loses everything but the log. A leader that another has taken over from goes on until
+//! its lease ends, or the log refuses its append.
 
 mod part;
 mod running;
@@ -17,6 +18,7 @@ use muster_proto::v1::{self, Entry, cause::Kind, envelope::Body};
 pub(crate) use part::{AgentOrder, News, Part};
 pub(crate) use streams::{Stream, Streams};
 
+use crate::clock::Clock;
 use crate::options::Flaw;
 use crate::random::Random;
 use crate::trace::Trace;
@@ -62,8 +64,12 @@ pub(crate) struct Context<'a> {
 /// A service.
 pub(crate) struct Service<P: Part> {
     running: Option<Running<P::Core>>,
+    /// A leader that another has taken over from, and that does not know it.
+    old: Option<Running<P::Core>>,
     /// Rises with every start.
     life: u64,
+    /// How often something was heard.
+    heard: u64,
     /// It stays down before this.
     pub(crate) down_until: PoolTime,
     /// It hears and says nothing before this.
@@ -72,7 +78,8 @@ pub(crate) struct Service<P: Part> {
 
 impl<P: Part> Service<P> {
     pub(crate) fn new() -> Self {
-        Self { running: None, life: 0, down_until: PoolTime::NEVER, cut_until: PoolTime::NEVER }
+        let (down_until, cut_until) = (PoolTime::NEVER, PoolTime::NEVER);
+        Self { running: None, old: None, life: 0, heard: 0, down_until, cut_until }
     }
 
     /// State, while it runs.
@@ -86,14 +93,28 @@ impl<P: Part> Service<P> {
         self.down_until = until;
     }
 
+    /// Another instance takes over, and the one that leads goes on until its lease ends. False where none leads.
+    pub(crate) fn overtake(&mut self, lease_ends: PoolTime) -> bool {
+        let Some(running) = self.running.take() else { return false };
+        self.old = Some(Running { lease_ends, ..running });
+        true
+    }
+
     /// It may start soon, and is connected.
     pub(crate) fn heal(&mut self, soon: PoolTime) {
         self.down_until = self.down_until.min(soon);
         self.cut_until = self.cut_until.min(soon);
     }
 
-    /// One turn; starts the service first when it is down and due.
+    /// One turn of who leads, and of who believes it; starts the service first when it is down and due.
     pub(crate) fn turn(&mut self, context: &mut Context<'_>) -> Result<(), String> {
+        let leads_on = |old: &Running<P::Core>| context.now < old.lease_ends;
+        self.old = self.old.take().filter(leads_on);
+        if context.now >= self.cut_until
+            && let Some(old) = self.old.take()
+        {
+            self.old = self.turn_of(old, context)?;
+        }
         if context.now < self.down_until {
             return Ok(());
         }
@@ -107,9 +128,20 @@ impl<P: Part> Service<P> {
         if std::mem::take(&mut self.cut_until) != PoolTime::NEVER
             && let Some(observation) = P::reconnected()
         {
-            P::Core::observe(&mut running.observed, &running.state, observation, context.now);
+            let time = running.now(context).time;
+            P::Core::observe(&mut running.observed, &running.state, observation, time);
         }
-        let now = running.now::<P>(context);
+        self.running = self.turn_of(running, context)?;
+        Ok(())
+    }
+
+    /// One turn of one leader; none when it leads no more.
+    fn turn_of(
+        &mut self,
+        mut running: Running<P::Core>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Running<P::Core>>, String> {
+        let now = running.now(context);
         let mut decided = Vec::new();
         let mut answers = Vec::new();
         running.decide_waiting::<P>(context, now, &mut decided, &mut answers)?;
@@ -120,7 +152,7 @@ impl<P: Part> Service<P> {
             running.tick_at = now.time + TICK;
             running.own::<P>(P::Core::tick(), now, &mut decided)?;
         }
-        self.conclude(running, context, now, decided, answers)
+        Ok(self.conclude(running, context, now, decided, answers))
     }
 
     /// Append, answer, act: with a crash between any two of them.
@@ -131,7 +163,7 @@ impl<P: Part> Service<P> {
         now: Now,
         decided: Vec<Decided>,
         mut answers: Vec<(ReplyTo, Result<Bytes, Refusal>)>,
-    ) -> Result<(), String> {
+    ) -> Option<Running<P::Core>> {
         let (mut entries, appends) = (Vec::new(), !decided.is_empty());
         for Decided { entry, answer } in decided {
             answers.extend(answer.map(|(to, bytes)| (to, Ok(bytes))));
@@ -142,26 +174,51 @@ impl<P: Part> Service<P> {
             self.answer(&running, context, now, std::mem::take(&mut answers));
         }
         if appends && context.may_crash && context.random.happens(4) {
-            return self.crash_within(context, "before its append");
+            return self.crash_within(&running, context, "before its append");
+        }
+        let is_newest = running.head == context.streams.last(P::LOG) || context.flaw == Some(Flaw::NoExpectedSequence);
+        if !is_newest && (appends || !answers.is_empty()) {
+            return self.lose(&running, context, now, answers);
         }
         if appends {
-            running.last_time = now.time;
             context.streams.append(P::LOG, context.now, running.term, P::Core::EVENT_TYPE, entries);
+            (running.last_time, running.head) = (now.time, context.streams.last(P::LOG));
         }
         if appends && context.may_crash && context.random.happens(4) {
-            return self.crash_within(context, "after its append");
+            return self.crash_within(&running, context, "after its append");
         }
         self.answer(&running, context, now, answers);
-        self.act(&mut running, context, now);
-        self.running = Some(running);
-        Ok(())
+        Self::act(&mut running, context, now);
+        Some(running)
     }
 
-    fn crash_within(&mut self, context: &mut Context<'_>, place: &str) -> Result<(), String> {
+    /// Another has appended: nothing is answered, and what was decided is forgotten.
+    fn lose(
+        &self,
+        running: &Running<P::Core>,
+        context: &mut Context<'_>,
+        now: Now,
+        answers: Vec<(ReplyTo, Result<Bytes, Refusal>)>,
+    ) -> Option<Running<P::Core>> {
+        let (log, term) = (P::LOG.name(), running.term);
+        context.trace.note(context.now, format_args!("the leader of {log} in term {term} learns that another leads"));
+        if context.flaw == Some(Flaw::AnswersWhenLost) {
+            self.answer(running, context, now, answers);
+        }
+        None
+    }
+
+    fn crash_within(
+        &mut self,
+        running: &Running<P::Core>,
+        context: &mut Context<'_>,
+        place: &str,
+    ) -> Option<Running<P::Core>> {
         context.trace.note(context.now, format_args!("{} crashes {place}", P::LOG.name()));
-        let until = context.now + context.random.millis(200, 3_000);
-        self.crash(until);
-        Ok(())
+        if !running.is_old() {
+            self.down_until = context.now + context.random.millis(200, 3_000);
+        }
+        None
     }
 
     /// Refolds the log, and compares what a snapshot would keep with what the log says.
@@ -174,7 +231,10 @@ impl<P: Part> Service<P> {
             return Err(format!("{}: a snapshot is not read back as it was written", P::LOG.name()));
         }
         running.state = decoded;
-        running.term += 1;
+        (running.term, running.life) = (running.term + 1, self.life);
+        if context.may_crash {
+            running.clock = Clock::skewed(context.random);
+        }
         if context.flaw == Some(Flaw::NoCommandMemory) {
             running.memory.clear();
         }
@@ -183,13 +243,14 @@ impl<P: Part> Service<P> {
         }
         running.read =
             P::SOURCES.iter().map(|source| (*source, (running.position_in(*source), PoolTime::NEVER))).collect();
+        let now = running.now(context);
         if let Some(observation) = P::began() {
-            P::Core::observe(&mut running.observed, &running.state, observation, context.now);
+            P::Core::observe(&mut running.observed, &running.state, observation, now.time);
         }
         let started = v1::LeaderStarted { term: running.term, instance: "a".into() };
-        let time_ns = running.last_time.max(context.now).0;
-        let entry = Entry { cause: cause(Kind::LeaderStarted(started)), time_ns, ..Default::default() };
+        let entry = Entry { cause: cause(Kind::LeaderStarted(started)), time_ns: now.time.0, ..Default::default() };
         context.streams.append(P::LOG, context.now, running.term, P::Core::EVENT_TYPE, vec![entry]);
+        (running.last_time, running.head) = (now.time, context.streams.last(P::LOG));
         context.trace.note(context.now, format_args!("{} leads in term {}", P::LOG.name(), running.term));
         self.running = Some(running);
         Ok(())
@@ -226,7 +287,7 @@ impl<P: Part> Service<P> {
     }
 
     /// Performs what is wanted for what was touched, and once a second for everything.
-    fn act(&self, running: &mut Running<P::Core>, context: &mut Context<'_>, now: Now) {
+    fn act(running: &mut Running<P::Core>, context: &mut Context<'_>, now: Now) {
         let touched = std::mem::take(&mut running.touched);
         let scope = if now.time >= running.full_at {
             running.full_at = now.time + FULL_PASS;
@@ -244,12 +305,18 @@ impl<P: Part> Service<P> {
             let body = Some(Body::AgentCommand(command));
             let envelope = v1::Envelope { term: running.term, epoch, incarnation, body, ..Default::default() };
             running.in_flight.insert(key.clone(), (effect, now.time));
-            context.out.push(Out::Order { machine, key, life: self.life, envelope });
+            context.out.push(Out::Order { machine, key, life: running.life, envelope });
         }
     }
 
+    /// Who hears what is said now: where two believe that they lead, each hears half of it.
     fn hears(&mut self, now: PoolTime) -> Option<&mut Running<P::Core>> {
-        if now < self.cut_until { None } else { self.running.as_mut() }
+        if now < self.cut_until {
+            return None;
+        }
+        self.heard += 1;
+        let old = self.old.as_mut().filter(|_| self.heard.is_multiple_of(2));
+        old.or(self.running.as_mut())
     }
 
     /// A user's command. One that can not be understood is refused at once.
@@ -282,8 +349,9 @@ impl<P: Part> Service<P> {
     pub(crate) fn heard(&mut self, machine: &str, envelope: &v1::Envelope, now: PoolTime, out: &mut Vec<Out>) {
         let Some(running) = self.hears(now) else { return };
         let Some((observation, mut answer)) = P::heartbeat(&running.state, machine, envelope) else { return };
-        P::Core::observe(&mut running.observed, &running.state, observation, now);
-        answer.pool_time_ns = now.0;
+        let time = running.clock.read(now);
+        P::Core::observe(&mut running.observed, &running.state, observation, time);
+        answer.pool_time_ns = time.0;
         if answer.number.is_multiple_of(5) || answer.hello_again {
             let body = Some(Body::HeartbeatAnswer(answer));
             let envelope = v1::Envelope { term: running.term, body, ..Default::default() };
@@ -293,14 +361,16 @@ impl<P: Part> Service<P> {
 
     /// An agent's answer to an order of this life.
     pub(crate) fn answered(&mut self, key: &str, life: u64, reply: &v1::AgentReply, now: PoolTime) {
-        if life != self.life {
+        if now < self.cut_until {
             return;
         }
-        let Some(running) = self.hears(now) else { return };
+        let mut leaders = [self.running.as_mut(), self.old.as_mut()].into_iter().flatten();
+        let Some(running) = leaders.find(|running| running.life == life) else { return };
+        let time = running.clock.read(now);
         let Some((effect, _)) = running.in_flight.remove(key) else { return };
         let (observations, inputs) = P::answered(&effect, reply);
         for observation in observations {
-            P::Core::observe(&mut running.observed, &running.state, observation, now);
+            P::Core::observe(&mut running.observed, &running.state, observation, time);
         }
         running.waiting.extend(inputs.into_iter().map(Waiting::Own));
     }

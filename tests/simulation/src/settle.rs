@@ -9,6 +9,7 @@ use muster_proto::v1::{self, cause::Kind, job_event, reservation_event};
 use muster_reservation::core::Stage;
 use prost::Message;
 
+use crate::clock::SKEW_MAX;
 use crate::service::{Stream, Streams};
 use crate::world::{Phase, World};
 
@@ -25,7 +26,8 @@ pub(crate) fn watch_deadlines(world: &World) -> Checked {
     let calm_since = world.calm_since();
     for reservation in state.reservations() {
         let Some(grant) = reservation.grant() else { continue };
-        let over_at = grant.deadline + ONLINE_MAX;
+        // The clocks of who decides and of who obeys are wrong in opposite directions at worst.
+        let over_at = grant.deadline + ONLINE_MAX + SKEW_MAX * 2;
         let is_calm = calm_since.is_some_and(|since| since + CALM_FOR <= grant.deadline);
         if !is_calm || !over_at.is_due(world.now) {
             continue;
@@ -113,11 +115,16 @@ pub(crate) fn check_logs(world: &World) -> Checked {
     check_answers(world)
 }
 
-/// Every command is decided once, and every followed message is taken once, in order.
+/// Every command is decided once, every followed message is taken once, in order, and time never goes back.
 fn check_causes(streams: &Streams, log: Stream) -> Checked {
     let mut commands = BTreeSet::new();
     let mut followed = BTreeMap::new();
+    let mut time_ns = 0;
     for entry in streams.of(log).iter().flat_map(|stored| &stored.entries) {
+        if entry.time_ns < time_ns {
+            return Err(format!("the time of {} goes back from {time_ns} to {}", log.name(), entry.time_ns));
+        }
+        time_ns = entry.time_ns;
         match entry.cause.as_ref().and_then(|cause| cause.kind.as_ref()) {
             Some(Kind::Command(id)) if !commands.insert(id.clone()) => {
                 return Err(format!("a command was decided twice in {}", log.name()));

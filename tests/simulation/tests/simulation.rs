@@ -115,6 +115,26 @@ fn a_service_that_forgets_how_far_it_read_is_found() {
 }
 
 #[test]
+fn a_leader_that_appends_whatever_another_has_appended_is_found() {
+    finds(Flaw::NoExpectedSequence, &["I1", "I2", "I9", "decided twice", "after"]);
+}
+
+#[test]
+fn a_leader_that_answers_what_the_log_refused_is_found() {
+    finds(Flaw::AnswersWhenLost, &["I2"]);
+}
+
+#[test]
+fn a_leader_whose_time_goes_back_is_found() {
+    finds(Flaw::NoTimeFloor, &["goes back"]);
+}
+
+#[test]
+fn an_agent_that_keeps_deadlines_by_a_wall_clock_is_found() {
+    finds(Flaw::WallClock, &["I6"]);
+}
+
+#[test]
 fn a_violation_names_the_command_that_shows_it_again() {
     let violation = finds(Flaw::NoPositions, &["after", "I9"]);
     let text = violation.to_string();

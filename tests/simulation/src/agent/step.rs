@@ -7,6 +7,7 @@ use muster_proto::v1::{self, envelope::Body, report::Kind};
 
 use super::process::Exit;
 use super::{Agent, Owner, Ports, Said, Stage};
+use crate::clock::SKEW_MAX;
 use crate::options::Flaw;
 
 /// An answer is waited for so long, to a hello as to a batch of reports.
@@ -29,7 +30,7 @@ impl Agent {
             if ports.flaw == Some(Flaw::NoIntents) {
                 self.disk.known.clear();
             }
-            self.born(ports.now);
+            self.born(ports);
         }
         self.children_end(ports);
         self.enforce_deadline(ports);
@@ -64,13 +65,17 @@ impl Agent {
     /// Cut off from everybody, the agent takes its machine back alone.
     fn enforce_deadline(&mut self, ports: &mut Ports<'_>) {
         let Some(life) = &mut self.life else { return };
-        let over = self.disk.deadline.is_due(ports.now) && (self.disk.deadline + DEADLINE_GRACE).is_due(ports.now);
+        let pool_time = life.clock.read(ports.now);
+        let over = self.disk.deadline.is_due(pool_time) && (self.disk.deadline + DEADLINE_GRACE).is_due(pool_time);
         if !over || life.closed || ports.now.since(life.contact) < ALONE_AFTER {
             return;
         }
         life.closed = true;
+        let is_time = (self.disk.deadline + DEADLINE_GRACE).is_due(ports.now + SKEW_MAX);
         for id in self.children.keys().copied().collect::<Vec<_>>() {
-            ports.truth.excuse(id);
+            if is_time {
+                ports.truth.excuse(id);
+            }
             self.kill(id, ports);
         }
     }

@@ -10,6 +10,7 @@ use muster_proto::v1::{self, Entry, cause::Kind};
 
 use super::streams::Stored;
 use super::{Context, Part, ReplyTo, Stream};
+use crate::clock::Clock;
 use crate::options::Flaw;
 
 /// Inputs of one turn.
@@ -25,6 +26,13 @@ pub(super) enum Waiting<C: Core> {
 
 /// A life of a service, between two crashes.
 pub(super) struct Running<C: Core> {
+    /// Number of this life.
+    pub(super) life: u64,
+    /// Sequence of the last message that was folded.
+    pub(super) head: u64,
+    /// It was taken over from, and leads no longer than this; never for one that was not.
+    pub(super) lease_ends: PoolTime,
+    pub(super) clock: Clock,
     pub(super) state: C::State,
     pub(super) observed: C::Observed,
     pub(super) followed: BTreeMap<String, u64>,
@@ -52,6 +60,10 @@ type Outcome = Result<(Vec<Bytes>, Option<Bytes>), Refusal>;
 impl<C: Core> Running<C> {
     pub(super) fn fold(log: &[Stored]) -> Result<Self, String> {
         let mut running = Self {
+            life: 0,
+            head: log.len() as u64,
+            lease_ends: PoolTime::NEVER,
+            clock: Clock::default(),
             state: C::State::default(),
             observed: C::Observed::default(),
             followed: BTreeMap::new(),
@@ -82,9 +94,15 @@ impl<C: Core> Running<C> {
         Ok(running)
     }
 
-    pub(super) fn now<P: Part<Core = C>>(&self, context: &Context<'_>) -> Now {
-        let position = Position::new(1, context.streams.next(P::LOG));
-        Now { time: context.now.max(self.last_time), position, term: Term(self.term) }
+    pub(super) fn now(&self, context: &Context<'_>) -> Now {
+        let time = self.clock.read(context.now);
+        let time = if context.flaw == Some(Flaw::NoTimeFloor) { time } else { time.max(self.last_time) };
+        Now { time, position: Position::new(1, self.head + 1), term: Term(self.term) }
+    }
+
+    /// Another leads, whether it knows that or not.
+    pub(super) fn is_old(&self) -> bool {
+        self.lease_ends != PoolTime::NEVER
     }
 
     pub(super) fn position_in(&self, stream: Stream) -> u64 {

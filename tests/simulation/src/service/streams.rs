@@ -55,14 +55,15 @@ impl Streams {
         self.messages.get(&stream).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn next(&self, stream: Stream) -> u64 {
-        self.of(stream).len() as u64 + 1
-    }
-
     /// Stores a batch of reports.
     pub(crate) fn store_report(&mut self, now: PoolTime, machine: &str, envelope: &v1::Envelope) {
         let subject = format!("muster.v1.agent.{machine}.rpt");
         self.push(Stream::Reports, now, subject, envelope.encode_to_vec().into(), Vec::new());
+    }
+
+    /// Sequence of the last message.
+    pub(super) fn last(&self, stream: Stream) -> u64 {
+        self.of(stream).len() as u64
     }
 
     /// Appends a turn to a decision log, as its followers will read it.
@@ -70,13 +71,13 @@ impl Streams {
         let block = v1::TurnBlock { entries: entries.clone() }.encode_to_vec().into();
         let previous_hash = Bytes::from_static(&[0; 32]);
         let turn = v1::Turn { previous_hash, event_type: event_type.into(), block, ..Default::default() };
-        let sequence = self.next(stream);
+        let sequence = self.last(stream) + 1;
         let envelope = v1::Envelope { lineage: 1, sequence, term, body: Some(Body::Turn(turn)), ..Default::default() };
         self.push(stream, now, "muster.v1.log.simulated.turn".into(), envelope.encode_to_vec().into(), entries);
     }
 
     fn push(&mut self, stream: Stream, at: PoolTime, subject: String, payload: Bytes, entries: Vec<Entry>) {
-        let sequence = self.next(stream);
+        let sequence = self.last(stream) + 1;
         let message = StoredMessage { sequence, stored: at, subject, payload, pending: 0 };
         self.messages.entry(stream).or_default().push(Stored { at, message, entries });
     }
