@@ -181,7 +181,7 @@ impl<P: Part> Service<P> {
             return self.lose(&running, context, now, answers);
         }
         if appends {
-            context.streams.append(P::LOG, context.now, running.term, P::Core::EVENT_TYPE, entries);
+            context.streams.append(P::LOG, context.now, running.term, P::Core::EVENT_TYPE, entries, running.head);
             (running.last_time, running.head) = (now.time, context.streams.last(P::LOG));
         }
         if appends && context.may_crash && context.random.happens(4) {
@@ -249,7 +249,7 @@ impl<P: Part> Service<P> {
         }
         let started = v1::LeaderStarted { term: running.term, instance: "a".into() };
         let entry = Entry { cause: cause(Kind::LeaderStarted(started)), time_ns: now.time.0, ..Default::default() };
-        context.streams.append(P::LOG, context.now, running.term, P::Core::EVENT_TYPE, vec![entry]);
+        context.streams.append(P::LOG, context.now, running.term, P::Core::EVENT_TYPE, vec![entry], running.head);
         (running.last_time, running.head) = (now.time, context.streams.last(P::LOG));
         context.trace.note(context.now, format_args!("{} leads in term {}", P::LOG.name(), running.term));
         self.running = Some(running);

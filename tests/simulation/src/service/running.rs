@@ -78,6 +78,9 @@ impl<C: Core> Running<C> {
             touched: BTreeSet::new(),
         };
         for stored in log {
+            if !stored.is_in_chain() {
+                return Err(format!("the chain of its log breaks at message {}", stored.message.sequence));
+            }
             for entry in &stored.entries {
                 let at = At {
                     position: Position::new(1, stored.message.sequence),
