@@ -131,6 +131,11 @@ impl Agent {
         (Epoch(self.disk.fenced), self.disk.incarnation, live)
     }
 
+    /// The generation of the desired list that it has, and the pulses that came with it.
+    pub(crate) fn pulses(&self) -> (muster_model::Position, &[muster_proto::v1::Pulse]) {
+        (self.disk.generation, &self.disk.pulses)
+    }
+
     /// It is up, has said its hellos, and owes nobody a report.
     pub(crate) fn is_settled(&self) -> bool {
         self.life.as_ref().is_some_and(|life| life.stage == Stage::Online) && self.disk.spool.is_empty()

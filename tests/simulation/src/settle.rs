@@ -7,6 +7,7 @@ use muster_machine_lifecycle::core::{Holder, Stage as Change};
 use muster_model::{MachineId, PoolTime, ProcessId};
 use muster_proto::v1::{self, cause::Kind, job_event, reservation_event};
 use muster_reservation::core::Stage;
+use muster_scheduler::wire::pulses::to_wire;
 use prost::Message;
 
 use crate::clock::SKEW_MAX;
@@ -41,6 +42,25 @@ pub(crate) fn watch_deadlines(world: &World) -> Checked {
                 "I5: {id} of reservation {} lives on m{} after its deadline",
                 reservation.id, fork.machine
             ));
+        }
+    }
+    Ok(())
+}
+
+/// I10: an agent that has the log's generation has the log's pulses.
+pub(crate) fn watch_pulses(world: &World) -> Checked {
+    let Some(jobs) = world.jobs.state() else { return Ok(()) };
+    for agent in &world.agents {
+        let name = agent.name();
+        let Some(machine) = jobs.machines.get(name.as_str()) else { continue };
+        let (generation, has) = agent.pulses();
+        if generation != machine.generation {
+            continue;
+        }
+        let pulses = jobs.pulses_on(machine);
+        let wanted: Vec<v1::Pulse> = pulses.iter().map(|(number, pulse)| to_wire(*number, pulse)).collect();
+        if has != wanted {
+            return Err(format!("I10: {name} has the pulses {has:?} at {generation:?}, by JOBS {wanted:?}"));
         }
     }
     Ok(())

@@ -13,6 +13,8 @@ use crate::service::Stream;
 
 /// A command without an answer is given again after this.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Pulses that users define.
+const PULSES: u64 = 3;
 /// Remembered jobs and reservations of a user.
 const REMEMBERED_MAX: usize = 16;
 
@@ -148,7 +150,7 @@ impl User {
 
     fn think(&self, machines: usize, random: &mut Random) -> Option<(Stream, Body)> {
         let mine = self.reservations.back().copied();
-        match random.below(20) {
+        match random.below(23) {
             0..=6 => Some(self.start(mine, machines, random)),
             7..=9 => {
                 let jobs = vec![*self.jobs.get(random.index(self.jobs.len().max(1)))?];
@@ -179,7 +181,21 @@ impl User {
                 2 | 3 => Some(set_flag("*", v1::MachineFlag::Retired, false)),
                 _ => Some(set_flag("*", v1::MachineFlag::Active, true)),
             },
-            _ => Some(protect(&format!("m{}", random.index(machines)), random.happens(500))),
+            19 => Some(protect(&format!("m{}", random.index(machines)), random.happens(500))),
+            20 => Some(set_pulse(random)),
+            21 => {
+                let numbers = (0..random.below(3) as u32).collect();
+                let change = v1::ChangeJob {
+                    job: *self.jobs.get(random.index(self.jobs.len().max(1)))?,
+                    pulses: Some(v1::PulseNumbers { numbers }),
+                    parameters: Vec::new(),
+                };
+                Some(job(job_command::Kind::ChangeJob(change)))
+            }
+            _ => {
+                let numbers = vec![random.below(PULSES) as u32];
+                Some(job(job_command::Kind::ClearPulses(v1::ClearPulses { numbers, all: false })))
+            }
         }
     }
 
@@ -194,6 +210,7 @@ impl User {
             processes: 1 + random.below(12) as u32,
             selector,
             reservation,
+            pulses: if random.happens(300) { vec![random.below(PULSES) as u32] } else { Vec::new() },
             ..Default::default()
         };
         job(job_command::Kind::Start(start))
@@ -225,6 +242,13 @@ fn set_up(machines: usize) -> VecDeque<(Stream, Body)> {
         job(job_command::Kind::AddModule(v1::AddModule { module: Some(module) })),
     ]
     .into()
+}
+
+fn set_pulse(random: &mut Random) -> (Stream, Body) {
+    let part = |random: &mut Random| (1 + random.below(50)) * 100_000_000;
+    let (block_ns, free_ns) = (part(random), part(random));
+    let pulse = v1::Pulse { number: random.below(PULSES) as u32, block_ns, free_ns, phase_ns: 0 };
+    job(job_command::Kind::SetPulse(v1::SetPulse { pulse: Some(pulse) }))
 }
 
 fn reserve(machines: usize, random: &mut Random) -> (Stream, Body) {

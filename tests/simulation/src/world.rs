@@ -203,6 +203,7 @@ impl World {
             }
             Happening::Watch => {
                 settle::watch_deadlines(self)?;
+                settle::watch_pulses(self)?;
                 self.after(WATCH_STEP, Happening::Watch);
             }
             Happening::Letter(letter) => self.deliver(*letter),

@@ -30,6 +30,8 @@ pub(crate) struct Disk {
     pub(crate) known: BTreeMap<ProcessId, Known>,
     /// Generation of the scheduler's desired state.
     pub(crate) generation: Position,
+    /// Pulses that jobs here have, as they were told with that generation: its pulse page.
+    pub(crate) pulses: Vec<v1::Pulse>,
     /// Batches that are not acknowledged.
     pub(crate) spool: VecDeque<(u64, v1::ReportBatch)>,
     /// Number of the newest batch.

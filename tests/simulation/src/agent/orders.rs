@@ -158,6 +158,7 @@ impl Agent {
         let Some(life) = &mut self.life else { return };
         (life.stage, life.contact) = (Stage::Online, ports.now);
         self.forget(&desired.forget);
+        self.disk.pulses.clone_from(&desired.pulses);
         self.disk.generation = desired.generation.unwrap_or_default().into();
     }
 
@@ -175,6 +176,7 @@ impl Agent {
         let refused = update.jobs.iter().flat_map(|orders| self.take_orders(orders, false, ports)).collect();
         self.life.as_ref()?;
         self.forget(&update.forget);
+        self.disk.pulses.clone_from(&update.pulses);
         self.disk.generation = generation;
         Some(v1::AgentReply { refused, ..taken(generation) })
     }
