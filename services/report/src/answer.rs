@@ -33,6 +33,16 @@ pub(crate) async fn answer(
             read_retrying(|| query::summary(store, &run, &filter)).await.map_err(|error| refusal(&error))
         }
         Kind::Perf(query) => perf(store, &query).await,
+        Kind::Corruption(query) if query.number > 0 => {
+            let answer = read_retrying(|| query::corruption(store, query.number)).await;
+            answer.map_err(|error| refusal(&error))?.ok_or_else(|| no_corruption(query.number))
+        }
+        Kind::Corruption(query) => {
+            let filter = query.filter.unwrap_or_default();
+            let run = known_run(store, &filter).await?;
+            read_retrying(|| query::corruptions(store, &run, &filter)).await.map_err(|error| refusal(&error))
+        }
+        Kind::Artifact(query) => artifacts(store, &query).await,
         Kind::Status(_) => {
             let ends = stream_ends(bus).await;
             read_retrying(|| query::status(store, &ends)).await.map_err(|error| refusal(&error))
@@ -51,6 +61,22 @@ async fn perf(store: &Store, query: &v1::PerfQuery) -> Result<v1::ReportReply, R
     answer.ok_or_else(|| {
         invalid("it names no dimension; there are module, machine, machine type, device, device type, process and time")
     })
+}
+
+/// A corruption or a name is of the run that it is of.
+async fn artifacts(store: &Store, query: &v1::ArtifactQuery) -> Result<v1::ReportReply, Refusal> {
+    let run = if query.corruption > 0 || !query.name.is_empty() {
+        None
+    } else {
+        Some(known_run(store, &query.filter.clone().unwrap_or_default()).await?)
+    };
+    let answer = read_retrying(|| query::artifacts(store, run.as_ref(), query)).await;
+    answer.map_err(|error| refusal(&error))?.ok_or_else(|| no_corruption(query.corruption))
+}
+
+fn no_corruption(number: u64) -> Refusal {
+    let why = format!("the store does not know corruption {number}");
+    Refusal::new(RefusalCode::NotFound, "report", why, "`muster report corruption` lists them; --run for an older run")
 }
 
 async fn known_run(store: &Store, filter: &v1::ReportFilter) -> Result<Run, Refusal> {

@@ -8,12 +8,14 @@ use muster_bus::streams::InitOptions;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus, BusOptions};
 use muster_model::{Attempt, Dpid, JobNumber, PoolTime, ProcessId, ProcessNumber, RunId, Verdict};
+use muster_pattern::{Class, Expectation, Owner, SECTOR_BYTES, Stamp, expected_sector, fill, spoil};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_proto::v1::report_query::Kind;
 use muster_store::{Access, Store, StoreOptions};
 use muster_telemetry::records::{
-    Job, Layout, MetricKind, Offset, Origin, ProcessChange, Records, Report, ReportKind, Said, Sample, Series,
+    Corruption, Job, Layout, MetricKind, Offset, Origin, ProcessChange, Records, Report, ReportKind, Said, Sample,
+    Series,
 };
 use muster_telemetry::write::{KnownLayouts, Outcome, commit, load_offset};
 use muster_telemetry::{Format, render};
@@ -113,7 +115,69 @@ fn synthetic_run() -> Records {
     let report = |kind| Report { said: said.clone(), kind };
     records.reports.push(report(ReportKind::Final { id: id(1, 1), module, totals, text, resources }));
     records.reports.push(report(ReportKind::Error { id: id(2, 2), message: "no space".into() }));
+    records.reports.extend(corruptions(&said));
     records
+}
+
+/// Process 1 finds what process 2's second attempt wrote, a complemented sector of its own, words of a process that only a tag
+/// names, a packet, and what a module in another language takes for a corruption. Of the first the files were stored.
+fn corruptions(said: &Said) -> Vec<Report> {
+    let owner = |process, attempt| Owner { run: 1, job: 1, process, attempt };
+    let expectation = Expectation { owner: owner(1, 1), target: 7, machine: 8, sequence: 2, offset: 20_480 };
+    let of = |class: Class| {
+        let mut sector = [0; SECTOR_BYTES];
+        fill(&mut sector, &Stamp { expectation, time: 9 });
+        spoil(&mut sector, class, &expectation, 5);
+        sector
+    };
+    let foreign = |header: bool| {
+        let mut sector = [0; SECTOR_BYTES];
+        fill(&mut sector, &Stamp { expectation: Expectation { owner: owner(2, 2), ..expectation }, time: 9 });
+        if !header {
+            sector[..8].fill(0x77);
+        }
+        sector
+    };
+    let found = |class: &str, owner: Option<ProcessId>, actual: [u8; SECTOR_BYTES]| Corruption {
+        id: id(1, 1),
+        target: "/data of m1/muster-1-00010001-1.dat".into(),
+        resource: "disk-a".into(),
+        offset: expectation.offset,
+        class: class.into(),
+        persistence: "STORED".into(),
+        owner,
+        expected: expected_sector(&expectation, &actual).to_vec().into(),
+        actual: actual.to_vec().into(),
+        detail: format!("{class}: as found\nand more"),
+    };
+    let all = [
+        found("FOREIGN", Some(id(2, 0)), foreign(true)),
+        found("WRONG_FORM", None, of(Class::WrongForm)),
+        found("FOREIGN", None, foreign(false)),
+        found("FOREIGN", Some(ProcessId { run: RunId(77), ..id(9, 0) }), of(Class::Bitflip)),
+        Corruption {
+            persistence: "PASSED".into(),
+            target: "client-to-server/0".into(),
+            ..found("DROPPED", None, of(Class::Bitflip))
+        },
+        Corruption { expected: vec![1].into(), actual: vec![2].into(), ..found("UNKNOWN", None, of(Class::Zero)) },
+    ];
+    let kinds = all.map(|corruption| ReportKind::Corruption(Box::new(corruption))).into_iter();
+    let artifact = |name: &str, sha: &str| ReportKind::Artifact {
+        id: id(1, 1),
+        bucket: "artifacts".into(),
+        name: format!("1-00010001-1/{name}"),
+        size_bytes: 4096,
+        sha256: sha.repeat(64),
+    };
+    let files = [
+        artifact("corruption-20480-2-actual.bin", "0"),
+        artifact("corruption-20480-2-actual.bin", "a"),
+        artifact("corruption-20480-21-actual.bin", "b"),
+        artifact("other.txt", "c"),
+    ];
+    let said = |ordinal: u32| Said { ordinal: 10 + ordinal, sequence: 1 + u64::from(ordinal), ..said.clone() };
+    (0..).zip(kinds.chain(files)).map(|(ordinal, kind)| Report { said: said(ordinal), kind }).collect()
 }
 
 struct World {
@@ -239,6 +303,71 @@ async fn counters_of_one_type_add_up_over_the_whole_span() {
         assert_eq!(numbers(5), increases);
         assert_eq!(numbers(6), increases / (last_sample - first_start));
     }
+    world.stop.cancel();
+}
+
+fn corruption(number: u64) -> Kind {
+    Kind::Corruption(v1::CorruptionQuery { number, ..Default::default() })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn corruptions_are_listed_and_explained_with_their_owners() {
+    let world = World::start().await;
+    world.fill().await;
+    let table = async |kind| render(&world.ask(kind).await.expect("an answer"), Format::Table);
+    insta::assert_snapshot!("corruption_list", table(corruption(0)).await);
+    insta::assert_snapshot!("corruption_foreign", table(corruption(1)).await);
+    insta::assert_snapshot!("corruption_complemented", table(corruption(2)).await);
+    for (number, texts) in [
+        (3, &["owner: tag ", "which these of the run carry: 1/00010002#2 high-io on m2: disk-a"][..]),
+        (4, &["owner: 77/00010009, which this store does not know", "  F     "]),
+        (5, &["read again: it passed once"]),
+        (6, &["the sector is not one of Muster's pattern", "files: none was stored"]),
+    ] {
+        let text = table(corruption(number)).await;
+        assert!(texts.iter().all(|wanted| text.contains(wanted)), "{texts:?} of {number}: {text}");
+    }
+    let csv = render(&world.ask(corruption(1)).await.expect("an answer"), Format::Csv);
+    assert!(csv.starts_with("offset,word,expected,actual,difference,flag,meaning\n20488,1,"), "{csv}");
+    let other_machine = v1::ReportFilter { machine: "m2".into(), ..Default::default() };
+    let none = world.ask(Kind::Corruption(v1::CorruptionQuery { filter: Some(other_machine), number: 0 })).await;
+    assert_eq!(none.expect("an answer").rows, []);
+    let refusal = world.ask(corruption(99)).await.expect_err("unknown");
+    assert_eq!(refusal.why, "the store does not know corruption 99");
+    assert_eq!(refusal.code(), v1::RefusalCode::NotFound);
+    world.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_found_by_process_by_corruption_and_by_name() {
+    let world = World::start().await;
+    world.fill().await;
+    let ask = async |query: v1::ArtifactQuery| {
+        let reply = world.ask(Kind::Artifact(query)).await.expect("an answer");
+        render(&reply, Format::Csv)
+            .lines()
+            .skip(1)
+            .map(|line| line.split_once(",artifacts,").expect("a bucket").1.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let file = |name: &str, sha: &str| format!("1-00010001-1/{name},4096,{}", sha.repeat(64));
+    let all = [
+        file("corruption-20480-2-actual.bin", "a"),
+        file("corruption-20480-21-actual.bin", "b"),
+        file("other.txt", "c"),
+    ];
+    assert_eq!(ask(v1::ArtifactQuery::default()).await, all);
+    let of_process = |process| v1::ArtifactQuery {
+        filter: Some(v1::ReportFilter { job: 1, ..Default::default() }),
+        process,
+        ..Default::default()
+    };
+    assert_eq!(ask(of_process(1)).await, all);
+    assert_eq!(ask(of_process(2)).await, [""; 0]);
+    assert_eq!(ask(v1::ArtifactQuery { corruption: 1, ..Default::default() }).await, all[..1]);
+    assert_eq!(ask(v1::ArtifactQuery { name: "1-00010001-1/other.txt".into(), ..Default::default() }).await, all[2..]);
+    let unknown = Kind::Artifact(v1::ArtifactQuery { corruption: 99, ..Default::default() });
+    assert_eq!(world.ask(unknown).await.expect_err("unknown").code(), v1::RefusalCode::NotFound);
     world.stop.cancel();
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::classify::{Class, Finding};
-use crate::decode::{decode_header, decode_word, words_of};
+use crate::decode::{Form, decode_header, decode_word, words_of};
 use crate::fill;
 use crate::sector::{Expectation, HEADER_WORDS, Header, SECTOR_BYTES, Stamp, WORDS, header_of};
 
@@ -15,7 +15,9 @@ pub fn expected_sector(expectation: &Expectation, actual: &[u8; SECTOR_BYTES]) -
     for (slot, word) in head.iter_mut().zip(words_of(actual)) {
         *slot = word ^ flip;
     }
-    let Header { stamp, position, sectors, .. } = header_of(&head);
+    // A sound header says them in whatever form it is.
+    let said = decode_header(actual).map_or_else(|| header_of(&head), |(_, header)| header);
+    let Header { stamp, position, sectors, .. } = said;
     let mut sector = [0; SECTOR_BYTES];
     fill::fill_at(
         &mut sector,
@@ -52,27 +54,83 @@ impl Finding {
     }
 }
 
-/// A table of the wrong words of a sector. `F` marks a few flipped bits, `C` a complemented word, `0` a zero, `*` other data.
+/// A wrong word of a sector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongWord {
+    /// Its place in the sector, 0-63.
+    pub place: usize,
+    /// Absolute byte offset.
+    pub offset: u64,
+    /// What was expected.
+    pub expected: u64,
+    /// What is there.
+    pub actual: u64,
+    /// What is there in true form, where it is complemented.
+    pub translated: Option<u64>,
+    /// `F` marks a few flipped bits, `C` a complemented word, `0` a zero, `*` other data.
+    pub flag: char,
+    /// What it says of itself.
+    pub meaning: String,
+}
+
+impl WrongWord {
+    /// Bits that differ.
+    #[must_use]
+    pub fn difference(&self) -> u64 {
+        self.expected ^ self.actual
+    }
+}
+
+/// The wrong words of a sector.
+#[must_use]
+pub fn wrong_words(actual: &[u8; SECTOR_BYTES], expectation: &Expectation) -> Vec<WrongWord> {
+    let expected = words_of(&expected_sector(expectation, actual));
+    let head = decode_header(actual).map(|(form, _)| form);
+    let of_place = |(place, (actual, expected)): (usize, (u64, u64))| WrongWord {
+        place,
+        offset: expectation.offset + (place * 8) as u64,
+        expected,
+        actual,
+        translated: (form_of(actual, place, head) == Some(Form::Complement)).then_some(!actual),
+        flag: flag(actual, actual ^ expected),
+        meaning: meaning(actual, place),
+    };
+    let words = words_of(actual).into_iter().zip(expected).enumerate();
+    words.filter(|(_, (actual, expected))| actual != expected).map(of_place).collect()
+}
+
+/// One line of what the header of a sector says.
+#[must_use]
+pub fn explain_header(actual: &[u8; SECTOR_BYTES]) -> String {
+    match decode_header(actual) {
+        Some((form, header)) => format!("header: {form:?} form, {}", header_text(&header)),
+        None => "header: not sound".to_owned(),
+    }
+}
+
+/// A table of the wrong words of a sector, for a file of text.
 #[must_use]
 pub fn explain_sector(actual: &[u8; SECTOR_BYTES], expectation: &Expectation) -> String {
-    let mut text = match decode_header(actual) {
-        Some((form, header)) => format!("header: {form:?} form, {}\n", header_text(&header)),
-        None => "header: not sound\n".to_owned(),
-    };
-    text.push_str("offset          word  expected          actual            difference        flag  meaning\n");
-    let expected = words_of(&expected_sector(expectation, actual));
-    for (place, (actual, expected)) in words_of(actual).into_iter().zip(expected).enumerate() {
-        if actual != expected {
-            let offset = expectation.offset + (place * 8) as u64;
-            let difference = actual ^ expected;
-            let (flag, meaning) = (flag(actual, difference), meaning(actual, place));
-            let _ = writeln!(
-                text,
-                "{offset:<14}  {place:>4}  {expected:016x}  {actual:016x}  {difference:016x}  {flag:<4}  {meaning}"
-            );
-        }
+    let mut text = explain_header(actual);
+    text.push_str("\noffset          word  expected          actual            difference        flag  meaning\n");
+    for word in wrong_words(actual, expectation) {
+        let WrongWord { place, offset, expected, actual, flag, ref meaning, .. } = word;
+        let difference = word.difference();
+        let _ = writeln!(
+            text,
+            "{offset:<14}  {place:>4}  {expected:016x}  {actual:016x}  {difference:016x}  {flag:<4}  {meaning}"
+        );
     }
     text
+}
+
+/// The form of a word: its own where it is a writer's, the header's where it is of a sound one.
+fn form_of(value: u64, place: usize, head: Option<Form>) -> Option<Form> {
+    if place < HEADER_WORDS {
+        return head;
+    }
+    let place = u8::try_from(place).ok()?;
+    decode_word(value, place).map(|word| word.form)
 }
 
 fn header_text(header: &Header) -> String {

@@ -21,7 +21,7 @@ mod verify;
 
 pub use classify::{Class, Finding, Source, classify};
 pub use decode::{Form, WordMeaning, decode_header, decode_word};
-pub use explain::{expected_sector, explain_sector};
+pub use explain::{WrongWord, expected_sector, explain_header, explain_sector, wrong_words};
 pub use fill::fill;
 pub use scramble::scramble;
 pub use sector::{Expectation, Header, Owner, SECTOR_BYTES, Stamp, name_hash};

@@ -24,7 +24,10 @@ pub(crate) use machines::{
 };
 pub(crate) use mix::MixCommand;
 pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseLadderArguments, PulseSetArguments, SetArguments};
-pub(crate) use reports::{DimensionName, EventsArguments, FilterArguments, LogName, PerfArguments, ReportCommand};
+pub(crate) use reports::{
+    ArtifactCommand, ArtifactGetArguments, ArtifactListArguments, CorruptionArguments, DimensionName, EventsArguments,
+    FilterArguments, LogName, PerfArguments, ReportCommand,
+};
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 
@@ -145,6 +148,9 @@ pub(crate) enum Command {
     /// Reports from the store
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Files that tests left
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
     /// Print the decision logs, one JSON object for each event
     Events(EventsArguments),
     /// Turn one message from stdin into JSON: for `nats sub 'muster.v1.>' --translate 'muster decode'`

@@ -1,9 +1,11 @@
 //! `muster report` and `muster events`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::target::ProcessName;
 use crate::times::{Since, parse_duration, parse_since};
 
 #[derive(Debug, Subcommand)]
@@ -14,6 +16,8 @@ pub(crate) enum ReportCommand {
     Perf(PerfArguments),
     /// What pulses came to, by process: the real duty, and how late it woke after edges
     Pulses(PulseReportArguments),
+    /// Wrong data that tests found: all, or one word by word with its owner and how to read it again
+    Corruption(CorruptionArguments),
     /// How far the store is
     Status,
 }
@@ -22,6 +26,49 @@ pub(crate) enum ReportCommand {
 pub(crate) struct PulseReportArguments {
     /// Job number
     pub(crate) job: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CorruptionArguments {
+    /// Number of the one to explain; all of the run without it
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) number: Option<u64>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactCommand {
+    /// List files of processes
+    List(ArtifactListArguments),
+    /// Fetch files, and check them by their SHA-256
+    Get(ArtifactGetArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArtifactListArguments {
+    /// Process; all of the run without it
+    #[arg(value_name = "DPID|RUN/DPID")]
+    pub(crate) process: Option<ProcessName>,
+    /// Run; the newest without it
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) run: u32,
+    /// Only those of this corruption
+    #[arg(long, value_name = "ID", conflicts_with_all = ["process", "run"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) corruption: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ArtifactGetArguments {
+    /// Name of the file, as `artifact list` shows it
+    #[arg(required_unless_present = "corruption", conflicts_with = "corruption")]
+    pub(crate) name: Option<String>,
+    /// All files of this corruption
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) corruption: Option<u64>,
+    /// Directory to put them into; it is made where it is missing
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]

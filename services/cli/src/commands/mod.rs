@@ -1,6 +1,7 @@
 //! One file for each family of commands: ask, wait, print.
 
 mod admin;
+mod artifacts;
 mod clock;
 mod events;
 pub(crate) mod jobs;
@@ -123,6 +124,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Extend(arguments) => reservations::extend(session, &arguments).await,
         Command::Checkin(number) => reservations::check_in(session, number.reservation).await,
         Command::Report(command) => reports::run(session, command).await,
+        Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,
         Command::Admin(command) => admin::run(session, &command).await,
         Command::Master(command) => master::run(session, &command).await,

@@ -7,7 +7,7 @@ use muster_proto::v1::{self, cell::Value, report_query};
 use muster_telemetry::{Format as Rendered, render};
 
 use super::{Session, pulse_report};
-use crate::arguments::{DimensionName, FilterArguments, PerfArguments, ReportCommand};
+use crate::arguments::{CorruptionArguments, DimensionName, FilterArguments, PerfArguments, ReportCommand};
 use crate::exit::Failure;
 use crate::output::{self, Format};
 use crate::times::nanoseconds;
@@ -25,6 +25,10 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
         }
         ReportCommand::Perf(arguments) => ("report perf", report_query::Kind::Perf(perf(arguments))),
         ReportCommand::Pulses(target) => ("report pulses", report_query::Kind::Perf(pulse_report::query(target.job))),
+        ReportCommand::Corruption(CorruptionArguments { number, filter: limits }) => {
+            let query = v1::CorruptionQuery { filter: Some(filter(limits)), number: number.unwrap_or(0) };
+            ("report corruption", report_query::Kind::Corruption(query))
+        }
         ReportCommand::Status => ("report status", report_query::Kind::Status(v1::StoreStatusQuery {})),
     };
     if !matches!(kind, report_query::Kind::Status(_)) {
@@ -34,16 +38,21 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
     if pivots {
         reply = pulse_report::by_process(&reply);
     }
+    show(session, &reply)
+}
+
+/// Prints an answer of the report service in the form that the user chose.
+pub(super) fn show(session: &Session, reply: &v1::ReportReply) -> Result<(), Failure> {
     let text = match session.format {
-        Format::Table => render(&reply, Rendered::Table),
-        Format::Csv => render(&reply, Rendered::Csv),
-        Format::Json => rows_alone(&render(&reply, Rendered::Json))?,
+        Format::Table => render(reply, Rendered::Table),
+        Format::Csv => render(reply, Rendered::Csv),
+        Format::Json => rows_alone(&render(reply, Rendered::Json))?,
     };
     output::write(&text)
 }
 
 /// Waits until the store has what the streams held when we were asked, so that a report right after a stop is complete.
-async fn catch_up(session: &Session) -> Result<(), Failure> {
+pub(super) async fn catch_up(session: &Session) -> Result<(), Failure> {
     let begun = Instant::now();
     let targets = ends(&status(session).await?, "stream_seq");
     loop {

@@ -1,5 +1,6 @@
 //! The real `muster` against a real nats-server, with services that the test plays.
 
+mod artifacts;
 mod center;
 mod module_test;
 mod modules;

@@ -3432,7 +3432,7 @@ impl Compression {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportQuery {
     /// The question.
-    #[prost(oneof = "report_query::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "report_query::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<report_query::Kind>,
 }
 /// Nested message and enum types in `ReportQuery`.
@@ -3449,6 +3449,12 @@ pub mod report_query {
         /// How far the store is.
         #[prost(message, tag = "3")]
         Status(super::StoreStatusQuery),
+        /// Corruptions that were found, or one of them word by word.
+        #[prost(message, tag = "4")]
+        Corruption(super::CorruptionQuery),
+        /// Files of processes in the object stores.
+        #[prost(message, tag = "5")]
+        Artifact(super::ArtifactQuery),
     }
 }
 /// ReportFilter limits a question.
@@ -3495,6 +3501,32 @@ pub struct PerfQuery {
     /// Width of a time bucket, nanoseconds; with DIMENSION_TIME, 0 means 10 s.
     #[prost(int64, tag = "4")]
     pub bucket_ns: i64,
+}
+/// CorruptionQuery: the corruptions of a run, or one of them word by word.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CorruptionQuery {
+    /// Limits, without a number.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// The one to explain; 0 means a list of all.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+}
+/// ArtifactQuery: files of processes in the object stores.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArtifactQuery {
+    /// Limits, where neither a corruption nor a name says which.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Process of the filter's job; 0 means all.
+    #[prost(uint32, tag = "2")]
+    pub process: u32,
+    /// Only those of this corruption; 0 means any.
+    #[prost(uint64, tag = "3")]
+    pub corruption: u64,
+    /// Only the one of this name; empty means any.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
 }
 /// StoreStatusQuery: how far the store is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,11 +1,16 @@
 //! Questions about the past, and their answers as tables. Read-only; each statement has a limit, and the pool a time-out.
 
+mod artifact;
 mod cells;
+mod corruption;
+mod owner;
 mod perf;
 mod run;
 mod status;
 mod summary;
 
+pub use artifact::artifacts;
+pub use corruption::{corruption, corruptions};
 pub use perf::{Bucket, perf};
 pub use run::{Run, find_run};
 pub use status::{StreamEnd, status};
