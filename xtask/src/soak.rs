@@ -8,8 +8,9 @@ use crate::build::{programs, run_cargo};
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which: `kills` of every part under load, or `start` and stop of many simulated processes
-    #[arg(value_parser = ["kills", "start"])]
+    /// Which: `kills` of every part under load, `start` and stop of many simulated processes, or `corruption` of high-io's files
+    /// from outside
+    #[arg(value_parser = ["kills", "start", "corruption"])]
     name: String,
     /// How many rounds
     #[arg(long, default_value_t = 50)]
@@ -20,6 +21,9 @@ pub(crate) struct SoakArguments {
     /// Simulated processes of each round, for `start`
     #[arg(long, default_value_t = 3_000)]
     processes: u32,
+    /// Changes of files, for `corruption`
+    #[arg(long, default_value_t = 1_000)]
+    changes: u32,
 }
 
 #[derive(Args)]
@@ -38,6 +42,11 @@ pub(crate) struct SimulateArguments {
 pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     if arguments.name == "start" {
         return start::run(arguments);
+    }
+    if arguments.name == "corruption" {
+        let changes = arguments.changes.to_string();
+        let test = ["test", "-p", "muster-high-io", "--test", "outside", "--", "--nocapture"];
+        return run_cargo(&test, &[("MUSTER_SOAK_CORRUPTIONS", &*changes)]);
     }
     let programs = programs()?;
     let rounds = arguments.rounds.to_string();

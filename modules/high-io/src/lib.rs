@@ -8,6 +8,7 @@ mod buffer;
 mod clock;
 mod device;
 mod engine;
+mod found;
 mod history;
 mod mismatch;
 mod order;
@@ -47,7 +48,13 @@ fn test(session: &Session) -> Result<Ending, Trouble> {
     };
     session.ready();
     let ending = match passes.run() {
-        Ok(()) => Ending::pass(),
+        Ok(()) => match passes.found() {
+            None => Ending::pass(),
+            Some(reason) => {
+                target.keep_as_evidence(session);
+                return Ok(passes.finish(Ending::fail(&reason)));
+            }
+        },
         Err(Trouble::Corrupt(reason)) => {
             target.keep_as_evidence(session);
             return Ok(passes.finish(Ending::fail(&reason)));

@@ -21,8 +21,9 @@ pub(crate) struct Wrong<'a> {
 }
 
 impl Wrong<'_> {
-    /// Reports it, and gives the trouble that ends the test. `history` is the text of the last transfers.
-    pub(crate) fn report(&self, history: impl FnOnce() -> String) -> Trouble {
+    /// Reports it, and gives the trouble that it is, which ends the test or not. `history` is the text of the last transfers;
+    /// without it no files are kept.
+    pub(crate) fn report(&self, history: Option<String>) -> Trouble {
         let persistence = self.read_again();
         let evidence = Evidence { actual: self.actual, expectation: self.expectation };
         let at = self.mismatch.sector;
@@ -38,9 +39,11 @@ impl Wrong<'_> {
             self.expectation.offset,
             self.read_command(),
         );
-        let (name, path) = (format!("corruption-{}", self.expectation.offset), self.target.path());
+        let (name, path) = (Evidence::name(expectation.offset, expectation.sequence), self.target.path());
         let title = |at| format!("sector at {}", self.expectation.advanced(at).offset);
-        evidence.keep(self.session, &name, &summary, title);
+        if history.is_some() {
+            evidence.keep(self.session, &name, &summary, title);
+        }
         self.session.corruption(Corruption {
             target: path.to_string_lossy().into_owned(),
             resource: self.settings.device.clone(),
@@ -48,7 +51,9 @@ impl Wrong<'_> {
             detail: format!("{summary}\n{}", evidence.explanation(at)),
             ..evidence.corruption(at, Some(&finding))
         });
-        self.session.keep_result(&format!("{name}-history.csv"), history().as_bytes());
+        if let Some(history) = history {
+            self.session.keep_result(&format!("{name}-history.csv"), history.as_bytes());
+        }
         Trouble::Corrupt(format!("corrupt data in {} at {}: {summary}", path.display(), self.mismatch.offset))
     }
 

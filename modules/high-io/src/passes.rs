@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use muster_pattern::{Stamp, fill, fill_streaming, scramble, spoil, verify};
-use muster_sdk::{Ending, Session};
+use muster_sdk::{Ending, OnError, Session};
 
 use crate::buffer::{ALIGNMENT, Buffer, cache_bytes};
 use crate::clock::Clock;
 use crate::engine::{Choice, Engine, Kind, Patience};
+use crate::found::{Found, Worth};
 use crate::history::History;
 use crate::mismatch::Wrong;
 use crate::pass::{Pass, file_expectation};
@@ -49,6 +50,7 @@ pub(crate) struct Passes<'a> {
     /// The first pass is 1, so that there is one before it to be stale by.
     pass: Pass,
     history: History,
+    found: Found,
     tally: Tally,
     clock: Clock,
     /// The buffers do not fit the caches together.
@@ -85,6 +87,7 @@ impl<'a> Passes<'a> {
             streams: set_bytes as u64 > cache_bytes(),
             queue,
             history: History::new(),
+            found: Found::default(),
             tally: Tally::new(&settings.device),
             begun: 0,
             unsubmitted: 0,
@@ -118,6 +121,11 @@ impl<'a> Passes<'a> {
             self.tally.passes += u64::from(verified == self.pass.order.count());
         }
         Ok(())
+    }
+
+    /// Why the test fails although it went on to its end, where it does.
+    pub(crate) fn found(&self) -> Option<String> {
+        self.found.reason()
     }
 
     /// Says how it ended, with totals.
@@ -271,10 +279,19 @@ impl<'a> Passes<'a> {
         self.session.fire(&self.settings.triggers, "wrong data");
         self.tally.errors += 1;
         let actual = buffer.to_vec();
-        let history = || self.history.text(&self.clock, actual.len(), self.queue.flights());
+        let worth = self.found.take(self.pass.number(), transfer.place);
+        if matches!(worth, Worth::Count | Worth::Nothing) {
+            return Ok(());
+        }
+        let history =
+            (worth == Worth::Files).then(|| self.history.text(&self.clock, actual.len(), self.queue.flights()));
         let (session, settings, target) = (self.session, self.settings, self.target);
         let wrong = Wrong { session, settings, target, actual: &actual, expectation, mismatch };
-        Err(wrong.report(history))
+        match wrong.report(history) {
+            Trouble::Corrupt(what) if session.on_error() == OnError::Continue => self.found.note(what),
+            trouble => return Err(trouble),
+        }
+        Ok(())
     }
 
     /// Bytes from the beginning of a slot to the buffer of the next transfer.

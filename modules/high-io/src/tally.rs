@@ -22,7 +22,7 @@ pub(crate) struct Tally {
     pub(crate) read_bytes: u64,
     /// Bytes that were read and found right.
     pub(crate) verified_bytes: u64,
-    /// Passes that were written and verified whole.
+    /// Passes that were written and read back whole.
     pub(crate) passes: u64,
     /// Transfers that failed, and those that brought wrong data.
     pub(crate) errors: u64,

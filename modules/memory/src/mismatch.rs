@@ -55,7 +55,7 @@ impl Wrong<'_> {
             way.as_str(),
             self.source(),
         );
-        let name = format!("corruption-{}", self.mismatch.offset);
+        let name = Evidence::name(self.mismatch.offset, expectation.sequence);
         let title = |at| format!("sector at {}", expectation.advanced(at).offset);
         evidence.keep(self.session, &name, &format!("{target}\n{summary}"), title);
         self.session.corruption(Corruption {

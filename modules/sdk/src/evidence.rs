@@ -47,6 +47,12 @@ impl Evidence<'_> {
         (0..self.sectors().len()).filter(is_wrong).collect()
     }
 
+    /// How the names of the files of a wrong sector begin: reports find them by its offset and its pass.
+    #[must_use]
+    pub fn name(offset: u64, pass: u64) -> String {
+        format!("corruption-{offset}-{pass}")
+    }
+
     /// The first wrong words of a sector, for the report itself.
     #[must_use]
     pub fn explanation(&self, at: usize) -> String {

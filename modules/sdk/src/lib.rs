@@ -29,6 +29,7 @@ mod gate;
 mod latency;
 mod link;
 mod meeting_place;
+mod on_error;
 mod outbox;
 mod parameters;
 mod peers;
@@ -48,6 +49,7 @@ pub use latency::Latency;
 pub use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, environment,
 };
+pub use on_error::OnError;
 pub use parameters::Parameters;
 pub use peers::{Ask, PeerWords, To};
 pub use run::run;

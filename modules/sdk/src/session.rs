@@ -17,6 +17,7 @@ use crate::error::PeerError;
 use crate::gate::Gated;
 use crate::link::RECONNECT_MAX;
 use crate::meeting_place::MeetingPlace;
+use crate::on_error::OnError;
 use crate::outbox::{Line, Worth};
 use crate::parameters::Parameters;
 use crate::peers::{Ask, PeerWords, To};
@@ -70,6 +71,12 @@ impl Session {
     /// Its resources of a kind.
     pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a ContextResource> {
         self.context.resources.iter().filter(move |resource| resource.kind == kind)
+    }
+
+    /// What comes first when data are wrong. A word that this version does not know means what is always safe: to end.
+    #[must_use]
+    pub fn on_error(&self) -> OnError {
+        OnError::parse(&self.context.on_error).unwrap_or_default()
     }
 
     /// Directory for results that are to be kept.

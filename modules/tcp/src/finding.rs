@@ -55,7 +55,8 @@ impl Found<'_> {
         let target = name(self.line.settings.role.other(), self.line.number);
         let offset = self.flow.byte_of(number) + (sector * SECTOR_BYTES) as u64;
         let detail = format!("{}, as {target} of peer {} sent them", wrong.detail, self.peer);
-        let name = format!("corruption-{}-{offset}", self.line.number);
+        let name = Evidence::name(offset, self.flow.expectation(number).sequence);
+        let name = format!("{name}-line{}", self.line.number);
         self.evidence(number).keep(self.line.session, &name, &detail, |at| format!("sector {at} of packet {number}"));
         let reason = format!("corrupt data in {target} at {offset}: {detail}");
         self.line.session.corruption(Corruption { target, offset, persistence: PASSED.to_owned(), detail, ..wrong });

@@ -66,6 +66,9 @@ pub struct Context {
     /// Its gang; none for a module without gangs.
     #[serde(default)]
     pub gang: Option<ContextGang>,
+    /// What comes first when data are wrong: empty or `report` to report and end, `continue` to report and go on.
+    #[serde(default)]
+    pub on_error: String,
     /// Private work directory.
     pub work: String,
     /// Directory for results that are to be kept.

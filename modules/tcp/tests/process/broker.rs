@@ -153,6 +153,7 @@ impl Pair {
             parameters: self.parameters.clone(),
             resources: Vec::new(),
             gang: Some(ContextGang { number: 1, role: ROLES[role].to_owned(), members: members.into() }),
+            on_error: String::new(),
             work: work.clone(),
             results: work,
             pulses: Vec::new(),
