@@ -36,6 +36,7 @@ pub(super) fn context(tested: &Tested, attempt: u32, changed: &[(&str, &str)], d
         parameters,
         resources: resources(manifest, tested.disk.as_deref(), directory),
         gang: gang(manifest),
+        on_error: String::new(),
         work: text(directory),
         results: text(&directory.join("results")),
         pulses: Vec::new(),
