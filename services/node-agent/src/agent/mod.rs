@@ -8,6 +8,7 @@ mod fencing;
 mod hello;
 mod keeping;
 mod modules;
+mod parameters;
 mod peers;
 mod probing;
 mod pulses;
