@@ -237,10 +237,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
     link::start(connection.clone(), inputs.clone(), hellos, up_sender);
     hotplug::start(&settings.disks, inputs.clone());
-    let Opened { desk, begun } =
-        Desk::open(&settings.state, &settings.trigger_policy, connection.clone(), inputs.clone())
-            .context("open the journal of triggers")?;
-    desk.listen(up.clone());
+    let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
     let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
     let now = Instant::now();
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
@@ -290,6 +287,19 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     agent.end_on_vanished();
     begun.into_iter().for_each(|acted| agent.trigger_acted(acted));
     Ok((agent, waiting))
+}
+
+/// What is armed, listening for edges while the agent is up.
+fn open_desk(
+    settings: &Settings,
+    connection: &Connection,
+    inputs: &mpsc::Sender<Input>,
+    up: &watch::Receiver<bool>,
+) -> anyhow::Result<Opened> {
+    let opened = Desk::open(&settings.state, &settings.trigger_policy, connection.clone(), inputs.clone())
+        .context("open the journal of triggers")?;
+    opened.desk.listen(up.clone());
+    Ok(opened)
 }
 
 impl Agent {
