@@ -22,6 +22,9 @@ const RESEND_AFTER: Duration = Duration::from_secs(1);
 /// How often a new connection is looked for while an acknowledgement is waited for.
 const CONNECTION_CHECK: Duration = Duration::from_millis(50);
 
+/// A log that says where it ends, and refuses what follows there, is damaged after so long: the server may be late, but not for ever.
+const CONTRADICTION_MAX: Duration = Duration::from_secs(5);
+
 /// How an append ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
@@ -82,10 +85,20 @@ enum Attempt {
 /// When the log proves to be damaged: it acknowledged at a sequence that was not next, or is shorter than what it acknowledged before.
 pub(crate) async fn append(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Appended, LedgerError> {
     let mut is_unknown = false;
+    let mut contradicted: Option<tokio::time::Instant> = None;
     while until.go_on() {
         match attempt(log, message).await {
             Attempt::Acknowledged(ack) => return acknowledged(log, message, &ack),
-            Attempt::Occupied => return settle(log, until, message).await,
+            Attempt::Occupied => {
+                if let Some(appended) = settle(log, until, message).await? {
+                    return Ok(appended);
+                }
+                if contradicted.get_or_insert_with(tokio::time::Instant::now).elapsed() > CONTRADICTION_MAX {
+                    let last = message.expected;
+                    let reason = format!("it ends at message {last}, and refuses one that follows {last}");
+                    return Err(LedgerError::damaged(log.name, reason));
+                }
+            }
             Attempt::Refused(reason) => {
                 tracing::error!(
                     log = log.name,
@@ -115,18 +128,22 @@ fn acknowledged(log: &Log, message: &Message<'_>, ack: &PublishAck) -> Result<Ap
     Err(LedgerError::damaged(log.name, reason))
 }
 
-/// Looks what stands at the sequence.
-async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Appended, LedgerError> {
+/// Looks what stands at the sequence. None where nothing does, and the log ends right before it: the same bytes are to be sent again.
+async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Option<Appended>, LedgerError> {
     while until.go_on() {
         match log.message(message.expected + 1).await {
-            Ok(Some(found)) if found == message.payload => return Ok(Appended::Landed),
-            Ok(Some(_)) => return Ok(Appended::Lost),
+            Ok(Some(found)) if found == message.payload => return Ok(Some(Appended::Landed)),
+            Ok(Some(_)) => return Ok(Some(Appended::Lost)),
             Ok(None) => {
                 let last = log.ends().await.ok().flatten().map(|ends| ends.last);
                 match last {
                     Some(last) if last < message.expected => return Err(shorter(log, last, message.expected)),
-                    Some(last) if last > message.expected => return Ok(Appended::Lost),
-                    _ => tokio::time::sleep(RETRY_DELAY).await,
+                    Some(last) if last > message.expected => return Ok(Some(Appended::Lost)),
+                    Some(_) => {
+                        tokio::time::sleep(RETRY_DELAY).await;
+                        return Ok(None);
+                    }
+                    None => tokio::time::sleep(RETRY_DELAY).await,
                 }
             }
             Err(error) => {
@@ -135,7 +152,7 @@ async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Ap
             }
         }
     }
-    Ok(Appended::Lost)
+    Ok(Some(Appended::Lost))
 }
 
 /// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or it is too late for one.
