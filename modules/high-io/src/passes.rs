@@ -15,7 +15,7 @@ use crate::mismatch::Wrong;
 use crate::pass::{Pass, file_expectation};
 use crate::queue::{Ended, Queue, Transfer};
 use crate::script::{Reading, Script, Step, Writing};
-use crate::settings::{InjectInto, Pace, Settings};
+use crate::settings::{InjectInto, Settings};
 use crate::tally::Tally;
 use crate::target::Target;
 use crate::trouble::Trouble;
@@ -45,10 +45,6 @@ enum Halt {
 pub(crate) struct Passes<'a> {
     session: &'a Session,
     settings: &'a Settings,
-    /// How fast and how long, by what was said last.
-    pace: Pace,
-    /// Changes of parameters that were seen.
-    changes: u64,
     target: &'a Target,
     queue: Queue<'a>,
     /// The first pass is 1, so that there is one before it to be stale by.
@@ -86,8 +82,6 @@ impl<'a> Passes<'a> {
         Ok(Self {
             session,
             settings,
-            pace: settings.pace,
-            changes: 0,
             target,
             pass: Pass::new(file_expectation(session, target), settings),
             streams: set_bytes as u64 > cache_bytes(),
@@ -220,7 +214,7 @@ impl<'a> Passes<'a> {
         }
         let begun = self.clock.read();
         self.queue.begin(slot, Transfer { kind, place, expectation }, begun);
-        if let Some(interval) = self.pace.interval {
+        if let Some(interval) = self.settings.interval {
             // What was not used is not saved up.
             self.next_transfer = self.next_transfer.max(begun) + interval;
         }
@@ -319,30 +313,19 @@ impl<'a> Passes<'a> {
 
     /// Time until the turn of the next transfer; none after the end.
     fn pause(&self) -> Duration {
-        if self.pace.interval.is_none() || self.ended.is_some() {
+        if self.settings.interval.is_none() || self.ended.is_some() {
             return Duration::ZERO;
         }
         let pause = self.next_transfer.saturating_duration_since(self.clock.now());
         let elapsed = self.clock.now() - self.tally.begin();
-        self.pace.duration.map_or(pause, |duration| pause.min(duration.saturating_sub(elapsed)))
-    }
-
-    /// Takes a changed pace. What the scheduler has checked can be read; anything else is left as it was.
-    fn follow_parameters(&mut self) {
-        if let Some(Ok(pace)) = self.session.changed_parameters(&mut self.changes, Pace::read) {
-            if pace.interval != self.pace.interval {
-                self.next_transfer = self.clock.now();
-            }
-            self.pace = pace;
-        }
+        self.settings.duration.map_or(pause, |duration| pause.min(duration.saturating_sub(elapsed)))
     }
 
     /// Whether a stop was asked for or the time is over.
     fn is_over(&mut self) -> bool {
-        self.follow_parameters();
         let now = self.clock.now();
-        let late = self.pace.duration.is_some_and(|duration| now - self.tally.begin() >= duration);
-        let done = self.pace.passes.is_some_and(|passes| self.tally.passes >= passes);
+        let late = self.settings.duration.is_some_and(|duration| now - self.tally.begin() >= duration);
+        let done = self.settings.passes.is_some_and(|passes| self.tally.passes >= passes);
         if self.ended.is_none() && (late || done || self.session.stopping()) {
             self.ended = Some(now);
         }

@@ -68,19 +68,6 @@ impl Session {
         Parameters::new(&self.context.parameters)
     }
 
-    /// Reads parameters again where they have changed (`muster set`) since `seen`, which begins with 0: to be called before each
-    /// iteration, for parameters that the manifest calls live. None, and cheap, where nothing changed.
-    pub fn changed_parameters<T>(&self, seen: &mut u64, read: impl FnOnce(Parameters<'_>) -> T) -> Option<T> {
-        let changes = self.shared.parameter_changes();
-        if changes == *seen {
-            return None;
-        }
-        *seen = changes;
-        let mut parameters = self.context.parameters.clone();
-        parameters.extend(self.shared.changed_parameters());
-        Some(read(Parameters::new(&parameters)))
-    }
-
     /// Its resources of a kind.
     pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a ContextResource> {
         self.context.resources.iter().filter(move |resource| resource.kind == kind)

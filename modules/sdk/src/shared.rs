@@ -1,6 +1,6 @@
 //! What the test's thread and the link's thread share.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,8 +42,6 @@ pub(crate) struct Shared {
     outbox: Mutex<Outbox>,
     wake: OwnedFd,
     pulses: OnceLock<Pulses>,
-    /// How often parameters have changed: looked at before every iteration.
-    parameter_changes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +53,6 @@ struct State {
     peer_words: VecDeque<PeerWords>,
     dumps: VecDeque<Dump>,
     pulse_changes: u64,
-    /// Parameters that changed since the start.
-    parameters: BTreeMap<String, String>,
 }
 
 impl Shared {
@@ -71,7 +67,6 @@ impl Shared {
             outbox: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             pulses: OnceLock::new(),
-            parameter_changes: AtomicU64::new(0),
         })
     }
 
@@ -187,27 +182,6 @@ impl Shared {
         let (mut state, _) =
             self.changed.wait_timeout_while(self.state(), rest, waiting).unwrap_or_else(PoisonError::into_inner);
         state.peer_words.pop_front()
-    }
-
-    /// Takes parameters that are others from here on.
-    pub(crate) fn set_parameters(&self, parameters: &BTreeMap<String, String>) {
-        let mut state = self.state();
-        if parameters.iter().all(|(name, value)| state.parameters.get(name) == Some(value)) {
-            return;
-        }
-        state.parameters.extend(parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
-        self.parameter_changes.fetch_add(1, Ordering::Release);
-        self.changed.notify_all();
-    }
-
-    /// How often parameters have changed.
-    pub(crate) fn parameter_changes(&self) -> u64 {
-        self.parameter_changes.load(Ordering::Acquire)
-    }
-
-    /// Parameters that changed since the start.
-    pub(crate) fn changed_parameters(&self) -> BTreeMap<String, String> {
-        self.state().parameters.clone()
     }
 
     /// The pulses of this process; none where it has no page to look at.

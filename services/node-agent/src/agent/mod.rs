@@ -8,7 +8,6 @@ mod fencing;
 mod hello;
 mod keeping;
 mod modules;
-mod parameters;
 mod peers;
 mod probing;
 mod pulses;

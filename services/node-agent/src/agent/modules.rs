@@ -28,7 +28,7 @@ impl Agent {
                 process.connection = Some((connection, outbox));
                 self.uploads.starts_go_on();
                 self.happen(id, Event::Connected);
-                self.say_set(id);
+                self.say_pulses_again(id);
                 self.say_waiting(id);
             }
             ModuleInput::Said { id, message } => self.module_said(id, message),

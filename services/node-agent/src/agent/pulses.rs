@@ -108,16 +108,15 @@ impl Agent {
         process.intent.pulses.clone_from(&pulses);
         process.intent.pulses_changed = true;
         self.intents.write(Line::Pulses(id.into(), pulses));
-        self.say_set(id);
+        self.say_pulses_again(id);
         self.open_if_free(id);
     }
 
-    /// Says the pulses and parameters of a process, where its context does not.
-    pub(super) fn say_set(&self, id: ProcessId) {
-        let changed = |intent: &crate::disk::intents::Intent| intent.pulses_changed || !intent.parameters.is_empty();
-        let Some(process) = self.processes.get(&id).filter(|process| changed(&process.intent)) else { return };
-        let (pulses, parameters) = (process.intent.pulses.clone(), process.intent.parameters.clone());
-        self.send(id, AgentMessage::Set { pulses, parameters });
+    /// Says the pulses of a process, where its context does not.
+    pub(super) fn say_pulses_again(&self, id: ProcessId) {
+        let Some(process) = self.processes.get(&id).filter(|process| process.intent.pulses_changed) else { return };
+        let pulses = process.intent.pulses.clone();
+        self.send(id, AgentMessage::Set { pulses, parameters: BTreeMap::new() });
     }
 
     /// Its pulses block a process now.

@@ -1,6 +1,6 @@
 //! Starting: intents on the disk, then the answer, then places, then the keeper. In this order, whatever comes between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,8 +35,6 @@ struct Plan {
     gangs: Vec<(ProcessId, Gang)>,
     /// Known processes that have other pulses from here on.
     pulses: Vec<(ProcessId, Vec<u8>)>,
-    /// Known processes that have other parameters from here on.
-    parameters: Vec<(ProcessId, BTreeMap<String, String>)>,
 }
 
 impl Agent {
@@ -68,9 +66,6 @@ impl Agent {
         for (id, pulses) in std::mem::take(&mut plan.pulses) {
             self.change_pulses(id, pulses);
         }
-        for (id, parameters) in std::mem::take(&mut plan.parameters) {
-            self.change_parameters(id, parameters);
-        }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.gang = Some(gang);
@@ -96,7 +91,6 @@ impl Agent {
             for order in wire::orders(job) {
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
                 plan.pulses.extend(self.other_pulses(order.id, job.spec.as_ref()));
-                plan.parameters.extend(self.other_parameters(order.id, job.spec.as_ref()));
                 match step(&ground, &order, self.processes.contains_key(&order.id), way) {
                     Step::Nothing => {}
                     Step::Stop(grace) => plan.stops.push((order.id, grace)),
@@ -216,8 +210,6 @@ fn intent(spec: Option<&StartSpec>, order: &Order) -> Option<Intent> {
         grace_ms: module.stop_grace_ms,
         pulses: super::pulses::numbers(&spec?.pulses),
         pulses_changed: false,
-        parameters_digest: super::parameters::digest(&spec?.parameters),
-        parameters: BTreeMap::new(),
     })
 }
 
