@@ -107,7 +107,7 @@ fn context_text(directory: &Path, parameters: &str) -> String {
     format!(
         r#"{{"run":1,"job":1,"process":1,"dpid":"00010001","attempt":1,"module":"idle","version":"0.1.0","machine":"a",
         "boot_id":"b","seed":"0000000000000001","resources":[],"work":{directory:?},"results":{directory:?},
-        "parameters":{{"exit_after":"0s","exit_code":"0","metrics":"300ms",{parameters}}}}}"#
+        "parameters":{{"exit_after":"0s","exit_code":"0","metrics":"300ms","trigger":"","fire_after":"0s","marks":"false",{parameters}}}}}"#
     )
 }
 
