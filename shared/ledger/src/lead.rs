@@ -135,9 +135,12 @@ async fn start<C: Core, S: Shell<C>>(
             Ok(Taken::Applied | Taken::Old) => {}
             Err(LoadError::Ledger(error)) => return Err(error),
             Err(LoadError::Bus(error)) => {
+                let next = loaded.fold.head.position.sequence.0 + 1;
+                if let Some(reason) = missing(&context.log, next).await {
+                    return Err(LedgerError::damaged(context.log.name, reason));
+                }
                 tracing::warn!(log = context.log.name, %error, "reading to the end of the log failed, trying again");
                 // What was read and not folded is read again.
-                let next = loaded.fold.head.position.sequence.0 + 1;
                 loaded.reader = context.bus.read(context.log.name, "", next);
                 tokio::time::sleep(RETRY_DELAY).await;
                 continue;
@@ -156,6 +159,14 @@ async fn start<C: Core, S: Shell<C>>(
         tokio::time::sleep(RETRY_DELAY).await;
     }
     Ok(Appended::Lost)
+}
+
+/// Why a message will never come: the server says that the log goes beyond it, and does not have it.
+async fn missing(log: &Log, sequence: u64) -> Option<String> {
+    let is_absent = matches!(log.message(sequence).await, Ok(None));
+    let ends = log.ends().await.ok().flatten()?;
+    let is_within = (ends.first..=ends.last).contains(&sequence);
+    (is_absent && is_within).then(|| format!("message {sequence} is not there, and it ends at {}", ends.last))
 }
 
 async fn read_to_end<C: Core>(log: &Log, loaded: &mut Loaded<C>) -> Result<Taken, LoadError> {
