@@ -101,7 +101,8 @@ fn a_damaged_log_is_refused_and_rebuilt(damage: fn(&Path)) {
     lab.nats.restart().expect("nats-server starts");
 
     let mut process = Process::start(lab.service_spawn("scheduler", 0).expect("it can be started")).expect("it starts");
-    wait_until("the scheduler refuses the damaged log", SETTLE_LIMIT, || !process.is_running()).expect("it ends");
+    wait_until("the scheduler refuses the damaged log", SETTLE_LIMIT, || !process.is_running())
+        .unwrap_or_else(|error| panic!("{error}: {}", process.log_tail()));
     let log = process.log_tail();
     assert!(log.contains("muster admin recover"), "it says what to do: {log}");
 

@@ -44,6 +44,13 @@ fn outcomes(lab: &Lab, trigger: u64) -> Vec<(String, String)> {
     found
 }
 
+/// How often a machine's agent was granted one; a new agent hears nothing before.
+fn incarnation(lab: &Lab, machine: &str) -> u64 {
+    let machines = lab.muster_json(&["machine", "show", machine]).unwrap_or_default();
+    let row = machines.get(0).unwrap_or(&machines);
+    row["incarnation"].as_u64().unwrap_or_default()
+}
+
 #[test]
 fn a_test_process_fires_and_four_machines_act_once_each() {
     let (mut lab, _scratch) = lab(4, 1).expect("the lab comes up");
@@ -78,10 +85,12 @@ fn a_test_process_fires_and_four_machines_act_once_each() {
     .expect("it is told");
 
     // A person fires; an agent that was killed between does not act again on what it did.
+    let before = incarnation(&lab, "node-3");
     lab.agent("node-3").expect("node-3 is there").kill9();
     let spawn = lab.agent_spawn("node-3").expect("node-3 can be started");
     let agent = muster_testkit::Process::start(spawn).expect("node-3 starts");
     *lab.agent("node-3").expect("node-3 is there") = agent;
+    wait_until("node-3 said hello", SETTLE_LIMIT, || incarnation(&lab, "node-3") > before).expect("it says hello");
     arm(&lab, &["6", "--on", "*", "--action", "stop-job", &io.to_string()]);
     let fired = lab.muster_json(&["trigger", "fire", "6", "--note", "enough", "--wait"]).expect("it fires");
     assert_eq!(fired.as_array().map(Vec::len), Some(4), "{fired}");
