@@ -1,7 +1,7 @@
 //! Queries: they look at acknowledged state and change nothing.
 
 use muster_ledger::View;
-use muster_model::{Dpid, JobNumber, PoolTime, ProcessNumber, Refusal, RefusalCode};
+use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode};
 use muster_proto::v1::{self, job_query, job_reply::Kind};
 use prost::Message;
 
@@ -123,7 +123,8 @@ fn triggers(view: &JobView<'_>, list: &v1::ListTriggers) -> v1::TriggerList {
     }
     let mut arms = wire::triggers::arms(view.state);
     arms.sort_by_key(|record| record.armed.as_ref().map_or(0, |armed| armed.number));
-    for record in arms.into_iter().skip(after) {
+    for mut record in arms.into_iter().skip(after) {
+        note_taken(view, &mut record);
         if !page.takes(&record) {
             found.more = true;
             break;
@@ -131,6 +132,15 @@ fn triggers(view: &JobView<'_>, list: &v1::ListTriggers) -> v1::TriggerList {
         found.arms.push(record);
     }
     found
+}
+
+/// Which machines of an arm have it.
+fn note_taken(view: &JobView<'_>, record: &mut v1::ArmRecord) {
+    let position = record.position.unwrap_or_default().into();
+    for armed in record.armed.iter_mut().flat_map(|armed| &mut armed.machines) {
+        let machine = armed.machine.parse().ok().and_then(|id: MachineId| view.state.machines.get(&id));
+        armed.taken = machine.is_some_and(|machine| view.observed.has_taken(machine, position));
+    }
 }
 
 fn dpid(job: u32, process: u32) -> Dpid {

@@ -16,7 +16,11 @@ use crate::target::Target;
 
 /// A listing has at most so many pages.
 const PAGES_MAX: usize = 1_000;
-/// What became of a firing is asked for this often.
+/// Machines that are armed take it within milliseconds; one that is down when it comes back.
+const TAKEN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Said of a machine that has not.
+const NOT_TAKEN: &str = "its agent has not taken it yet, and acts once it has; `muster trigger list` shows when";
+/// What became of a firing, and who took an arm, is asked for this often.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(session: &Session, command: TriggerCommand) -> Result<(), Failure> {
@@ -38,16 +42,39 @@ pub(super) async fn run(session: &Session, command: TriggerCommand) -> Result<()
 async fn arm(session: &Session, arguments: ArmArguments) -> Result<(), Failure> {
     let what = format!("arm trigger {}", arguments.number);
     let armed = changed(session, &what, job_command::Kind::ArmTrigger(arm_command(arguments, &what)?)).await?;
+    let machines: Vec<&str> = armed.machines.iter().map(|armed| armed.machine.as_str()).collect();
+    let missing = missing(session, &what, armed.number, &machines).await?;
     let mut table = Table::new(["trigger", "machine", "armed", "why_not"].map(Column::new).to_vec());
-    for machine in &armed.machines {
-        let row = [Cell::Integer(armed.number.into()), Cell::text(&machine.machine), Cell::Flag(true), Cell::None];
-        table.push(row.to_vec());
+    let mut row = |machine: &str, is_armed: bool, why: Cell| {
+        table.push(vec![Cell::Integer(armed.number.into()), Cell::text(machine), Cell::Flag(is_armed), why]);
+    };
+    for machine in machines {
+        let is_missing = missing.iter().any(|missing| missing == machine);
+        let why = if is_missing { Cell::text(NOT_TAKEN) } else { Cell::None };
+        row(machine, !is_missing, why);
     }
-    for skipped in &armed.skipped {
-        let why = Cell::text(&skipped.why);
-        table.push(vec![Cell::Integer(armed.number.into()), Cell::text(&skipped.machine), Cell::Flag(false), why]);
-    }
+    armed.skipped.iter().for_each(|skipped| row(&skipped.machine, false, Cell::text(&skipped.why)));
     session.print(&table).await
+}
+
+/// Waits until the agents have what they were armed with; returns the machines that do not have it by then, nor something newer.
+async fn missing(session: &Session, what: &str, number: u32, machines: &[&str]) -> Result<Vec<String>, Failure> {
+    let deadline = Instant::now() + TAKEN_WAIT_MAX.min(session.client.timeout());
+    loop {
+        let arms = list(session, what, false).await?.arms;
+        let own = arms.into_iter().filter_map(|record| record.armed).filter(|armed| armed.number == number);
+        let mut missing: Vec<String> = own.flat_map(|armed| waiting_for(&armed)).collect();
+        missing.retain(|machine| machines.contains(&machine.as_str()));
+        if missing.is_empty() || Instant::now() >= deadline {
+            return Ok(missing);
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    }
+}
+
+/// Machines of an arm whose agents do not have it yet.
+fn waiting_for(armed: &v1::TriggerArmed) -> Vec<String> {
+    armed.machines.iter().filter(|armed| !armed.taken).map(|armed| armed.machine.clone()).collect()
 }
 
 /// Of what may fire, numbers are jobs, and everything else selects machines.
@@ -175,7 +202,7 @@ async fn outcome(session: &Session, what: &str, id: FiringId, machines: usize) -
 }
 
 fn arms_table(arms: &[v1::ArmRecord]) -> Table {
-    let mut columns = ["trigger", "action", "on", "from", "machines"].map(Column::new).to_vec();
+    let mut columns = ["trigger", "action", "on", "from", "machines", "waiting_for"].map(Column::new).to_vec();
     columns.extend(["armed_time", "actor"].map(Column::new));
     columns.extend(["argument", "from_jobs", "from_machines", "reservation", "position"].map(Column::programs));
     let mut table = Table::new(columns);
@@ -190,6 +217,7 @@ fn arms_table(arms: &[v1::ArmRecord]) -> Table {
             Cell::text(&armed.selector),
             Cell::text(from_words(&jobs, &armed.from_selector)),
             Cell::List(armed.machines.iter().map(|armed| armed.machine.clone()).collect()),
+            Cell::List(waiting_for(armed)),
             Cell::time_ns(record.armed_ns),
             Cell::text(&armed.actor),
             Cell::text(&armed.argument),

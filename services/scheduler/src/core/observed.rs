@@ -10,6 +10,7 @@ use muster_model::{
 use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
 use super::job::Process;
 use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER};
+use super::machine::Machine;
 use super::master::MasterHeard;
 use super::state::State;
 
@@ -98,6 +99,15 @@ impl Observed {
         let limit = state.jobs.get(&dpid.job)?.spec.module.stall;
         let is_stalled = process.state == ProcessState::Running && is_still(pinged, limit);
         is_stalled.then_some(pinged.unchanged)
+    }
+
+    /// Whether a machine's agent, in its newest life, has what its list said at a position.
+    #[must_use]
+    pub fn has_taken(&self, machine: &Machine, at: Position) -> bool {
+        let agent = self.agent(&machine.seen.machine);
+        agent.is_some_and(|agent| {
+            agent.incarnation == machine.seen.incarnation && agent.acknowledged.is_some_and(|taken| taken >= at)
+        })
     }
 
     /// Identities of every stalled process, of the first `STALLED_MAX`.

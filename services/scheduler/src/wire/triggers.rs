@@ -61,7 +61,7 @@ fn spec_to_wire<'a>(spec: &ArmSpec, machines: impl Iterator<Item = (&'a MachineI
 }
 
 fn armed_machine(id: &MachineId, epoch: Epoch) -> v1::ArmedMachine {
-    v1::ArmedMachine { machine: id.to_string(), epoch: epoch.0 }
+    v1::ArmedMachine { machine: id.to_string(), epoch: epoch.0, taken: false }
 }
 
 impl From<&TriggerArmed> for v1::TriggerArmed {

@@ -1058,6 +1058,9 @@ pub struct ArmedMachine {
     /// The epoch: with a newer one the arm is gone.
     #[prost(uint64, tag = "2")]
     pub epoch: u64,
+    /// Its agent has the arm on its disk: it acts from now on. Only in listings.
+    #[prost(bool, tag = "3")]
+    pub taken: bool,
 }
 /// TriggerArmed: machines act when a trigger fires. An arm replaces the one that a machine has for the same number.
 #[derive(Clone, PartialEq, ::prost::Message)]

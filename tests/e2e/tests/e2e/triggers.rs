@@ -92,7 +92,9 @@ fn a_test_process_fires_and_four_machines_act_once_each() {
     *lab.agent("node-3").expect("node-3 is there") = agent;
     wait_until("node-3 said hello", SETTLE_LIMIT, || incarnation(&lab, "node-3") > before).expect("it says hello");
     arm(&lab, &["6", "--on", "*", "--action", "stop-job", &io.to_string()]);
-    let fired = lab.muster_json(&["trigger", "fire", "6", "--note", "enough", "--wait"]).expect("it fires");
+    let fired = lab.muster_json(&["trigger", "fire", "6", "--note", "enough", "--wait"]).unwrap_or_else(|error| {
+        panic!("{error}: {:?}\n{}", lab.muster_json(&["trigger", "list", "--fired"]), lab.tails())
+    });
     assert_eq!(fired.as_array().map(Vec::len), Some(4), "{fired}");
     wait_state(&lab, io, "finished", 4).expect("high-io stops everywhere");
     assert_eq!(std::fs::read_to_string(keys(&lab, 3)).expect("the keys are read"), "c");
