@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use muster_model::{MachineId, ProcessId};
-use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, environment};
+use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource};
 use muster_proto::v1::{Inventory, StartSpec};
 
 use crate::core::gang::{Gang, Member};
@@ -14,8 +14,6 @@ use crate::core::orders::Order;
 use crate::keeper::protocol::Spawn;
 use crate::names::{name_of, seed_of};
 
-/// Where programs of the system are found.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Variables of the agent that test processes are given too: by the first a lab finds what belongs to it.
 const PASSED_ON: [&str; 1] = ["MUSTER_LAB"];
 
@@ -58,7 +56,7 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
         make_directory(directory).with_context(|| format!("make {}", directory.display()))?;
     }
     let context = context(common, order, &directory);
-    let context_path = directory.join("context.json");
+    let context_path = context.path();
     let json = serde_json::to_vec_pretty(&context).context("write the context")?;
     std::fs::write(&context_path, json).with_context(|| format!("write {}", context_path.display()))?;
     let log = log_of(&common.state, id);
@@ -76,7 +74,7 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
         name: name_of(id),
         program: text(&link),
         argv0,
-        environment: variables(common, &context, &context_path),
+        environment: variables(common, &context),
         directory: text(&directory),
         log: text(&log),
     })
@@ -141,27 +139,9 @@ fn context_resource(inventory: &Inventory, id: &str) -> Option<ContextResource> 
     })
 }
 
-fn variables(common: &Common, context: &Context, context_path: &Path) -> BTreeMap<String, String> {
-    let socket = text(&common.state.join("agent.sock"));
-    let own = [
-        (environment::SOCKET, socket),
-        (environment::CONTEXT, text(context_path)),
-        (environment::RUN, context.run.to_string()),
-        (environment::DPID, context.dpid.clone()),
-        (environment::ATTEMPT, context.attempt.to_string()),
-        (environment::JOB, context.job.to_string()),
-        (environment::PROCESS, context.process.to_string()),
-        (environment::MODULE, context.module.clone()),
-        (environment::MACHINE, context.machine.clone()),
-        (environment::BOOT_ID, context.boot_id.clone()),
-        (environment::WORK, context.work.clone()),
-        (environment::RESULTS, context.results.clone()),
-        (environment::SEED, context.seed.clone()),
-        (environment::PULSES, context.pulse_page.clone()),
-        ("PATH", PATH.to_owned()),
-        ("HOME", context.work.clone()),
-        ("LANG", "C.UTF-8".to_owned()),
-    ];
+/// What goes with the context, and what the agent passes on.
+fn variables(common: &Common, context: &Context) -> BTreeMap<String, String> {
+    let own = context.environment(&common.state.join("agent.sock"));
     let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(passed).collect()
 }

@@ -1,6 +1,7 @@
 //! What a process is told before it begins: environment variables, and the context file.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub mod environment {
     /// Path of the machine's pulse page.
     pub const PULSES: &str = "MUSTER_PULSES";
 }
+
+/// Where programs of the system are found: `PATH` of whatever is run.
+pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Everything that a process is told; the file that [`environment::CONTEXT`] names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +85,42 @@ pub struct Context {
     pub pulse_page: String,
 }
 
+impl Context {
+    /// Where its file lies: in the work directory.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        Path::new(&self.work).join("context.json")
+    }
+
+    /// The environment that goes with it; `socket` is the agent's.
+    #[must_use]
+    pub fn environment(&self, socket: &Path) -> BTreeMap<&'static str, String> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut variables = BTreeMap::from([
+            (environment::SOCKET, text(socket)),
+            (environment::CONTEXT, text(&self.path())),
+            (environment::RUN, self.run.to_string()),
+            (environment::DPID, self.dpid.clone()),
+            (environment::ATTEMPT, self.attempt.to_string()),
+            (environment::JOB, self.job.to_string()),
+            (environment::PROCESS, self.process.to_string()),
+            (environment::MODULE, self.module.clone()),
+            (environment::MACHINE, self.machine.clone()),
+            (environment::BOOT_ID, self.boot_id.clone()),
+            (environment::WORK, self.work.clone()),
+            (environment::RESULTS, self.results.clone()),
+            (environment::SEED, self.seed.clone()),
+            ("PATH", SYSTEM_PATH.to_owned()),
+            ("HOME", self.work.clone()),
+            ("LANG", "C.UTF-8".to_owned()),
+        ]);
+        if !self.pulse_page.is_empty() {
+            variables.insert(environment::PULSES, self.pulse_page.clone());
+        }
+        variables
+    }
+}
+
 /// A resource of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextResource {
@@ -116,4 +156,39 @@ pub struct ContextMember {
     pub dpid: String,
     /// Machine id.
     pub machine: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_finds_its_context_beside_its_work_and_a_pulse_page_where_there_is_one() {
+        let mut context = Context {
+            run: 3,
+            job: 1,
+            process: 100,
+            dpid: "00010064".into(),
+            attempt: 2,
+            module: "idle".into(),
+            version: "1".into(),
+            machine: "node-1".into(),
+            boot_id: "b".into(),
+            seed: "00000000000000ff".into(),
+            parameters: BTreeMap::new(),
+            resources: Vec::new(),
+            gang: None,
+            on_error: String::new(),
+            work: "/w".into(),
+            results: "/w/results".into(),
+            pulses: Vec::new(),
+            pulse_page: String::new(),
+        };
+        let variables = context.environment(Path::new("/s"));
+        let told = [environment::SOCKET, environment::CONTEXT, environment::DPID, "HOME"].map(|name| &variables[name]);
+        assert_eq!(told, ["/s", "/w/context.json", "00010064", "/w"]);
+        assert!(!variables.contains_key(environment::PULSES));
+        context.pulse_page = "/p".into();
+        assert_eq!(context.environment(Path::new("/s"))[environment::PULSES], "/p");
+    }
 }

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use muster_model::{FiringSource, TriggerAction, TriggerOutcome};
+use muster_module_protocol::SYSTEM_PATH;
 
 use super::{Policy, Task};
 use crate::triggers::policy::Command;
@@ -15,8 +16,6 @@ use crate::triggers::policy::Command;
 const CRASH_KEY: char = 'c';
 /// Commands that run at once at most.
 const COMMANDS_MAX: usize = 8;
-/// Where programs of the system are found.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Commands that run.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -96,7 +95,7 @@ fn run(task: &Task, command: &Command) -> Begun {
     let spawned = tokio::process::Command::new(&command.program)
         .args(&command.arguments)
         .env_clear()
-        .env("PATH", PATH)
+        .env("PATH", SYSTEM_PATH)
         .env("MUSTER_TRIGGER", task.firing.number.to_string())
         .env("MUSTER_FIRING", task.firing.id.to_string())
         .env("MUSTER_MACHINE", task.acted.machine.as_str())

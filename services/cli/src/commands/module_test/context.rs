@@ -1,9 +1,8 @@
-//! What a tested module is told: the context and the environment of a process of its own run.
+//! What a tested module is told: the context of a process of its own run.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, Manifest, environment};
+use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, Manifest};
 
 use super::Tested;
 
@@ -12,8 +11,6 @@ pub(super) const RUN: u32 = 1;
 const JOB: u32 = 1;
 const PROCESS: u32 = 2;
 pub(super) const DPID: &str = "00010002";
-/// Where programs of the system are found, as agents say it.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The context of a trial.
 pub(super) fn context(tested: &Tested, attempt: u32, changed: &[(&str, &str)], directory: &Path) -> Context {
@@ -71,28 +68,6 @@ fn gang(manifest: &Manifest) -> Option<ContextGang> {
         machine: format!("module-test-{at}"),
     });
     Some(ContextGang { number: 1, role, members: members.collect() })
-}
-
-/// The environment that goes with a context.
-pub(super) fn variables(context: &Context, context_path: &Path, socket: &Path) -> BTreeMap<&'static str, String> {
-    BTreeMap::from([
-        (environment::SOCKET, text(socket)),
-        (environment::CONTEXT, text(context_path)),
-        (environment::RUN, context.run.to_string()),
-        (environment::DPID, context.dpid.clone()),
-        (environment::ATTEMPT, context.attempt.to_string()),
-        (environment::JOB, context.job.to_string()),
-        (environment::PROCESS, context.process.to_string()),
-        (environment::MODULE, context.module.clone()),
-        (environment::MACHINE, context.machine.clone()),
-        (environment::BOOT_ID, context.boot_id.clone()),
-        (environment::WORK, context.work.clone()),
-        (environment::RESULTS, context.results.clone()),
-        (environment::SEED, context.seed.clone()),
-        ("PATH", PATH.to_owned()),
-        ("HOME", context.work.clone()),
-        ("LANG", "C.UTF-8".to_owned()),
-    ])
 }
 
 fn text(path: &Path) -> String {

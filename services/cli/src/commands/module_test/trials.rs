@@ -9,7 +9,7 @@ use muster_model::quantity::parse_duration;
 use muster_module_protocol::{AgentMessage, Manifest, ModuleMessage, Outcome, PROTOCOL, Status, environment};
 
 use super::agent::{Agent, Event};
-use super::context::{DPID, RUN, context, variables};
+use super::context::{DPID, RUN, context};
 use super::metrics::Metrics;
 use super::subject::Subject;
 use super::{Found, Report, Tested};
@@ -101,9 +101,9 @@ impl Trials<'_> {
         let at = |name: &str| directory.path().join(name);
         fs::create_dir(at("results")).context("make a directory for results")?;
         let context = context(self.tested, attempt, changed, directory.path());
-        fs::write(at("context.json"), serde_json::to_vec_pretty(&context)?).context("write the context")?;
+        fs::write(context.path(), serde_json::to_vec_pretty(&context)?).context("write the context")?;
         let agent = Agent::listen(&at("agent.sock")).context("listen for the module")?;
-        let variables = variables(&context, &at("context.json"), &at("agent.sock"));
+        let variables = context.environment(&at("agent.sock"));
         let log = File::create(at("log")).context("make a log")?;
         let subject = Subject::start(&self.tested.program, &variables, directory.path(), log);
         Ok(Life {
