@@ -14,6 +14,8 @@ if command -v nc >/dev/null; then
 else
     coproc AGENT { exec socat - "UNIX-CONNECT:$MUSTER_SOCKET"; }
 fi
+# Nobody is left in its group when it has ended: nc goes on for a moment by itself.
+trap 'kill "$AGENT_PID" 2>/dev/null; wait' EXIT
 say() { printf '%s\n' "$1" >&"${AGENT[1]}"; }
 blocks=$(sed -n 's/.*"blocks": *"\([0-9]*\)".*/\1/p' "$MUSTER_CONTEXT")
 iterations=0 result=pass reason=
