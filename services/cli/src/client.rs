@@ -39,8 +39,8 @@ pub(crate) struct Client {
 /// One question or command, the same in every attempt.
 struct Asked<'a> {
     what: &'a str,
-    party: &'a str,
-    subject: &'a str,
+    service: Service,
+    subject: String,
     envelope: v1::Envelope,
     deadline: Instant,
     limit: Duration,
@@ -50,11 +50,10 @@ struct Asked<'a> {
     quiet: bool,
 }
 
-impl<'a> Asked<'a> {
-    fn new(what: &'a str, party: &'a str, subject: &'a str, envelope: v1::Envelope, limit: Duration) -> Self {
-        let report = party == Service::Report.as_str();
-        let attempt_max = if report { REPORT_ATTEMPT_TIMEOUT_MAX } else { ATTEMPT_TIMEOUT_MAX };
-        Self { what, party, subject, envelope, deadline: Instant::now() + limit, limit, attempt_max, quiet: false }
+impl Asked<'_> {
+    /// For at most so long, without telling of a wait.
+    fn quietly(self, limit: Duration) -> Self {
+        Self { quiet: true, limit, deadline: Instant::now() + limit, ..self }
     }
 }
 
@@ -113,9 +112,7 @@ impl Client {
     /// # Errors
     /// The service's refusal, or that nobody answered in time.
     pub(crate) async fn command(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
-        let command = Some(CommandId(*uuid::Uuid::now_v7().as_bytes()));
-        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
-        self.ask(what, service.as_str(), &subjects::service(service, "command"), envelope, self.timeout).await
+        self.ask(&self.to_command(what, service, body)).await
     }
 
     /// Asks a question.
@@ -123,8 +120,7 @@ impl Client {
     /// # Errors
     /// As [`Client::command`].
     pub(crate) async fn query(&self, what: &str, service: Service, body: Body) -> Result<Body, Failure> {
-        let envelope = self.bus.envelope(body, Authority::default());
-        self.ask(what, service.as_str(), &subjects::service(service, "query"), envelope, self.timeout).await
+        self.ask(&self.to_query(what, service, "query", body)).await
     }
 
     /// Gives a command, for at most `limit`, without telling of a wait.
@@ -138,22 +134,7 @@ impl Client {
         body: Body,
         limit: Duration,
     ) -> Result<Body, Failure> {
-        let command = Some(CommandId(*uuid::Uuid::now_v7().as_bytes()));
-        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
-        let subject = subjects::service(service, "command");
-        let asked = Asked { quiet: true, ..Asked::new(what, service.as_str(), &subject, envelope, limit) };
-        self.ask_again(&asked).await
-    }
-
-    /// Waits until the archive of a decision log answers: after a restart of NATS it takes a moment to come back.
-    ///
-    /// # Errors
-    /// As [`Client::command`].
-    pub(crate) async fn wait_archive(&self, what: &str, log: &str) -> Result<(), Failure> {
-        let query = v1::ArchiveQuery { log: log.into(), head_only: true, ..Default::default() };
-        let envelope = self.bus.envelope(Body::ArchiveQuery(query), Authority::default());
-        let (service, limit) = (Service::TelemetryLogger, self.timeout);
-        self.ask(what, service.as_str(), &subjects::service(service, "archive"), envelope, limit).await.map(drop)
+        self.ask(&self.to_command(what, service, body).quietly(limit)).await
     }
 
     /// Asks a question, for at most `limit`, without telling of a wait.
@@ -167,10 +148,17 @@ impl Client {
         body: Body,
         limit: Duration,
     ) -> Result<Body, Failure> {
-        let envelope = self.bus.envelope(body, Authority::default());
-        let subject = subjects::service(service, "query");
-        let asked = Asked { quiet: true, ..Asked::new(what, service.as_str(), &subject, envelope, limit) };
-        self.ask_again(&asked).await
+        self.ask(&self.to_query(what, service, "query", body).quietly(limit)).await
+    }
+
+    /// Waits until the archive of a decision log answers: after a restart of NATS it takes a moment to come back.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn wait_archive(&self, what: &str, log: &str) -> Result<(), Failure> {
+        let query = v1::ArchiveQuery { log: log.into(), head_only: true, ..Default::default() };
+        let asked = self.to_query(what, Service::TelemetryLogger, "archive", Body::ArchiveQuery(query));
+        self.ask(&asked).await.map(drop)
     }
 
     /// Asks the agent of a machine, once.
@@ -217,18 +205,25 @@ impl Client {
         Some(Clocked { time: PoolTime(clock.pool_time_ns) + round_trip / 2, round_trip })
     }
 
-    async fn ask(
-        &self,
-        what: &str,
-        party: &str,
-        subject: &str,
-        envelope: v1::Envelope,
-        limit: Duration,
-    ) -> Result<Body, Failure> {
-        self.ask_again(&Asked::new(what, party, subject, envelope, limit)).await
+    fn to_command<'a>(&self, what: &'a str, service: Service, body: Body) -> Asked<'a> {
+        let command = Some(CommandId(*uuid::Uuid::now_v7().as_bytes()));
+        let envelope = self.bus.envelope(body, Authority { command, ..Authority::default() });
+        self.to_ask(what, service, "command", envelope)
     }
 
-    async fn ask_again(&self, asked: &Asked<'_>) -> Result<Body, Failure> {
+    fn to_query<'a>(&self, what: &'a str, service: Service, verb: &str, body: Body) -> Asked<'a> {
+        self.to_ask(what, service, verb, self.bus.envelope(body, Authority::default()))
+    }
+
+    fn to_ask<'a>(&self, what: &'a str, service: Service, verb: &str, envelope: v1::Envelope) -> Asked<'a> {
+        let (subject, limit) = (subjects::service(service, verb), self.timeout);
+        let report = service == Service::Report;
+        let attempt_max = if report { REPORT_ATTEMPT_TIMEOUT_MAX } else { ATTEMPT_TIMEOUT_MAX };
+        let deadline = Instant::now() + limit;
+        Asked { what, service, subject, envelope, deadline, limit, attempt_max, quiet: false }
+    }
+
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Body, Failure> {
         let (begun, mut delay, mut told) = (Instant::now(), RETRY_DELAY_MIN, asked.quiet);
         loop {
             let miss = match self.attempt(asked).await? {
@@ -250,7 +245,7 @@ impl Client {
     /// One attempt: an answer, a miss that may be tried again, or a failure that may not.
     async fn attempt(&self, asked: &Asked<'_>) -> Result<Result<Body, Miss>, Failure> {
         let left = asked.deadline.saturating_duration_since(Instant::now()).max(RETRY_DELAY_MIN);
-        match self.bus.request(asked.subject, &asked.envelope, left.min(asked.attempt_max)).await {
+        match self.bus.request(&asked.subject, &asked.envelope, left.min(asked.attempt_max)).await {
             Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => {
                 let refusal = Refusal::from(refusal);
                 match refusal.code {
@@ -263,7 +258,7 @@ impl Client {
                 }
             }
             Ok(v1::Envelope { body: Some(body), .. }) => Ok(Ok(body)),
-            Ok(v1::Envelope { body: None, .. }) => Err(unexpected(asked.party)),
+            Ok(v1::Envelope { body: None, .. }) => Err(unexpected(asked.service.as_str())),
             Err(RequestError::NoResponders { .. } | RequestError::Bus(_)) => Ok(Err(Miss::NobodyAnswers)),
             Err(RequestError::TimedOut { .. }) if !self.bus.is_connected() => Ok(Err(Miss::NobodyAnswers)),
             Err(RequestError::TimedOut { .. }) => Ok(Err(Miss::Late)),
@@ -274,7 +269,7 @@ impl Client {
     fn tell(&self, asked: &Asked<'_>, miss: &Miss) {
         let until = self.bus.now() + asked.deadline.saturating_duration_since(Instant::now());
         let until = Viewer::here(self.bus.now()).time(until);
-        eprintln!("muster: waiting for {} until {until}: {}", asked.party, self.why(miss));
+        eprintln!("muster: waiting for {} until {until}: {}", asked.service.as_str(), self.why(miss));
     }
 
     fn why(&self, miss: &Miss) -> String {
@@ -287,7 +282,7 @@ impl Client {
     }
 
     fn given_up(&self, asked: &Asked<'_>, miss: Miss) -> Failure {
-        let (what, party, limit) = (asked.what, asked.party, asked.limit);
+        let (what, party, limit) = (asked.what, asked.service.as_str(), asked.limit);
         match miss {
             Miss::NobodyAnswers if self.bus.is_connected() => Failure::Unreachable(format!(
                 "{what}: nobody answered for {party} within {limit:?}; is it running? `muster admin status` shows"
