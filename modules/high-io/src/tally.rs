@@ -3,19 +3,16 @@
 use std::time::{Duration, Instant};
 
 use muster_model::quantity::print_size;
-use muster_sdk::{Ending, Latency, Session};
-
-/// Time between two metrics.
-const INTERVAL: Duration = Duration::from_secs(1);
+use muster_sdk::{Ending, Interval, LatencyGauges, METRIC_INTERVAL, Session, float};
 
 /// Counts of one process.
 #[derive(Debug)]
 pub(crate) struct Tally {
     device: String,
     begin: Instant,
-    reported: Instant,
-    write_latency: Latency,
-    read_latency: Latency,
+    interval: Interval,
+    write_latency: LatencyGauges,
+    read_latency: LatencyGauges,
     pub(crate) writes: u64,
     pub(crate) reads: u64,
     pub(crate) written_bytes: u64,
@@ -37,9 +34,9 @@ impl Tally {
         Self {
             device: device.to_owned(),
             begin: now,
-            reported: now,
-            write_latency: Latency::new(),
-            read_latency: Latency::new(),
+            interval: Interval::new(METRIC_INTERVAL, now),
+            write_latency: LatencyGauges::new("write_latency"),
+            read_latency: LatencyGauges::new("read_latency"),
             writes: 0,
             reads: 0,
             written_bytes: 0,
@@ -71,16 +68,13 @@ impl Tally {
 
     /// Reports if it is time to.
     pub(crate) fn report(&mut self, session: &Session, now: Instant) {
-        if now.saturating_duration_since(self.reported) >= INTERVAL {
-            self.reported = now;
+        if self.interval.is_over(now) {
             self.report_now(session);
         }
     }
 
     fn report_now(&mut self, session: &Session) {
-        let mut gauges = Vec::new();
-        gauges.extend(quantiles(&self.write_latency, WRITE_NAMES));
-        gauges.extend(quantiles(&self.read_latency, READ_NAMES));
+        let gauges = [self.write_latency.values(), self.read_latency.values()].concat();
         session.metric(&self.device, &self.counters(), &gauges);
         self.write_latency.clear();
         self.read_latency.clear();
@@ -103,7 +97,7 @@ impl Tally {
         self.report_now(session);
         let seconds = self.begin.elapsed().as_secs_f64();
         let iops = if seconds > 0.0 { float(self.writes + self.reads) / seconds } else { 0.0 };
-        let ending = self.counters().iter().fold(ending, |ending, (name, value)| ending.total(name, *value));
+        let ending = ending.totals(&self.counters());
         let text = format!(
             "{}: {} passes, {} written, {} verified, {seconds:.1} s, {iops:.0} transfers/s, {way}",
             self.device,
@@ -115,29 +109,4 @@ impl Tally {
         let ending = ending.total("write_seconds", writing).total("read_seconds", reading);
         ending.total("seconds", seconds).total("iops", iops).text(&text)
     }
-}
-
-const WRITE_NAMES: [&str; 4] = [
-    "write_latency_p50_seconds",
-    "write_latency_p99_seconds",
-    "write_latency_p999_seconds",
-    "write_latency_max_seconds",
-];
-const READ_NAMES: [&str; 4] =
-    ["read_latency_p50_seconds", "read_latency_p99_seconds", "read_latency_p999_seconds", "read_latency_max_seconds"];
-
-/// None where nothing was done: an absent level is not a level of zero.
-fn quantiles(latency: &Latency, names: [&'static str; 4]) -> Vec<(&'static str, f64)> {
-    if latency.is_empty() {
-        return Vec::new();
-    }
-    let [p50, p99, p999] = [500, 990, 999].map(|per_mille| latency.quantile_seconds(per_mille));
-    let values = [p50, p99, p999, latency.greatest_seconds()];
-    names.into_iter().zip(values).collect()
-}
-
-/// JSON's numbers hold counts exactly up to 2^53: 9 PB.
-#[expect(clippy::cast_precision_loss, reason = "the wire's numbers are floating")]
-fn float(count: u64) -> f64 {
-    count as f64
 }

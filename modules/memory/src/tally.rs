@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use muster_model::quantity::print_size;
-use muster_sdk::{Ending, Latency, Session};
-
-/// Time between two metrics.
-const INTERVAL: Duration = Duration::from_secs(1);
+use muster_sdk::{Ending, Interval, LatencyGauges, METRIC_INTERVAL, Session, float};
 
 /// Bytes and time of one size of areas.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +19,9 @@ struct OfSize {
 #[derive(Debug)]
 pub(crate) struct Tally {
     begin: Instant,
-    reported: Instant,
-    move_latency: Latency,
-    verify_latency: Latency,
+    interval: Interval,
+    move_latency: LatencyGauges,
+    verify_latency: LatencyGauges,
     sizes: Vec<OfSize>,
     pub(crate) filled_bytes: u64,
     pub(crate) moved_bytes: u64,
@@ -49,9 +46,9 @@ impl Tally {
         };
         Self {
             begin: now,
-            reported: now,
-            move_latency: Latency::new(),
-            verify_latency: Latency::new(),
+            interval: Interval::new(METRIC_INTERVAL, now),
+            move_latency: LatencyGauges::new("move_latency"),
+            verify_latency: LatencyGauges::new("verify_latency"),
             sizes: sizes.iter().map(of).collect(),
             filled_bytes: 0,
             moved_bytes: 0,
@@ -85,16 +82,13 @@ impl Tally {
 
     /// Reports if it is time to.
     pub(crate) fn report(&mut self, session: &Session, now: Instant) {
-        if now.saturating_duration_since(self.reported) >= INTERVAL {
-            self.reported = now;
+        if self.interval.is_over(now) {
             self.report_now(session);
         }
     }
 
     fn report_now(&mut self, session: &Session) {
-        let mut gauges = Vec::new();
-        gauges.extend(quantiles(&self.move_latency, MOVE_NAMES));
-        gauges.extend(quantiles(&self.verify_latency, VERIFY_NAMES));
+        let gauges = [self.move_latency.values(), self.verify_latency.values()].concat();
         session.metric("", &self.counters(), &gauges);
         self.move_latency.clear();
         self.verify_latency.clear();
@@ -128,35 +122,10 @@ impl Tally {
             let (area, moved, verified) = (print_size(size.area_bytes), rate(size.moving), rate(size.verifying));
             let _ = write!(text, "; {area}: {moved:.1} GB/s moved, {verified:.1} GB/s verified");
         }
-        let ending = self.counters().iter().fold(ending, |ending, (name, value)| ending.total(name, *value));
+        let ending = ending.totals(&self.counters());
         let ending = ending.total("move_seconds", sum(|size| size.moving));
         let ending = ending.total("verify_seconds", sum(|size| size.verifying));
         let rate = if seconds > 0.0 { float(self.moves) / seconds } else { 0.0 };
         ending.total("seconds", seconds).total("moves_per_second", rate).text(&text)
     }
-}
-
-const MOVE_NAMES: [&str; 4] =
-    ["move_latency_p50_seconds", "move_latency_p99_seconds", "move_latency_p999_seconds", "move_latency_max_seconds"];
-const VERIFY_NAMES: [&str; 4] = [
-    "verify_latency_p50_seconds",
-    "verify_latency_p99_seconds",
-    "verify_latency_p999_seconds",
-    "verify_latency_max_seconds",
-];
-
-/// None where nothing was done: an absent level is not a level of zero.
-fn quantiles(latency: &Latency, names: [&'static str; 4]) -> Vec<(&'static str, f64)> {
-    if latency.is_empty() {
-        return Vec::new();
-    }
-    let [p50, p99, p999] = [500, 990, 999].map(|per_mille| latency.quantile_seconds(per_mille));
-    let values = [p50, p99, p999, latency.greatest_seconds()];
-    names.into_iter().zip(values).collect()
-}
-
-/// JSON's numbers hold counts exactly up to 2^53: 9 PB.
-#[expect(clippy::cast_precision_loss, reason = "the wire's numbers are floating")]
-fn float(count: u64) -> f64 {
-    count as f64
 }

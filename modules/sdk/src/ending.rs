@@ -63,6 +63,12 @@ impl Ending {
         self
     }
 
+    /// Adds totals of the final report, as counters of metrics are given.
+    #[must_use]
+    pub fn totals(self, totals: &[(&str, f64)]) -> Self {
+        totals.iter().fold(self, |ending, (name, value)| ending.total(name, *value))
+    }
+
     /// Sets the text of the final report.
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {

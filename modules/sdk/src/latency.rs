@@ -69,6 +69,44 @@ impl Latency {
     }
 }
 
+/// Latencies that are told as gauges of an interval: `NAME_p50_seconds`, `NAME_p99_seconds`, `NAME_p999_seconds` and
+/// `NAME_max_seconds`.
+#[derive(Debug, Clone)]
+pub struct LatencyGauges {
+    latency: Latency,
+    names: [String; 4],
+}
+
+impl LatencyGauges {
+    /// Empty ones.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let names = ["p50", "p99", "p999", "max"].map(|level| format!("{name}_{level}_seconds"));
+        Self { latency: Latency::new(), names }
+    }
+
+    /// Counts one.
+    pub fn record(&mut self, latency: Duration) {
+        self.latency.record(latency);
+    }
+
+    /// Names and values; none where nothing was recorded: an absent level is not a level of zero.
+    #[must_use]
+    pub fn values(&self) -> Vec<(&str, f64)> {
+        if self.latency.is_empty() {
+            return Vec::new();
+        }
+        let [p50, p99, p999] = [500, 990, 999].map(|per_mille| self.latency.quantile_seconds(per_mille));
+        let values = [p50, p99, p999, self.latency.greatest_seconds()];
+        self.names.iter().map(String::as_str).zip(values).collect()
+    }
+
+    /// Forgets all, at the end of an interval.
+    pub fn clear(&mut self) {
+        self.latency.clear();
+    }
+}
+
 impl Default for Latency {
     fn default() -> Self {
         Self::new()
@@ -116,5 +154,16 @@ mod tests {
         assert!((latency.percentile_seconds(100) - 0.1).abs() < 1e-9);
         latency.clear();
         assert!(latency.is_empty());
+    }
+
+    #[test]
+    fn gauges_carry_their_names_and_are_absent_where_nothing_was_recorded() {
+        let mut gauges = LatencyGauges::new("read_latency");
+        assert_eq!(gauges.values(), []);
+        gauges.record(Duration::from_secs(1));
+        let names = ["p50", "p99", "p999", "max"].map(|level| format!("read_latency_{level}_seconds"));
+        assert_eq!(gauges.values(), names.each_ref().map(|name| (name.as_str(), 1.0)));
+        gauges.clear();
+        assert_eq!(gauges.values(), []);
     }
 }

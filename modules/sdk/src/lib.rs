@@ -29,6 +29,7 @@ mod gate;
 mod latency;
 mod link;
 mod meeting_place;
+mod metric;
 mod on_error;
 mod outbox;
 mod parameters;
@@ -45,7 +46,8 @@ mod tests;
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
 pub use error::{ParameterError, PeerError, SdkError};
 pub use evidence::{Evidence, persistence};
-pub use latency::Latency;
+pub use latency::{Latency, LatencyGauges};
+pub use metric::{Interval, METRIC_INTERVAL, float};
 pub use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, environment,
 };

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_sdk::{Ending, Session};
+use muster_sdk::{Ending, Interval, METRIC_INTERVAL, Session, float};
 
 use crate::settings::Settings;
 use crate::socket;
@@ -12,8 +12,6 @@ use crate::stream::Stream;
 
 /// Bytes in the unit that people read.
 const MIB: f64 = 1024.0 * 1024.0;
-/// Time between two metrics.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts of one process.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) streams: Arc<[Stream]>,
     packet_bytes: u64,
     begin: Instant,
-    reported: Instant,
+    interval: Interval,
     /// Most packets that were ever sent: a counter only rises, though a break takes packets back.
     sent_most: u64,
     /// Of connections that are over.
@@ -37,7 +35,7 @@ impl Tally {
             streams: (0..settings.streams).map(|_| Stream::new()).collect(),
             packet_bytes: settings.packet_bytes as u64,
             begin: now,
-            reported: now,
+            interval: Interval::new(METRIC_INTERVAL, now),
             sent_most: 0,
             retransmits: 0,
             reconnects: 0,
@@ -47,7 +45,7 @@ impl Tally {
     /// The work begins.
     pub(crate) fn begin(&mut self) {
         self.begin = Instant::now();
-        self.reported = self.begin;
+        self.interval = Interval::new(METRIC_INTERVAL, self.begin);
     }
 
     /// Time since the work began.
@@ -62,19 +60,19 @@ impl Tally {
 
     /// Reports if it is time to.
     pub(crate) fn report(&mut self, session: &Session, sockets: &[TcpStream]) {
-        if self.reported.elapsed() >= INTERVAL {
+        if self.interval.is_over(Instant::now()) {
             self.report_now(session, sockets);
         }
     }
 
     /// Reports, and keeps what the kernel counted of connections that are over.
     pub(crate) fn close(&mut self, session: &Session, sockets: &[TcpStream]) {
+        self.interval = Interval::new(METRIC_INTERVAL, Instant::now());
         self.report_now(session, sockets);
         self.retransmits += retransmits(sockets);
     }
 
     fn report_now(&mut self, session: &Session, sockets: &[TcpStream]) {
-        self.reported = Instant::now();
         self.sent_most = self.sent_most.max(self.sent());
         let counters = self.counters(self.sent_most, retransmits(sockets));
         let mut gauges = self.latencies();
@@ -131,8 +129,7 @@ impl Tally {
     /// Adds the totals to the ending.
     pub(crate) fn finish(&self, ending: Ending) -> Ending {
         let seconds = self.elapsed().as_secs_f64();
-        let counters = self.counters(self.sent(), 0);
-        let ending = counters.iter().fold(ending, |ending, (name, value)| ending.total(name, *value));
+        let ending = ending.totals(&self.counters(self.sent(), 0));
         let bytes = |packets: u64| format!("{:.1} MiB", float(packets * self.packet_bytes) / MIB);
         let text = format!(
             "{} sent, {} received and verified, {seconds:.1} s, {} reconnects",
@@ -148,10 +145,4 @@ const LATENCIES: [&str; 3] = ["latency_p50_seconds", "latency_p99_seconds", "lat
 
 fn retransmits(sockets: &[TcpStream]) -> u64 {
     sockets.iter().map(|socket| socket::kernel(socket).retransmits).sum()
-}
-
-/// JSON's numbers hold counts exactly up to 2^53: 9 PB.
-#[expect(clippy::cast_precision_loss, reason = "the wire's numbers are floating")]
-fn float(count: u64) -> f64 {
-    count as f64
 }

@@ -2,6 +2,8 @@
 //!
 //! Only the outermost test points count: what a subtest says is in the point that follows it.
 
+use muster_sdk::float;
+
 use super::{Parser, Reasons, Said, Sample, Verdict, ended_by};
 
 /// Which of the two.
@@ -145,7 +147,6 @@ impl Parser for Tap {
 }
 
 impl Tap {
-    #[expect(clippy::cast_precision_loss, reason = "counts of tests are far below 2^53")]
     fn counts(&self) -> super::Values {
         let counts = [
             ("tests_passed", self.passed),
@@ -153,7 +154,7 @@ impl Tap {
             ("tests_skipped", self.skipped),
             ("tests_todo", self.todo),
         ];
-        counts.into_iter().map(|(name, count)| (name.to_owned(), count as f64)).collect()
+        counts.into_iter().map(|(name, count)| (name.to_owned(), float(count))).collect()
     }
 }
 
