@@ -22,6 +22,8 @@
 //! Plain threads: one for the test, one that answers pings and keeps the connection. No async runtime, so that thousands of
 //! processes stay small.
 
+mod addresses;
+mod connection;
 mod ending;
 mod error;
 mod evidence;
@@ -42,7 +44,10 @@ mod socket;
 mod standalone;
 #[cfg(test)]
 mod tests;
+mod words;
 
+pub use addresses::{Family, own_addresses};
+pub use connection::{keep_alive, listen_anywhere, plain_address};
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
 pub use error::{ParameterError, PeerError, SdkError};
 pub use evidence::{Evidence, persistence};
@@ -57,3 +62,4 @@ pub use peers::{Ask, PeerWords, To};
 pub use run::run;
 pub use session::Session;
 pub use shared::Dump;
+pub use words::{Here, Token, Words, parse_token, print_token, random};

@@ -1,14 +1,13 @@
 //! The server's listener: it lets its peer in and refuses strangers, saying so.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use muster_sdk::Session;
+use muster_sdk::{Session, Token, listen_anywhere, plain_address};
 
-use crate::record::{Hello, RECORD_BYTES, Record, Token};
+use crate::record::{Hello, RECORD_BYTES, Record};
 use crate::settings::{Direction, Settings};
-use crate::socket;
 use crate::trouble::Trouble;
 
 /// How long who connects may take to say who it is.
@@ -35,7 +34,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn open(settings: &Settings, token: Token) -> Result<Self, Trouble> {
-        let listener = listen().map_err(|error| Trouble::Setting(format!("listening failed: {error}")))?;
+        let listener = listen_anywhere().map_err(|error| Trouble::Setting(format!("listening failed: {error}")))?;
         Ok(Self {
             listener,
             token,
@@ -111,21 +110,13 @@ impl Door {
     fn refuse(&mut self, session: &Session, mut stranger: TcpStream, from: SocketAddr, reason: &str) {
         self.strangers += 1;
         if self.strangers <= STRANGERS_SAID_MAX {
-            session.event("stranger_refused", &format!("{}: {reason}", socket::plain(from)));
+            session.event("stranger_refused", &format!("{}: {reason}", plain_address(from)));
         }
         // A stranger may hear it or not.
         let _: std::io::Result<()> = stranger
             .set_write_timeout(Some(HELLO_MAX))
             .and_then(|()| stranger.write_all(&Record::Refused(reason.to_owned()).encode()));
     }
-}
-
-/// An ephemeral port of all addresses; of IPv4 alone where the machine has no IPv6.
-fn listen() -> std::io::Result<TcpListener> {
-    let all = [IpAddr::from(Ipv6Addr::UNSPECIFIED), Ipv4Addr::UNSPECIFIED.into()].map(|any| SocketAddr::new(any, 0));
-    let listener = TcpListener::bind(&all[..])?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
 }
 
 /// Hears a record, within the read timeout of the connection.

@@ -6,7 +6,6 @@
 //! by words of the SDK (`meeting`), talk over plain sockets (`talk`), and meet again when a connection breaks: a stream goes on
 //! where its receiver stands, so the counts of both ends agree at the end.
 
-mod addresses;
 mod core;
 mod door;
 mod finding;
@@ -23,7 +22,6 @@ mod stream;
 mod talk;
 mod tally;
 mod trouble;
-mod words;
 
 use std::process::ExitCode;
 

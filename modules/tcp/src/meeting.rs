@@ -1,21 +1,21 @@
 //! How the two find each other: the client asks where, the server says here, they connect, and each shows the other the token
 //! that only words could tell. After a break they meet again, and each tells which packet it needs next.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use muster_pattern::name_hash;
-use muster_sdk::{Ask, Session, To};
+use muster_sdk::{
+    Ask, Here, Session, To, Token, Words, own_addresses, parse_token, plain_address, print_token, random,
+};
 
-use crate::addresses;
 use crate::door::{Door, hear};
 use crate::flow::Writer;
-use crate::record::{Hello, Record, Token};
+use crate::record::{Hello, Record};
 use crate::settings::{Role, Settings};
 use crate::socket;
 use crate::trouble::Trouble;
-use crate::words::{Here, Words};
 
 /// How long the first meeting may take: the peer's machine may still be fetching the module.
 pub(crate) const FIRST_MEETING_MAX: Duration = Duration::from_secs(120);
@@ -61,7 +61,8 @@ enum Side {
 impl<'a> Meeting<'a> {
     pub(crate) fn new(session: &'a Session, settings: &'a Settings) -> Result<Self, Trouble> {
         let context = session.context();
-        let [instance, token @ .., one, other] = random()?;
+        let random = random().map_err(|error| Trouble::Setting(format!("reading random numbers failed: {error}")))?;
+        let [instance, token @ .., one, other]: [u64; 5] = random;
         let reply = [one, other];
         let side = match settings.role {
             Role::Client => Side::Client { known: None },
@@ -69,9 +70,9 @@ impl<'a> Meeting<'a> {
                 let door = Door::open(settings, token)?;
                 let socket = |address: IpAddr| SocketAddr::new(address, door.port()).to_string();
                 let here = Here {
-                    addresses: addresses::own(settings)?.into_iter().map(socket).collect(),
-                    token: hex(token),
-                    reply: hex(reply),
+                    addresses: own_addresses(settings.family, &settings.network)?.into_iter().map(socket).collect(),
+                    token: print_token(token),
+                    reply: print_token(reply),
                     boot_id: context.boot_id.clone(),
                 };
                 session.event("listening", &here.addresses.join(", "));
@@ -222,7 +223,7 @@ impl<'a> Meeting<'a> {
     }
 
     fn connect_to(&self, place: SocketAddr, here: &Here, next: &[u64]) -> std::io::Result<Joined> {
-        let [token, reply] = [&here.token, &here.reply].map(|text| unhex(text));
+        let [token, reply] = [&here.token, &here.reply].map(|text| parse_token(text));
         let mut sockets = Vec::with_capacity(next.len());
         for (stream, next) in (0u64..).zip(next) {
             let mut socket = TcpStream::connect_timeout(&place, CONNECT_MAX)?;
@@ -259,7 +260,7 @@ impl<'a> Meeting<'a> {
             }
             Some(_) | None => {
                 let address = |address: std::io::Result<SocketAddr>| {
-                    address.map_or_else(|_| "?".to_owned(), |address| socket::plain(address).to_string())
+                    address.map_or_else(|_| "?".to_owned(), |address| plain_address(address).to_string())
                 };
                 let socket = &joined.sockets[0];
                 let (here, there) = (address(socket.local_addr()), address(socket.peer_addr()));
@@ -268,26 +269,4 @@ impl<'a> Meeting<'a> {
             }
         }
     }
-}
-
-/// Numbers that nobody can guess: an instance and two tokens.
-fn random() -> Result<[u64; 5], Trouble> {
-    let mut bytes = [0; 40];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.map_err(|error| Trouble::Setting(format!("reading /dev/urandom failed: {error}")))?;
-    let mut numbers = [0; 5];
-    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<8>().0) {
-        *number = u64::from_le_bytes(*bytes);
-    }
-    Ok(numbers)
-}
-
-fn hex(token: Token) -> String {
-    format!("{:016x}{:016x}", token[0], token[1])
-}
-
-/// A token of its text; of other text, one that nobody has.
-fn unhex(text: &str) -> Token {
-    let part = |range| text.get(range).and_then(|text| u64::from_str_radix(text, 16).ok()).unwrap_or(0);
-    [part(0..16), part(16..32)]
 }

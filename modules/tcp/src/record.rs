@@ -2,6 +2,7 @@
 //! damage, is told from a peer.
 
 use muster_pattern::{Owner, SECTOR_BYTES};
+use muster_sdk::Token;
 
 use crate::flow::Writer;
 use crate::settings::Direction;
@@ -14,9 +15,6 @@ const NUMBERS: usize = 16;
 const HEAD_WORDS: usize = 3 + NUMBERS;
 const TEXT_BYTES_MAX: usize = (WORDS - HEAD_WORDS - 1) * 8;
 const MAGIC: u64 = u64::from_le_bytes(*b"MUSTCP1\n");
-
-/// Two words that only the peer can know.
-pub(crate) type Token = [u64; 2];
 
 /// What is said.
 #[derive(Debug, Clone, PartialEq, Eq)]

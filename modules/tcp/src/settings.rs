@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_pattern::{Class, SECTOR_BYTES};
-use muster_sdk::{ParameterError, Session};
+use muster_sdk::{Family, ParameterError, Session};
 
 use crate::core::Disorder;
 use crate::trouble::Trouble;
@@ -60,17 +60,6 @@ impl Direction {
     }
 }
 
-/// Addresses that may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// All.
-    Any,
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
 /// What to do wrong on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Injection {
@@ -124,7 +113,7 @@ impl Settings {
             streams,
             stream_rate_max: (rate > 0).then(|| (rate / streams as u64).max(1)),
             duration: (!duration.is_zero()).then_some(duration),
-            family: family(parameters.text("family")?)?,
+            family: parameters.choice("family", &Family::NAMES)?,
             network: parameters.text("network")?.to_owned(),
             inject: injection.filter(|_| role == culprit),
             triggers: parameters.triggers("trigger")?,
@@ -159,15 +148,6 @@ fn direction(name: &str) -> Result<Direction, ParameterError> {
         "to_server" => Ok(Direction::ToServer),
         "to_client" => Ok(Direction::ToClient),
         _ => Err(ParameterError::invalid("direction", name, "write both, to_server or to_client")),
-    }
-}
-
-fn family(name: &str) -> Result<Family, ParameterError> {
-    match name {
-        "any" => Ok(Family::Any),
-        "ipv4" => Ok(Family::V4),
-        "ipv6" => Ok(Family::V6),
-        _ => Err(ParameterError::invalid("family", name, "write any, ipv4 or ipv6")),
     }
 }
 

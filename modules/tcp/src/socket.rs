@@ -1,13 +1,10 @@
 //! Options of a connection, and what the kernel knows of it.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// How long sent data may stay unacknowledged, and how long a silent peer is believed in: after that the connection is dead.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+use muster_sdk::keep_alive;
 
 /// Bytes that may wait in the kernel before they are sent: hundreds of processes share a machine's memory for sockets, and what
 /// waits for long is no longer in the cache.
@@ -26,20 +23,11 @@ pub(crate) struct Kernel {
 
 /// Prepares a connection for packets.
 pub(crate) fn prepare(socket: &TcpStream) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
+    keep_alive(socket)?;
     socket.set_read_timeout(None)?;
     socket.set_write_timeout(None)?;
-    set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds(KEEPALIVE_IDLE))?;
-    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, seconds(KEEPALIVE_INTERVAL))?;
     set(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)?;
-    set(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, UNREAD_BYTES_MAX)?;
-    let timeout = i32::try_from(SILENCE_MAX.as_millis()).unwrap_or(i32::MAX);
-    set(socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, timeout)
-}
-
-fn seconds(time: Duration) -> i32 {
-    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+    set(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, UNREAD_BYTES_MAX)
 }
 
 fn set(socket: &TcpStream, level: i32, name: i32, value: i32) -> std::io::Result<()> {
@@ -62,11 +50,6 @@ pub(crate) fn kernel(socket: &TcpStream) -> Kernel {
         return Kernel::default();
     }
     Kernel { retransmits: info.tcpi_total_retrans.into(), round_trip: Duration::from_micros(info.tcpi_rtt.into()) }
-}
-
-/// An IPv4 address as people write it, though an IPv6 socket has it.
-pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Ends a connection in both directions: whoever waits for it wakes.

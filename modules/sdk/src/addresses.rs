@@ -1,15 +1,28 @@
-//! Which addresses of this machine the peer may try.
+//! Which addresses of this machine a peer may try, for modules whose processes connect to each other.
 
 use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use muster_sdk::ParameterError;
-
-use crate::settings::{Family, Settings};
-use crate::trouble::Trouble;
+use crate::error::ParameterError;
 
 /// Most addresses that a server tells: they must fit words.
 pub(crate) const ADDRESSES_MAX: usize = 16;
+
+/// Addresses that may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// All.
+    Any,
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// How they are written.
+    pub const NAMES: [(&str, Self); 3] = [("any", Self::Any), ("ipv4", Self::V4), ("ipv6", Self::V6)];
+}
 
 /// An address of an interface that is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +31,19 @@ pub(crate) struct Interface {
     pub(crate) address: IpAddr,
 }
 
-/// Addresses of this machine, the best first.
-pub(crate) fn own(settings: &Settings) -> Result<Vec<IpAddr>, Trouble> {
-    let interfaces =
-        interfaces().map_err(|error| Trouble::Setting(format!("listing the interfaces failed: {error}")))?;
-    let network = Network::read(&settings.network)?;
-    let chosen = choose(&interfaces, settings.family, &network);
+/// Addresses of this machine that a peer may try, the best first. `network` is the value of the parameter with that name: an
+/// interface (eth1) or a network (10.1.0.0/16), or empty for every address.
+///
+/// # Errors
+/// No address fits, or the list of interfaces can not be had.
+pub fn own_addresses(family: Family, network: &str) -> Result<Vec<IpAddr>, ParameterError> {
+    let invalid = |reason: String| ParameterError::invalid("network", network, reason);
+    let interfaces = interfaces().map_err(|error| invalid(format!("listing the interfaces failed: {error}")))?;
+    let chosen = choose(&interfaces, family, &Network::read(network)?);
     if chosen.is_empty() {
         let known = interfaces.iter().map(|known| format!("{} {}", known.name, known.address));
         let known = known.collect::<Vec<_>>().join(", ");
-        let reason = format!("no address of this machine fits it and `family`; it has {known}");
-        return Err(ParameterError::invalid("network", &settings.network, reason).into());
+        return Err(invalid(format!("no address of this machine fits it and `family`; it has {known}")));
     }
     Ok(chosen)
 }
