@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Instant;
 
+use muster_sdk::Recent;
+
 use crate::clock::Clock;
 use crate::engine::Kind;
 use crate::queue::{Flight, Transfer};
@@ -23,17 +25,13 @@ struct Entry {
     error: Option<i32>,
 }
 
-/// A ring of them. It grows to its size and stays there.
+/// The last transfers that ended.
 #[derive(Debug)]
-pub(crate) struct History {
-    entries: Vec<Entry>,
-    /// All that were ever recorded.
-    count: usize,
-}
+pub(crate) struct History(Recent<Entry, TRANSFERS_MAX>);
 
 impl History {
     pub(crate) fn new() -> Self {
-        Self { entries: Vec::new(), count: 0 }
+        Self(Recent::new())
     }
 
     /// Records a transfer that has ended.
@@ -48,21 +46,13 @@ impl History {
         let Transfer { kind, expectation, .. } = transfer;
         let error = result.as_ref().err().map(|error| error.raw_os_error().unwrap_or(0));
         let (offset, pass) = (expectation.offset, expectation.sequence);
-        let entry = Entry { kind: *kind, offset, bytes, pass, begun, ended, error };
-        if self.entries.len() < TRANSFERS_MAX {
-            self.entries.push(entry);
-        } else {
-            self.entries[self.count % TRANSFERS_MAX] = entry;
-        }
-        self.count += 1;
+        self.0.record(Entry { kind: *kind, offset, bytes, pass, begun, ended, error });
     }
 
     /// All of it as comma-separated values, oldest first, and then what is under way.
     pub(crate) fn text<'a>(&self, clock: &Clock, bytes: usize, flights: impl Iterator<Item = &'a Flight>) -> String {
         let mut text = String::from("number,kind,offset,bytes,pass,begun_unix_ns,took_ns,result\n");
-        let oldest = self.count - self.entries.len();
-        for number in oldest..self.count {
-            let entry = &self.entries[number % TRANSFERS_MAX];
+        for (number, entry) in self.0.iter() {
             let Entry { offset, bytes, pass, .. } = entry;
             let (kind, begun) = (entry.kind.as_str(), clock.wall(entry.begun));
             let took = entry.ended.saturating_duration_since(entry.begun).as_nanos();

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use muster_sdk::Recent;
+
 use crate::core::Move;
 
 /// Moves that are kept.
@@ -17,35 +19,27 @@ struct Entry {
     moving: Duration,
 }
 
-/// A ring of them. It grows to its size and stays there.
+/// The last moves, and when the first could begin.
 #[derive(Debug)]
 pub(crate) struct History {
     begin: Instant,
-    entries: Vec<Entry>,
-    /// All that were ever recorded.
-    count: usize,
+    moves: Recent<Entry, MOVES_MAX>,
 }
 
 impl History {
     pub(crate) fn new() -> Self {
-        Self { begin: Instant::now(), entries: Vec::new(), count: 0 }
+        Self { begin: Instant::now(), moves: Recent::new() }
     }
 
     pub(crate) fn record(&mut self, pass: u64, next: &Move, bytes: u64, begun: Instant, moving: Duration) {
-        let entry = Entry { pass, next: *next, bytes, begun, moving };
-        if self.entries.len() < MOVES_MAX {
-            self.entries.push(entry);
-        } else {
-            self.entries[self.count % MOVES_MAX] = entry;
-        }
-        self.count += 1;
+        self.moves.record(Entry { pass, next: *next, bytes, begun, moving });
     }
 
     /// All of it as comma-separated values, oldest first.
     pub(crate) fn text(&self) -> String {
         let mut text = String::from("number,pass,way,datum,from_area,to_area,shift,bytes,begun_ns,took_ns\n");
-        for number in self.count - self.entries.len()..self.count {
-            let Entry { pass, next, bytes, begun, moving } = self.entries[number % MOVES_MAX];
+        for (number, entry) in self.moves.iter() {
+            let Entry { pass, next, bytes, begun, moving } = entry;
             let Move { datum, way, from, to, shift } = next;
             let (begun, took) = (begun.saturating_duration_since(self.begin).as_nanos(), moving.as_nanos());
             let way = way.as_str();

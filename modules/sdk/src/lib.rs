@@ -36,6 +36,7 @@ mod on_error;
 mod outbox;
 mod parameters;
 mod peers;
+mod recent;
 mod run;
 mod session;
 mod shared;
@@ -59,6 +60,7 @@ pub use muster_module_protocol::{
 pub use on_error::OnError;
 pub use parameters::Parameters;
 pub use peers::{Ask, PeerWords, To};
+pub use recent::Recent;
 pub use run::run;
 pub use session::Session;
 pub use shared::Dump;
