@@ -1,47 +1,22 @@
 //! The built program by hand: verdicts by exit code, programs that are missing, hang, or leave something behind.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_module_protocol::{Manifest, ModuleMessage, Outcome, Status, decode_line};
+use muster_module_protocol::{Manifest, ModuleMessage, Outcome, Status};
+use muster_module_testkit::{Done, PATIENCE, by_hand, described, manifest};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-command");
 
 fn command(parameters: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-command"));
-    command.env_remove("MUSTER_SOCKET").args(parameters.iter().flat_map(|text| ["--param", text]));
-    command
-}
-
-struct Done {
-    code: Option<i32>,
-    status: Status,
-    result: Outcome,
-    reason: String,
-    totals: BTreeMap<String, f64>,
-    messages: Vec<ModuleMessage>,
-    log: String,
-}
-
-fn done(output: &Output) -> Done {
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let messages: Vec<ModuleMessage> =
-        lines.map(|line| decode_line(line).expect("a message").expect("a known type")).collect();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    match messages.last().unwrap_or_else(|| panic!("nothing was said: {log}")).clone() {
-        ModuleMessage::Done { status, result, reason, r#final: totals, .. } => {
-            Done { code: output.status.code(), status, result, reason, totals, messages, log }
-        }
-        other => panic!("not done: {other:?}"),
-    }
+    by_hand(PROGRAM, parameters)
 }
 
 fn run(parameters: &[&str]) -> Done {
-    done(&command(parameters).output().expect("run muster-command"))
+    Done::run(&mut command(parameters))
 }
 
 /// Waits for a file of the program, at most so long.
@@ -80,14 +55,13 @@ fn start(parameters: &[&str], leads: bool) -> Child {
 fn terminate(child: Child) -> Done {
     let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
     assert!(status.success());
-    done(&child.wait_with_output().expect("output"))
+    Done::of(&child.wait_with_output().expect("output"))
 }
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = Command::new(env!("CARGO_BIN_EXE_muster-command")).arg("describe").output().expect("run");
-    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-    assert_eq!(described, toml::from_str(include_str!("../module.toml")).expect("a manifest"));
+    let described = described(&mut Command::new(PROGRAM));
+    assert_eq!(described, manifest(include_str!("../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -171,11 +145,9 @@ fn what_the_program_left_running_is_killed() {
         let directory = tempfile::tempdir().expect("directory");
         let file = directory.path().join("pid");
         let script = format!("arguments=-c 'sleep 100 </dev/null >/dev/null 2>&1 & echo $! > {}'", file.display());
-        let done = done(&start(&["program=sh", &script], leads).wait_with_output().expect("output"));
+        let done = Done::of(&start(&["program=sh", &script], leads).wait_with_output().expect("output"));
         assert_eq!(done.result, Outcome::Pass);
-        let said =
-            |message: &ModuleMessage| matches!(message, ModuleMessage::Event { name, .. } if name == "left_behind");
-        assert!(done.messages.iter().any(said));
+        assert!(done.event("left_behind").is_some());
         wait_until_gone(&wait_for(&file));
     }
 }
@@ -217,8 +189,7 @@ fn somebody_outside_of_the_group_who_holds_the_output_does_not_hold_up_the_end()
 fn words_in_braces_stand_for_what_the_process_was_given() {
     let directory = tempfile::tempdir().expect("directory");
     let mut command = command(&["program=echo", "arguments={disk} {seed} {x}"]);
-    let output = command.arg("--disk").arg(directory.path()).args(["--seed", "ab"]).output().expect("run");
-    let done = done(&output);
+    let done = Done::run(command.arg("--disk").arg(directory.path()).args(["--seed", "ab"]));
     assert!(done.log.contains(&format!("{} 00000000000000ab {{x}}", directory.path().display())), "{}", done.log);
     let missing = run(&["program=echo", "arguments={disk}"]);
     assert!(missing.reason.contains("it names {disk}, and no disk was given"), "{}", missing.reason);
@@ -231,7 +202,7 @@ fn wrappers() -> Vec<(String, Manifest)> {
     let read = |folder: std::path::PathBuf| {
         let text = fs::read_to_string(folder.join("module.toml")).expect("a manifest");
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
-        (name, toml::from_str(&text).expect("a manifest"))
+        (name, manifest(&text))
     };
     folders.map(read).collect()
 }
@@ -242,12 +213,9 @@ fn each_wrapper_describes_itself_and_skips_where_its_tool_is_missing() {
     assert!(wrappers.len() >= 7);
     for (name, manifest) in wrappers {
         assert_eq!(name, manifest.name);
-        let mut describe = Command::new(env!("CARGO_BIN_EXE_muster-command"));
-        let output = describe.env("MUSTER_MODULE", &name).arg("describe").output().expect("run");
-        let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-        assert_eq!(described, manifest);
+        assert_eq!(described(Command::new(PROGRAM).env("MUSTER_MODULE", &name)), manifest);
         let mut command = command(&["program=no-such-tool", "arguments=x"]);
-        let done = done(&command.env("MUSTER_MODULE", &name).output().expect("run"));
+        let done = Done::run(command.env("MUSTER_MODULE", &name));
         assert_eq!((done.code, done.status), (Some(0), Status::Skip), "{name}");
         assert_eq!(done.reason, "program `no-such-tool` is not on this machine");
     }
@@ -258,7 +226,7 @@ fn wrapped(name: &str, parameters: &[&str]) -> Option<Done> {
     let directory = tempfile::tempdir().expect("directory");
     let mut command = command(parameters);
     command.env("MUSTER_MODULE", name).arg("--disk").arg(directory.path()).current_dir(directory.path());
-    Some(done(&command.output().expect("run"))).filter(|done| done.status != Status::Skip)
+    Some(Done::run(&mut command)).filter(|done| done.status != Status::Skip)
 }
 
 #[test]

@@ -2,64 +2,34 @@
 //! from outside.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
-use muster_module_protocol::{Corruption, Manifest, ModuleMessage, Outcome, Status, decode_line};
+use muster_module_protocol::{ModuleMessage, Outcome, Status};
+use muster_module_testkit::{CLASSES, Done, PATIENCE, Running, by_hand, described, manifest, names};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-high-io");
 
 fn high_io(directory: &Path, parameters: &[&str]) -> Command {
     let (disk, results) = (directory.join("disk"), directory.join("results"));
     fs::create_dir_all(&disk).expect("disk");
     fs::create_dir_all(&results).expect("results");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-high-io"));
-    command.env_remove("MUSTER_SOCKET").arg("--disk").arg(disk).arg("--results").arg(results).args(["--seed", "abc"]);
-    command.args(parameters.iter().flat_map(|text| ["--param", text]));
+    let mut command = by_hand(PROGRAM, parameters);
+    command.arg("--disk").arg(disk).arg("--results").arg(results).args(["--seed", "abc"]);
     command
 }
 
-fn messages(output: &Output) -> Vec<ModuleMessage> {
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| decode_line(line).expect("a message").expect("a known type")).collect()
-}
-
-struct Done {
-    status: Status,
-    result: Outcome,
-    reason: String,
-    totals: std::collections::BTreeMap<String, f64>,
-}
-
-fn done(messages: &[ModuleMessage]) -> Done {
-    match messages.last().expect("a last message").clone() {
-        ModuleMessage::Done { status, result, reason, r#final, .. } => Done { status, result, reason, totals: r#final },
-        other => panic!("not done: {other:?}"),
-    }
-}
-
-fn corruption(messages: &[ModuleMessage]) -> &Corruption {
-    let found = messages.iter().find_map(|message| match message {
-        ModuleMessage::Corruption(corruption) => Some(corruption),
-        _ => None,
-    });
-    found.expect("a corruption")
-}
-
-fn names(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path).expect("directory");
-    entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+fn run(directory: &Path, parameters: &[&str]) -> Done {
+    Done::run(&mut high_io(directory, parameters))
 }
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = Command::new(env!("CARGO_BIN_EXE_muster-high-io")).arg("describe").output().expect("run");
-    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-    assert_eq!(described, toml::from_str(include_str!("../module.toml")).expect("a manifest"));
+    let described = described(&mut Command::new(PROGRAM));
+    assert_eq!(described, manifest(include_str!("../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -67,21 +37,15 @@ fn describe_prints_the_manifest() {
 fn every_byte_of_a_whole_pass_is_verified_and_the_file_is_removed() {
     let directory = tempfile::tempdir().expect("directory");
     let parameters = ["file_size=1MiB", "block_size=32KiB", "duration=300ms", "sync=true"];
-    let output = high_io(directory.path(), &parameters).output().expect("run");
-    let messages = messages(&output);
-    let done = done(&messages);
-    assert_eq!((output.status.code(), done.status, done.result), (Some(0), Status::Complete, Outcome::Pass));
+    let done = run(directory.path(), &parameters);
+    assert_eq!((done.code, done.status, done.result), (Some(0), Status::Complete, Outcome::Pass));
     let total = |name: &str| done.totals[name];
     assert!(total("passes") >= 1.0);
     // All that was written was verified, to the byte, as one pass is read before the next.
     assert!((total("verified_bytes") - total("written_bytes")).abs() < 0.5);
     assert!((total("read_bytes") - total("verified_bytes")).abs() < 0.5);
     assert!((total("writes") * 32768.0 - total("written_bytes")).abs() < 0.5);
-    let last_metric = messages.iter().rev().find_map(|message| match message {
-        ModuleMessage::Metric { counters, gauges, .. } => Some((counters.clone(), gauges.clone())),
-        _ => None,
-    });
-    let (counters, gauges) = last_metric.expect("a metric");
+    let (counters, gauges) = done.last_metric();
     assert!((counters["verified_bytes"] - total("verified_bytes")).abs() < 0.5);
     for direction in ["write", "read"] {
         let levels = ["p50", "p99", "p999", "max"].map(|level| gauges[&format!("{direction}_latency_{level}_seconds")]);
@@ -94,7 +58,7 @@ fn every_byte_of_a_whole_pass_is_verified_and_the_file_is_removed() {
 fn reads_are_mixed_into_the_writing_as_asked_for_and_verified_too() {
     let directory = tempfile::tempdir().expect("directory");
     let parameters = ["file_size=1MiB", "block_size=4KiB", "duration=200ms", "read_percent=75"];
-    let done = done(&messages(&high_io(directory.path(), &parameters).output().expect("run")));
+    let done = run(directory.path(), &parameters);
     let (writes, reads) = (done.totals["writes"], done.totals["reads"]);
     // Three reads for each write of the pass, and one when it is read back.
     assert!((3.5..=4.0).contains(&(reads / writes)), "{reads} {writes}");
@@ -102,20 +66,16 @@ fn reads_are_mixed_into_the_writing_as_asked_for_and_verified_too() {
     assert!((done.totals["verified_bytes"] - reads * 4096.0).abs() < 0.5);
 }
 
-const CLASSES: [&str; 9] =
-    ["BITFLIP", "STALE", "MISDIRECTED", "FOREIGN", "WRONG_FORM", "ZERO", "TORN", "SHIFTED", "UNKNOWN"];
-
 /// Injects a class and checks all that is told and kept of it.
 fn check_injected(engine: &str, place: &str, class: &str, persistence: &str) {
     let directory = tempfile::tempdir().expect("directory");
     let (engine, class_wanted) = (format!("engine={engine}"), class);
     let (inject, place) = (format!("inject={class}"), format!("inject_into={place}"));
     let parameters = ["file_size=256KiB", "block_size=16KiB", "duration=30s", &engine, &inject, &place];
-    let output = high_io(directory.path(), &parameters).output().expect("run");
-    let messages = messages(&output);
-    let (corruption, done) = (corruption(&messages), done(&messages));
+    let done = run(directory.path(), &parameters);
+    let corruption = done.corruption();
     assert_eq!((corruption.class.as_str(), corruption.persistence.as_str()), (class_wanted, persistence));
-    assert_eq!((output.status.code(), done.status, done.result), (Some(1), Status::Complete, Outcome::Fail));
+    assert_eq!((done.code, done.status, done.result), (Some(1), Status::Complete, Outcome::Fail));
     assert!(done.reason.contains(class), "{}", done.reason);
     assert_eq!((corruption.expected.len(), corruption.actual.len()), (1024, 1024));
     assert_ne!(corruption.expected, corruption.actual);
@@ -125,13 +85,8 @@ fn check_injected(engine: &str, place: &str, class: &str, persistence: &str) {
     let head = "offset          word  expected          actual            difference        flag  meaning";
     assert!(corruption.detail.contains(head) && corruption.detail.contains("read again: dd if="), "{corruption:?}");
     // The report comes before the history, and what was expected and read before the report.
-    let kept = messages.iter().filter_map(|message| match message {
-        ModuleMessage::Artifact { name, .. } => Some(name.rsplit('-').next().unwrap_or_default()),
-        ModuleMessage::Corruption(_) => Some("the report"),
-        _ => None,
-    });
     let order = ["expected.bin", "actual.bin", "explained.txt", "the report", "history.csv"];
-    assert_eq!(kept.collect::<Vec<_>>(), order);
+    assert_eq!(done.kept(), order);
     assert_eq!(names(&directory.path().join("results")).len(), 4);
     // The evidence stays where it is.
     assert_eq!(names(&directory.path().join("disk")).len(), 1);
@@ -185,7 +140,7 @@ fn every_order_size_depth_and_engine_writes_and_verifies_each_byte_of_a_pass_onc
         for shift in ["shift_percent=100", "shift_percent=0"] {
             let directory = tempfile::tempdir().expect("directory");
             let parameters = ["file_size=1MiB", "passes=3", engine, depth, access, least, greatest, shift];
-            let done = done(&messages(&high_io(directory.path(), &parameters).output().expect("run")));
+            let done = run(directory.path(), &parameters);
             assert_eq!((done.result, done.reason.as_str()), (Outcome::Pass, ""), "{parameters:?}");
             let bytes = ["written_bytes", "verified_bytes", "passes"].map(|name| done.totals[name].to_string());
             assert_eq!(bytes, ["3145728", "3145728", "3"], "{parameters:?}");
@@ -197,12 +152,9 @@ fn every_order_size_depth_and_engine_writes_and_verifies_each_byte_of_a_pass_onc
 fn transfers_of_16_mib_work_and_a_deep_queue_of_them_is_cut_to_little_memory() {
     let directory = tempfile::tempdir().expect("directory");
     let parameters = ["file_size=96MiB", "block_size=16MiB", "queue_depth=256", "passes=1"];
-    let output = high_io(directory.path(), &parameters).output().expect("run");
-    let messages = messages(&output);
-    let Some(ModuleMessage::Done { result: Outcome::Pass, text, .. }) = messages.last() else {
-        panic!("{messages:?}");
-    };
-    assert!(text.contains("io_uring, 4 at once"), "{text}");
+    let done = run(directory.path(), &parameters);
+    assert_eq!(done.result, Outcome::Pass, "{done:?}");
+    assert!(done.text.contains("io_uring, 4 at once"), "{}", done.text);
 }
 
 /// Lets a program do everything but make a ring: what containers do.
@@ -236,16 +188,11 @@ fn where_io_uring_is_not_allowed_pread_and_pwrite_do_the_work_and_it_is_said() {
         let directory = tempfile::tempdir().expect("directory");
         let mut command = high_io(directory.path(), &["file_size=1MiB", "passes=1"]);
         forbid_io_uring(&mut command, error);
-        let messages = messages(&command.output().expect("run"));
-        let said = messages.iter().any(|message| match message {
-            ModuleMessage::Event { name, text: why } => name == "no_io_uring" && why.contains(text),
-            _ => false,
-        });
-        assert!(said, "{messages:?}");
-        let Some(ModuleMessage::Done { result: Outcome::Pass, text, .. }) = messages.last() else {
-            panic!("{messages:?}");
-        };
-        assert!(text.contains("pread/pwrite, one at a time, as io_uring can not be used"), "{text}");
+        let done = Done::run(&mut command);
+        assert!(done.event("no_io_uring").is_some_and(|why| why.contains(text)), "{done:?}");
+        assert_eq!(done.result, Outcome::Pass, "{done:?}");
+        let way = "pread/pwrite, one at a time, as io_uring can not be used";
+        assert!(done.text.contains(way), "{}", done.text);
     }
 }
 
@@ -254,9 +201,8 @@ fn who_insists_on_io_uring_is_told_why_it_can_not_be_had() {
     let directory = tempfile::tempdir().expect("directory");
     let mut command = high_io(directory.path(), &["file_size=1MiB", "engine=io_uring"]);
     forbid_io_uring(&mut command, libc::EPERM);
-    let output = command.output().expect("run");
-    let done = done(&messages(&output));
-    assert_eq!((output.status.code(), done.status), (Some(2), Status::Error));
+    let done = Done::run(&mut command);
+    assert_eq!((done.code, done.status), (Some(2), Status::Error));
     assert!(done.reason.starts_with("io_uring can not be used: Operation not permitted"), "{}", done.reason);
     assert_eq!(names(&directory.path().join("disk")), Vec::<String>::new());
 }
@@ -267,7 +213,7 @@ fn a_file_that_becomes_shorter_is_an_error_and_says_nothing_of_the_disk() {
         let directory = tempfile::tempdir().expect("directory");
         // One transfer a pass, and slow: the file is cut off between a write and its reading, or before a write.
         let parameters = ["file_size=4KiB", "block_size=4KiB", "iops_max=5", engine];
-        let mut running = Running::start(high_io(directory.path(), &parameters));
+        let mut running = Running::start(&mut high_io(directory.path(), &parameters));
         running.hear_until(|message| matches!(message, ModuleMessage::Ready));
         let disk = directory.path().join("disk");
         let path = disk.join(&names(&disk)[0]);
@@ -288,45 +234,6 @@ fn a_file_that_becomes_shorter_is_an_error_and_says_nothing_of_the_disk() {
         };
         assert!(reason.contains("the file became shorter"), "{reason}");
         assert_eq!(names(&disk), Vec::<String>::new());
-    }
-}
-
-/// A running process and its stdout.
-struct Running {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("start");
-        let lines = BufReader::new(child.stdout.take().expect("stdout"));
-        Self { child, lines }
-    }
-
-    fn hear_until(&mut self, wanted: impl Fn(&ModuleMessage) -> bool) -> ModuleMessage {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut line = Vec::new();
-            self.lines.read_until(b'\n', &mut line).expect("a line");
-            assert!(!line.is_empty() && Instant::now() < deadline, "the process ended or is late");
-            let message = decode_line(&line).expect("a message").expect("a known type");
-            if wanted(&message) {
-                return message;
-            }
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(status.expect("kill").success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -357,7 +264,7 @@ impl OneBlock {
 #[test]
 fn corruption_from_outside_is_reported() {
     let directory = tempfile::tempdir().expect("directory");
-    let mut running = Running::start(high_io(directory.path(), &["file_size=64KiB", "block_size=4KiB"]));
+    let mut running = Running::start(&mut high_io(directory.path(), &["file_size=64KiB", "block_size=4KiB"]));
     running.hear_until(|message| matches!(message, ModuleMessage::Metric { .. }));
     let disk = directory.path().join("disk");
     let block = OneBlock::open(&disk.join(&names(&disk)[0]));
@@ -381,18 +288,18 @@ fn corruption_from_outside_is_reported() {
     assert_eq!(found.offset, 20_480);
     assert!(found.actual.contains("5555555555555555"));
     running.hear_until(|message| matches!(message, ModuleMessage::Done { result: Outcome::Fail, .. }));
-    assert_eq!(running.child.wait().expect("exit").code(), Some(1));
+    assert_eq!(running.exit_code(), Some(1));
 }
 
 #[test]
 fn a_stop_ends_it_with_pass_and_removes_the_file() {
     let directory = tempfile::tempdir().expect("directory");
-    let mut running = Running::start(high_io(directory.path(), &["file_size=1MiB", "iops_max=100"]));
+    let mut running = Running::start(&mut high_io(directory.path(), &["file_size=1MiB", "iops_max=100"]));
     running.hear_until(|message| matches!(message, ModuleMessage::Metric { .. }));
     running.signal("-TERM");
     let done = running.hear_until(|message| matches!(message, ModuleMessage::Done { .. }));
     let ModuleMessage::Done { result: Outcome::Pass, r#final: totals, .. } = done else { panic!("{done:?}") };
-    assert_eq!(running.child.wait().expect("exit").code(), Some(0));
+    assert_eq!(running.exit_code(), Some(0));
     assert_eq!(names(&directory.path().join("disk")), Vec::<String>::new());
     // The limit held: 100 transfers a second, and what is verified after the end without one.
     assert!(totals["writes"] + totals["reads"] <= 100.0 * totals["seconds"] + 20.0, "{totals:?}");
@@ -417,14 +324,13 @@ fn what_can_not_be_tested_is_an_error_in_one_clear_line() {
         (&["--disk", "/nowhere"], "opening of /nowhere failed: No such file"),
     ];
     for (arguments, text) in cases {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_muster-high-io"));
-        command.env_remove("MUSTER_SOCKET").current_dir(directory.path()).args(arguments);
+        let mut command = by_hand(PROGRAM, &[]);
+        command.current_dir(directory.path()).args(arguments);
         if !arguments.contains(&"--disk") {
             command.arg("--disk").arg(directory.path());
         }
-        let output = command.output().expect("run");
-        let done = done(&messages(&output));
-        assert_eq!((output.status.code(), done.status, done.result), (Some(2), Status::Error, Outcome::Na));
+        let done = Done::run(&mut command);
+        assert_eq!((done.code, done.status, done.result), (Some(2), Status::Error, Outcome::Na));
         assert!(done.reason.contains(text) && done.reason.lines().count() == 1, "{}", done.reason);
         assert_eq!(names(directory.path()), ["file"]);
     }
@@ -437,7 +343,7 @@ fn a_full_disk_is_an_error_that_says_so() {
     let script = format!(
         "mount -t tmpfs -o size=1m none {0} && exec {1} --disk {0} --param file_size=4MiB",
         directory.path().display(),
-        env!("CARGO_BIN_EXE_muster-high-io"),
+        PROGRAM,
     );
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "sh", "-c", &script]).env_remove("MUSTER_SOCKET");
@@ -445,7 +351,7 @@ fn a_full_disk_is_an_error_that_says_so() {
     if String::from_utf8_lossy(&output.stderr).contains("unshare") {
         return;
     }
-    let done = done(&messages(&output));
-    assert_eq!((output.status.code(), done.status), (Some(2), Status::Error));
+    let done = Done::of(&output);
+    assert_eq!((done.code, done.status), (Some(2), Status::Error));
     assert!(done.reason.starts_with("disk full: no room for creation of"), "{}", done.reason);
 }

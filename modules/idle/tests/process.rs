@@ -1,30 +1,21 @@
 //! The built program: its manifest, its ends, and its life under an agent that the test plays.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
-use muster_module_protocol::{AgentMessage, Manifest, ModuleMessage, decode_line, encode_line};
+use muster_module_protocol::{AgentMessage, ModuleMessage};
+use muster_module_testkit::{Agent, Peer, by_hand, described, manifest};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
-fn idle() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-idle"));
-    command.env_remove("MUSTER_SOCKET");
-    command
-}
+const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-idle");
 
 fn run(parameters: &[&str]) -> Output {
-    idle().args(parameters.iter().flat_map(|text| ["--param", text])).output().expect("run muster-idle")
+    by_hand(PROGRAM, parameters).output().expect("run muster-idle")
 }
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = idle().arg("describe").output().expect("run muster-idle");
-    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-    assert_eq!(described, toml::from_str(include_str!("../module.toml")).expect("a manifest"));
+    let described = described(&mut Command::new(PROGRAM));
+    assert_eq!(described, manifest(include_str!("../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -57,8 +48,8 @@ fn wrong_parameters_are_one_clear_line() {
 /// The program under an agent that the test plays.
 struct Played {
     child: Child,
-    stream: UnixStream,
-    lines: BufReader<UnixStream>,
+    peer: Peer,
+    _agent: Agent,
     _directory: tempfile::TempDir,
 }
 
@@ -67,32 +58,15 @@ impl Played {
         let directory = tempfile::tempdir().expect("directory");
         let (socket, context) = (directory.path().join("agent.sock"), directory.path().join("context.json"));
         std::fs::write(&context, context_text(directory.path(), parameters)).expect("context");
-        let listener = UnixListener::bind(&socket).expect("listen");
-        let mut command = idle();
+        let agent = Agent::listen(&socket);
+        let mut command = Command::new(PROGRAM);
         command.env("MUSTER_SOCKET", &socket).env("MUSTER_CONTEXT", &context).stdin(Stdio::null());
         let child = command.spawn().expect("start muster-idle");
-        let (stream, _) = listener.accept().expect("accept");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        let lines = BufReader::new(stream.try_clone().expect("clone"));
-        let mut played = Self { child, stream, lines, _directory: directory };
-        assert!(matches!(played.hear(), Some(ModuleMessage::Hello { .. })));
-        played.say(&AgentMessage::Start);
-        assert_eq!(played.hear(), Some(ModuleMessage::Ready));
-        played
-    }
-
-    fn say(&mut self, message: &AgentMessage) {
-        self.stream.write_all(&encode_line(message).expect("a line")).expect("write");
-    }
-
-    fn hear(&mut self) -> Option<ModuleMessage> {
-        let mut line = Vec::new();
-        self.lines.read_until(b'\n', &mut line).ok()?;
-        if line.is_empty() { None } else { decode_line(&line).expect("a message") }
-    }
-
-    fn hear_until(&mut self, wanted: impl Fn(&ModuleMessage) -> bool) -> ModuleMessage {
-        std::iter::from_fn(|| self.hear()).find(wanted).expect("the message in time")
+        let mut peer = agent.accept();
+        assert!(matches!(peer.hear(), Some(ModuleMessage::Hello { .. })));
+        peer.say(&AgentMessage::Start);
+        assert_eq!(peer.hear(), Some(ModuleMessage::Ready));
+        Self { child, peer, _agent: agent, _directory: directory }
     }
 }
 
@@ -115,26 +89,26 @@ fn context_text(directory: &Path, parameters: &str) -> String {
 fn under_an_agent_it_answers_pings_and_stops() {
     let mut played = Played::start(r#""hang":"false","silent":"false""#);
     for n in 1..4 {
-        played.say(&AgentMessage::Ping { n });
-        played.hear_until(|message| matches!(message, ModuleMessage::Pong { n: answer, .. } if *answer == n));
+        played.peer.say(&AgentMessage::Ping { n });
+        played.peer.hear_until(|message| matches!(message, ModuleMessage::Pong { n: answer, .. } if *answer == n));
     }
-    played.say(&AgentMessage::Stop { grace_ms: 5000 });
-    played.hear_until(|message| matches!(message, ModuleMessage::Done { .. }));
-    played.say(&AgentMessage::Kept);
+    played.peer.say(&AgentMessage::Stop { grace_ms: 5000 });
+    played.peer.hear_until(|message| matches!(message, ModuleMessage::Done { .. }));
+    played.peer.say(&AgentMessage::Kept);
     assert_eq!(played.child.wait().expect("exit").code(), Some(0));
 }
 
 #[test]
 fn silent_answers_no_ping_and_hang_ignores_a_stop() {
     let mut played = Played::start(r#""hang":"true","silent":"true""#);
-    played.say(&AgentMessage::Stop { grace_ms: 0 });
-    played.say(&AgentMessage::Ping { n: 1 });
+    played.peer.say(&AgentMessage::Stop { grace_ms: 0 });
+    played.peer.say(&AgentMessage::Ping { n: 1 });
     // Two metrics later it has seen both.
     let heard = |message: &ModuleMessage| !matches!(message, ModuleMessage::Event { .. });
     for _ in 0..2 {
-        assert!(matches!(played.hear_until(heard), ModuleMessage::Metric { .. }));
+        assert!(matches!(played.peer.hear_until(heard), ModuleMessage::Metric { .. }));
     }
     assert_eq!(played.child.try_wait().expect("alive"), None);
-    played.say(&AgentMessage::Abort);
+    played.peer.say(&AgentMessage::Abort);
     assert_eq!(played.child.wait().expect("exit").code(), Some(2));
 }

@@ -1,60 +1,28 @@
 //! The built program by hand: passes that verify every move, every corruption that it makes itself, and its limits.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
-use muster_module_protocol::{Corruption, Manifest, ModuleMessage, Outcome, Status, decode_line};
+use muster_module_protocol::{ModuleMessage, Outcome, Status};
+use muster_module_testkit::{CLASSES, Done, Running, by_hand, described, manifest, names};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-memory");
 
 fn memory(results: &Path, parameters: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-memory"));
-    command.env_remove("MUSTER_SOCKET").arg("--results").arg(results).args(["--seed", "abc"]);
-    command.args(parameters.iter().flat_map(|text| ["--param", text]));
+    let mut command = by_hand(PROGRAM, parameters);
+    command.arg("--results").arg(results).args(["--seed", "abc"]);
     command
 }
 
-fn messages(output: &Output) -> Vec<ModuleMessage> {
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| decode_line(line).expect("a message").expect("a known type")).collect()
-}
-
-struct Done {
-    code: Option<i32>,
-    status: Status,
-    result: Outcome,
-    reason: String,
-    text: String,
-    totals: BTreeMap<String, f64>,
-    messages: Vec<ModuleMessage>,
-}
-
 fn run(results: &Path, parameters: &[&str]) -> Done {
-    let output = memory(results, parameters).output().expect("run");
-    let messages = messages(&output);
-    let Some(ModuleMessage::Done { status, result, reason, r#final: totals, text }) = messages.last().cloned() else {
-        panic!("not done: {messages:?} {output:?}");
-    };
-    Done { code: output.status.code(), status, result, reason, text, totals, messages }
-}
-
-fn total(done: &Done, name: &str) -> u64 {
-    let value = done.totals[name];
-    assert!(value >= 0.0 && value.fract() == 0.0, "{name} {value}");
-    format!("{value}").parse().expect("a count")
-}
-
-fn names(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path).expect("directory");
-    entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+    Done::run(&mut memory(results, parameters))
 }
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = Command::new(env!("CARGO_BIN_EXE_muster-memory")).arg("describe").output().expect("run");
-    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-    assert_eq!(described, toml::from_str(include_str!("../module.toml")).expect("a manifest"));
+    let described = described(&mut Command::new(PROGRAM));
+    assert_eq!(described, manifest(include_str!("../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -75,12 +43,9 @@ fn every_byte_of_every_move_is_verified_by_every_way_and_number_of_areas() {
         );
         let bytes: u64 = size[5..size.len() - 3].parse::<u64>().expect("a size") << 20;
         let data: u64 = areas[6..].parse::<u64>().expect("a count") - 1;
-        assert_eq!((total(&done, "passes"), total(&done, "moves")), (2, 2 * moves), "{areas} {way}");
-        assert_eq!(
-            (total(&done, "moved_bytes"), total(&done, "verified_bytes")),
-            (2 * moves * bytes, 2 * moves * bytes)
-        );
-        assert_eq!((total(&done, "filled_bytes"), total(&done, "errors")), (2 * data * bytes, 0));
+        assert_eq!((done.count("passes"), done.count("moves")), (2, 2 * moves), "{areas} {way}");
+        assert_eq!((done.count("moved_bytes"), done.count("verified_bytes")), (2 * moves * bytes, 2 * moves * bytes));
+        assert_eq!((done.count("filled_bytes"), done.count("errors")), (2 * data * bytes, 0));
         assert!(done.totals["moves_per_second"] > 0.0 && done.totals["move_seconds"] > 0.0);
     }
 }
@@ -93,26 +58,11 @@ fn without_a_size_the_areas_go_from_the_first_cache_to_the_greatest_that_is_allo
     assert!(done.text.contains("; 16MiB: "), "{}", done.text);
     let sizes = done.text.matches("GB/s moved").count();
     assert!((2..=4).contains(&sizes), "{}", done.text);
-    let levels = done.messages.iter().rev().find_map(|message| match message {
-        ModuleMessage::Metric { gauges, .. } => Some(gauges.clone()),
-        _ => None,
-    });
-    let levels = levels.expect("a metric");
+    let (_, gauges) = done.last_metric();
     for kind in ["move", "verify"] {
-        let levels = ["p50", "p99", "p999", "max"].map(|level| levels[&format!("{kind}_latency_{level}_seconds")]);
+        let levels = ["p50", "p99", "p999", "max"].map(|level| gauges[&format!("{kind}_latency_{level}_seconds")]);
         assert!(levels[0] > 0.0 && levels.is_sorted(), "{kind} {levels:?}");
     }
-}
-
-const CLASSES: [&str; 9] =
-    ["BITFLIP", "STALE", "MISDIRECTED", "FOREIGN", "WRONG_FORM", "ZERO", "TORN", "SHIFTED", "UNKNOWN"];
-
-fn corruption(messages: &[ModuleMessage]) -> &Corruption {
-    let found = messages.iter().find_map(|message| match message {
-        ModuleMessage::Corruption(corruption) => Some(corruption),
-        _ => None,
-    });
-    found.expect("a corruption")
 }
 
 /// Injects a class and checks all that is told and kept of it.
@@ -120,21 +70,17 @@ fn check_injected(class: &str, place: &str, persistence: &str, size: &str) {
     let directory = tempfile::tempdir().expect("directory");
     let parameters = [&format!("size={size}"), "areas=3", &format!("inject={class}"), &format!("inject_into={place}")];
     let done = run(directory.path(), &parameters);
-    let corruption = corruption(&done.messages);
+    let corruption = done.corruption();
     assert_eq!((corruption.class.as_str(), corruption.persistence.as_str()), (class, persistence), "{corruption:?}");
     assert_eq!((done.code, done.status, done.result), (Some(1), Status::Complete, Outcome::Fail));
     assert!(done.reason.contains(class), "{}", done.reason);
     // By the first verification after it was made: that of the second move.
-    assert_eq!((total(&done, "moves"), total(&done, "errors")), (1, 1));
+    assert_eq!((done.count("moves"), done.count("errors")), (1, 1));
     assert_eq!((corruption.expected.len(), corruption.actual.len()), (1024, 1024));
     assert_ne!(corruption.expected, corruption.actual);
     // The foreign owner is the one that was made: the process beside this one.
     assert_eq!(corruption.owner_dpid.is_empty(), class != "FOREIGN", "{corruption:?}");
-    let injected = done.messages.iter().find_map(|message| match message {
-        ModuleMessage::Event { name, text } if name == "injected" => Some(text.clone()),
-        _ => None,
-    });
-    assert_eq!(injected, Some(format!("{class} at {}", corruption.offset)));
+    assert_eq!(done.event("injected"), Some(format!("{class} at {}", corruption.offset).as_str()));
     assert!(corruption.target.starts_with("area ") && corruption.target.contains(" at 0x"), "{}", corruption.target);
     let head = "offset          word  expected          actual            difference        flag  meaning";
     assert!(
@@ -146,13 +92,8 @@ fn check_injected(class: &str, place: &str, persistence: &str, size: &str) {
 
 /// What was expected and read is kept before the report, and the history after it.
 fn check_kept(done: &Done, results: &Path) {
-    let kept = done.messages.iter().filter_map(|message| match message {
-        ModuleMessage::Artifact { name, .. } => Some(name.rsplit('-').next().unwrap_or_default()),
-        ModuleMessage::Corruption(_) => Some("the report"),
-        _ => None,
-    });
     let order = ["expected.bin", "actual.bin", "explained.txt", "the report", "history.csv"];
-    assert_eq!(kept.collect::<Vec<_>>(), order);
+    assert_eq!(done.kept(), order);
     let names = names(results);
     assert_eq!(names.len(), 4);
     let history = names.iter().find(|name| name.ends_with("history.csv")).expect("a history");
@@ -205,21 +146,12 @@ fn what_can_not_be_tested_is_an_error_in_one_clear_line() {
 #[test]
 fn a_stop_ends_it_with_pass_and_the_limit_holds() {
     let directory = tempfile::tempdir().expect("directory");
-    let mut command = memory(directory.path(), &["size=64KiB", "rate_max=6400KiB"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("start");
-    let lines = BufReader::new(child.stdout.take().expect("stdout"));
-    let (mut told, mut done) = (false, None);
-    for line in lines.lines() {
-        let message: ModuleMessage = decode_line(line.expect("a line").as_bytes()).expect("a message").expect("known");
-        if !told && matches!(message, ModuleMessage::Metric { .. }) {
-            told = true;
-            let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-            assert!(status.expect("kill").success());
-        }
-        done = Some(message);
-    }
-    assert_eq!(child.wait().expect("exit").code(), Some(0));
-    let Some(ModuleMessage::Done { result: Outcome::Pass, r#final: totals, .. }) = done else { panic!("{done:?}") };
+    let mut running = Running::start(&mut memory(directory.path(), &["size=64KiB", "rate_max=6400KiB"]));
+    running.hear_until(|message| matches!(message, ModuleMessage::Metric { .. }));
+    running.signal("-TERM");
+    let done = running.hear_until(|message| matches!(message, ModuleMessage::Done { .. }));
+    let ModuleMessage::Done { result: Outcome::Pass, r#final: totals, .. } = done else { panic!("{done:?}") };
+    assert_eq!(running.exit_code(), Some(0));
     // A hundred moves a second, and the first at once.
     assert!(totals["moves"] <= 100.0 * totals["seconds"] + 1.0 && totals["moves"] > 0.0, "{totals:?}");
 }

@@ -1,15 +1,12 @@
 //! The modules in docs/module-protocol.md run as they stand there, against an agent that the test plays.
 
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use muster_module_protocol::{AgentMessage, Context, Manifest, ModuleMessage, Outcome, decode_line, encode_line};
+use muster_module_protocol::{AgentMessage, Context, Manifest, ModuleMessage, Outcome, decode_line};
+use muster_module_testkit::Agent;
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const DOCUMENT: &str = include_str!("../../../docs/module-protocol.md");
 /// Stands in for the netcat of OpenBSD, which not every machine has.
 const NETCAT: &str = "#!/usr/bin/env python3
@@ -39,23 +36,6 @@ fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-struct Peer {
-    stream: UnixStream,
-    lines: BufReader<UnixStream>,
-}
-
-impl Peer {
-    fn say(&mut self, message: &AgentMessage) {
-        self.stream.write_all(&encode_line(message).expect("a line")).expect("write");
-    }
-
-    fn hear(&mut self) -> ModuleMessage {
-        let mut line = Vec::new();
-        self.lines.read_until(b'\n', &mut line).expect("a line in time");
-        decode_line(&line).expect("a message").expect("a known type")
-    }
-}
-
 /// Runs a module through hello, pings and a stop.
 fn converse(interpreter: &str, language: &str) {
     let directory = tempfile::tempdir().expect("directory");
@@ -63,7 +43,7 @@ fn converse(interpreter: &str, language: &str) {
     program(&at("nc"), NETCAT);
     program(&at("module"), block(language));
     std::fs::write(at("context.json"), r#"{"run":3,"dpid":"00010064","attempt":2}"#).expect("context");
-    let listener = UnixListener::bind(at("agent.sock")).expect("listen");
+    let agent = Agent::listen(&at("agent.sock"));
     let inherited = std::env::var_os("PATH").expect("a PATH");
     let directories = [directory.path().to_owned()].into_iter().chain(std::env::split_paths(&inherited));
     let path = std::env::join_paths(directories);
@@ -75,19 +55,17 @@ fn converse(interpreter: &str, language: &str) {
         .envs([("MUSTER_RUN", "3"), ("MUSTER_DPID", "00010064"), ("MUSTER_ATTEMPT", "2")])
         .spawn()
         .expect("start the module");
-    let (stream, _) = listener.accept().expect("accept");
-    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    let mut peer = Peer { lines: BufReader::new(stream.try_clone().expect("clone")), stream };
-    let hello = peer.hear();
+    let mut peer = agent.accept();
+    let hello = peer.hear().expect("hello");
     assert!(matches!(&hello, ModuleMessage::Hello { protocol: 1, run: 3, dpid, attempt: 2, .. } if dpid == "00010064"));
     peer.say(&AgentMessage::Start);
-    assert_eq!(peer.hear(), ModuleMessage::Ready);
+    assert_eq!(peer.hear(), Some(ModuleMessage::Ready));
     for n in [1, 2] {
         peer.say(&AgentMessage::Ping { n });
-        assert!(matches!(peer.hear(), ModuleMessage::Pong { n: answer, .. } if answer == n));
+        assert!(matches!(peer.hear(), Some(ModuleMessage::Pong { n: answer, .. }) if answer == n));
     }
     peer.say(&AgentMessage::Stop { grace_ms: 5000 });
-    assert!(matches!(peer.hear(), ModuleMessage::Done { result: Outcome::Pass, .. }));
+    assert!(matches!(peer.hear(), Some(ModuleMessage::Done { result: Outcome::Pass, .. })));
     peer.say(&AgentMessage::Kept);
     assert_eq!(child.wait().expect("exit").code(), Some(0));
 }

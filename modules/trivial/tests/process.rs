@@ -2,50 +2,39 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use muster_module_protocol::{AgentMessage, Manifest, ModuleMessage, Outcome, Status, decode_line, encode_line};
+use muster_module_protocol::{AgentMessage, ModuleMessage, Outcome, Status};
+use muster_module_testkit::{Agent, Peer, described, manifest};
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-trivial");
 
 struct Played {
     child: Child,
-    listener: UnixListener,
-    lines: BufReader<UnixStream>,
+    agent: Agent,
+    peer: Peer,
     _directory: tempfile::TempDir,
-}
-
-fn accept(listener: &UnixListener) -> BufReader<UnixStream> {
-    let (stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    BufReader::new(stream)
 }
 
 impl Played {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("agent.sock");
-        let listener = UnixListener::bind(&socket).unwrap();
+        let agent = Agent::listen(&socket);
         let mut command = Command::new(PROGRAM);
         command.env_clear().env("LANG", "C").env("MUSTER_SOCKET", &socket).env("MUSTER_RUN", "3");
         command.env("MUSTER_DPID", "00010064").env("MUSTER_ATTEMPT", "2");
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = accept(&listener);
-        Self { child, listener, lines, _directory: directory }
+        let peer = agent.accept();
+        Self { child, agent, peer, _directory: directory }
     }
 
     fn say(&mut self, message: &AgentMessage) {
-        self.lines.get_mut().write_all(&encode_line(message).unwrap()).unwrap();
+        self.peer.say(message);
     }
 
     fn hear(&mut self) -> Option<ModuleMessage> {
-        let mut line = Vec::new();
-        self.lines.read_until(b'\n', &mut line).unwrap();
-        if line.is_empty() { None } else { Some(decode_line(&line).unwrap().unwrap()) }
+        self.peer.hear()
     }
 
     fn hear_hello(&mut self) {
@@ -59,9 +48,15 @@ impl Played {
         assert_eq!((status, result), (Status::Complete, Outcome::Pass));
     }
 
+    /// The connection ends, and it makes another one.
+    fn reconnect(self) -> Self {
+        drop(self.peer);
+        Self { peer: self.agent.accept(), ..self }
+    }
+
     /// Its exit code, and what it wrote to its log.
     fn end(mut self) -> (Option<i32>, String) {
-        drop(self.lines);
+        drop(self.peer);
         let output = self.child.stdout.take().unwrap();
         let log = std::io::read_to_string(output).unwrap();
         (self.child.wait().unwrap().code(), log)
@@ -70,9 +65,8 @@ impl Played {
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = Command::new(PROGRAM).arg("describe").output().unwrap();
-    let described: Manifest = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(described, toml::from_str(include_str!("../module.toml")).unwrap());
+    let described = described(&mut Command::new(PROGRAM));
+    assert_eq!(described, manifest(include_str!("../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -82,8 +76,8 @@ fn it_answers_pings_and_ends_when_its_done_is_kept() {
     played.hear_hello();
     // In pieces, as a stream may bring them; and with what it does not know.
     played.say(&AgentMessage::Start);
-    played.lines.get_mut().write_all(b"{\"type\":\"pi").unwrap();
-    played.lines.get_mut().write_all(b"ng\",\"n\":1}\n{\"type\":\"pulse\",\"n\":3}\n").unwrap();
+    played.peer.say_bytes(b"{\"type\":\"pi");
+    played.peer.say_bytes(b"ng\",\"n\":1}\n{\"type\":\"pulse\",\"n\":3}\n");
     assert_eq!(played.hear(), Some(ModuleMessage::Pong { n: 1, iterations: 1 }));
     let data = "x".repeat(4_000);
     played.say(&AgentMessage::Peer { from: "server".into(), dpid: "00010001".into(), data });
@@ -109,22 +103,17 @@ fn it_comes_back_to_a_new_agent_and_says_done_again() {
     played.hear_hello();
     played.say(&AgentMessage::Ping { n: 1 });
     assert_eq!(played.hear(), Some(ModuleMessage::Pong { n: 1, iterations: 1 }));
-    played.lines = accept_after_drop(played.lines, &played.listener);
+    played = played.reconnect();
     played.hear_hello();
     played.say(&AgentMessage::Ping { n: 1 });
     assert_eq!(played.hear(), Some(ModuleMessage::Pong { n: 1, iterations: 2 }), "iterations go on");
     played.say(&AgentMessage::Stop { grace_ms: 5_000 });
     played.hear_done();
-    played.lines = accept_after_drop(played.lines, &played.listener);
+    played = played.reconnect();
     played.hear_hello();
     played.hear_done();
     played.say(&AgentMessage::Kept);
     assert_eq!(played.end().0, Some(0));
-}
-
-fn accept_after_drop(lines: BufReader<UnixStream>, listener: &UnixListener) -> BufReader<UnixStream> {
-    drop(lines);
-    accept(listener)
 }
 
 #[test]

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use muster_module_protocol::{
-    AgentMessage, Context, ContextGang, ContextMember, Corruption, Manifest, ModuleMessage, Outcome, Status,
-    decode_line, encode_line,
+    AgentMessage, Context, ContextGang, ContextMember, Corruption, ModuleMessage, Outcome, Status, decode_line,
+    encode_line,
 };
+use muster_module_testkit::Done;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SERVER: usize = 0;
@@ -23,15 +24,6 @@ const MACHINES: [&str; 2] = ["node-1", "node-2"];
 
 /// How words are changed on their way.
 pub(crate) type Rewrite = Box<dyn Fn(&str) -> String + Send + Sync>;
-
-/// What a process said last.
-#[derive(Debug, Clone)]
-pub(crate) struct Done {
-    pub(crate) status: Status,
-    pub(crate) result: Outcome,
-    pub(crate) reason: String,
-    pub(crate) totals: BTreeMap<String, f64>,
-}
 
 /// What both agents know.
 struct Known {
@@ -73,7 +65,7 @@ impl Pair {
     pub(crate) fn agents(parameters: &[&str], boot_ids: [&'static str; 2], rewrite: Rewrite) -> Self {
         let known = Known { said: [Vec::new(), Vec::new()], connections: [None, None] };
         let shared = Arc::new(Shared { known: Mutex::new(known), changed: Condvar::new(), rewrite });
-        let manifest: Manifest = toml::from_str(include_str!("../../module.toml")).expect("a manifest");
+        let manifest = muster_module_testkit::manifest(include_str!("../../module.toml"));
         let defaults = manifest.parameters.into_iter().filter_map(|known| Some((known.name, known.default?)));
         let given = parameters.iter().map(|text| text.split_once('=').expect("NAME=VALUE"));
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -122,7 +114,7 @@ impl Pair {
         let (work, context) = (self.results(role), self.path(role, "context.json"));
         std::fs::create_dir_all(&work).expect("results");
         std::fs::write(&context, serde_json::to_vec(&self.context(role, attempt)).expect("json")).expect("context");
-        let child = Command::new(env!("CARGO_BIN_EXE_muster-tcp"))
+        let child = Command::new(crate::PROGRAM)
             .env("MUSTER_SOCKET", self.path(role, "socket"))
             .env("MUSTER_CONTEXT", context)
             .current_dir(&work)
@@ -215,19 +207,16 @@ impl Pair {
 
     /// Waits for the end of a process: its last word, and that its exit code goes with it.
     pub(crate) fn done(&mut self, role: usize) -> Done {
-        let done = self.wait(role, "done", |said| match said.last() {
-            Some(ModuleMessage::Done { status, result, reason, r#final, .. }) => {
-                Some(Done { status: *status, result: *result, reason: reason.clone(), totals: r#final.clone() })
-            }
-            _ => None,
-        });
+        let is_over = |said: &[ModuleMessage]| matches!(said.last(), Some(ModuleMessage::Done { .. }));
+        let said = self.wait(role, "done", |said| is_over(said).then(|| said.to_vec()));
         let code = self.children[role].take().expect("it runs").wait().expect("exit").code();
+        let done = Done::said(code, said, String::new());
         let expected = match (done.status, done.result) {
             (Status::Complete, Outcome::Fail) => 1,
             (Status::Error, _) => 2,
             _ => 0,
         };
-        assert_eq!(code, Some(expected), "{done:?}");
+        assert_eq!(done.code, Some(expected), "{done:?}");
         done
     }
 
@@ -293,10 +282,4 @@ fn answer(known: &Known, role: usize, message: &AgentMessage) {
     if let Some(mut connection) = known.connections[role].as_ref() {
         let _ = connection.write_all(&encode_line(message).expect("a line"));
     }
-}
-
-/// Files of a directory, but for the context.
-pub(crate) fn names(path: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(path).expect("directory");
-    entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
 }

@@ -5,21 +5,22 @@ mod proxy;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use broker::{CLIENT, PATIENCE, Pair, SERVER, names};
-use muster_module_protocol::{AgentMessage, Manifest, ModuleMessage, Outcome, Status, decode_line};
+use broker::{CLIENT, PATIENCE, Pair, SERVER};
+use muster_module_protocol::{AgentMessage, ModuleMessage, Outcome, Status};
+use muster_module_testkit::{CLASSES, Done, described, manifest, names};
 use proxy::{Damage, Proxy};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-tcp");
 /// Bytes before the first packet: the client's hello.
 const HELLO: usize = 512;
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = Command::new(env!("CARGO_BIN_EXE_muster-tcp")).arg("describe").output().expect("run");
-    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-    assert_eq!(described, toml::from_str(include_str!("../../module.toml")).expect("a manifest"));
+    let described = described(&mut Command::new(PROGRAM));
+    assert_eq!(described, manifest(include_str!("../../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -87,8 +88,7 @@ fn latencies_are_told_only_where_both_share_a_clock() {
 
 #[test]
 fn each_injected_class_is_found_classified_saved_and_names_its_writer() {
-    let classes = ["BITFLIP", "STALE", "MISDIRECTED", "FOREIGN", "WRONG_FORM", "ZERO", "TORN", "SHIFTED", "UNKNOWN"];
-    for class in classes.into_iter().chain(["DROPPED", "DUPLICATED", "REORDERED"]) {
+    for class in CLASSES.into_iter().chain(["DROPPED", "DUPLICATED", "REORDERED"]) {
         let mut pair = Pair::start(&["packet_size=4KiB", "streams=2", &format!("inject={class}")]);
         let corruption = pair.corruption(SERVER);
         assert_eq!((corruption.class.as_str(), corruption.persistence.as_str()), (class, "PASSED"), "{corruption:?}");
@@ -245,15 +245,9 @@ fn a_stop_before_the_peer_came_is_a_skip() {
 }
 
 fn by_hand(role: &str, place: SocketAddr, directory: &std::path::Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster-tcp"));
-    command.env_remove("MUSTER_SOCKET").current_dir(directory).stdout(Stdio::piped());
-    command.args(["--role", role, "--peer", &place.to_string(), "--param", "duration=300ms"]);
+    let mut command = muster_module_testkit::by_hand(PROGRAM, &["duration=300ms"]);
+    command.args(["--role", role, "--peer", &place.to_string()]).current_dir(directory).stdout(Stdio::piped());
     command
-}
-
-fn last(output: &Output) -> ModuleMessage {
-    let mut lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    decode_line(lines.next_back().expect("a line")).expect("a message").expect("a known type")
 }
 
 #[test]
@@ -265,9 +259,9 @@ fn two_run_by_hand_without_an_agent() {
     let server = by_hand("server", free, directory.path()).output().expect("run");
     let client = client.wait_with_output().expect("run");
     for output in [&server, &client] {
-        let done = last(output);
-        let ModuleMessage::Done { result: Outcome::Pass, r#final: totals, .. } = done else { panic!("{done:?}") };
-        assert!(totals["verified_bytes"] > 0.0);
+        let done = Done::of(output);
+        assert_eq!(done.result, Outcome::Pass, "{done:?}");
+        assert!(done.totals["verified_bytes"] > 0.0);
     }
 }
 
@@ -283,9 +277,8 @@ fn what_can_not_be_tested_is_an_error_in_one_clear_line() {
     let directory = tempfile::tempdir().expect("directory");
     let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
     for (parameter, text) in cases {
-        let output = by_hand("server", free, directory.path()).args(["--param", parameter]).output().expect("run");
-        let ModuleMessage::Done { status: Status::Error, reason, .. } = last(&output) else { panic!("an error") };
-        assert!(reason.contains(text) && reason.lines().count() == 1, "{reason}");
-        assert_eq!(output.status.code(), Some(2));
+        let done = Done::run(by_hand("server", free, directory.path()).args(["--param", parameter]));
+        assert!(done.reason.contains(text) && done.reason.lines().count() == 1, "{}", done.reason);
+        assert_eq!((done.code, done.status), (Some(2), Status::Error));
     }
 }
