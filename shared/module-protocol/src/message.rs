@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 /// Version of the protocol that is described here.
 pub const PROTOCOL: u32 = 1;
@@ -10,8 +11,9 @@ pub const PROTOCOL: u32 = 1;
 pub const PEER_WORDS_MAX_BYTES: usize = 4_096;
 
 /// From a module to its agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ModuleMessage {
     /// First on every connection: who speaks.
     Hello {
@@ -167,8 +169,9 @@ pub struct Corruption {
 }
 
 /// From an agent to a module.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AgentMessage {
     /// The hello was understood: begin, or go on.
     Start,
