@@ -59,6 +59,7 @@ impl Agent {
             r#final: known.r#final,
             pid: 0,
             connection: None,
+            set_waits: false,
             pinged: Instant::now(),
             round_trip_us: 0,
             log_kept: known.log_kept,

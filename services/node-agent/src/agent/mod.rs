@@ -2,6 +2,7 @@
 //! decided about it leaves to disk first, then to the keeper, the modules and the bus.
 
 mod adopt;
+mod changes;
 mod commands;
 mod effects;
 mod fencing;
@@ -136,6 +137,8 @@ struct Process {
     end: Option<End>,
     pid: u32,
     connection: Option<(u64, mpsc::Sender<AgentMessage>)>,
+    /// Its connection had no room for what it has from here on: it is told when it answers.
+    set_waits: bool,
     pinged: Instant,
     round_trip_us: u32,
     log_kept: bool,

@@ -28,7 +28,7 @@ impl Agent {
                 process.connection = Some((connection, outbox));
                 self.uploads.starts_go_on();
                 self.happen(id, Event::Connected);
-                self.say_pulses_again(id);
+                self.say_set(id);
                 self.say_waiting(id);
             }
             ModuleInput::Said { id, message } => self.module_said(id, message),
@@ -73,6 +73,7 @@ impl Agent {
             self.happen(id, Event::Blocked);
         }
         self.happen(id, Event::Pong { n, iterations });
+        self.say_set_that_waits(id);
     }
 
     /// Written before the process is told so: no end of the agent loses a verdict. A repeated done is only answered.

@@ -12,7 +12,6 @@ use muster_pulse_page::{PulsePage, PulseWriter, monotonic};
 use tokio::task::AbortHandle;
 
 use super::{Agent, Input};
-use crate::disk::intents::Line;
 use crate::workplace::page_of;
 
 /// A process waits to be told that it is free.
@@ -93,30 +92,6 @@ impl Agent {
         if self.pulses.writer.set(&list) {
             self.open_all_free();
         }
-    }
-
-    /// The pulses of a known process, where an order has others.
-    pub(super) fn other_pulses(&self, id: ProcessId, spec: Option<&v1::StartSpec>) -> Option<(ProcessId, Vec<u8>)> {
-        let spec = spec.filter(|spec| spec.module.is_some())?;
-        let process = self.processes.get(&id).filter(|process| process.life.is_live())?;
-        let wanted = numbers(&spec.pulses);
-        (process.intent.pulses != wanted).then_some((id, wanted))
-    }
-
-    pub(super) fn change_pulses(&mut self, id: ProcessId, pulses: Vec<u8>) {
-        let Some(process) = self.processes.get_mut(&id) else { return };
-        process.intent.pulses.clone_from(&pulses);
-        process.intent.pulses_changed = true;
-        self.intents.write(Line::Pulses(id.into(), pulses));
-        self.say_pulses_again(id);
-        self.open_if_free(id);
-    }
-
-    /// Says the pulses of a process, where its context does not.
-    pub(super) fn say_pulses_again(&self, id: ProcessId) {
-        let Some(process) = self.processes.get(&id).filter(|process| process.intent.pulses_changed) else { return };
-        let pulses = process.intent.pulses.clone();
-        self.send(id, AgentMessage::Set { pulses, parameters: BTreeMap::new() });
     }
 
     /// Its pulses block a process now.

@@ -1,6 +1,6 @@
 //! Starting: intents on the disk, then the answer, then places, then the keeper. In this order, whatever comes between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use muster_model::{Position, ProcessId, ResourceId};
 use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec};
 
+use super::changes::{Change, Wanted};
 use super::{Agent, Input, Process};
 use crate::artifacts::Artifacts;
 use crate::core::gang::Gang;
@@ -33,8 +34,8 @@ struct Plan {
     refused: Vec<RefusedProcess>,
     /// Gangs as they are now, of new processes and of known ones.
     gangs: Vec<(ProcessId, Gang)>,
-    /// Known processes that have other pulses from here on.
-    pulses: Vec<(ProcessId, Vec<u8>)>,
+    /// Known processes that have other pulses or parameters from here on.
+    changes: Vec<(ProcessId, Change)>,
 }
 
 impl Agent {
@@ -63,8 +64,8 @@ impl Agent {
         for intent in std::mem::take(&mut plan.intents) {
             self.processes.insert(intent.id(), new_process(intent));
         }
-        for (id, pulses) in std::mem::take(&mut plan.pulses) {
-            self.change_pulses(id, pulses);
+        for (id, change) in std::mem::take(&mut plan.changes) {
+            self.change(id, change);
         }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
@@ -86,11 +87,12 @@ impl Agent {
         let ground = self.ground();
         let mut plan = Plan::default();
         for (place, job) in jobs.iter().enumerate() {
-            let mut starts = Vec::new();
+            let (mut starts, wanted) = (Vec::new(), Wanted::of(job.spec.as_ref()));
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
-                plan.pulses.extend(self.other_pulses(order.id, job.spec.as_ref()));
+                let change = wanted.as_ref().and_then(|wanted| self.change_of(order.id, wanted));
+                plan.changes.extend(change.map(|change| (order.id, change)));
                 match step(&ground, &order, self.processes.contains_key(&order.id), way) {
                     Step::Nothing => {}
                     Step::Stop(grace) => plan.stops.push((order.id, grace)),
@@ -98,7 +100,7 @@ impl Agent {
                     Step::Start if full => self.refuse(&mut plan, order.id, Refused::Draining),
                     Step::Start => {
                         // A stray that is not here needs no end.
-                        let Some(intent) = intent(job.spec.as_ref(), &order) else { continue };
+                        let Some(intent) = intent(job.spec.as_ref(), wanted.as_ref(), &order) else { continue };
                         plan.intents.push(intent);
                         match order.stop {
                             Some(grace) => plan.stops.push((order.id, grace)),
@@ -189,6 +191,7 @@ fn new_process(intent: Intent) -> Process {
         end: None,
         pid: 0,
         connection: None,
+        set_waits: false,
         pinged: Instant::now(),
         round_trip_us: 0,
         log_kept: false,
@@ -199,8 +202,8 @@ fn new_process(intent: Intent) -> Process {
 }
 
 /// None where the order does not say what to start.
-fn intent(spec: Option<&StartSpec>, order: &Order) -> Option<Intent> {
-    let module = spec?.module.as_ref()?;
+fn intent(spec: Option<&StartSpec>, wanted: Option<&Wanted<'_>>, order: &Order) -> Option<Intent> {
+    let (module, wanted) = (spec?.module.as_ref()?, wanted?);
     Some(Intent {
         key: order.id.into(),
         epoch: order.epoch.0,
@@ -208,8 +211,10 @@ fn intent(spec: Option<&StartSpec>, order: &Order) -> Option<Intent> {
         version: module.version.clone(),
         resources: order.resources.clone(),
         grace_ms: module.stop_grace_ms,
-        pulses: super::pulses::numbers(&spec?.pulses),
+        pulses: wanted.pulses.clone(),
         pulses_changed: false,
+        parameters_digest: wanted.digest,
+        parameters: BTreeMap::new(),
     })
 }
 

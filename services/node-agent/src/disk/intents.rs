@@ -55,12 +55,23 @@ pub(crate) struct Intent {
     /// They are not those that it was started with.
     #[serde(default)]
     pub pulses_changed: bool,
+    /// Digest of the parameters that it has.
+    #[serde(default)]
+    pub parameters_digest: u64,
+    /// All of its parameters, where they are not those that it was started with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Intent {
     /// Its identity.
     pub(crate) fn id(&self) -> ProcessId {
         self.key.into()
+    }
+
+    /// Its pulses or parameters are not those that it was started with.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.pulses_changed || !self.parameters.is_empty()
     }
 
     /// Epoch that it belongs to.
@@ -82,6 +93,8 @@ pub(crate) enum Line {
     },
     /// It has other pulses from here on.
     Pulses(Key, Vec<u8>),
+    /// It has other parameters from here on: all of them, with their digest.
+    Parameters(Key, u64, BTreeMap<String, String>),
     /// The state that was reported.
     State(Key, u8),
     /// It was told to stop.
@@ -336,6 +349,9 @@ impl Read {
             Line::Pulses(key, pulses) => self.change(key, |known| {
                 (known.intent.pulses, known.intent.pulses_changed) = (pulses, true);
             }),
+            Line::Parameters(key, digest, parameters) => self.change(key, |known| {
+                (known.intent.parameters_digest, known.intent.parameters) = (digest, parameters);
+            }),
             Line::State(key, state) | Line::Ended(key, state) => self.change(key, |known| {
                 known.state = state_of(state);
                 known.end.iter_mut().for_each(|end| end.state = known.state);
@@ -379,6 +395,8 @@ mod tests {
             grace_ms: 1_000,
             pulses: vec![3],
             pulses_changed: false,
+            parameters_digest: 7,
+            parameters: BTreeMap::new(),
         }
     }
 
@@ -388,6 +406,7 @@ mod tests {
         intents.write_durably(&Line::Intents { intents: both, generation: (1, 9) }).unwrap();
         intents.write(Line::State(Key(1, 1, 1, 1), state_number(ProcessState::Running)));
         intents.write(Line::Pulses(Key(1, 1, 1, 1), vec![5]));
+        intents.write(Line::Parameters(Key(1, 1, 1, 1), 9, [("rate".to_owned(), "2".to_owned())].into()));
         let said = Said { verdict: Verdict::Fail, reason: "bad data".into() };
         let r#final = Final { totals: [("read_bytes".to_owned(), 0.1)].into(), text: "text".into() };
         let end = End {
@@ -409,7 +428,9 @@ mod tests {
         let first = read.known.values().next().unwrap();
         assert_eq!(first.state, ProcessState::Running);
         assert_eq!((&first.intent.pulses[..], first.intent.pulses_changed), (&[5][..], true));
+        assert_eq!((first.intent.parameters_digest, first.intent.parameters["rate"].as_str()), (9, "2"));
         let second = read.known.values().nth(1).unwrap();
+        assert!(second.intent.parameters_digest == 7 && second.intent.parameters.is_empty());
         assert_eq!((&second.intent.pulses[..], second.intent.pulses_changed), (&[3][..], false));
         assert_eq!(first.said.as_ref().unwrap().verdict, Verdict::Fail);
         assert_eq!(first.r#final.totals["read_bytes"], 0.1);

@@ -287,6 +287,12 @@ impl World {
 
     /// Sends an update from the scheduler that follows the last one.
     pub(crate) async fn update(&self, jobs: Vec<v1::JobOrders>, forget: Vec<ProcessId>) -> v1::AgentReply {
+        let forget = forget.into_iter().map(Into::into).collect();
+        self.update_all(v1::UpdateJobs { jobs, forget, ..Default::default() }).await
+    }
+
+    /// Sends any update from the scheduler, made to follow the last one.
+    pub(crate) async fn update_all(&self, update: v1::UpdateJobs) -> v1::AgentReply {
         let (builds_on, generation) = {
             let mut script = self.script();
             let before = script.jobs.generation.unwrap();
@@ -294,14 +300,7 @@ impl World {
             script.jobs.generation = Some(after);
             (before, after)
         };
-        let forget = forget.into_iter().map(Into::into).collect();
-        let update = v1::UpdateJobs {
-            builds_on: Some(builds_on),
-            generation: Some(generation),
-            jobs,
-            forget,
-            ..Default::default()
-        };
+        let update = v1::UpdateJobs { builds_on: Some(builds_on), generation: Some(generation), ..update };
         self.command("scheduler/a", "jobs", v1::agent_command::Kind::UpdateJobs(update), self.authority(1)).await
     }
 
