@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use muster_pattern::{Stamp, fill, fill_streaming, scramble, spoil, verify};
-use muster_sdk::{Ending, OnError, Session};
+use muster_sdk::{Ending, Live, OnError, Session};
 
 use crate::buffer::{ALIGNMENT, Buffer, cache_bytes};
 use crate::clock::Clock;
@@ -15,7 +15,7 @@ use crate::mismatch::Wrong;
 use crate::pass::{Pass, file_expectation};
 use crate::queue::{Ended, Queue, Transfer};
 use crate::script::{Reading, Script, Step, Writing};
-use crate::settings::{InjectInto, Settings};
+use crate::settings::{InjectInto, Pace, Settings};
 use crate::tally::Tally;
 use crate::target::Target;
 use crate::trouble::Trouble;
@@ -45,6 +45,8 @@ enum Halt {
 pub(crate) struct Passes<'a> {
     session: &'a Session,
     settings: &'a Settings,
+    /// How fast and how long, by what was said last.
+    pace: Live<Pace>,
     target: &'a Target,
     queue: Queue<'a>,
     /// The first pass is 1, so that there is one before it to be stale by.
@@ -82,6 +84,7 @@ impl<'a> Passes<'a> {
         Ok(Self {
             session,
             settings,
+            pace: Live::new(session, Pace::read)?,
             target,
             pass: Pass::new(file_expectation(session, target), settings),
             streams: set_bytes as u64 > cache_bytes(),
@@ -160,7 +163,9 @@ impl<'a> Passes<'a> {
             if self.queue.is_idle() {
                 match halt {
                     Halt::Over => return Ok(()),
-                    Halt::Pause(pause) => drop(self.session.wait(pause)),
+                    Halt::Pause(pause) => {
+                        let _: bool = self.pace.wait(self.session, pause);
+                    }
                     Halt::Blocked => drop(self.session.gate()),
                     Halt::Busy => unreachable!("with nothing under way a script goes on or is over"),
                 }
@@ -214,7 +219,7 @@ impl<'a> Passes<'a> {
         }
         let begun = self.clock.read();
         self.queue.begin(slot, Transfer { kind, place, expectation }, begun);
-        if let Some(interval) = self.settings.interval {
+        if let Some(interval) = self.pace.interval {
             // What was not used is not saved up.
             self.next_transfer = self.next_transfer.max(begun) + interval;
         }
@@ -313,19 +318,23 @@ impl<'a> Passes<'a> {
 
     /// Time until the turn of the next transfer; none after the end.
     fn pause(&self) -> Duration {
-        if self.settings.interval.is_none() || self.ended.is_some() {
+        if self.pace.interval.is_none() || self.ended.is_some() {
             return Duration::ZERO;
         }
         let pause = self.next_transfer.saturating_duration_since(self.clock.now());
         let elapsed = self.clock.now() - self.tally.begin();
-        self.settings.duration.map_or(pause, |duration| pause.min(duration.saturating_sub(elapsed)))
+        self.pace.duration.map_or(pause, |duration| pause.min(duration.saturating_sub(elapsed)))
     }
 
     /// Whether a stop was asked for or the time is over.
     fn is_over(&mut self) -> bool {
         let now = self.clock.now();
-        let late = self.settings.duration.is_some_and(|duration| now - self.tally.begin() >= duration);
-        let done = self.settings.passes.is_some_and(|passes| self.tally.passes >= passes);
+        if self.pace.follow(self.session) {
+            // The pause that the last pace left is not waited for.
+            self.next_transfer = self.next_transfer.min(now + self.pace.interval.unwrap_or_default());
+        }
+        let late = self.pace.duration.is_some_and(|duration| now - self.tally.begin() >= duration);
+        let done = self.pace.passes.is_some_and(|passes| self.tally.passes >= passes);
         if self.ended.is_none() && (late || done || self.session.stopping()) {
             self.ended = Some(now);
         }

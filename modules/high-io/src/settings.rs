@@ -57,12 +57,6 @@ pub(crate) struct Settings {
     pub(crate) read_percent: u64,
     /// Writes wait for stable storage.
     pub(crate) sync: bool,
-    /// Time between two transfers; none without a limit.
-    pub(crate) interval: Option<Duration>,
-    /// When to end; none for when it is stopped.
-    pub(crate) duration: Option<Duration>,
-    /// After how many passes to end; none for when it is stopped.
-    pub(crate) passes: Option<u64>,
     /// Corruption to make on purpose.
     pub(crate) inject: Option<Class>,
     pub(crate) inject_into: InjectInto,
@@ -72,6 +66,29 @@ pub(crate) struct Settings {
     pub(crate) device: String,
     /// Directory of the disk.
     pub(crate) directory: PathBuf,
+}
+
+/// How fast and how long it works: what may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Time between two transfers; none without a limit.
+    pub(crate) interval: Option<Duration>,
+    /// When to end; none for when it is stopped.
+    pub(crate) duration: Option<Duration>,
+    /// After how many passes to end; none for when it is stopped.
+    pub(crate) passes: Option<u64>,
+}
+
+impl Pace {
+    pub(crate) fn read(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        let duration = parameters.duration("duration")?;
+        let iops_max = u32::try_from(parameters.count("iops_max")?).unwrap_or(u32::MAX);
+        Ok(Self {
+            interval: (iops_max > 0).then(|| Duration::from_secs(1) / iops_max),
+            duration: (!duration.is_zero()).then_some(duration),
+            passes: Some(parameters.count("passes")?).filter(|passes| *passes > 0),
+        })
+    }
 }
 
 impl Settings {
@@ -86,8 +103,6 @@ impl Settings {
             size => greatest_block_bytes(block_bytes, size)?,
         };
         let file_bytes = file_bytes(parameters.size("file_size")?, block_bytes_max)?;
-        let duration = parameters.duration("duration")?;
-        let iops_max = u32::try_from(parameters.count("iops_max")?).unwrap_or(u32::MAX);
         Ok(Self {
             triggers: parameters.triggers("trigger")?,
             block_bytes,
@@ -99,9 +114,6 @@ impl Settings {
             shift_percent: percent(&parameters, "shift_percent", 100)?,
             read_percent: percent(&parameters, "read_percent", READ_PERCENT_MAX)?,
             sync: parameters.boolean("sync")?,
-            interval: (iops_max > 0).then(|| Duration::from_secs(1) / iops_max),
-            duration: (!duration.is_zero()).then_some(duration),
-            passes: Some(parameters.count("passes")?).filter(|passes| *passes > 0),
             inject: parameters.class("inject")?,
             inject_into: parameters.choice("inject_into", PLACES)?,
             device: disk.id.clone(),

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use muster_sdk::{Ending, ParameterError, Session};
+use muster_sdk::{Ending, Live, ParameterError, Parameters, Session};
 
 /// Time between two iterations.
 const ITERATION: Duration = Duration::from_millis(100);
@@ -16,14 +16,24 @@ fn main() -> ExitCode {
 }
 
 struct Settings {
-    exit_after: Duration,
     exit_code: u64,
     hang: bool,
-    metrics_interval: Duration,
     /// Triggers to fire, and when; zero is never.
     triggers: Vec<u8>,
     fire_after: Duration,
     marks: Option<File>,
+}
+
+/// What may change while it runs.
+struct Times {
+    exit_after: Duration,
+    metrics_interval: Duration,
+}
+
+impl Times {
+    fn read(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        Ok(Self { exit_after: parameters.duration("exit_after")?, metrics_interval: parameters.duration("metrics")? })
+    }
 }
 
 impl Settings {
@@ -31,10 +41,8 @@ impl Settings {
         let parameters = session.parameters();
         session.mute(parameters.boolean("silent")?);
         Ok(Self {
-            exit_after: parameters.duration("exit_after")?,
             exit_code: parameters.count("exit_code")?,
             hang: parameters.boolean("hang")?,
-            metrics_interval: parameters.duration("metrics")?,
             triggers: parameters.triggers("trigger")?,
             fire_after: parameters.duration("fire_after")?,
             marks: parameters.boolean("marks")?.then(|| marks(session)).flatten(),
@@ -57,9 +65,10 @@ fn marks(session: &Session) -> Option<File> {
 
 fn test(session: &Session) -> Result<Ending, ParameterError> {
     let settings = Settings::read(session)?;
+    let times = Live::new(session, Times::read)?;
     session.ready();
     let begin = Instant::now();
-    let iterations = live(session, &settings, begin);
+    let iterations = live(session, &settings, times, begin);
     let ending = match settings.exit_code {
         _ if session.stopping() => Ending::pass(),
         0 => Ending::pass(),
@@ -72,15 +81,16 @@ fn test(session: &Session) -> Result<Ending, ParameterError> {
 }
 
 /// Iterates until it is time to end.
-fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
+fn live(session: &Session, settings: &Settings, mut times: Live<Times>, begin: Instant) -> f64 {
     let (mut iterations, mut reported, mut fires) = (0.0, begin, !settings.fire_after.is_zero());
     loop {
-        let left = settings.exit_after.saturating_sub(begin.elapsed());
-        let ends = !settings.exit_after.is_zero() && left.is_zero();
+        times.follow(session);
+        let left = times.exit_after.saturating_sub(begin.elapsed());
+        let ends = !times.exit_after.is_zero() && left.is_zero();
         if ends || (session.stopping() && !settings.hang) {
             return iterations;
         }
-        pause(session, if settings.exit_after.is_zero() { ITERATION } else { ITERATION.min(left) });
+        pause(session, if times.exit_after.is_zero() { ITERATION } else { ITERATION.min(left) });
         if session.gate() {
             settings.mark();
         }
@@ -91,7 +101,7 @@ fn live(session: &Session, settings: &Settings, begin: Instant) -> f64 {
             fires = false;
             session.fire(&settings.triggers, "fire_after was asked for");
         }
-        if !settings.metrics_interval.is_zero() && reported.elapsed() >= settings.metrics_interval {
+        if !times.metrics_interval.is_zero() && reported.elapsed() >= times.metrics_interval {
             reported = Instant::now();
             session.metric("", &[("iterations_count", iterations)], &[]);
         }

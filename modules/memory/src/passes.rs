@@ -5,14 +5,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use muster_model::quantity::print_size;
 use muster_pattern::{Expectation, Mismatch, SECTOR_BYTES, Stamp, fill, fill_streaming, name_hash, spoil, verify};
-use muster_sdk::{Ending, Session};
+use muster_sdk::{Ending, Live, Session};
 
 use crate::area::{Area, pair};
 use crate::core::{Move, Plan, SLACK_BYTES};
 use crate::history::History;
 use crate::machine;
 use crate::mismatch::{Wrong, window};
-use crate::settings::{InjectInto, Numa, Settings};
+use crate::settings::{InjectInto, Limits, Numa, Settings};
 use crate::tally::Tally;
 use crate::trouble::Trouble;
 
@@ -27,6 +27,8 @@ const INJECT_AT_MOVE: u64 = 2;
 pub(crate) struct Passes<'a> {
     session: &'a Session,
     settings: &'a Settings,
+    /// As they were said last.
+    limits: Live<Limits>,
     areas: Vec<Area>,
     /// Where the data of an area begin.
     shifts: Vec<usize>,
@@ -56,6 +58,7 @@ impl<'a> Passes<'a> {
         Ok(Self {
             session,
             settings,
+            limits: Live::new(session, Limits::read)?,
             areas,
             shifts: vec![0; count],
             cache_bytes: machine::cache_bytes().last().copied().unwrap_or(0),
@@ -73,7 +76,7 @@ impl<'a> Passes<'a> {
                 break;
             }
             self.tally.passes += 1;
-            if self.settings.passes.is_some_and(|passes| self.tally.passes >= passes) {
+            if self.limits.passes.is_some_and(|passes| self.tally.passes >= passes) {
                 break;
             }
         }
@@ -204,15 +207,18 @@ impl<'a> Passes<'a> {
 
     /// Waits for the turn of the next move.
     fn pace(&mut self, bytes: u64) -> Result<(), Over> {
-        self.check_end()?;
-        let Some(rate) = self.settings.rate_max else { return Ok(()) };
-        let mut pause = self.next_move.saturating_duration_since(Instant::now());
-        if let Some(duration) = self.settings.duration {
-            pause = pause.min(duration.saturating_sub(self.tally.begin().elapsed()));
-        }
-        if !pause.is_zero() && self.session.wait(pause) {
-            return Err(Over);
-        }
+        let rate = loop {
+            self.check_end()?;
+            let Some(rate) = self.limits.rate_max else { return Ok(()) };
+            let pause = self.next_move.saturating_duration_since(Instant::now());
+            if pause.is_zero() {
+                break rate;
+            }
+            let left = self.limits.duration.map(|duration| duration.saturating_sub(self.tally.begin().elapsed()));
+            if self.limits.wait(self.session, left.map_or(pause, |left| left.min(pause))) {
+                return Err(Over);
+            }
+        };
         let interval = Duration::from_nanos(
             u64::try_from(u128::from(bytes) * 1_000_000_000 / u128::from(rate)).unwrap_or(u64::MAX),
         );
@@ -221,9 +227,13 @@ impl<'a> Passes<'a> {
         self.check_end()
     }
 
-    /// Whether a stop was asked for or the time is over.
-    fn check_end(&self) -> Result<(), Over> {
-        let late = self.settings.duration.is_some_and(|duration| self.tally.begin().elapsed() >= duration);
+    /// Whether a stop was asked for or the time is over, by what was said last.
+    fn check_end(&mut self) -> Result<(), Over> {
+        if self.limits.follow(self.session) {
+            // The pause that the last limit left is not waited for.
+            self.next_move = self.next_move.min(Instant::now());
+        }
+        let late = self.limits.duration.is_some_and(|duration| self.tally.begin().elapsed() >= duration);
         if late || self.session.stopping() { Err(Over) } else { Ok(()) }
     }
 }

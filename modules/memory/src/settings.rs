@@ -37,15 +37,31 @@ pub(crate) enum InjectInto {
 pub(crate) struct Settings {
     pub(crate) shape: Shape,
     pub(crate) numa: Numa,
+    /// Corruption to make on purpose.
+    pub(crate) inject: Option<Class>,
+    pub(crate) inject_into: InjectInto,
+}
+
+/// How fast and how long: what may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
     /// Most bytes moved a second; none without a limit.
     pub(crate) rate_max: Option<u64>,
     /// When to end; none for when it is stopped.
     pub(crate) duration: Option<Duration>,
     /// After how many passes to end; none for when it is stopped.
     pub(crate) passes: Option<u64>,
-    /// Corruption to make on purpose.
-    pub(crate) inject: Option<Class>,
-    pub(crate) inject_into: InjectInto,
+}
+
+impl Limits {
+    pub(crate) fn read(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        let duration = parameters.duration("duration")?;
+        Ok(Self {
+            rate_max: Some(parameters.size("rate_max")?).filter(|rate| *rate > 0),
+            duration: (!duration.is_zero()).then_some(duration),
+            passes: Some(parameters.count("passes")?).filter(|passes| *passes > 0),
+        })
+    }
 }
 
 impl Settings {
@@ -56,13 +72,9 @@ impl Settings {
             0 => mixed_sizes(&machine::cache_bytes(), areas as u64, memory_max(&parameters)?),
             size => vec![area_bytes(size)?],
         };
-        let duration = parameters.duration("duration")?;
         Ok(Self {
             shape: Shape { areas, sizes, way: parameters.choice("way", WAYS)?, seed: session.seed() },
             numa: parameters.choice("numa", NUMA)?,
-            rate_max: Some(parameters.size("rate_max")?).filter(|rate| *rate > 0),
-            duration: (!duration.is_zero()).then_some(duration),
-            passes: Some(parameters.count("passes")?).filter(|passes| *passes > 0),
             inject: parameters.class("inject")?,
             inject_into: parameters.choice("inject_into", PLACES)?,
         })

@@ -30,6 +30,7 @@ mod evidence;
 mod gate;
 mod latency;
 mod link;
+mod live;
 mod meeting_place;
 mod metric;
 mod on_error;
@@ -53,6 +54,7 @@ pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
 pub use error::{ParameterError, PeerError, SdkError};
 pub use evidence::{Evidence, persistence};
 pub use latency::{Latency, LatencyGauges};
+pub use live::{Live, Read};
 pub use metric::{Interval, METRIC_INTERVAL, float};
 pub use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, environment,

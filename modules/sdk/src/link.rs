@@ -197,7 +197,10 @@ impl<'a> Talk<'a> {
             AgentMessage::Dump { n, firing } => self.shared.want_dump(Dump { trigger: *n, firing: firing.clone() }),
             AgentMessage::Armed { n, armed, why } if !armed => eprintln!("muster: trigger {n} is not armed: {why}"),
             AgentMessage::Armed { .. } => {}
-            AgentMessage::Set { pulses, .. } => self.shared.set_pulses(pulses),
+            AgentMessage::Set { pulses, parameters } => {
+                self.shared.set_pulses(pulses);
+                self.shared.set_parameters(parameters);
+            }
             // Nothing here asks for it: the SDK looks at the page.
             AgentMessage::Open { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),

@@ -62,10 +62,27 @@ impl Session {
         Owner { run: self.context.run, job: dpid.job.0, process: dpid.process.0, attempt }
     }
 
-    /// Its parameters.
+    /// Its parameters, as it was started with them. Those that change while it runs: [`crate::Live`].
     #[must_use]
     pub fn parameters(&self) -> Parameters<'_> {
         Parameters::new(&self.context.parameters)
+    }
+
+    /// How often parameters have changed since the start.
+    pub(crate) fn parameter_changes(&self) -> u64 {
+        self.shared.parameter_changes()
+    }
+
+    /// All parameters as they were said last, and how often they had changed by then.
+    pub(crate) fn parameters_now(&self) -> (u64, BTreeMap<String, String>) {
+        let (changes, changed) = self.shared.changed_parameters();
+        let mut parameters = self.context.parameters.clone();
+        parameters.extend(changed);
+        (changes, parameters)
+    }
+
+    pub(crate) fn wait_for_change(&self, pause: Duration, seen: u64) -> bool {
+        self.shared.wait_for_change(pause, seen)
     }
 
     /// Its resources of a kind.

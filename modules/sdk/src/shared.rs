@@ -1,6 +1,6 @@
 //! What the test's thread and the link's thread share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     outbox: Mutex<Outbox>,
     wake: OwnedFd,
     pulses: OnceLock<Pulses>,
+    /// How often parameters have changed: looked at before every iteration.
+    parameter_changes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,8 @@ struct State {
     peer_words: VecDeque<PeerWords>,
     dumps: VecDeque<Dump>,
     pulse_changes: u64,
+    /// Parameters that were said since the start.
+    parameters: BTreeMap<String, String>,
 }
 
 impl Shared {
@@ -67,6 +71,7 @@ impl Shared {
             outbox: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             pulses: OnceLock::new(),
+            parameter_changes: AtomicU64::new(0),
         })
     }
 
@@ -182,6 +187,35 @@ impl Shared {
         let (mut state, _) =
             self.changed.wait_timeout_while(self.state(), rest, waiting).unwrap_or_else(PoisonError::into_inner);
         state.peer_words.pop_front()
+    }
+
+    /// Takes parameters that are others from here on. Said again, as after each connection, they change nothing.
+    pub(crate) fn set_parameters(&self, parameters: &BTreeMap<String, String>) {
+        let mut state = self.state();
+        if parameters.iter().all(|(name, value)| state.parameters.get(name) == Some(value)) {
+            return;
+        }
+        state.parameters.extend(parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.parameter_changes.fetch_add(1, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// How often parameters have changed.
+    pub(crate) fn parameter_changes(&self) -> u64 {
+        self.parameter_changes.load(Ordering::Acquire)
+    }
+
+    /// Parameters that were said since the start, and how often they had changed by then.
+    pub(crate) fn changed_parameters(&self) -> (u64, BTreeMap<String, String>) {
+        let state = self.state();
+        (self.parameter_changes(), state.parameters.clone())
+    }
+
+    /// Waits, at most so long, for a stop or other parameters than those that were seen; true when a stop was asked for.
+    pub(crate) fn wait_for_change(&self, timeout: Duration, seen: u64) -> bool {
+        let waiting = |_: &mut State| !self.stopping() && self.parameter_changes() == seen;
+        drop(self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner));
+        self.stopping()
     }
 
     /// The pulses of this process; none where it has no page to look at.

@@ -9,6 +9,7 @@ use muster_module_protocol::{AgentMessage, Context, ModuleMessage, Status, decod
 
 use crate::ending::Ending;
 use crate::error::PeerError;
+use crate::live::Live;
 use crate::peers::{Ask, PeerWords, To};
 use crate::run::connect;
 use crate::session::Session;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn context(directory: &Path) -> Context {
     let text = format!(
         r#"{{"run":3,"job":1,"process":100,"dpid":"00010064","attempt":2,"module":"m","version":"1","machine":"a",
-        "boot_id":"b","seed":"00000000000000ff","parameters":{{}},"resources":[],"gang":{{"number":1,"role":"client","members":[
+        "boot_id":"b","seed":"00000000000000ff","parameters":{{"rate_max":"5","depth":"2"}},"resources":[],"gang":{{"number":1,"role":"client","members":[
         {{"role":"server","dpid":"00010063","machine":"b"}},{{"role":"client","dpid":"00010064","machine":"a"}}]}},"work":{directory:?},"results":{directory:?}}}"#
     );
     serde_json::from_str(&text).expect("a context")
@@ -254,4 +255,47 @@ fn words_that_reach_nobody_are_refused() {
     assert_eq!(session.say_to_peer(To::Role("client"), "x"), Err(PeerError::NoRole("client".into())));
     assert_eq!(session.say_to_peer(To::Everyone, &"x".repeat(4097)), Err(PeerError::TooLong(4097)));
     assert_eq!(session.say_to_peer(To::Everyone, &"x".repeat(4096)), Ok(()));
+}
+
+fn set(rate_max: &str) -> AgentMessage {
+    let parameters = [("rate_max", rate_max), ("depth", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    AgentMessage::Set { pulses: Vec::new(), parameters: parameters.into() }
+}
+
+#[test]
+fn a_changed_parameter_is_taken_once_and_one_that_can_not_be_read_is_left_as_it_was() {
+    let (_directory, _agent, mut peer, session) = begin();
+    let mut rate_max = Live::new(&session, |parameters| parameters.count("rate_max")).expect("it is a count");
+    assert_eq!((rate_max.follow(&session), *rate_max), (false, 5));
+    peer.say(&set("7"));
+    // The pong shows that the line before was taken.
+    peer.ping(1);
+    assert_eq!((rate_max.follow(&session), *rate_max), (true, 7));
+    assert!(!rate_max.follow(&session));
+    peer.say(&set("7"));
+    peer.ping(2);
+    assert!(!rate_max.follow(&session), "said again, it is no change");
+    assert_eq!(session.parameters().count("rate_max"), Ok(5), "what it was started with stays");
+    peer.say(&set("x"));
+    peer.ping(3);
+    assert_eq!((rate_max.follow(&session), *rate_max), (true, 7));
+    assert!(
+        matches!(peer.hear(), Some(ModuleMessage::Event { name, text }) if name == "not_taken" && text.contains("`x`"))
+    );
+}
+
+#[test]
+fn a_change_and_a_stop_cut_a_pause_short() {
+    let (_directory, _agent, mut peer, session) = begin();
+    let mut rate_max = Live::new(&session, |parameters| parameters.count("rate_max")).expect("it is a count");
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| rate_max.wait(&session, PATIENCE * 6));
+        peer.say(&set("7"));
+        assert!(!waiting.join().expect("it returns"), "no stop was asked for");
+    });
+    assert!(rate_max.follow(&session));
+    peer.say(&AgentMessage::Stop { grace_ms: 1_000 });
+    assert!(rate_max.wait(&session, PATIENCE * 6), "a stop was asked for");
+    assert!(begun.elapsed() < PATIENCE * 6);
 }

@@ -1,7 +1,7 @@
 //! The sending end of a stream: packets, as many as fit one write, then how many there were, then what was received here.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use muster_pattern::SECTOR_BYTES;
 
@@ -21,13 +21,13 @@ pub(crate) struct Sender<'t> {
     flow: Flow,
     /// Packet that is sent next.
     next: u64,
-    pace: Option<Pace>,
+    pace: Pace,
     inject: Option<Injection>,
 }
 
 impl<'t> Sender<'t> {
     pub(crate) fn new(line: Line<'t>, flow: Flow, next: u64) -> Self {
-        let pace = line.settings.stream_rate_max.map(|rate| Pace::new(rate, Instant::now()));
+        let pace = Pace::new(line.talk.stream_rate_max(), Instant::now());
         // One stream does it, once.
         let inject = line.settings.inject.filter(|_| line.number == 0 && next <= inject::AT_PACKET);
         Self { line, flow, next, pace, inject }
@@ -38,7 +38,9 @@ impl<'t> Sender<'t> {
         if self.line.settings.sends() {
             self.send_packets()?;
         } else {
-            self.line.talk.wait_while_going(std::time::Duration::MAX);
+            while self.line.talk.is_going() {
+                self.line.talk.wait_while_going(Duration::MAX, self.line.talk.stream_rate_max());
+            }
         }
         self.finish()
     }
@@ -46,6 +48,9 @@ impl<'t> Sender<'t> {
     fn send_packets(&mut self) -> Result<(), Failure> {
         let mut buffer = vec![0; self.packets_of_write() * self.flow.packet_bytes()];
         while self.line.talk.is_going() {
+            if self.take_rate() {
+                buffer.resize(self.packets_of_write() * self.flow.packet_bytes(), 0);
+            }
             if !self.keep_pace() {
                 continue;
             }
@@ -69,8 +74,7 @@ impl<'t> Sender<'t> {
 
     /// Packets that share a write. Who injects writes them one by one, so that the injection comes at its packet.
     fn packets_of_write(&self) -> usize {
-        let turn = self.pace.as_ref().map_or(u64::MAX, Pace::turn_bytes);
-        let bytes = usize::try_from(turn).unwrap_or(usize::MAX).min(WRITE_BYTES);
+        let bytes = usize::try_from(self.pace.turn_bytes()).unwrap_or(usize::MAX).min(WRITE_BYTES);
         if self.inject.is_some() { 1 } else { (bytes / self.flow.packet_bytes()).max(1) }
     }
 
@@ -87,9 +91,7 @@ impl<'t> Sender<'t> {
     }
 
     fn sent(&mut self, bytes: u64, next: u64) {
-        if let Some(pace) = &mut self.pace {
-            pace.wrote(bytes, Instant::now());
-        }
+        self.pace.wrote(bytes);
         if !self.line.settings.receives() {
             self.line.session.iterate(next - self.next);
         }
@@ -97,13 +99,23 @@ impl<'t> Sender<'t> {
         self.line.stream.set_sent(next - 1);
     }
 
-    /// Waits for its turn; false when it has waited, as the end may have come meanwhile.
+    /// Takes another limit, where there is one; true where the pace is another.
+    fn take_rate(&mut self) -> bool {
+        let rate = self.line.talk.stream_rate_max();
+        let is_other = rate != self.pace.rate_max();
+        if is_other {
+            self.pace = Pace::new(rate, Instant::now());
+        }
+        is_other
+    }
+
+    /// Waits for its turn; false when it has waited, as the end or another limit may have come meanwhile.
     fn keep_pace(&self) -> bool {
-        let pause = self.pace.as_ref().map(|pace| pace.pause(Instant::now())).unwrap_or_default();
+        let pause = self.pace.pause();
         if pause.is_zero() {
             return true;
         }
-        self.line.talk.wait_while_going(pause);
+        self.line.talk.wait_while_going(pause, self.pace.rate_max());
         false
     }
 

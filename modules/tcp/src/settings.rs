@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_pattern::{Class, SECTOR_BYTES};
-use muster_sdk::{Family, ParameterError, Session};
+use muster_sdk::{Family, ParameterError, Parameters, Session};
 
 use crate::core::Disorder;
 use crate::trouble::Trouble;
@@ -80,10 +80,6 @@ pub(crate) struct Settings {
     pub(crate) direction: Direction,
     /// Connections.
     pub(crate) streams: usize,
-    /// Most bytes a second of one stream, in each direction; none without a limit.
-    pub(crate) stream_rate_max: Option<u64>,
-    /// When to end; none for when it is stopped.
-    pub(crate) duration: Option<Duration>,
     /// Addresses to use.
     pub(crate) family: Family,
     /// Interface or network to use; empty for all.
@@ -94,6 +90,27 @@ pub(crate) struct Settings {
     pub(crate) triggers: Vec<u8>,
 }
 
+/// How fast and how long: what may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Most bytes a second of all streams, in each direction; 0 without a limit.
+    rate_max: u64,
+    /// When to end; none for when it is stopped.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) fn read(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        let duration = parameters.duration("duration")?;
+        Ok(Self { rate_max: parameters.size("rate_max")?, duration: (!duration.is_zero()).then_some(duration) })
+    }
+
+    /// Most bytes a second of one of the streams; 0 without a limit.
+    pub(crate) fn stream_rate_max(&self, streams: usize) -> u64 {
+        if self.rate_max == 0 { 0 } else { (self.rate_max / streams as u64).max(1) }
+    }
+}
+
 impl Settings {
     pub(crate) fn read(session: &Session) -> Result<Self, Trouble> {
         let parameters = session.parameters();
@@ -101,8 +118,6 @@ impl Settings {
         let direction = direction(parameters.text("direction")?)?;
         let packet_bytes = packet_bytes(parameters.size("packet_size")?)?;
         let streams = streams(parameters.count("streams")?)?;
-        let rate = parameters.size("rate_max")?;
-        let duration = parameters.duration("duration")?;
         let injection = inject(parameters.text("inject")?, packet_bytes)?;
         // Both directions have one culprit: the client, where it sends.
         let culprit = if direction.is_sent_by(Role::Client) { Role::Client } else { Role::Server };
@@ -111,8 +126,6 @@ impl Settings {
             packet_bytes,
             direction,
             streams,
-            stream_rate_max: (rate > 0).then(|| (rate / streams as u64).max(1)),
-            duration: (!duration.is_zero()).then_some(duration),
             family: parameters.choice("family", &Family::NAMES)?,
             network: parameters.text("network")?.to_owned(),
             inject: injection.filter(|_| role == culprit),

@@ -5,19 +5,19 @@
 //! stop ends both. What breaks is met again (`meeting`), and goes on where the receivers stand.
 
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-use muster_sdk::Session;
+use muster_sdk::{Live, Session};
 
 use crate::flow::Flow;
 use crate::meeting::{FIRST_MEETING_MAX, Joined, Meeting, NEXT_MEETING_MAX};
 use crate::receiver::Receiver;
 use crate::record::End;
 use crate::sender::Sender;
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 use crate::socket;
 use crate::stream::Stream;
 use crate::tally::Tally;
@@ -52,6 +52,8 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct Talk {
     phase: AtomicU8,
+    /// Most bytes a second of one stream that we send; 0 without a limit.
+    stream_rate_max: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -68,9 +70,14 @@ struct State {
 }
 
 impl Talk {
-    fn new(streams: usize) -> Self {
+    fn new(streams: usize, stream_rate_max: u64) -> Self {
         let state = State { received: vec![None; streams], threads: 0, ended: false, failure: None };
-        Self { phase: AtomicU8::new(GOING), state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            phase: AtomicU8::new(GOING),
+            stream_rate_max: AtomicU64::new(stream_rate_max),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,9 +110,22 @@ impl Talk {
         self.changed.notify_all();
     }
 
-    /// Waits, at most so long, while packets go on.
-    pub(crate) fn wait_while_going(&self, timeout: Duration) {
-        let going = |_: &mut State| self.is_going();
+    /// Most bytes a second of one stream that we send; 0 without a limit.
+    pub(crate) fn stream_rate_max(&self) -> u64 {
+        self.stream_rate_max.load(Ordering::Relaxed)
+    }
+
+    /// Has another limit from here on: who waits for its turn looks again.
+    fn set_stream_rate_max(&self, rate: u64) {
+        let state = self.state();
+        self.stream_rate_max.store(rate, Ordering::Relaxed);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits, at most so long, while packets go on under this limit.
+    pub(crate) fn wait_while_going(&self, timeout: Duration, stream_rate_max: u64) {
+        let going = |_: &mut State| self.is_going() && self.stream_rate_max() == stream_rate_max;
         drop(self.changed.wait_timeout_while(self.state(), timeout, going).unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -169,6 +189,7 @@ impl Talk {
 struct Process<'a, 'm> {
     session: &'a Session,
     settings: &'a Settings,
+    limits: Live<Limits>,
     meeting: &'m mut Meeting<'a>,
     tally: &'m mut Tally,
 }
@@ -180,7 +201,8 @@ pub(crate) fn run<'a>(
     meeting: &mut Meeting<'a>,
     tally: &mut Tally,
 ) -> Result<(), Trouble> {
-    let mut process = Process { session, settings, meeting, tally };
+    let limits = Live::new(session, Limits::read)?;
+    let mut process = Process { session, settings, limits, meeting, tally };
     let mut joined = process.meeting.meet(&process.tally.next_packets(), FIRST_MEETING_MAX)?;
     session.ready();
     process.tally.begin();
@@ -203,7 +225,7 @@ pub(crate) fn run<'a>(
 impl Process<'_, '_> {
     /// One talk, over connections that were met; why they broke, or none at the end.
     fn talk(&mut self, joined: &Joined) -> Result<Option<String>, Trouble> {
-        let talk = Talk::new(joined.sockets.len());
+        let talk = Talk::new(joined.sockets.len(), self.limits.stream_rate_max(joined.sockets.len()));
         let (streams, peer, own) = (Arc::clone(&self.tally.streams), self.meeting.peer(), self.meeting.writer());
         let (session, settings) = (self.session, self.settings);
         std::thread::scope(|scope| {
@@ -233,6 +255,9 @@ impl Process<'_, '_> {
         let mut ending = None;
         while !talk.wait_over(TICK) && !talk.is_broken() {
             self.tally.report(self.session, sockets);
+            if self.limits.follow(self.session) {
+                talk.set_stream_rate_max(self.limits.stream_rate_max(sockets.len()));
+            }
             if self.meeting.attend() {
                 talk.break_off("the peer connects anew");
             }
@@ -249,7 +274,7 @@ impl Process<'_, '_> {
     }
 
     fn is_due(&self) -> bool {
-        self.session.stopping() || self.settings.duration.is_some_and(|duration| self.tally.elapsed() >= duration)
+        self.session.stopping() || self.limits.duration.is_some_and(|duration| self.tally.elapsed() >= duration)
     }
 
     /// Whether an end that began then has taken too long.
