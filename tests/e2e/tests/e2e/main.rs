@@ -4,6 +4,7 @@ mod centers;
 mod faults;
 mod kills;
 mod leaders;
+mod live;
 mod pulses;
 mod refusals;
 mod reservations;
