@@ -4,21 +4,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use futures::StreamExt;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus};
 use muster_model::{CommandId, Incarnation, MachineId, Position};
 use muster_proto::v1::{self, envelope::Body, machine_command, machine_query, machine_reply};
-use muster_testkit::{Running, System, answered};
+use muster_testkit::{Running, System, answered, until};
 use prost::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const STEP: Duration = Duration::from_millis(50);
 
 struct Pool(System);
 
@@ -72,15 +71,7 @@ impl Pool {
 
     /// Looks at the machine until `condition` holds.
     async fn until(&self, what: &str, condition: impl Fn(&v1::MachineStatus) -> bool) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            let status = self.machine("node-1").await?;
-            if condition(&status) {
-                return Ok(());
-            }
-            ensure!(start.elapsed() < LIMIT, "{what} did not come true: {status:?}");
-            tokio::time::sleep(STEP).await;
-        }
+        until(what, LIMIT, async || self.machine("node-1").await, condition).await.map(drop)
     }
 }
 

@@ -9,6 +9,7 @@ use muster_bus::Authority;
 use muster_model::{Incarnation, MachineId, ProcessId, Term};
 use muster_module_protocol::{Context, PEER_WORDS_MAX_BYTES};
 use muster_proto::v1::{self, AgentRefusal, ProcessState, agent_command};
+use muster_testkit::until;
 
 const OTHER: &str = "node-2";
 const SERVER: u32 = 1;
@@ -91,11 +92,8 @@ impl Pool {
     }
 
     async fn wait_heard(&self, process: u32, text: &str) {
-        let begun = std::time::Instant::now();
-        while !self.heard(process).contains(text) {
-            assert!(begun.elapsed() < LIMIT, "process {process} did not hear {text:?}: {:?}", self.heard(process));
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let what = format!("process {process} hears {text:?}");
+        until(&what, LIMIT, async || Ok(self.heard(process)), |heard| heard.contains(text)).await.unwrap();
     }
 }
 

@@ -19,9 +19,11 @@ use muster_telemetry::records::{
 };
 use muster_telemetry::write::{KnownLayouts, Outcome, commit, load_offset};
 use muster_telemetry::{Format, render};
-use muster_testkit::{NatsServer, Postgres};
+use muster_testkit::{NatsServer, Postgres, until};
 use tokio_util::sync::CancellationToken;
 
+/// Whatever is waited for comes within this.
+const LIMIT: Duration = Duration::from_secs(20);
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND;
 
@@ -231,14 +233,8 @@ impl World {
         let query = Body::ReportQuery(v1::ReportQuery { kind: Some(kind) });
         let envelope = self.bus.envelope(query, Authority::default());
         let subject = subjects::service(Service::Report, "query");
-        let start = Instant::now();
-        let answer = loop {
-            match self.bus.request(&subject, &envelope, Duration::from_secs(10)).await {
-                Ok(answer) => break answer,
-                Err(error) => assert!(start.elapsed() < Duration::from_secs(20), "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
+        let look = async || Ok(self.bus.request(&subject, &envelope, Duration::from_secs(10)).await);
+        let answer = until("it answers", LIMIT, look, Result::is_ok).await.expect("it answers").expect("an answer");
         match answer.body.expect("a body") {
             Body::ReportReply(reply) => Ok(reply),
             Body::Refusal(refusal) => Err(refusal),
@@ -384,19 +380,11 @@ async fn what_can_not_be_answered_is_refused_with_what_to_do() {
     assert_eq!(refusal.code(), v1::RefusalCode::Invalid);
     world.postgres.kill9();
     // The children of a killed PostgreSQL answer until they notice.
-    let killed = Instant::now();
-    let refusal = loop {
-        match world.ask(summary(0)).await {
-            Err(refusal) => break refusal,
-            Ok(_) => assert!(killed.elapsed() < Duration::from_secs(20), "a killed PostgreSQL still answers"),
-        }
-    };
+    let asked = until("nobody answers", LIMIT, async || Ok(world.ask(summary(0)).await), Result::is_err).await;
+    let refusal = asked.expect("a killed PostgreSQL is silent").expect_err("a refusal");
     assert_eq!(refusal.code(), v1::RefusalCode::Unavailable);
     tokio::task::block_in_place(|| world.postgres.restart().expect("restarts"));
-    let start = Instant::now();
-    while let Err(refusal) = world.ask(summary(0)).await {
-        assert!(start.elapsed() < Duration::from_secs(20), "it is not back: {refusal:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let asked = until("it answers", LIMIT, async || Ok(world.ask(summary(0)).await), Result::is_ok).await;
+    asked.expect("it is back").expect("an answer");
     world.stop.cancel();
 }

@@ -2,19 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test ends it")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use muster_bus::Authority;
 use muster_bus::streams::{MACHINES, RESERVATIONS};
 use muster_bus::subjects::{self, Service};
 use muster_model::{CommandId, Position, Term};
 use muster_proto::v1::{self, envelope::Body, reservation_command, reservation_query, reservation_reply};
-use muster_testkit::{Running, System, answered};
+use muster_testkit::{Running, System, answered, until};
 use prost::Message;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const STEP: Duration = Duration::from_millis(50);
 
 struct Pool {
     system: System,
@@ -67,15 +66,8 @@ impl Pool {
     }
 
     async fn until(&self, reservation: u64, state: v1::ReservationState) -> anyhow::Result<v1::ReservationRecord> {
-        let start = Instant::now();
-        loop {
-            let record = self.record(reservation).await?;
-            if record.state() == state {
-                return Ok(record);
-            }
-            ensure!(start.elapsed() < LIMIT, "it did not become {state:?}: {record:?}");
-            tokio::time::sleep(STEP).await;
-        }
+        let what = format!("it is {state:?}");
+        until(&what, LIMIT, async || self.record(reservation).await, |record| record.state() == state).await
     }
 }
 
@@ -87,6 +79,15 @@ fn reserve(selector: &str, count: u32, seconds: i64) -> reservation_command::Kin
         drain_ns: 0,
         comment: String::new(),
     })
+}
+
+fn reserved(body: &Body) -> Option<&v1::ReservationRecord> {
+    match body {
+        Body::ReservationReply(v1::ReservationReply { kind: Some(reservation_reply::Kind::Reservation(record)) }) => {
+            Some(record)
+        }
+        _ => None,
+    }
 }
 
 fn refusal(body: Body) -> v1::Refusal {
@@ -164,17 +165,12 @@ impl Pool {
 
     /// Reserves as soon as the service has seen the machine.
     async fn reserve(&mut self, seconds: i64) -> anyhow::Result<(CommandId, v1::ReservationRecord)> {
-        let start = Instant::now();
-        loop {
+        let look = async || {
             let id = self.next_id();
-            match self.command(id, reserve("m1", 1, seconds)).await? {
-                Body::ReservationReply(v1::ReservationReply {
-                    kind: Some(reservation_reply::Kind::Reservation(record)),
-                }) => return Ok((id, record)),
-                other => ensure!(start.elapsed() < LIMIT, "{other:?}"),
-            }
-            tokio::time::sleep(STEP).await;
-        }
+            Ok((id, self.command(id, reserve("m1", 1, seconds)).await?))
+        };
+        let (id, body) = until("m1 is reserved", LIMIT, look, |(_, body)| reserved(body).is_some()).await?;
+        Ok((id, reserved(&body).cloned().context("read the reservation")?))
     }
 }
 

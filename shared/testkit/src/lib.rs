@@ -10,6 +10,7 @@ mod process;
 mod system;
 mod terminal;
 pub mod tools;
+mod wait;
 
 pub use answered::answered;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
@@ -17,9 +18,9 @@ pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};
 pub use system::{Running, System};
 pub use terminal::Terminal;
+pub use wait::{until, wait_until};
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 /// A TCP port of the loopback that is free now.
 ///
@@ -27,19 +28,6 @@ use std::time::{Duration, Instant};
 /// When the machine has none left.
 pub fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// Asks `condition` again and again until it holds.
-///
-/// # Errors
-/// Says what was waited for when `limit` has passed.
-pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) -> anyhow::Result<()> {
-    let start = Instant::now();
-    while !condition() {
-        anyhow::ensure!(start.elapsed() < limit, "{what} did not come true within {limit:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 /// Pages of docs/ that `muster generate PAGE` prints.

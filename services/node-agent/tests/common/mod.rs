@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use muster_bus::{Authority, Bucket, Bus, BusOptions, streams, subjects};
 use muster_model::{Attempt, Dpid, Epoch, Incarnation, JobNumber, MachineId, ProcessId, ProcessNumber, RunId, Term};
 use muster_proto::v1::{self, Envelope, envelope::Body};
-use muster_testkit::{NatsServer, Process, Spawn};
+use muster_testkit::{NatsServer, Process, Spawn, until};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
@@ -205,14 +205,10 @@ impl World {
 
     /// Waits until something holds of what was heard.
     pub(crate) async fn wait(&self, what: &str, condition: impl Fn(&Script) -> bool) {
-        let begun = Instant::now();
-        while !condition(&self.script()) {
-            if begun.elapsed() > LIMIT {
-                let log = std::fs::read_to_string(self.home.path().join("agent.log")).unwrap_or_default();
-                let script = self.script();
-                panic!("{what} did not come true\n{log}\nheard: {:#?}\n{:?}", script.reports, script.heartbeats.last());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        if let Err(error) = until(what, LIMIT, async || Ok(condition(&self.script())), |holds| *holds).await {
+            let log = std::fs::read_to_string(self.home.path().join("agent.log")).unwrap_or_default();
+            let script = self.script();
+            panic!("{error}\n{log}\nheard: {:#?}\n{:?}", script.reports, script.heartbeats.last());
         }
     }
 

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::ensure;
 use futures::StreamExt;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus};
 use muster_model::{Incarnation, MachineId, ProcessId};
 use muster_proto::process_digest;
 use muster_proto::v1::{self, ProcessState, agent_command, envelope::Body, hello_answer};
-use muster_testkit::answered;
+use muster_testkit::{answered, until};
 use prost::Message;
 
+use crate::LIMIT;
 use crate::pool::Pool;
-use crate::{LIMIT, STEP};
+
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -61,9 +62,10 @@ impl Agent {
         });
         let beating = agent.clone();
         tokio::spawn(async move {
+            let mut beats = tokio::time::interval(HEARTBEAT_INTERVAL);
             loop {
+                beats.tick().await;
                 beating.beat(&inbox).await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
         Ok(agent)
@@ -213,14 +215,7 @@ impl Agent {
     }
 
     async fn until(&self, what: &str, condition: impl Fn(&Known) -> bool) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            if condition(&self.known.lock().unwrap()) {
-                return Ok(());
-            }
-            ensure!(start.elapsed() < LIMIT, "`{what}` did not come true: {:?}", self.known);
-            tokio::time::sleep(STEP).await;
-        }
+        until(what, LIMIT, async || Ok(self.known.lock().unwrap()), |known| condition(known)).await.map(drop)
     }
 }
 

@@ -114,5 +114,3 @@ async fn refusals_the_clock_and_a_lost_machine() -> anyhow::Result<()> {
 
 /// How long anything may take to come true.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often it is looked.
-const STEP: Duration = Duration::from_millis(50);

@@ -1,17 +1,16 @@
 //! A NATS with the streams and logs of a new system, a scheduler on it, and what a person and machine-lifecycle say.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use muster_bus::Authority;
 use muster_bus::subjects::{self, Service};
 use muster_model::{CommandId, Position};
 use muster_proto::v1::{self, envelope::Body, job_command, job_query, job_reply, machine_event::Kind};
-use muster_testkit::{Running, System, answered};
+use muster_testkit::{Running, System, answered, until};
 use prost::Message;
 
-use crate::{LIMIT, STEP};
+use crate::LIMIT;
 
 pub(crate) struct Pool {
     pub(crate) system: System,
@@ -103,35 +102,25 @@ impl Pool {
 
     /// Looks at job 1 until `condition` holds.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&v1::JobRecord) -> bool) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
+        let look = async || {
             let list = v1::ListJobs { job: 1, ended: true, after: 0 };
-            let job = match self.query(job_query::Kind::Jobs(list)).await? {
-                job_reply::Kind::Jobs(list) => list.jobs.into_iter().next().context("find the job")?,
+            match self.query(job_query::Kind::Jobs(list)).await? {
+                job_reply::Kind::Jobs(list) => list.jobs.into_iter().next().context("find the job"),
                 other => anyhow::bail!("{other:?}"),
-            };
-            if condition(&job) {
-                return Ok(());
             }
-            ensure!(start.elapsed() < LIMIT, "`{what}` did not come true: {job:?}");
-            tokio::time::sleep(STEP).await;
-        }
+        };
+        until(what, LIMIT, look, condition).await.map(drop)
     }
 
     /// Looks at the processes until pings have brought iterations of `count` of them.
     pub(crate) async fn until_iterations(&self, count: usize) -> anyhow::Result<()> {
-        let start = Instant::now();
-        loop {
-            let found = match self.query(job_query::Kind::Processes(v1::ListProcesses::default())).await? {
-                job_reply::Kind::Processes(list) => list.processes,
-                other => anyhow::bail!("{other:?}"),
-            };
-            if found.iter().filter(|process| process.iterations == 42).count() == count {
-                return Ok(());
-            }
-            ensure!(start.elapsed() < LIMIT, "no iterations were seen: {found:?}");
-            tokio::time::sleep(STEP).await;
-        }
+        let look = async || match self.query(job_query::Kind::Processes(v1::ListProcesses::default())).await? {
+            job_reply::Kind::Processes(list) => Ok(list.processes),
+            other => anyhow::bail!("{other:?}"),
+        };
+        let are_seen =
+            |found: &Vec<v1::ProcessRecord>| found.iter().filter(|process| process.iterations == 42).count() == count;
+        until("iterations are seen", LIMIT, look, are_seen).await.map(drop)
     }
 }
 

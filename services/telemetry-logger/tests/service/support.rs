@@ -12,7 +12,7 @@ use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_store::{Access, Error, Store, StoreOptions};
 use muster_telemetry_logger::Arguments;
-use muster_testkit::{NatsServer, Postgres};
+use muster_testkit::{NatsServer, Postgres, until};
 use prost::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -109,15 +109,9 @@ impl World {
 
     /// Waits until a number of the store is this.
     pub(crate) async fn wait_for(&self, select: &str, expected: i64) {
-        let start = Instant::now();
-        loop {
-            let found = self.try_count(select).await;
-            if found == Some(expected) {
-                return;
-            }
-            assert!(start.elapsed() < DEADLINE, "{select}: {found:?} instead of {expected}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let what = format!("{select} = {expected}");
+        let look = async || Ok(self.try_count(select).await);
+        until(&what, DEADLINE, look, |found| *found == Some(expected)).await.expect("it comes true");
     }
 
     /// Publishes until it is acknowledged.
@@ -160,11 +154,11 @@ fn shared() -> Arc<Postgres> {
 
 /// A PostgreSQL that listens may still be starting up.
 async fn until_available(mut attempt: impl AsyncFnMut() -> Result<(), Error>) {
-    let start = Instant::now();
-    while let Err(error) = attempt().await {
-        assert!(error.is_unavailable() && start.elapsed() < DEADLINE, "{error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let look = async || match attempt().await {
+        Err(error) if !error.is_unavailable() => Err(error.into()),
+        attempted => Ok(attempted),
+    };
+    until("PostgreSQL is up", DEADLINE, look, Result::is_ok).await.expect("it starts").expect("it answers");
 }
 
 /// A running logger.

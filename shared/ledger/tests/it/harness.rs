@@ -10,7 +10,7 @@ use muster_bus::subjects::Service;
 use muster_bus::{Authority, Bus, BusError, BusOptions};
 use muster_ledger::{Answer, Handle, Lead, LedgerError, LedgerOptions, Listening, Shell, Source, listen_while_leading};
 use muster_model::{CommandId, Refusal, RefusalCode, SystemId, Term};
-use muster_testkit::NatsServer;
+use muster_testkit::{NatsServer, until};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -206,11 +206,7 @@ pub(crate) async fn state_hash(handle: &Handle<Counter>) -> [u8; 32] {
 
 /// Asks again and again until `condition` holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < DEADLINE, "{what} did not come true in time");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(what, DEADLINE, async || Ok(condition().await), |holds| *holds).await.expect("it comes true");
 }
 
 /// The state in the end, as a fresh instance folds it.
