@@ -67,8 +67,10 @@ pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'a>) 
         let runs = architectures.ask(|arch| ask.module.runs_on(arch.first().map_or("", String::as_str)));
         may.iter_mut().zip(runs).for_each(|(may, runs)| *may &= runs);
     }
-    for ordinal in observed.silent(ask.now).filter_map(|silent| pool.ordinal(silent.as_str())) {
-        may[ordinal] = false;
+    for (silent, near) in observed.silent_near(ask.now) {
+        if let Some(ordinal) = pool.ordinal_near(near, silent.as_str()) {
+            may[ordinal] = false;
+        }
     }
     let holders = may.iter_mut().zip(pool.holders()).zip(pool.troubles());
     holders.for_each(|((may, holder), trouble)| *may &= *holder == ask.reservation && trouble.is_none());

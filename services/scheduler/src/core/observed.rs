@@ -23,8 +23,9 @@ const STALLED_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Observed {
     machines: BTreeMap<MachineId, Agent>,
-    /// The same by when they were heard last, so that the silent ones are found without looking at all.
-    by_heard: BTreeSet<(PoolTime, MachineId)>,
+    /// The same by when they were heard last, so that the silent ones are found without looking at all; with the place of each in the
+    /// index of the pool at that time.
+    by_heard: BTreeMap<(PoolTime, MachineId), u32>,
     /// The command center that is master.
     pub(super) master: MasterHeard,
 }
@@ -72,16 +73,26 @@ impl Observed {
 
     /// Machines that were heard, but not lately.
     pub(super) fn silent(&self, now: PoolTime) -> impl Iterator<Item = &MachineId> {
-        let by_heard = self.by_heard.iter();
-        by_heard.take_while(move |(heard, _)| now.since(*heard) > SILENT_AFTER).map(|(_, machine)| machine)
+        self.silent_near(now).map(|(machine, _)| machine)
     }
 
-    /// Notes when a machine was heard; none when it is not known any more.
-    fn note_heard(&mut self, machine: &MachineId, now: Option<PoolTime>) {
-        if let Some(agent) = self.machines.get(machine) {
-            self.by_heard.remove(&(agent.heard, machine.clone()));
-        }
-        self.by_heard.extend(now.map(|now| (now, machine.clone())));
+    /// The same, each with the place that it had in the index of the pool when it was heard.
+    pub(super) fn silent_near(&self, now: PoolTime) -> impl Iterator<Item = (&MachineId, usize)> {
+        let by_heard = self.by_heard.iter().take_while(move |((heard, _), _)| now.since(*heard) > SILENT_AFTER);
+        by_heard.map(|((_, machine), near)| (machine, *near as usize))
+    }
+
+    /// Notes when a machine was heard.
+    fn note_heard(&mut self, state: &State, machine: &MachineId, now: PoolTime) {
+        let near = self.forget_heard(machine).unwrap_or_default();
+        let ordinal = state.pool.ordinal_near(near as usize, machine.as_str()).unwrap_or_default();
+        self.by_heard.insert((now, machine.clone()), ordinal as u32);
+    }
+
+    /// Forgets when a machine was heard; returns where it was in the index of the pool.
+    fn forget_heard(&mut self, machine: &MachineId) -> Option<u32> {
+        let heard = self.machines.get(machine)?.heard;
+        self.by_heard.remove(&(heard, machine.clone()))
     }
 
     /// The newest ping of a process.
@@ -172,7 +183,7 @@ impl Observed {
     fn take_heartbeat(&mut self, state: &State, heartbeat: &Heartbeat, now: PoolTime) {
         // Only machines of the log are remembered, so that nobody can fill this memory (invariant I12).
         let Some(machine) = state.machines.get(&heartbeat.machine) else {
-            self.note_heard(&heartbeat.machine, None);
+            self.forget_heard(&heartbeat.machine);
             self.machines.remove(&heartbeat.machine);
             return;
         };
@@ -180,7 +191,7 @@ impl Observed {
         if known.is_some_and(|agent| heartbeat.incarnation < agent.incarnation) {
             return;
         }
-        self.note_heard(&heartbeat.machine, Some(now));
+        self.note_heard(state, &heartbeat.machine, now);
         let agent = self.machines.entry(heartbeat.machine.clone()).or_default();
         if heartbeat.incarnation > agent.incarnation {
             *agent = Agent { incarnation: heartbeat.incarnation, ..Agent::default() };

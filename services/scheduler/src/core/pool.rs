@@ -90,6 +90,12 @@ impl Pool {
         self.ids.binary_search_by(|id| id.as_str().cmp(machine)).ok()
     }
 
+    /// The same for who knows where it was: machines rarely move.
+    pub(super) fn ordinal_near(&self, near: usize, machine: &str) -> Option<usize> {
+        let is_there = self.ids.get(near).is_some_and(|id| id.as_str() == machine);
+        if is_there { Some(near) } else { self.ordinal(machine) }
+    }
+
     /// What placement sees of a machine.
     pub(super) fn offer(&self, ordinal: usize) -> Offer<'_> {
         Offer {
