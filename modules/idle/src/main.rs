@@ -1,4 +1,4 @@
-//! `muster-idle`: a test process that does nothing but live, cheaply, and that can be made to misbehave: to hang, to fall
+//! `muster-idle`: a test process that does nothing but live, cheaply, and that can be made to misbehave: to hang, to stall, to fall
 //! silent, to end in any way. Benchmarks and tests of Muster itself run on it.
 
 use std::fs::File;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
 struct Settings {
     exit_code: u64,
     hang: bool,
+    stuck: bool,
     /// Triggers to fire, and when; zero is never.
     triggers: Vec<u8>,
     fire_after: Duration,
@@ -43,6 +44,7 @@ impl Settings {
         Ok(Self {
             exit_code: parameters.count("exit_code")?,
             hang: parameters.boolean("hang")?,
+            stuck: parameters.boolean("stuck")?,
             triggers: parameters.triggers("trigger")?,
             fire_after: parameters.duration("fire_after")?,
             marks: parameters.boolean("marks")?.then(|| marks(session)).flatten(),
@@ -94,8 +96,10 @@ fn live(session: &Session, settings: &Settings, mut times: Live<Times>, begin: I
         if session.gate() {
             settings.mark();
         }
-        session.iterate(1);
-        iterations += 1.0;
+        if !settings.stuck {
+            session.iterate(1);
+            iterations += 1.0;
+        }
         session.dump_if_asked(|| format!("iterations\n{iterations}\n"));
         if fires && begin.elapsed() >= settings.fire_after {
             fires = false;

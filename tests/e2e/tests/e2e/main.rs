@@ -8,6 +8,7 @@ mod live;
 mod pulses;
 mod refusals;
 mod reservations;
+mod resources;
 mod simulated;
 mod spine;
 mod system;
