@@ -14,7 +14,7 @@ use crate::{NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_unti
 /// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
 pub const SERVICES: [&str; 5] = ["telemetry-logger", "report", "scheduler", "machine-lifecycle", "reservation"];
 /// Modules that a lab brings along.
-pub const MODULES: [&str; 6] = ["high-io", "command", "idle", "trivial", "tcp", "memory"];
+pub const MODULES: [&str; 7] = ["high-io", "command", "idle", "trivial", "tcp", "memory", "lock"];
 /// How long a part may take to come up, on a machine that is busy with other tests.
 const UP_LIMIT: Duration = Duration::from_secs(60);
 /// How long a clean stop of a service may take before it is killed.
