@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use muster_sdk::Recent;
+
 use crate::core::{Mode, Writer, dpid};
 
 /// Entries that are kept.
@@ -62,36 +64,24 @@ pub(crate) struct Entry {
     pub(crate) token: u64,
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    entries: Vec<(u64, Entry)>,
-    /// All that were ever recorded.
-    count: usize,
-}
+/// The ring of them, each with its time.
+type Ring = Recent<(u64, Entry), ENTRIES_MAX>;
 
-/// A ring of them. It grows to its size and stays there.
+/// What all threads of a process record.
 #[derive(Debug, Default)]
 pub(crate) struct History(Mutex<Ring>);
 
 impl History {
     pub(crate) fn record(&self, entry: Entry) {
-        let mut ring = self.ring();
-        let at = ring.count % ENTRIES_MAX;
-        let timed = (now(), entry);
-        if ring.entries.len() < ENTRIES_MAX {
-            ring.entries.push(timed);
-        } else {
-            ring.entries[at] = timed;
-        }
-        ring.count += 1;
+        self.ring().record((now(), entry));
     }
 
     /// All of it as comma-separated values, oldest first. A ticket or token of 0 is none.
     pub(crate) fn text(&self) -> String {
         let ring = self.ring();
         let mut text = String::from("number,at_unix_ns,seen_by,run,dpid,attempt,what,lock,mode,ticket,token\n");
-        for number in ring.count - ring.entries.len()..ring.count {
-            let (at, Entry { seen, writer, what, lock, mode, ticket, token }) = ring.entries[number % ENTRIES_MAX];
+        for (number, (at, entry)) in ring.iter() {
+            let Entry { seen, writer, what, lock, mode, ticket, token } = *entry;
             let seen = match seen {
                 Seen::Server(client) => format!("server/{client}"),
                 Seen::Taker(taker) => format!("taker/{taker}"),
