@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use muster_model::text::ranges;
 use muster_sdk::Session;
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -34,15 +35,6 @@ pub(crate) fn nodes() -> Vec<u32> {
     let text = fs::read_to_string("/sys/devices/system/node/has_memory").unwrap_or_default();
     let nodes = ranges(&text);
     if nodes.is_empty() { vec![0] } else { nodes }
-}
-
-/// `0-3,8` as numbers.
-fn ranges(text: &str) -> Vec<u32> {
-    let range = |part: &str| -> Option<std::ops::RangeInclusive<u32>> {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        Some(from.parse().ok()?..=to.parse().ok()?)
-    };
-    text.trim().split(',').filter_map(range).flatten().collect()
 }
 
 /// Stays on the CPUs that this process was placed on; on all where it was placed on none, or the kernel refuses.
@@ -136,7 +128,6 @@ mod tests {
     fn what_the_kernel_says_is_read() {
         assert_eq!(available_of("MemTotal: 9 kB\nMemAvailable:    2048 kB\n"), Some(2 << 20));
         assert_eq!(available_of("MemTotal: 9 kB\n"), None);
-        assert_eq!((ranges("0-2,5\n"), ranges("")), (vec![0, 1, 2, 5], vec![]));
         assert!(available_bytes().is_some_and(|bytes| bytes > 0));
         assert!(!nodes().is_empty());
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use muster_model::text::cut;
 use muster_module_protocol::{ModuleMessage, Outcome, Status};
 
 /// Exit code after pass and after skip: the test process did what it was to do.
@@ -93,12 +94,6 @@ impl Ending {
             (Status::Complete | Status::Skip, _) => EXIT_PASS,
         })
     }
-}
-
-/// The beginning of a text, at most so many bytes.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    let end = (0..=text.len().min(bytes_max)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    &text[..end]
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use muster_model::text::hex;
 use muster_model::{Dpid, JobNumber, ProcessNumber};
 use muster_module_protocol::Corruption;
 use muster_pattern::{Expectation, Finding, Owner, SECTOR_BYTES, expected_sector, explain_sector, verify};
@@ -123,13 +124,6 @@ fn first_lines(explanation: &str) -> String {
 
 fn dpid(owner: Owner) -> String {
     Dpid { job: JobNumber(owner.job), process: ProcessNumber(owner.process) }.to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

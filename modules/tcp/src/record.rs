@@ -1,6 +1,7 @@
 //! What the two ends say to each other on a connection besides packets: 512 bytes with a check word, so that a stranger, or
 //! damage, is told from a peer.
 
+use muster_model::text::cut;
 use muster_pattern::{Owner, SECTOR_BYTES};
 use muster_sdk::Token;
 
@@ -78,7 +79,7 @@ impl Record {
             Self::Finish { last } => (4, numbers(&[*last]), ""),
             Self::End(end) => (5, numbers(&[end.packets]), end.wrong.as_str()),
         };
-        let text = cut(text);
+        let text = cut(text, TEXT_BYTES_MAX);
         let mut words = [0; WORDS];
         words[0] = MAGIC;
         words[1] = kind;
@@ -176,12 +177,6 @@ fn numbers(some: &[u64]) -> [u64; NUMBERS] {
     let mut numbers = [0; NUMBERS];
     numbers[..some.len()].copy_from_slice(some);
     numbers
-}
-
-/// The beginning of a text that fits.
-fn cut(text: &str) -> &str {
-    let end = (0..=text.len().min(TEXT_BYTES_MAX)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    &text[..end]
 }
 
 /// Over all words but the last: multiplying by an odd number loses no bit.

@@ -210,8 +210,7 @@ pub(crate) fn said(status: Status, result: Outcome, reason: &str) -> Said {
 
 /// A text for people, not longer than a report can hold.
 pub(crate) fn cut(text: &str) -> String {
-    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text[..end].to_owned()
+    muster_model::text::cut(text, TEXT_BYTES_MAX).to_owned()
 }
 
 #[cfg(test)]

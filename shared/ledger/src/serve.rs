@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use muster_bus::subjects::Service;
 use muster_bus::{Authority, Endpoint, Reply, Request};
+use muster_model::text::hex;
 use muster_model::{CommandId, Refusal};
 use muster_proto::v1::{Envelope, FollowedStatus, ServiceStatus, envelope::Body};
 use tokio::sync::{Semaphore, mpsc};
@@ -220,7 +221,7 @@ impl<C: Core> View<'_, C> {
             instance: instance.to_owned(),
             term: self.now.term.0,
             position: Some(self.now.position.into()),
-            state_hash: self.state_hash().iter().map(|byte| format!("{byte:02x}")).collect(),
+            state_hash: hex(&self.state_hash()),
             followed: followed.collect(),
             system: uuid::Uuid::from_bytes(self.system.0).to_string(),
         }

@@ -12,6 +12,7 @@ pub mod quantity;
 mod refusal;
 mod resource;
 mod selector;
+pub mod text;
 mod time;
 mod trigger;
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use muster_bus::Bucket;
+use muster_model::text::hex;
 use muster_model::{Refusal, RefusalCode};
 use muster_proto::v1::{self, cell::Value, report_query};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use super::upload::hex;
 use super::{Session, not_found, reports};
 use crate::arguments::{ArtifactCommand, ArtifactGetArguments, ArtifactListArguments};
 use crate::exit::Failure;

@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use anyhow::Context;
 use muster_bus::{Bucket, Bus};
+use muster_model::text::hex;
 use muster_model::{Refusal, RefusalCode};
 use muster_module_protocol::ManifestArtifact;
 use muster_proto::v1;
@@ -58,10 +59,6 @@ async fn digest(file: &mut File) -> std::io::Result<(String, u64)> {
         hasher.update(&piece[..read]);
         size += read as u64;
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Puts an artifact into the object store, unless it is there.

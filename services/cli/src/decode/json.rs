@@ -71,6 +71,6 @@ fn of_bytes(name: &str, bytes: &[u8]) -> String {
     let is_uuid = matches!(name, "id" | "cmd_id" | "command" | "system");
     match <[u8; 16]>::try_from(bytes) {
         Ok(sixteen) if is_uuid => uuid::Uuid::from_bytes(sixteen).to_string(),
-        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => muster_model::text::hex(bytes),
     }
 }

@@ -1,5 +1,6 @@
 //! Turns of decision logs: uncompressed, and with their entries and events in the open.
 
+use muster_model::text::hex;
 use muster_proto::v1::{Turn, TurnBlock};
 use prost::Message;
 use serde_json::{Value, json};
@@ -27,6 +28,6 @@ pub(super) fn unfolded(turn: &Turn) -> Result<Value, DecodeError> {
         }
         entries.push(value);
     }
-    let previous: String = turn.previous_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let previous = hex(&turn.previous_hash);
     Ok(json!({ "event_type": turn.event_type, "previous_hash": previous, "entries": entries }))
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 
+use muster_model::text::hex;
 use muster_model::{ArmId, FiringId, PoolTime, Position, ProcessId, TriggerActed};
 use muster_proto::v1;
 use prost::Message;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::intents::{Key, pair};
 use super::journal::Journal;
-use crate::artifacts::{hex, unhex};
+use crate::artifacts::unhex;
 use crate::core::triggers::{Arm, Triggers};
 use crate::wire;
 

@@ -1,5 +1,6 @@
 //! Logical CPUs with their topology.
 
+use muster_model::text::ranges;
 use muster_proto::v1::{CpuTopology, Resource, ResourceKind};
 
 use super::read;
@@ -38,15 +39,6 @@ fn online() -> Vec<u32> {
     if cpus.is_empty() { vec![0] } else { cpus }
 }
 
-/// `0-3,8` as numbers.
-fn ranges(text: &str) -> Vec<u32> {
-    let range = |part: &str| -> Option<std::ops::RangeInclusive<u32>> {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        Some(from.parse().ok()?..=to.parse().ok()?)
-    };
-    text.split(',').filter_map(range).flatten().collect()
-}
-
 fn model() -> String {
     let info = read("/proc/cpuinfo");
     let model =
@@ -56,12 +48,6 @@ fn model() -> String {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn ranges_of_cpus_are_read() {
-        assert_eq!(super::ranges("0-2,5"), [0, 1, 2, 5]);
-        assert!(super::ranges("").is_empty());
-    }
-
     #[test]
     fn this_machine_has_a_cpu() {
         assert!(super::resources().iter().any(|cpu| cpu.id == "cpu0"));

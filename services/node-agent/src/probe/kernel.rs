@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use muster_model::text::hex;
+
 use super::read;
-use crate::artifacts::hex;
 
 /// Type of the note that carries the GNU build id.
 const NOTE_BUILD_ID: u32 = 3;

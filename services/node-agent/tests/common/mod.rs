@@ -224,7 +224,7 @@ impl World {
 
     /// Puts a module into the object store; gives it as the catalogue would.
     pub(crate) async fn module(&self, file: &[u8]) -> v1::Module {
-        let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = muster_model::text::hex(&Sha256::digest(file));
         self.bus.put_object(Bucket::Modules, &sha256, &mut &file[..]).await.unwrap();
         let artifact = v1::Artifact { architecture: "any".into(), sha256, size_bytes: file.len() as u64 };
         v1::Module {

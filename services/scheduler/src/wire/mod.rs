@@ -36,10 +36,7 @@ fn resource_ids(message: &'static str, texts: &[String]) -> Result<Vec<ResourceI
 /// A text for people, cut to what the log takes.
 fn bounded(mut text: String) -> String {
     const REASON_MAX_BYTES: usize = 1_024;
-    if text.len() > REASON_MAX_BYTES {
-        let end = (0..=REASON_MAX_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(muster_model::text::cut(&text, REASON_MAX_BYTES).len());
     text
 }
 

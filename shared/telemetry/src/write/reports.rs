@@ -3,7 +3,7 @@
 use muster_store::{Result, Transaction};
 use serde_json::{Value, json};
 
-use super::rows::{hex, insert, number, time, with_process};
+use super::rows::{insert, number, time, with_process};
 use crate::records::{Corruption, Report, ReportKind, Said};
 
 const SAID: &str = "machine, incarnation, batch, ordinal, stream_seq, at";

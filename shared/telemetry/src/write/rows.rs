@@ -47,16 +47,6 @@ pub(super) fn with_process(mut row: Value, id: ProcessId) -> Value {
     row
 }
 
-/// Bytes as the hex that `decode(..., 'hex')` takes.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
-        }
-        text
-    })
-}
-
 /// The same value without the character NUL, for which PostgreSQL has no place in text.
 pub(super) fn fit(value: Value) -> Value {
     let fit_text = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
@@ -80,6 +70,5 @@ mod tests {
     #[test]
     fn text_that_postgresql_can_not_hold_is_made_fit() {
         assert_eq!(fit(json!({"a\0": ["b\0c", 1]})), json!({"a\u{fffd}": ["b\u{fffd}c", 1]}));
-        assert_eq!(hex(&[0, 255, 16]), "00ff10");
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::Position;
+use muster_model::text::hex;
 use muster_proto::v1;
 use muster_store::{Error, Result, Store, Transaction};
 use serde_json::json;
 
-use super::rows::{hex, insert, number, time};
+use super::rows::{insert, number, time};
 use crate::records::{Gap, Offset, Origin, Reject};
 
 /// Of a rejected message so many bytes are kept.
