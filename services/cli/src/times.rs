@@ -103,11 +103,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     muster_model::quantity::parse_duration(text).map_err(|error| error.reason)
 }
 
-/// Nanoseconds of a duration, as they travel.
-pub(crate) fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
 /// Milliseconds of a duration, as they travel.
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -24,10 +24,6 @@ fn duration(nanoseconds: i64) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0))
 }
 
-fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
 /// Nanoseconds that a sender gives for a duration; below zero is not one.
 fn checked_duration(message: &'static str, field: &'static str, nanoseconds: i64) -> Result<Duration, WireError> {
     let checked = u64::try_from(nanoseconds).map(Duration::from_nanos);

@@ -41,7 +41,8 @@ impl Default for Clock {
 }
 
 /// CLOCK_BOOTTIME, nanoseconds: goes on through suspend, is never set.
-fn boot_time() -> i64 {
+#[must_use]
+pub fn boot_time() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

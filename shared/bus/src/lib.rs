@@ -17,7 +17,7 @@ mod serve;
 pub mod streams;
 pub mod subjects;
 
-pub use clock::Clock;
+pub use clock::{Clock, boot_time};
 pub use connect::{Bus, BusOptions};
 pub use each::each;
 pub use error::{BusError, RequestError};

@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_nats::jetstream::kv;
 use bytes::Bytes;
 use muster_bus::subjects::{self, Service};
-use muster_bus::{Bus, BusError, RequestError, streams};
+use muster_bus::{Bus, BusError, RequestError, boot_time, streams};
+use muster_model::nanoseconds;
 use muster_proto::v1::Envelope;
-use rustix::time::{ClockId, clock_gettime};
 
 /// How often a lease is renewed; and a loop that did not turn for so long does not renew.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
@@ -37,16 +37,6 @@ pub(crate) struct Lease {
     revision: AtomicU64,
     valid_until: AtomicI64,
     turned_at: AtomicI64,
-}
-
-/// CLOCK_BOOTTIME, nanoseconds.
-fn boot_time() -> i64 {
-    let time = clock_gettime(ClockId::Boottime);
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
-}
-
-fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl Lease {

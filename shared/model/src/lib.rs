@@ -28,7 +28,7 @@ pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
-pub use time::PoolTime;
+pub use time::{PoolTime, nanoseconds};
 pub use trigger::{
     FiringId, TRIGGER_ACTIONS, TriggerAction, TriggerActionError, TriggerNumber, TriggerOutcome, TriggerPolicy,
 };

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::PoolTime;
 use crate::quantity::print_duration;
+use crate::{PoolTime, nanoseconds};
 
 /// Pulses of a pool.
 pub const PULSES: usize = 256;
@@ -139,11 +139,6 @@ impl Pulse {
     fn place(&self, at: PoolTime) -> i64 {
         at.0.saturating_sub(nanoseconds(self.phase)).rem_euclid(self.period())
     }
-}
-
-/// Parts of a pulse are at most [`PULSE_PART_MAX`].
-fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// One of them blocks at this time.

@@ -24,8 +24,9 @@ impl PoolTime {
     }
 }
 
-/// Nanoseconds of a duration, saturating.
-fn nanoseconds(duration: Duration) -> i64 {
+/// Nanoseconds of a duration, as they travel; saturating.
+#[must_use]
+pub fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 

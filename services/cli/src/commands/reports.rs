@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use muster_model::nanoseconds;
 use muster_proto::v1::{self, cell::Value, report_query};
 use muster_telemetry::{Format as Rendered, render};
 
@@ -10,7 +11,6 @@ use super::{Session, pulse_report};
 use crate::arguments::{CorruptionArguments, DimensionName, FilterArguments, PerfArguments, ReportCommand};
 use crate::exit::Failure;
 use crate::output::{self, Format};
-use crate::times::nanoseconds;
 
 /// The store is waited for so long: it commits several times a second.
 const CATCH_UP_MAX: Duration = Duration::from_secs(3);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use muster_model::nanoseconds;
 use muster_proto::v1::{self, ReservationState, reservation_command::Kind};
 
 use super::{Session, not_found};
@@ -9,7 +10,7 @@ use crate::arguments::{ExtendArguments, ReservationCommand, ReserveArguments};
 use crate::exit::{Failure, one_line};
 use crate::output::{Cell, Column, Table};
 use crate::progress::Progress;
-use crate::times::{nanoseconds, short};
+use crate::times::short;
 
 /// How often a reservation is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use muster_model::{Epoch, Incarnation, PoolTime};
+use muster_model::{Epoch, Incarnation, PoolTime, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1;
 use muster_proto::v1::machine_event::Kind;
 
-use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, nanoseconds, phase_from_wire};
+use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::{machine_id, word};
 use crate::core::{Claim, Event, Fact, Protection};

@@ -73,7 +73,3 @@ pub(super) fn flag_from_wire(flag: v1::MachineFlag) -> Result<Flag, WireError> {
 pub(super) fn duration(ns: i64) -> Duration {
     Duration::from_nanos(u64::try_from(ns).unwrap_or(0))
 }
-
-pub(super) fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}

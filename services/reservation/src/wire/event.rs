@@ -1,12 +1,12 @@
 //! Events of RESERVATIONS.
 
 use bytes::Bytes;
-use muster_model::{ReservationId, Selector};
+use muster_model::{ReservationId, Selector, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_event::Kind};
 use prost::Message;
 
-use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, nanoseconds, time};
+use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, time};
 use crate::core::{Event, Request};
 
 /// Encodes an event as `muster.v1.ReservationEvent`.

@@ -1,12 +1,12 @@
 //! Commands and answers.
 
 use bytes::Bytes;
-use muster_model::ReservationId;
+use muster_model::{ReservationId, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_command::Kind, reservation_reply};
 use prost::Message;
 
-use super::{checked_duration, end_to_wire, names, nanoseconds};
+use super::{checked_duration, end_to_wire, names};
 use crate::core::{Command, Record, Reply, Stage};
 
 /// What a command asks for.

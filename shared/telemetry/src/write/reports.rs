@@ -1,5 +1,6 @@
 //! Words of agents, each kind into its table.
 
+use muster_model::text::hex;
 use muster_store::{Result, Transaction};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use muster_bus::subjects::Service;
-use muster_model::{PoolTime, ProcessState};
+use muster_model::{PoolTime, ProcessState, nanoseconds};
 use muster_proto::v1::{self, cell::Value, envelope::Body, job_query, report_query};
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use super::super::machines::health;
 use super::super::{Session, admin, jobs};
 use crate::client::Client;
 use crate::rates::{Pinged, Pings, Rates};
-use crate::times::{nanoseconds, rfc3339};
+use crate::times::rfc3339;
 
 /// A service that does not answer within this is named as silent; the view goes on.
 const ANSWER_MAX: Duration = Duration::from_millis(900);
