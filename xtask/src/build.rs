@@ -37,6 +37,28 @@ pub(crate) fn programs() -> anyhow::Result<PathBuf> {
     Ok(target().join("debug"))
 }
 
+/// Builds what `which` says, optimised as it is shipped, and returns the folder that it is in. With MUSTER_PROGRAMS, takes what is
+/// there instead, which should be optimised.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn shipped(what: &str, which: &[&str]) -> anyhow::Result<PathBuf> {
+    if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
+        return Ok(built.into());
+    }
+    eprintln!("  building {what} (cargo build --release)");
+    run_cargo(&[&["build", "--release", "--quiet"], which].concat(), &[])?;
+    Ok(target().join("release"))
+}
+
+/// The program of a module, as it is shipped.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn shipped_module(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(shipped(name, &["-p", name])?.join(name))
+}
+
 /// The build folder.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

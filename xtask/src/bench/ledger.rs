@@ -49,7 +49,7 @@ pub(crate) async fn run(nats_url: &str, nats_pid: u32) -> anyhow::Result<Vec<Row
     rows.extend(replay(nats_url).await?);
     rows.push(Row {
         target: Some(Target::AtMost(1.0)),
-        ..row("new leader after kill -9", leaders::measure(nats_url).await?, "s")
+        ..Row::bare("new leader after kill -9", leaders::measure(nats_url).await?, "s")
     });
     rows.extend(snapshot(nats_url).await?);
     Ok(rows)
@@ -62,10 +62,6 @@ async fn connect(url: &str) -> anyhow::Result<Bus> {
 
 fn command_id() -> CommandId {
     CommandId(muster_bus::fresh_id())
-}
-
-fn row(name: &str, value: f64, unit: &'static str) -> Row {
-    Row { name: name.into(), value, unit, reference: None, reference_name: "", target: None }
 }
 
 /// Commands per second and latency at 1, 64 and 1,000 clients, beside plain appends.
@@ -90,12 +86,12 @@ async fn commands(url: &str, nats_pid: u32) -> anyhow::Result<Vec<Row>> {
             reference: Some(plain),
             reference_name: name,
             target: at_least.map(Target::AtLeast),
-            ..row(&format!("commands, {clients} clients"), load.per_second, "1/s")
+            ..Row::bare(&format!("commands, {clients} clients"), load.per_second, "1/s")
         });
-        rows.push(row(&format!("latency p50, {clients} clients"), load.p50.as_secs_f64() * 1e3, "ms"));
-        rows.push(row(&format!("latency p99, {clients} clients"), load.p99.as_secs_f64() * 1e3, "ms"));
-        rows.push(row(&format!("CPU per command, {clients} clients and their service"), ours, "us"));
-        rows.push(row(&format!("CPU of nats-server per command, {clients} clients"), servers, "us"));
+        rows.push(Row::bare(&format!("latency p50, {clients} clients"), load.p50.as_secs_f64() * 1e3, "ms"));
+        rows.push(Row::bare(&format!("latency p99, {clients} clients"), load.p99.as_secs_f64() * 1e3, "ms"));
+        rows.push(Row::bare(&format!("CPU per command, {clients} clients and their service"), ours, "us"));
+        rows.push(Row::bare(&format!("CPU of nats-server per command, {clients} clients"), servers, "us"));
     }
     instance.stop().await?;
     Ok(rows)
@@ -177,12 +173,12 @@ async fn replay(url: &str) -> anyhow::Result<Vec<Row>> {
     reader.stop().await?;
     let million = f64::from(u32::try_from(REPLAYED_EVENTS)?);
     Ok(vec![
-        row("commands in process, 1,000 in flight", million / written.as_secs_f64(), "1/s"),
+        Row::bare("commands in process, 1,000 in flight", million / written.as_secs_f64(), "1/s"),
         Row {
             reference: Some(f64::from(u32::try_from(messages)?)),
             reference_name: "messages",
             target: Some(Target::AtMost(1.0)),
-            ..row("replay of 1,000,000 events", taken.as_secs_f64(), "s")
+            ..Row::bare("replay of 1,000,000 events", taken.as_secs_f64(), "s")
         },
     ])
 }
@@ -212,8 +208,8 @@ async fn snapshot(url: &str) -> anyhow::Result<Vec<Row>> {
     ensure!(kept as u64 == MACHINES, "only {kept} machines were loaded");
     reader.stop().await?;
     Ok(vec![
-        row("snapshot of 10,000 machines, size", f64::from(u32::try_from(bytes.len())?) / 1e6, "MB"),
-        row("snapshot of 10,000 machines, load", taken.as_secs_f64(), "s"),
+        Row::bare("snapshot of 10,000 machines, size", f64::from(u32::try_from(bytes.len())?) / 1e6, "MB"),
+        Row::bare("snapshot of 10,000 machines, load", taken.as_secs_f64(), "s"),
     ])
 }
 

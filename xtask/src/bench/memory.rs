@@ -2,14 +2,14 @@
 //! once within the caches, once far beyond them.
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::{Row, Target};
+use super::{Row, Target, both};
 use crate::build;
 
 /// How long each work is repeated.
@@ -27,7 +27,7 @@ struct Done {
 }
 
 pub(crate) fn run() -> anyhow::Result<Vec<Row>> {
-    let program = program()?;
+    let program = build::shipped_module("muster-memory")?;
     let mut rows = Vec::new();
     for (bytes, size) in SIZES {
         rows.extend(of_size(&program, bytes, size)?);
@@ -70,16 +70,6 @@ fn of_size(program: &Path, bytes: usize, size: &str) -> anyhow::Result<Vec<Row>>
     Ok(rows)
 }
 
-/// The module, optimised, as it is shipped.
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
-        return Ok(PathBuf::from(built).join("muster-memory"));
-    }
-    eprintln!("  building muster-memory (cargo build --release)");
-    build::run_cargo(&["build", "--release", "--quiet", "-p", "muster-memory"], &[])?;
-    Ok(build::target().join("release/muster-memory"))
-}
-
 fn module(program: &Path, size: &str, way: &str) -> anyhow::Result<Done> {
     let directory = tempfile::tempdir().context("make a folder for results")?;
     let mut command = Command::new(program);
@@ -108,9 +98,4 @@ fn rate(bytes: usize, mut work: impl FnMut()) -> f64 {
     }
     let bytes = u32::try_from(bytes).map_or(f64::NAN, f64::from);
     f64::from(count) * bytes / begin.elapsed().as_secs_f64()
-}
-
-/// The rate of two works one after the other.
-fn both(first: f64, second: f64) -> f64 {
-    1.0 / (1.0 / first + 1.0 / second)
 }

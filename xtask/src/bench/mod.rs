@@ -49,6 +49,18 @@ pub(crate) struct Row {
     pub target: Option<Target>,
 }
 
+impl Row {
+    /// Without a reference and a target.
+    fn bare(name: &str, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, reference: None, reference_name: "", target: None }
+    }
+}
+
+/// The rate of two works one after the other.
+fn both(first: f64, second: f64) -> f64 {
+    1.0 / (1.0 / first + 1.0 / second)
+}
+
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark

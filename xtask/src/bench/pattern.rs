@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use muster_pattern::{Expectation, Owner, Stamp, fill, fill_streaming, verify};
 
-use super::{Row, Target};
+use super::{Row, Target, both};
 
 /// How long each work is repeated.
 const WORK_TIME: Duration = Duration::from_millis(300);
@@ -118,9 +118,4 @@ fn rate(bytes: usize, mut work: impl FnMut()) -> f64 {
 fn time_on_core() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.try_into().expect("a time since the thread's start")
-}
-
-/// The rate of two works one after the other.
-fn both(first: f64, second: f64) -> f64 {
-    1.0 / (1.0 / first + 1.0 / second)
 }

@@ -52,12 +52,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
 
 /// Everything optimised, as it is shipped.
 pub(super) fn programs() -> anyhow::Result<std::path::PathBuf> {
-    if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
-        return Ok(built.into());
-    }
-    eprintln!("  building Muster (cargo build --release)");
-    build::run_cargo(&["build", "--release", "--quiet", "--workspace", "--bins"], &[])?;
-    Ok(build::target().join("release"))
+    build::shipped("Muster", &["--workspace", "--bins"])
 }
 
 fn raise_descriptor_limit() -> anyhow::Result<()> {
@@ -91,26 +86,29 @@ async fn measure(lab: &Lab, program: &Path) -> anyhow::Result<Vec<Row>> {
         Row {
             reference: Some(bare_start),
             reference_name: "bare spawner",
-            ..row("start, request to last running", start, "s")
+            ..Row::bare("start, request to last running", start, "s")
         },
-        Row { target: Some(Target::AtMost(1.5)), ..row("start, of the bare spawner's time", start / bare_start, "x") },
-        row("first start of 60, each fetches the program", first.taken.as_secs_f64(), "s"),
-        row("start, to the answer", started.answered.as_secs_f64(), "s"),
-        row("start, to the last first pong", last_pong.as_secs_f64(), "s"),
+        Row {
+            target: Some(Target::AtMost(1.5)),
+            ..Row::bare("start, of the bare spawner's time", start / bare_start, "x")
+        },
+        Row::bare("first start of 60, each fetches the program", first.taken.as_secs_f64(), "s"),
+        Row::bare("start, to the answer", started.answered.as_secs_f64(), "s"),
+        Row::bare("start, to the last first pong", last_pong.as_secs_f64(), "s"),
         Row {
             target: Some(Target::AtMost(0.0)),
-            ..row("processes seen running before their pong", f64::from(early), "")
+            ..Row::bare("processes seen running before their pong", f64::from(early), "")
         },
         Row {
             reference: Some(bare_cpu),
             reference_name: "bare spawner",
             target: Some(Target::AtMost(1.3)),
-            ..row("CPU of the start, for each process", each(&started.cost), "ms")
+            ..Row::bare("CPU of the start, for each process", each(&started.cost), "ms")
         },
     ];
     rows.extend(parts(&started));
-    rows.push(row("CPU of the pool while nothing runs", per_second(&idle, IDLE_TIME), "ms/s"));
-    rows.push(row("CPU of the second after", per_second(&steady, Duration::from_secs(1)), "ms/s"));
+    rows.push(Row::bare("CPU of the pool while nothing runs", per_second(&idle, IDLE_TIME), "ms/s"));
+    rows.push(Row::bare("CPU of the second after", per_second(&steady, Duration::from_secs(1)), "ms/s"));
     let bare_stop = Some(mean(before.stopped, after.stopped));
     for (name, taken, most) in
         [("stop, to the last exit", stopped.exited, 0.25), ("stop, to the last final state", stopped.ended, 0.6)]
@@ -119,17 +117,17 @@ async fn measure(lab: &Lab, program: &Path) -> anyhow::Result<Vec<Row>> {
             reference: bare_stop,
             reference_name: "bare spawner, last exit",
             target: Some(Target::AtMost(most)),
-            ..row(name, taken.as_secs_f64(), "s")
+            ..Row::bare(name, taken.as_secs_f64(), "s")
         });
     }
-    rows.push(row("CPU of the stop, for each process", each(&stopped.cost), "ms"));
+    rows.push(Row::bare("CPU of the stop, for each process", each(&stopped.cost), "ms"));
     Ok(rows)
 }
 
 /// What each part of the pool spent on the start.
 fn parts(started: &Started) -> Vec<Row> {
     let part = |(name, spent): (&String, &Duration)| {
-        row(&format!("  of it {name}"), spent.as_secs_f64() * 1e3 / f64::from(PROCESSES), "ms")
+        Row::bare(&format!("  of it {name}"), spent.as_secs_f64() * 1e3 / f64::from(PROCESSES), "ms")
     };
     let spent: &BTreeMap<String, Duration> = &started.cost.0;
     spent.iter().map(part).collect()
@@ -141,8 +139,4 @@ fn each(cost: &Cost) -> f64 {
 
 fn per_second(cost: &Cost, time: Duration) -> f64 {
     cost.total().as_secs_f64() * 1e3 / time.as_secs_f64()
-}
-
-fn row(name: &str, value: f64, unit: &'static str) -> Row {
-    Row { name: name.into(), value, unit, reference: None, reference_name: "", target: None }
 }

@@ -2,7 +2,7 @@
 //! nothing. Each is a server and a client, one process each, on the same cores; they take turns.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ struct Done {
 
 /// One round: each way twice, one after the other and then the other way round.
 pub(crate) fn run() -> anyhow::Result<Vec<Row>> {
-    let (ours, reference) = (program()?, tools::packaged("iperf3")?);
+    let (ours, reference) = (build::shipped_module("muster-tcp")?, tools::packaged("iperf3")?);
     let mut rows = Vec::new();
     for (packet, write, at_least) in SIZES {
         let first = iperf3(&reference, write)?;
@@ -63,16 +63,6 @@ fn compare(packet: &str, at_least: f64, verified: Done, plain: Done) -> [Row; 3]
 
 fn mean([one, other]: [Done; 2]) -> Done {
     Done { bytes: one.bytes + other.bytes, seconds: one.seconds + other.seconds, cpu: one.cpu + other.cpu }
-}
-
-/// The module, optimised, as it is shipped.
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
-        return Ok(PathBuf::from(built).join("muster-tcp"));
-    }
-    eprintln!("  building muster-tcp (cargo build --release)");
-    build::run_cargo(&["build", "--release", "--quiet", "-p", "muster-tcp"], &[])?;
-    Ok(build::target().join("release/muster-tcp"))
 }
 
 /// A child that does not outlive a benchmark that fails.

@@ -44,21 +44,12 @@ pub(crate) fn run(round: usize) -> anyhow::Result<Vec<Row>> {
         Command::new("fio").arg("--version").output().is_ok_and(|output| output.status.success()),
         "fio is not installed, and is the reference: `apt-get install fio` (Debian, Ubuntu) or `dnf install fio` (Fedora, RHEL)"
     );
-    let bench = Bench { program: program()?, is_ours_first: round.is_multiple_of(2) };
+    let bench = Bench { program: build::shipped_module("muster-high-io")?, is_ours_first: round.is_multiple_of(2) };
     let mut rows = bench.in_memory("tmpfs, io_uring", &IN_MEMORY, Some(Target::RatioAtLeast(1.5)))?;
     rows.extend(bench.in_memory("tmpfs, pread", &IN_MEMORY_PLAIN, Some(Target::RatioAtLeast(1.5)))?);
     rows.extend(bench.large()?);
     rows.extend(bench.small()?);
     Ok(rows)
-}
-
-/// Builds it optimised. With MUSTER_PROGRAMS, takes the one there instead, which should be an optimised one.
-fn program() -> anyhow::Result<PathBuf> {
-    if let Some(built) = std::env::var_os("MUSTER_PROGRAMS") {
-        return Ok(PathBuf::from(built).join("muster-high-io"));
-    }
-    build::run_cargo(&["build", "--quiet", "--release", "-p", "muster-high-io"], &[])?;
-    Ok(build::target().join("release/muster-high-io"))
 }
 
 struct Bench {
