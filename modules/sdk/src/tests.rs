@@ -1,11 +1,10 @@
 //! The session against an agent played by the test, over a real socket.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use muster_module_protocol::{AgentMessage, Context, ModuleMessage, Status, decode_line, encode_line};
+use muster_module_protocol::{AgentMessage, Context, ModuleMessage, Status};
+use muster_module_testkit::{Agent, Peer};
 
 use crate::ending::Ending;
 use crate::error::PeerError;
@@ -25,63 +24,18 @@ fn context(directory: &Path) -> Context {
     serde_json::from_str(&text).expect("a context")
 }
 
-/// A life of an agent: it listens until it is dropped.
-struct Agent {
-    listener: UnixListener,
-    path: PathBuf,
+fn expect_hello(peer: &mut Peer) {
+    let hello = peer.hear().expect("hello");
+    assert!(matches!(&hello, ModuleMessage::Hello { run: 3, dpid, attempt: 2, .. } if dpid == "00010064"), "{hello:?}");
 }
 
-impl Agent {
-    fn start(path: PathBuf) -> Self {
-        Self { listener: UnixListener::bind(&path).expect("listen"), path }
-    }
-
-    fn accept(&self) -> Peer {
-        let (stream, _) = self.listener.accept().expect("accept");
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        Peer { lines: BufReader::new(stream.try_clone().expect("clone")), stream }
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.path).expect("remove socket");
-    }
-}
-
-/// The agent's end of a connection.
-struct Peer {
-    stream: UnixStream,
-    lines: BufReader<UnixStream>,
-}
-
-impl Peer {
-    fn say(&mut self, message: &AgentMessage) {
-        self.stream.write_all(&encode_line(message).expect("a line")).expect("write");
-    }
-
-    fn hear(&mut self) -> Option<ModuleMessage> {
-        let mut line = Vec::new();
-        self.lines.read_until(b'\n', &mut line).expect("a line in time");
-        if line.is_empty() { None } else { Some(decode_line(&line).expect("a message").expect("a known type")) }
-    }
-
-    fn expect_hello(&mut self) {
-        let hello = self.hear().expect("hello");
-        assert!(
-            matches!(&hello, ModuleMessage::Hello { run: 3, dpid, attempt: 2, .. } if dpid == "00010064"),
-            "{hello:?}"
-        );
-    }
-
-    /// Ping until the pong; other messages are passed over.
-    fn ping(&mut self, n: u64) -> u64 {
-        self.say(&AgentMessage::Ping { n });
-        loop {
-            if let ModuleMessage::Pong { n: answer, iterations } = self.hear().expect("pong") {
-                assert_eq!(answer, n);
-                return iterations;
-            }
+/// Ping until the pong; other messages are passed over.
+fn ping(peer: &mut Peer, n: u64) -> u64 {
+    peer.say(&AgentMessage::Ping { n });
+    loop {
+        if let ModuleMessage::Pong { n: answer, iterations } = peer.hear().expect("pong") {
+            assert_eq!(answer, n);
+            return iterations;
         }
     }
 }
@@ -89,11 +43,11 @@ impl Peer {
 /// A directory, an agent, and a session that said hello to it.
 fn begin() -> (tempfile::TempDir, Agent, Peer, Session) {
     let directory = tempfile::tempdir().expect("directory");
-    let agent = Agent::start(directory.path().join("agent.sock"));
-    let (path, context) = (agent.path.clone(), context(directory.path()));
+    let path = directory.path().join("agent.sock");
+    let (agent, context) = (Agent::listen(&path), context(directory.path()));
     let session = std::thread::spawn(move || connect(path, context).expect("session"));
     let mut peer = agent.accept();
-    peer.expect_hello();
+    expect_hello(&mut peer);
     peer.say(&AgentMessage::Start);
     (directory, agent, peer, session.join().expect("session"))
 }
@@ -101,9 +55,9 @@ fn begin() -> (tempfile::TempDir, Agent, Peer, Session) {
 #[test]
 fn pings_are_answered_with_the_iterations_while_the_test_works() {
     let (_directory, _agent, mut peer, session) = begin();
-    assert_eq!(peer.ping(1), 0);
+    assert_eq!(ping(&mut peer, 1), 0);
     session.iterate(5);
-    assert_eq!(peer.ping(2), 5);
+    assert_eq!(ping(&mut peer, 2), 5);
     assert_eq!(session.seed(), 255);
 }
 
@@ -137,7 +91,7 @@ fn a_stop_wakes_the_test_and_gives_it_its_grace() {
     assert!((Duration::from_secs(5)..Duration::from_secs(6)).contains(&left));
     // A pause during a stop is no pause, and pings are still answered.
     assert!(session.wait(PATIENCE));
-    peer.ping(9);
+    ping(&mut peer, 9);
 }
 
 #[test]
@@ -146,12 +100,12 @@ fn a_restarted_agent_gets_hello_again_and_what_was_said_meanwhile() {
     drop((peer, agent));
     session.event("while-away", "");
     session.iterate(7);
-    let agent = Agent::start(directory.path().join("agent.sock"));
+    let agent = Agent::listen(&directory.path().join("agent.sock"));
     let mut peer = agent.accept();
-    peer.expect_hello();
+    expect_hello(&mut peer);
     peer.say(&AgentMessage::Start);
     assert!(matches!(peer.hear(), Some(ModuleMessage::Event { name, .. }) if name == "while-away"));
-    assert_eq!(peer.ping(1), 7);
+    assert_eq!(ping(&mut peer, 1), 7);
     assert!(!session.stopping());
 }
 
@@ -161,9 +115,9 @@ fn a_done_that_was_not_kept_is_said_again_to_the_next_agent() {
     let done = std::thread::spawn(move || session.done(&Ending::pass()));
     assert!(matches!(peer.hear(), Some(ModuleMessage::Done { .. })));
     drop((peer, agent));
-    let agent = Agent::start(directory.path().join("agent.sock"));
+    let agent = Agent::listen(&directory.path().join("agent.sock"));
     let mut peer = agent.accept();
-    peer.expect_hello();
+    expect_hello(&mut peer);
     assert!(matches!(peer.hear(), Some(ModuleMessage::Done { .. })));
     assert!(!done.is_finished());
     peer.say(&AgentMessage::Kept);
@@ -179,9 +133,9 @@ fn messages_beyond_the_bound_are_dropped_and_counted_and_done_still_arrives() {
         session.metric("", &[("x_count", 1.0)], &[]);
     }
     let done = std::thread::spawn(move || session.done(&Ending::pass()));
-    let agent = Agent::start(directory.path().join("agent.sock"));
+    let agent = Agent::listen(&directory.path().join("agent.sock"));
     let mut peer = agent.accept();
-    peer.expect_hello();
+    expect_hello(&mut peer);
     assert!(matches!(peer.hear(), Some(ModuleMessage::Event { name, .. }) if name == "messages_dropped"));
     while !matches!(peer.hear().expect("done"), ModuleMessage::Done { .. }) {}
     peer.say(&AgentMessage::Kept);
@@ -191,8 +145,8 @@ fn messages_beyond_the_bound_are_dropped_and_counted_and_done_still_arrives() {
 #[test]
 fn wrong_and_unknown_lines_of_an_agent_are_passed_over() {
     let (_directory, _agent, mut peer, _session) = begin();
-    peer.stream.write_all(b"{\"type\":\"pulse\"}\nnonsense\n\xff\n").expect("write");
-    peer.ping(4);
+    peer.say_bytes(b"{\"type\":\"pulse\"}\nnonsense\n\xff\n");
+    ping(&mut peer, 4);
 }
 
 #[test]
@@ -238,7 +192,7 @@ fn hearing_a_peer_ends_at_its_deadline_and_with_a_stop_and_keeps_the_newest() {
     for n in 0..200 {
         peer.say(&from_server(&n.to_string()));
     }
-    peer.ping(1);
+    ping(&mut peer, 1);
     let heard: Vec<PeerWords> = std::iter::from_fn(|| session.hear_peer(Instant::now())).collect();
     assert_eq!((heard.len(), heard[0].words.as_str(), heard[63].words.as_str()), (64, "136", "199"));
     let before = Instant::now();
@@ -269,15 +223,15 @@ fn a_changed_parameter_is_taken_once_and_one_that_can_not_be_read_is_left_as_it_
     assert_eq!((rate_max.follow(&session), *rate_max), (false, 5));
     peer.say(&set("7"));
     // The pong shows that the line before was taken.
-    peer.ping(1);
+    ping(&mut peer, 1);
     assert_eq!((rate_max.follow(&session), *rate_max), (true, 7));
     assert!(!rate_max.follow(&session));
     peer.say(&set("7"));
-    peer.ping(2);
+    ping(&mut peer, 2);
     assert!(!rate_max.follow(&session), "said again, it is no change");
     assert_eq!(session.parameters().count("rate_max"), Ok(5), "what it was started with stays");
     peer.say(&set("x"));
-    peer.ping(3);
+    ping(&mut peer, 3);
     assert_eq!((rate_max.follow(&session), *rate_max), (true, 7));
     assert!(
         matches!(peer.hear(), Some(ModuleMessage::Event { name, text }) if name == "not_taken" && text.contains("`x`"))
