@@ -32,7 +32,7 @@ const LINES_MAX: usize = 20;
 struct Round {
     start: Duration,
     stop: Duration,
-    /// MiB in memory, by part.
+    /// MiB in memory: what is alive in nats-server, then all of each part.
     sizes: Vec<f64>,
 }
 
@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
         nats: 1,
     };
     let mut lab = Lab::up(options, &|line| eprintln!("{line}"))?;
+    lab.nats.profile()?;
     wait_placeable(&lab, arguments.machines)?;
     let parts = parts(&mut lab)?;
     let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
@@ -85,9 +86,12 @@ fn wait_placeable(lab: &Lab, machines: u32) -> anyhow::Result<()> {
     wait_until("the scheduler knows every machine", PLACEABLE_MAX, || places() == machines as usize)
 }
 
-/// Name and OS process id of everything that runs for the lab.
+/// What nats-server is called in the table.
+const NATS: &str = "nats-server alive";
+
+/// Name and OS process id of everything of Muster that runs for the lab.
 fn parts(lab: &mut Lab) -> anyhow::Result<Vec<(String, u32)>> {
-    let mut parts = vec![("nats-server".to_owned(), lab.nats.pid().context("nats-server runs")?)];
+    let mut parts = Vec::new();
     for service in SERVICES {
         let pid = lab.service(&format!("{service}-a"))?.pid();
         parts.push((service.to_owned(), pid.with_context(|| format!("{service} runs"))?));
@@ -106,8 +110,11 @@ fn round(lab: &Lab, processes: u32, parts: &[(String, u32)]) -> anyhow::Result<R
     let begun = Instant::now();
     lab.muster_ok(&["stop", &job.to_string(), "--wait", "--within", ROUND_MAX])?;
     let stop = begun.elapsed();
-    let sizes = parts.iter().map(|(name, pid)| resident(*pid).with_context(|| format!("measure {name}")));
-    Ok(Round { start, stop, sizes: sizes.collect::<anyhow::Result<_>>()? })
+    let mut sizes = vec![lab.nats.live_bytes()? as f64 / f64::from(1 << 20)];
+    for (name, pid) in parts {
+        sizes.push(resident(*pid).with_context(|| format!("measure {name}"))?);
+    }
+    Ok(Round { start, stop, sizes })
 }
 
 /// MiB that a process has in memory.
@@ -120,22 +127,23 @@ fn resident(pid: u32) -> anyhow::Result<f64> {
 
 /// Prints the table, and returns the parts that drift.
 fn print(parts: &[(String, u32)], rounds: &[Round]) -> Vec<String> {
-    let names: Vec<String> = parts.iter().map(|(name, _)| format!("{name:>17}")).collect();
+    let parts: Vec<&str> = std::iter::once(NATS).chain(parts.iter().map(|(name, _)| name.as_str())).collect();
+    let names: Vec<String> = parts.iter().map(|name| format!("{name:>18}")).collect();
     println!("{:>6} {:>8} {:>8}{}   (MiB in memory)", "round", "start s", "stop s", names.concat());
     let step = rounds.len().div_ceil(LINES_MAX).max(1);
     for (number, round) in rounds.iter().enumerate().filter(|(number, _)| number % step == step - 1) {
-        let sizes: Vec<String> = round.sizes.iter().map(|size| format!("{size:>17.1}")).collect();
+        let sizes: Vec<String> = round.sizes.iter().map(|size| format!("{size:>18.1}")).collect();
         let (start, stop) = (round.start.as_secs_f64(), round.stop.as_secs_f64());
         println!("{:>6} {start:>8.1} {stop:>8.1}{}", number + 1, sizes.concat());
     }
     let half = &rounds[rounds.len() / 2..];
     let growths: Vec<(f64, f64)> =
         (0..parts.len()).map(|part| growth(&half.iter().map(|round| round.sizes[part]).collect::<Vec<_>>())).collect();
-    let told: Vec<String> = growths.iter().map(|(growth, _)| format!("{growth:>+17.1}")).collect();
+    let told: Vec<String> = growths.iter().map(|(growth, _)| format!("{growth:>+18.1}")).collect();
     println!("growth over the second half{}", told.concat().split_at(2).1);
     let drifts = |(growth, mean): (f64, f64)| growth > DRIFT_MIB_MAX && growth > mean * DRIFT_SHARE_MAX;
     let drifting = parts.iter().zip(&growths).filter(|(_, growth)| drifts(**growth));
-    drifting.map(|((name, _), (growth, _))| format!("{name} by {growth:.1} MiB")).collect()
+    drifting.map(|(name, (growth, _))| format!("{name} by {growth:.1} MiB")).collect()
 }
 
 /// Growth from the first to the last of some sizes by the line of least squares through them, and their mean.
