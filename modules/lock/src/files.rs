@@ -330,9 +330,9 @@ impl Locks for FileLocks<'_> {
 
     fn leave(&mut self) {}
 
-    fn read_command(&self, lock: u32) -> String {
+    fn read_command(&self, lock: u32) -> Option<String> {
         let sector = self.at(lock) / SECTOR_BYTES as u64;
         let count = self.work.settings.record_bytes / SECTOR_BYTES;
-        format!("dd if={} bs=512 skip={sector} count={count} | xxd", self.path.display())
+        Some(format!("dd if={} bs=512 skip={sector} count={count} | xxd", self.path.display()))
     }
 }

@@ -34,11 +34,11 @@ pub(crate) fn record(work: &Work<'_>, locks: &mut dyn Locks, found: &WrongRecord
     };
     let (bad, all) = (evidence.wrong_sectors().len(), evidence.sectors().len());
     let summary = format!(
-        "{}; {}; {persistence}; {bad} of {all} sectors of the record of {} are wrong, held under token {token}; read again: {}",
+        "{}; {}; {persistence}; {bad} of {all} sectors of the record of {} are wrong, held under token {token}{}",
         wrong.what,
         finding.summary(),
         target(lock),
-        locks.read_command(lock),
+        locks.read_command(lock).map_or_else(String::new, |command| format!("; read again: {command}")),
     );
     let offset = expectation.advanced(at).offset;
     let name = Evidence::name(offset, expectation.sequence);

@@ -30,13 +30,13 @@ use std::process::ExitCode;
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use muster_sdk::{Ending, Session};
+use muster_sdk::{Ending, Live, Session};
 
 use files::LockFile;
 use interrupt::Interrupts;
 use locks::Locks;
 use server::Server;
-use settings::{Over, Settings};
+use settings::{Over, Pace, Settings};
 use taker::Taker;
 use trouble::Trouble;
 use work::Work;
@@ -73,10 +73,11 @@ fn run(work: &Work<'_>) -> Result<(), Trouble> {
 
 fn by_server(work: &Work<'_>, server: &remote::Server) -> Result<(), Trouble> {
     let takers = meeting::connect(work, server)?;
+    let pace = Live::new(work.session, Pace::read)?;
     thread::scope(|scope| {
         takers.into_iter().enumerate().for_each(|(number, taker)| start(work, scope, number, taker));
         work.session.ready();
-        attend(work, || ());
+        attend(work, pace, || ());
     });
     work.outcome()
 }
@@ -84,6 +85,7 @@ fn by_server(work: &Work<'_>, server: &remote::Server) -> Result<(), Trouble> {
 fn serve(work: &Work<'_>) -> Result<(), Trouble> {
     let server = Server::open(work)?;
     let (here, place) = (server.here(), server.place()?);
+    let pace = Live::new(work.session, Pace::read)?;
     thread::scope(|scope| {
         work.spawn(scope, "muster-lock-server", || server.run());
         match meeting::connect(work, &place) {
@@ -95,7 +97,7 @@ fn serve(work: &Work<'_>) -> Result<(), Trouble> {
             Err(Trouble::NotMet) => work.end(),
             Err(trouble) => work.fail(trouble),
         }
-        attend(work, || meeting::answer(work.session, &here));
+        attend(work, pace, || meeting::answer(work.session, &here));
     });
     work.outcome()
 }
@@ -105,10 +107,11 @@ fn by_files(work: &Work<'_>, directory: &Path) -> Result<(), Trouble> {
     let file = LockFile::open(work, directory)?;
     let takers =
         (0..work.settings.takers).map(|taker| file.taker(&interrupts, taker)).collect::<Result<Vec<_>, _>>()?;
+    let pace = Live::new(work.session, Pace::read)?;
     thread::scope(|scope| {
         takers.into_iter().enumerate().for_each(|(number, taker)| start(work, scope, number, taker));
         work.session.ready();
-        attend(work, || interrupts.look(|since| work.is_over() || since.elapsed() >= work.settings.wait_max));
+        attend(work, pace, || interrupts.look(|since| work.is_over() || since.elapsed() >= work.settings.wait_max));
     });
     file.close();
     work.outcome()
@@ -120,14 +123,14 @@ fn start<'scope>(
     number: usize,
     locks: impl Locks + Send + 'scope,
 ) {
-    let taker = Taker::new(work, number, Box::new(locks));
-    work.spawn(scope, "muster-lock-taker", || taker.run());
+    work.spawn(scope, "muster-lock-taker", move || Taker::new(work, number, Box::new(locks))?.run());
 }
 
 /// Looks after the process until all of its threads have ended.
-fn attend(work: &Work<'_>, more: impl Fn()) {
+fn attend(work: &Work<'_>, mut pace: Live<Pace>, more: impl Fn()) {
     while !work.wait_ended(TICK) {
-        work.look_after();
+        pace.follow(work.session);
+        work.look_after(pace.duration);
         more();
     }
 }

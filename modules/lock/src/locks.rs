@@ -36,6 +36,6 @@ pub(crate) trait Locks {
     /// Ends in order.
     fn leave(&mut self);
 
-    /// How a person reads the record of a lock.
-    fn read_command(&self, lock: u32) -> String;
+    /// How a person reads the record of a lock; nothing where that goes with its server.
+    fn read_command(&self, lock: u32) -> Option<String>;
 }

@@ -71,12 +71,8 @@ pub(crate) struct Settings {
     pub(crate) takers: usize,
     /// Of a hundred locks.
     pub(crate) shared_percent: u64,
-    pub(crate) hold: Duration,
-    pub(crate) pause: Duration,
     pub(crate) record_bytes: usize,
     pub(crate) wait_max: Duration,
-    /// When to end; none for when it is stopped.
-    pub(crate) duration: Option<Duration>,
     pub(crate) family: Family,
     pub(crate) network: String,
     /// A fault to make; only in the process that makes it.
@@ -95,22 +91,40 @@ impl Settings {
         let over = over(&parameters, serves)?;
         let injection = inject(&parameters)?;
         check_injection(&over, injection, parameters.text("inject")?)?;
-        let duration = parameters.duration("duration")?;
+        // Before anybody is asked for.
+        Pace::read(parameters)?;
         Ok(Self {
             locks: u32::try_from(between(&parameters, "locks", 1, LOCKS_MAX)?).unwrap_or(1),
             takers: usize::try_from(between(&parameters, "takers", 1, TAKERS_MAX)?).unwrap_or(1),
             shared_percent: between(&parameters, "shared_percent", 0, 100)?,
-            hold: hold(&parameters)?,
-            pause: parameters.duration("pause")?,
             record_bytes: record_bytes(parameters.size("record_size")?)?,
             wait_max: wait_max(&parameters)?,
-            duration: (!duration.is_zero()).then_some(duration),
             family: parameters.choice("family", &Family::NAMES)?,
             network: parameters.text("network")?.to_owned(),
             // One culprit of a gang is enough.
             inject: injection.filter(|_| serves),
             triggers: parameters.triggers("trigger")?,
             over,
+        })
+    }
+}
+
+/// How fast and how long: what may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) hold: Duration,
+    pub(crate) pause: Duration,
+    /// When to end; none for when it is stopped.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Pace {
+    pub(crate) fn read(parameters: Parameters<'_>) -> Result<Self, ParameterError> {
+        let duration = parameters.duration("duration")?;
+        Ok(Self {
+            hold: hold(&parameters)?,
+            pause: parameters.duration("pause")?,
+            duration: (!duration.is_zero()).then_some(duration),
         })
     }
 }

@@ -4,11 +4,13 @@
 use std::time::{Duration, Instant};
 
 use muster_pattern::{Expectation, Stamp, decode_header, fill, verify};
+use muster_sdk::Live;
 
 use crate::core::{Grant, Last, Mode, Plan, check_grant, record_of};
 use crate::finding::{self, WrongRecord};
 use crate::history::{Entry, Seen, What, now};
 use crate::locks::{Break, Locks};
+use crate::settings::Pace;
 use crate::trouble::Trouble;
 use crate::work::Work;
 
@@ -21,22 +23,24 @@ pub(crate) struct Taker<'w> {
     number: usize,
     locks: Box<dyn Locks + Send + 'w>,
     plan: Plan,
+    pace: Live<Pace>,
     /// Greatest token of each lock that it was granted.
     seen: Vec<u64>,
     buffer: Vec<u8>,
 }
 
 impl<'w> Taker<'w> {
-    pub(crate) fn new(work: &'w Work<'w>, number: usize, locks: Box<dyn Locks + Send + 'w>) -> Self {
+    pub(crate) fn new(work: &'w Work<'w>, number: usize, locks: Box<dyn Locks + Send + 'w>) -> Result<Self, Trouble> {
         let settings = work.settings;
-        Self {
+        Ok(Self {
             work,
             number,
             locks,
             plan: Plan::new(work.session.seed(), number, settings.locks, settings.shared_percent),
+            pace: Live::new(work.session, Pace::read)?,
             seen: vec![0; settings.locks as usize],
             buffer: vec![0; settings.record_bytes],
-        }
+        })
     }
 
     /// Works until the test is over.
@@ -48,6 +52,7 @@ impl<'w> Taker<'w> {
 
     fn take_all(&mut self) -> Result<(), Trouble> {
         while self.is_free() {
+            self.pace.follow(self.work.session);
             let taken = match self.take_one() {
                 Err(Break::Lost(reason)) => self.locks.again(&reason),
                 other => other,
@@ -59,7 +64,7 @@ impl<'w> Taker<'w> {
                 Err(Break::Lost(reason)) => return Err(Trouble::Gone(reason)),
                 Err(Break::Trouble(trouble)) => return Err(trouble),
             }
-            self.work.pause(self.work.settings.pause);
+            self.work.pause(self.pace.pause);
         }
         Ok(())
     }
@@ -101,7 +106,7 @@ impl<'w> Taker<'w> {
     /// With the lock in hand; whether its record is right in the end.
     fn hold(&mut self, grant: &Grant) -> Result<bool, Break> {
         let Some(held) = self.open(grant)? else { return Ok(false) };
-        self.work.pause(self.work.settings.hold);
+        self.work.pause(self.pace.hold);
         match held {
             Some(expectation) => self.check(grant, expectation),
             None => Ok(true),

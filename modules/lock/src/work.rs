@@ -151,7 +151,7 @@ impl<'a> Work<'a> {
     }
 
     /// Reports if it is time to, answers a trigger's wish for the history, and ends the work when its time is over.
-    pub(crate) fn look_after(&self) {
+    pub(crate) fn look_after(&self, duration: Option<Duration>) {
         let (clients, waiting) = {
             let state = self.state();
             (state.clients, state.waiting)
@@ -159,7 +159,7 @@ impl<'a> Work<'a> {
         let levels = [("clients", float(clients as u64)), ("waiting_requests", float(waiting as u64))];
         self.tally().report(self.session, if clients > 0 { &levels } else { &[] });
         self.session.dump_if_asked(|| self.history.text());
-        if self.settings.duration.is_some_and(|duration| self.begin.elapsed() >= duration) {
+        if duration.is_some_and(|duration| self.begin.elapsed() >= duration) {
             self.end();
         }
     }

@@ -1,8 +1,9 @@
 //! Every fault that the module can make: found at the first verification, classified rightly, its owner named.
 
 use muster_module_protocol::{Corruption, ModuleMessage, Outcome, Status};
+use muster_module_testkit::{Done, names};
 
-use crate::hand::{CLIENT, Gang, Process, SERVER, corruptions, dpid, events, names};
+use crate::hand::{CLIENT, Gang, Process, SERVER, corruptions, dpid, events};
 
 const DAMAGE: [&str; 8] = ["BITFLIP", "STALE", "MISDIRECTED", "WRONG_FORM", "ZERO", "TORN", "SHIFTED", "UNKNOWN"];
 
@@ -10,7 +11,7 @@ const DAMAGE: [&str; 8] = ["BITFLIP", "STALE", "MISDIRECTED", "WRONG_FORM", "ZER
 struct Made {
     /// Who found it.
     finder: Process,
-    said: Vec<ModuleMessage>,
+    done: Done,
     corruption: Corruption,
     /// All that is known of the two.
     dpids: [String; 2],
@@ -36,11 +37,11 @@ fn make(gang: &Gang, class: &str, into: &str) -> Made {
         std::thread::yield_now();
     };
     let (mut finder, mut other) = if finder_is_server { (server, client) } else { (client, server) };
-    let (said, done) = finder.end();
+    let done = finder.end();
     assert_eq!((done.code, done.status, done.result), (Some(1), Status::Complete, Outcome::Fail), "{done:?}");
     other.end_in_order();
-    let (others, _) = other.end();
-    let all = [corruptions(&said), corruptions(&others)].concat();
+    let others = other.end();
+    let all = [corruptions(&done.messages), corruptions(&others.messages)].concat();
     // The token of a file goes back for both: the second one blames the first, who took that token.
     let both = gang.shared().exists() && (class, into) == ("STALE", "grant");
     assert!(all.len() == 1 || all.len() == 2 && both, "{all:?}");
@@ -49,7 +50,7 @@ fn make(gang: &Gang, class: &str, into: &str) -> Made {
     let corruption = all.iter().find(|found| both && found.owner_dpid == dpids[0]).unwrap_or(&all[0]).clone();
     assert!(done.reason.starts_with(&format!("{class} of lock 0: ")), "{done:?}");
     assert!((done.totals["errors"] - 1.0).abs() < 0.1, "{done:?}");
-    Made { finder, said, corruption, dpids }
+    Made { finder, done, corruption, dpids }
 }
 
 /// Rows of the history that a finder has kept, as cells.
@@ -71,21 +72,18 @@ fn check_damage(gang: &Gang, class: &str, into: &str, persistence: &str) {
     // The finder's last lock: asked, got, what was there verified, written, verified.
     let rows = history(&made);
     let token = corruption.detail.split("held under token ").nth(1).expect("a token");
-    let token = token.split(';').next().expect("a token");
+    let token = token.split([';', '\n']).next().expect("a token");
     let own: Vec<&str> = rows
         .iter()
         .filter(|row| row[2].starts_with("taker/") && row[10] == token && row[8] == "exclusive")
         .map(|row| row[6].as_str())
         .collect();
     assert_eq!(own, ["got", "verified", "wrote", "verified"], "token {token}");
-    let kept = made.said.iter().filter_map(|message| match message {
-        ModuleMessage::Artifact { name, .. } => Some(name.rsplit('-').next().unwrap_or_default()),
-        ModuleMessage::Corruption(_) => Some("the report"),
-        ModuleMessage::Trigger { .. } => Some("the trigger"),
-        _ => None,
-    });
-    let order = ["the trigger", "expected.bin", "actual.bin", "explained.txt", "the report", "history.csv"];
-    assert_eq!(kept.collect::<Vec<_>>(), order);
+    assert_eq!(made.done.kept(), ["expected.bin", "actual.bin", "explained.txt", "the report", "history.csv"]);
+    let said = |wanted: fn(&ModuleMessage) -> bool| made.done.messages.iter().position(wanted);
+    let fired = said(|message| matches!(message, ModuleMessage::Trigger { n: 7, .. })).expect("it is fired");
+    let first = said(|message| matches!(message, ModuleMessage::Artifact { .. })).expect("a file is kept");
+    assert!(fired < first, "the trigger comes first");
 }
 
 #[test]
@@ -203,14 +201,15 @@ fn who_goes_on_after_a_fault_works_on_and_fails_in_the_end() {
             process.wait_counter("exclusive_locks", so_far);
         }
         client.signal("TERM");
-        let (by_client, client_done) = client.end();
+        let client_done = client.end();
         server.signal("TERM");
-        let (by_server, server_done) = server.end();
-        let found = [corruptions(&by_server), corruptions(&by_client)].concat();
+        let server_done = server.end();
+        let (by_server, by_client) = (&server_done.messages, &client_done.messages);
+        let found = [corruptions(by_server), corruptions(by_client)].concat();
         assert!((1..=2).contains(&found.len()), "{class}: {found:?}");
         assert!(found.iter().all(|corruption| corruption.class == class), "{found:?}");
         let failed = |said: &[ModuleMessage]| if corruptions(said).is_empty() { Outcome::Pass } else { Outcome::Fail };
-        assert_eq!((server_done.result, client_done.result), (failed(&by_server), failed(&by_client)));
-        assert!(events(&by_server, "client_cut").is_empty());
+        assert_eq!((server_done.result, client_done.result), (failed(by_server), failed(by_client)));
+        assert!(events(by_server, "client_cut").is_empty());
     }
 }

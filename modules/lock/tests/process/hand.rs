@@ -1,15 +1,15 @@
 //! Processes of the built program, run by hand: what they say, as they say it.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use muster_model::{Dpid, JobNumber, ProcessNumber};
 use muster_module_protocol::{Corruption, ModuleMessage, Outcome, Status, decode_line};
+use muster_module_testkit::{Done, by_hand};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const SERVER: &str = "server";
@@ -20,16 +20,6 @@ pub(crate) struct Gang {
     pub(crate) directory: tempfile::TempDir,
     place: String,
     parameters: Vec<String>,
-}
-
-/// How a process ended.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) code: Option<i32>,
-    pub(crate) status: Status,
-    pub(crate) result: Outcome,
-    pub(crate) reason: String,
-    pub(crate) totals: BTreeMap<String, f64>,
 }
 
 #[derive(Default)]
@@ -76,10 +66,10 @@ impl Gang {
     pub(crate) fn start(&self, role: &str, more: &[&str]) -> Process {
         let results =
             tempfile::Builder::new().prefix(role).tempdir_in(self.directory.path()).expect("directory").keep();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_muster-lock"));
-        command.env_remove("MUSTER_SOCKET").args(["--role", role, "--peer", &self.place, "--seed", "abc"]);
+        let parameters: Vec<&str> = self.parameters.iter().map(String::as_str).collect();
+        let mut command = by_hand(env!("CARGO_BIN_EXE_muster-lock"), &parameters);
+        command.args(["--role", role, "--peer", &self.place, "--seed", "abc"]);
         command.arg("--results").arg(&results);
-        command.args(self.parameters.iter().flat_map(|text| ["--param", text]));
         for text in more {
             if text.starts_with("--") {
                 command.arg(text)
@@ -160,8 +150,8 @@ impl Process {
         self.wait_counter("exclusive_locks", 0.0);
     }
 
-    /// Waits for its end: what it said, and how it ended.
-    pub(crate) fn end(&mut self) -> (Vec<ModuleMessage>, Done) {
+    /// Waits for its end.
+    pub(crate) fn end(&mut self) -> Done {
         let deadline = Instant::now() + PATIENCE;
         let mut messages = self.said.messages.lock().expect("lock");
         while !messages.1 {
@@ -171,18 +161,14 @@ impl Process {
         }
         let said = messages.0.clone();
         drop(messages);
-        let code = self.child.wait().expect("exit").code();
-        let Some(ModuleMessage::Done { status, result, reason, r#final: totals, .. }) = said.last().cloned() else {
-            panic!("not done: {said:?}");
-        };
-        (said, Done { code, status, result, reason, totals })
+        Done::said(self.child.wait().expect("exit").code(), said, String::new())
     }
 
     /// Its end, which is a pass with locks taken, and nothing wrong found.
     pub(crate) fn passed(&mut self) -> Done {
-        let (said, done) = self.end();
+        let done = self.end();
         assert_eq!((done.code, done.status, done.result), (Some(0), Status::Complete, Outcome::Pass), "{done:?}");
-        assert!(corruptions(&said).is_empty(), "{said:?}");
+        assert!(corruptions(&done.messages).is_empty(), "{done:?}");
         assert!(done.totals["exclusive_locks"] > 0.0 && done.totals["errors"] < 0.5, "{done:?}");
         done
     }
@@ -214,10 +200,4 @@ pub(crate) fn events(said: &[ModuleMessage], wanted: &str) -> Vec<String> {
 /// A process that runs by hand, as people know it.
 pub(crate) fn dpid(pid: u32) -> String {
     Dpid { job: JobNumber(0), process: ProcessNumber(pid) }.to_string()
-}
-
-/// Files of a directory.
-pub(crate) fn names(path: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(path).expect("directory");
-    entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
 }

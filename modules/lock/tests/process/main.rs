@@ -9,14 +9,14 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hand::{CLIENT, Gang, SERVER, events, names};
-use muster_module_protocol::{Manifest, ModuleMessage, Outcome, Status};
+use hand::{CLIENT, Gang, SERVER, events};
+use muster_module_protocol::{ModuleMessage, Outcome, Status};
+use muster_module_testkit::{described, manifest, names};
 
 #[test]
 fn describe_prints_the_manifest() {
-    let output = Command::new(env!("CARGO_BIN_EXE_muster-lock")).arg("describe").output().expect("run");
-    let described: Manifest = serde_json::from_slice(&output.stdout).expect("a manifest");
-    assert_eq!(described, toml::from_str(include_str!("../../module.toml")).expect("a manifest"));
+    let described = described(&mut Command::new(env!("CARGO_BIN_EXE_muster-lock")));
+    assert_eq!(described, manifest(include_str!("../../module.toml")));
     assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
 }
 
@@ -72,14 +72,14 @@ fn a_stop_of_one_client_leaves_the_others_at_work() {
     // It holds the only lock, or waits for it; either way it goes at once.
     let before = Instant::now();
     stopped.signal("TERM");
-    let (_, done) = stopped.end();
+    let done = stopped.end();
     assert_eq!((done.code, done.reason.as_str()), (Some(0), ""), "{done:?}");
     assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
     other.signal("TERM");
     other.passed();
     server.signal("TERM");
-    let (said, _) = server.end();
-    assert_eq!(events(&said, "client_cut"), Vec::<String>::new());
+    let done = server.end();
+    assert_eq!(events(&done.messages, "client_cut"), Vec::<String>::new());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_process_of_another_gang_works_at_the_server_that_it_is_told() {
     members.iter().for_each(hand::Process::wait_working);
     // Another shape is refused at once.
     let mut wrong = other.start(CLIENT, &["locks=3"]);
-    let (_, done) = wrong.end();
+    let done = wrong.end();
     assert!(done.reason.contains("refused: its locks or record_size differ"), "{done:?}");
     server.signal("TERM");
     server.passed();
@@ -116,9 +116,9 @@ fn strangers_are_refused_and_disturb_nobody() {
         while stranger.read(&mut [0; 512]).is_ok_and(|bytes| bytes > 0) {}
     }
     server.signal("TERM");
-    let (said, done) = server.end();
+    let done = server.end();
     assert_eq!((done.code, done.result), (Some(0), Outcome::Pass), "{done:?}");
-    assert_eq!(events(&said, "stranger_refused").len(), 4, "{said:?}");
+    assert_eq!(events(&done.messages, "stranger_refused").len(), 4, "{done:?}");
     client.passed();
 }
 
@@ -142,11 +142,11 @@ fn a_client_that_is_killed_frees_its_locks_and_the_last_one_that_is_gone_ends_th
     other.wait_counter("exclusive_locks", so_far);
     let before = Instant::now();
     other.signal("KILL");
-    let (said, done) = server.end();
+    let done = server.end();
     assert_eq!((done.code, done.status, done.result), (Some(2), Status::Error, Outcome::Na), "{done:?}");
     assert_eq!(done.reason, format!("client {} is gone: it did not come back within 10 s", other.dpid()));
     assert!(before.elapsed() >= Duration::from_secs(10), "it was waited for");
-    assert!(hand::corruptions(&said).is_empty());
+    assert!(hand::corruptions(&done.messages).is_empty());
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_server_that_is_killed_is_an_error_that_names_it() {
     let (server, mut client) = (gang.start(SERVER, &[]), gang.start(CLIENT, &[]));
     client.wait_working();
     server.signal("KILL");
-    let (_, done) = client.end();
+    let done = client.end();
     assert_eq!((done.code, done.status, done.result), (Some(2), Status::Error, Outcome::Na), "{done:?}");
     assert!(
         done.reason.starts_with("the lock server of this gang is gone: it did not come back within 10 s"),
@@ -169,7 +169,7 @@ fn a_holder_that_hangs_is_named_by_who_waits_too_long() {
     let (mut server, hung) = (gang.start(SERVER, &[]), gang.start(CLIENT, &[]));
     hung.wait_working();
     hung.signal("STOP");
-    let (_, done) = server.end();
+    let done = server.end();
     assert_eq!((done.code, done.status), (Some(2), Status::Error), "{done:?}");
     let expected =
         format!("lock 0 was not granted within 2 s: {} holds it; a longer wait_max waits longer", hung.dpid());
@@ -184,7 +184,7 @@ fn a_stop_before_the_server_came_is_a_skip() {
     // Once it asks, it listens to signals as well.
     place.recv(&mut [0; 1024]).expect("it asks");
     client.signal("TERM");
-    let (_, done) = client.end();
+    let done = client.end();
     assert_eq!((done.code, done.status, done.result), (Some(0), Status::Skip, Outcome::Na), "{done:?}");
 }
 
@@ -232,14 +232,14 @@ fn a_holder_of_a_file_that_hangs_is_named_and_a_stop_ends_a_wait_in_the_kernel()
     hung.wait("ready", |said| said.iter().any(|message| matches!(message, ModuleMessage::Ready)).then_some(()));
     wait_until_open(&gang);
     let mut late = gang.start(CLIENT, &["wait_max=1s"]);
-    let (_, done) = late.end();
+    let done = late.end();
     assert_eq!((done.code, done.status), (Some(2), Status::Error), "{done:?}");
     assert!(done.reason.contains(&format!("was not granted within 1 s: {} had it last", hung.dpid())), "{done:?}");
     let mut stopped = gang.start(CLIENT, &[]);
     stopped.wait("ready", |said| said.iter().any(|message| matches!(message, ModuleMessage::Ready)).then_some(()));
     let before = Instant::now();
     stopped.signal("TERM");
-    let (_, done) = stopped.end();
+    let done = stopped.end();
     assert_eq!((done.code, done.result), (Some(0), Outcome::Pass), "{done:?}");
     assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
 }
@@ -275,7 +275,7 @@ fn what_can_not_be_tested_is_an_error_in_one_clear_line() {
     ];
     let gang = Gang::new(&[]);
     for (parameter, text) in cases {
-        let (_, done) = gang.start(SERVER, &[parameter]).end();
+        let done = gang.start(SERVER, &[parameter]).end();
         assert_eq!((done.code, done.status, done.result), (Some(2), Status::Error, Outcome::Na), "{parameter}");
         assert!(done.reason.contains(text) && done.reason.lines().count() == 1, "{}", done.reason);
     }
@@ -287,7 +287,7 @@ fn what_can_not_be_tested_is_an_error_in_one_clear_line() {
         ),
         (&["over=fcntl", "directory=/nowhere/at/all"], "opening /nowhere/at/all/muster-lock-0-0-8x512 failed"),
     ] {
-        let (_, done) = gang.start(SERVER, parameters).end();
+        let done = gang.start(SERVER, parameters).end();
         assert!(done.reason.contains(text), "{}", done.reason);
     }
 }

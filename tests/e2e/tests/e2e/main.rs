@@ -5,6 +5,7 @@ mod faults;
 mod kills;
 mod leaders;
 mod live;
+mod locks;
 mod pulses;
 mod refusals;
 mod reservations;
