@@ -8,7 +8,6 @@ mod buffer;
 mod clock;
 mod device;
 mod engine;
-mod found;
 mod history;
 mod mismatch;
 mod order;

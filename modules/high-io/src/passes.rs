@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use muster_pattern::{Stamp, fill, fill_streaming, scramble, spoil, verify};
-use muster_sdk::{Ending, Live, OnError, Session};
+use muster_sdk::{Ending, Found, Live, OnError, Session, Worth};
 
 use crate::buffer::{ALIGNMENT, Buffer, cache_bytes};
 use crate::clock::Clock;
 use crate::engine::{Choice, Engine, Kind, Patience};
-use crate::found::{Found, Worth};
 use crate::history::History;
 use crate::mismatch::Wrong;
 use crate::pass::{Pass, file_expectation};
@@ -128,7 +127,7 @@ impl<'a> Passes<'a> {
 
     /// Why the test fails although it went on to its end, where it does.
     pub(crate) fn found(&self) -> Option<String> {
-        self.found.reason()
+        self.found.reason("transfers")
     }
 
     /// Says how it ended, with totals.
@@ -281,7 +280,7 @@ impl<'a> Passes<'a> {
             return Ok(());
         };
         // Before anything that takes time, the copy included.
-        self.session.fire(&self.settings.triggers, "wrong data");
+        self.session.wrong_data(&self.settings.triggers);
         self.tally.errors += 1;
         let actual = buffer.to_vec();
         let worth = self.found.take(self.pass.number(), transfer.place);

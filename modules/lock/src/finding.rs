@@ -66,7 +66,7 @@ pub(crate) fn order(work: &Work<'_>, lock: u32, token: u64, wrong: &Wrong) {
 
 /// Before anything that takes time.
 fn fire(work: &Work<'_>) {
-    work.session.fire(&work.settings.triggers, "a lock is wrong");
+    work.session.wrong_data(&work.settings.triggers);
 }
 
 fn tell(work: &Work<'_>, worth: Worth, name: &str, lock: u32, wrong: &Wrong, summary: &str, corruption: Corruption) {

@@ -128,7 +128,7 @@ impl<'a> Work<'a> {
     /// Notes what it was, once it was reported: the test ends, unless it is to go on.
     pub(crate) fn note(&self, what: String) {
         match self.session.on_error() {
-            OnError::Report => self.fail(Trouble::Wrong(what)),
+            OnError::Report | OnError::Crash | OnError::Trigger(_) => self.fail(Trouble::Wrong(what)),
             OnError::Continue => drop(self.state().first.get_or_insert(what)),
         }
     }

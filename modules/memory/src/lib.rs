@@ -36,7 +36,7 @@ fn test(session: &Session) -> Result<Ending, Trouble> {
     let mut passes = Passes::new(session, &settings)?;
     session.ready();
     let ending = match passes.run() {
-        Ok(()) => Ending::pass(),
+        Ok(()) => passes.found().map_or_else(Ending::pass, |reason| Ending::fail(&reason)),
         Err(Trouble::Corrupt(reason)) => Ending::fail(&reason),
         Err(trouble) => Ending::error(&trouble.to_string()),
     };

@@ -36,8 +36,9 @@ pub(crate) fn window(sector: usize, datum_bytes: usize) -> Range<usize> {
 }
 
 impl Wrong<'_> {
-    /// Reports it, and gives the trouble that ends the test. `history` is the text of the last moves.
-    pub(crate) fn report(&self, history: impl FnOnce() -> String) -> Trouble {
+    /// Reports it, and gives the trouble that it is, which ends the test or not. `history` is the text of the last moves; without it no
+    /// files are kept.
+    pub(crate) fn report(&self, history: Option<String>) -> Trouble {
         let persistence = self.read_again();
         let expectation = self.expectation.advanced(self.window.start / SECTOR_BYTES);
         let evidence = Evidence { actual: self.actual, expectation };
@@ -57,7 +58,9 @@ impl Wrong<'_> {
         );
         let name = Evidence::name(self.mismatch.offset, expectation.sequence);
         let title = |at| format!("sector at {}", expectation.advanced(at).offset);
-        evidence.keep(self.session, &name, &format!("{target}\n{summary}"), title);
+        if history.is_some() {
+            evidence.keep(self.session, &name, &format!("{target}\n{summary}"), title);
+        }
         self.session.corruption(Corruption {
             target: target.clone(),
             resource: self.session.resources("cpu").next().map_or_else(String::new, |cpu| cpu.id.clone()),
@@ -65,7 +68,9 @@ impl Wrong<'_> {
             detail: format!("{summary}\n{}", evidence.explanation(at)),
             ..evidence.corruption(at, Some(&finding))
         });
-        self.session.keep_result(&format!("{name}-history.csv"), history().as_bytes());
+        if let Some(history) = history {
+            self.session.keep_result(&format!("{name}-history.csv"), history.as_bytes());
+        }
         Trouble::Corrupt(format!("corrupt data in {target}: {summary}"))
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use muster_model::quantity::print_size;
 use muster_pattern::{Expectation, Mismatch, SECTOR_BYTES, Stamp, fill, fill_streaming, name_hash, spoil, verify};
-use muster_sdk::{Ending, Live, Session};
+use muster_sdk::{Ending, Found, Live, OnError, Session, Worth};
 
 use crate::area::{Area, pair};
 use crate::core::{Move, Plan, SLACK_BYTES};
@@ -20,6 +20,8 @@ use crate::trouble::Trouble;
 const LEFT_MILLI: u64 = 200;
 /// A move or a filling looks for a stop after so many bytes.
 const PIECE_BYTES: usize = 4 << 20;
+/// While its pulses block it, it looks for other things to do after so long.
+const GATE_MAX: Duration = Duration::from_millis(500);
 /// The move of the first pass that is spoiled, if that is asked for: from 1.
 const INJECT_AT_MOVE: u64 = 2;
 
@@ -35,6 +37,9 @@ pub(crate) struct Passes<'a> {
     /// Data that no cache holds are filled past it.
     cache_bytes: u64,
     history: History,
+    found: Found,
+    /// Moves so far.
+    moves: u64,
     tally: Tally,
     /// When the next move may begin, under a limit.
     next_move: Instant,
@@ -63,6 +68,8 @@ impl<'a> Passes<'a> {
             shifts: vec![0; count],
             cache_bytes: machine::cache_bytes().last().copied().unwrap_or(0),
             history: History::new(),
+            found: Found::default(),
+            moves: 0,
             tally: Tally::new(&settings.shape.sizes),
             next_move: Instant::now(),
         })
@@ -111,10 +118,11 @@ impl<'a> Passes<'a> {
     fn move_all(&mut self, plan: &mut Plan) -> Result<bool, Trouble> {
         let mut number = 0;
         while let Some(next) = plan.next() {
-            if self.pace(plan.bytes).is_err() {
+            if self.gate().is_err() || self.pace(plan.bytes).is_err() {
                 return Ok(false);
             }
             number += 1;
+            self.moves += 1;
             let begin = Instant::now();
             if self.carry_out(&next, length(plan.bytes)).is_err() {
                 return Ok(false);
@@ -150,13 +158,38 @@ impl<'a> Passes<'a> {
         let undo = if is_spoiled { self.inject(next, bytes, &expectation) } else { None };
         let datum = self.areas[next.to].read(next.shift..next.shift + bytes);
         let Err(mismatch) = verify(datum, &expectation) else { return Ok(()) };
+        // Before anything that takes time, the copy included.
+        self.session.wrong_data(&[]);
         let window = window(mismatch.sector, bytes);
         let actual = datum[window.clone()].to_vec();
         if let Some(Undo { at, right }) = undo {
             self.areas[next.to].bytes(at..at + SECTOR_BYTES).copy_from_slice(&right);
         }
         self.tally.errors += 1;
-        Err(self.report(next, expectation, mismatch, window, &actual))
+        let worth = self.found.take(plan.pass, self.moves);
+        if matches!(worth, Worth::Files | Worth::Report) {
+            let history = (worth == Worth::Files).then(|| self.history.text());
+            match self.report(next, expectation, mismatch, window, &actual, history) {
+                Trouble::Corrupt(what) if self.session.on_error() == OnError::Continue => self.found.note(what),
+                trouble => return Err(trouble),
+            }
+        }
+        self.put_right(next, bytes, expectation);
+        Ok(())
+    }
+
+    /// Fills a datum anew, so that what is wrong with it later is something new.
+    fn put_right(&mut self, next: &Move, bytes: usize, expectation: Expectation) {
+        for begin in (0..bytes).step_by(PIECE_BYTES) {
+            let end = bytes.min(begin + PIECE_BYTES);
+            let stamp = Stamp { expectation: expectation.advanced(begin / SECTOR_BYTES), time: wall() };
+            fill(self.areas[next.to].bytes(next.shift + begin..next.shift + end), &stamp);
+        }
+    }
+
+    /// Why the test fails although it went on to its end, where it does.
+    pub(crate) fn found(&self) -> Option<String> {
+        self.found.reason("moves")
     }
 
     fn report(
@@ -166,6 +199,7 @@ impl<'a> Passes<'a> {
         mismatch: Mismatch,
         window: std::ops::Range<usize>,
         actual: &[u8],
+        history: Option<String>,
     ) -> Trouble {
         let wrong = Wrong {
             session: self.session,
@@ -178,7 +212,7 @@ impl<'a> Passes<'a> {
             window,
             actual,
         };
-        wrong.report(|| self.history.text())
+        wrong.report(history)
     }
 
     /// Spoils the middle of what was moved, if asked to; what is to be put back after the first reading, if anything.
@@ -202,6 +236,17 @@ impl<'a> Passes<'a> {
             machine: name_hash(&self.session.context().machine),
             sequence: plan.pass,
             offset: datum as u64 * stride,
+        }
+    }
+
+    /// Waits until its pulses are free, and gives its history to a trigger that asks for it.
+    fn gate(&mut self) -> Result<(), Over> {
+        loop {
+            self.session.dump_if_asked(|| self.history.text());
+            if self.session.gate_within(GATE_MAX) {
+                return Ok(());
+            }
+            self.check_end()?;
         }
     }
 

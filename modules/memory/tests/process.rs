@@ -109,6 +109,44 @@ fn each_class_in_memory_is_found_at_once_classified_saved_and_fails_the_test() {
 }
 
 #[test]
+fn asked_to_go_on_it_tells_of_wrong_data_once_and_fails_in_the_end() {
+    for (class, size) in [("BITFLIP", "64KiB"), ("FOREIGN", "1MiB"), ("ZERO", "512")] {
+        let directory = tempfile::tempdir().expect("directory");
+        let parameters = [&format!("size={size}"), "areas=3", "passes=3", &format!("inject={class}")];
+        let done = Done::run(memory(directory.path(), &parameters).args(["--on-error", "continue"]));
+        assert_eq!((done.code, done.status, done.result), (Some(1), Status::Complete, Outcome::Fail));
+        assert_eq!((done.count("passes"), done.count("errors")), (3, 1), "{}", done.reason);
+        let told = done.messages.iter().filter(|message| matches!(message, ModuleMessage::Corruption(_))).count();
+        assert_eq!((told, done.corruption().class.as_str()), (1, class));
+        assert!(done.reason.starts_with("1 moves were corrupt, 1 of them reported; the first: "), "{}", done.reason);
+    }
+}
+
+#[test]
+fn what_is_to_come_first_is_said_before_what_was_found() {
+    let directory = tempfile::tempdir().expect("directory");
+    let said = |on_error: &str| {
+        let parameters = ["size=64KiB", "areas=3", "inject=BITFLIP"];
+        Done::run(memory(directory.path(), &parameters).args(["--on-error", on_error])).messages
+    };
+    let place = |messages: &[ModuleMessage], wanted: &dyn Fn(&ModuleMessage) -> bool| messages.iter().position(wanted);
+    let fired = said("trigger 7,3");
+    let corruption = place(&fired, &|message| matches!(message, ModuleMessage::Corruption(_))).expect("it is told");
+    for number in [3, 7] {
+        let trigger = place(&fired, &|message| matches!(message, ModuleMessage::Trigger { n, .. } if *n == number));
+        assert!(trigger.expect("it fires") < corruption);
+    }
+    let crashed = said("crash");
+    let crash = place(&crashed, &|message| matches!(message, ModuleMessage::Crash { .. })).expect("it is asked for");
+    // Nobody is there who could: what was found is told after all.
+    let refused =
+        |message: &ModuleMessage| matches!(message, ModuleMessage::Event { name, .. } if name == "not_crashed");
+    let refused = place(&crashed, &refused).expect("it is said so");
+    let corruption = place(&crashed, &|message| matches!(message, ModuleMessage::Corruption(_))).expect("it is told");
+    assert!(crash < refused && refused < corruption);
+}
+
+#[test]
 fn what_is_right_when_it_is_read_again_is_transient() {
     for class in CLASSES {
         check_injected(class, "reading", "TRANSIENT", "64KiB");

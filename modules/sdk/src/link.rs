@@ -201,6 +201,7 @@ impl<'a> Talk<'a> {
                 self.shared.set_pulses(pulses);
                 self.shared.set_parameters(parameters);
             }
+            AgentMessage::NotCrashed { why } => self.shared.not_crashed(why),
             // Nothing here asks for it: the SDK looks at the page.
             AgentMessage::Open { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),

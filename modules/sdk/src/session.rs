@@ -1,12 +1,12 @@
 //! What a test has in hand while it runs: who it is, and what it may say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use muster_model::Dpid;
+use muster_model::{Dpid, OnError};
 use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
 };
@@ -17,7 +17,6 @@ use crate::error::PeerError;
 use crate::gate::Gated;
 use crate::link::RECONNECT_MAX;
 use crate::meeting_place::MeetingPlace;
-use crate::on_error::OnError;
 use crate::outbox::{Line, Worth};
 use crate::parameters::Parameters;
 use crate::peers::{Ask, PeerWords, To};
@@ -25,6 +24,9 @@ use crate::shared::{Dump, Shared};
 
 /// How long the end of a process may wait for an agent that comes and goes.
 const DELIVERY_MAX: Duration = Duration::from_secs(2 * RECONNECT_MAX.as_secs());
+
+/// How long a crash of the machine may take, before what was found is reported after all.
+const CRASH_MAX: Duration = Duration::from_secs(5);
 
 /// One test process.
 #[derive(Debug)]
@@ -247,6 +249,29 @@ impl Session {
         for number in triggers {
             self.say(&ModuleMessage::Trigger { n: (*number).into(), note: note.to_owned() }, Worth::Keep);
         }
+    }
+
+    /// What comes first when data are wrong, before anything that takes time: the machine crashes where the start asked for it; else the
+    /// module's own triggers fire, and those that the start named.
+    pub fn wrong_data(&self, triggers: &[u8]) {
+        const NOTE: &str = "wrong data";
+        let on_error = self.on_error();
+        if on_error == OnError::Crash {
+            return self.crash(NOTE);
+        }
+        let named = on_error.triggers().iter().map(|number| number.0);
+        let numbers: BTreeSet<u8> = triggers.iter().copied().chain(named).collect();
+        self.fire(&numbers.into_iter().collect::<Vec<_>>(), NOTE);
+    }
+
+    /// Has the machine crash. Where it does not, that is said, and the test goes on as if nothing had been asked for.
+    fn crash(&self, note: &str) {
+        self.say(&ModuleMessage::Crash { note: note.to_owned() }, Worth::Keep);
+        let why = match self.agent {
+            Agent::Linked => self.shared.wait_for_crash(CRASH_MAX),
+            Agent::Absent(_) => "no agent is there".to_owned(),
+        };
+        self.event("not_crashed", &why);
     }
 
     /// Arms this machine for a trigger, for as long as this process lives: `dump-history`, `packet`, `stop-job`, and where the

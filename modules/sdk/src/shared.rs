@@ -57,6 +57,8 @@ struct State {
     pulse_changes: u64,
     /// Parameters that were said since the start.
     parameters: BTreeMap<String, String>,
+    /// Why the machine does not crash, once it was asked to.
+    not_crashed: Option<String>,
 }
 
 impl Shared {
@@ -198,6 +200,19 @@ impl Shared {
         state.parameters.extend(parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
         self.parameter_changes.fetch_add(1, Ordering::Release);
         self.changed.notify_all();
+    }
+
+    pub(crate) fn not_crashed(&self, why: &str) {
+        self.state().not_crashed = Some(why.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end of the machine; why it does not come.
+    pub(crate) fn wait_for_crash(&self, timeout: Duration) -> String {
+        let waiting = |state: &mut State| state.not_crashed.is_none();
+        let (mut state, _) =
+            self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.not_crashed.take().unwrap_or_else(|| format!("the machine still lives after {} s", timeout.as_secs()))
     }
 
     /// How often parameters have changed.

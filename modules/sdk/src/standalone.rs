@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use muster_model::{Dpid, JobNumber, ProcessNumber};
+use muster_model::{Dpid, JobNumber, OnError, ProcessNumber};
 use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, Manifest};
 
 use crate::error::SdkError;
-use crate::on_error::OnError;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -70,10 +69,10 @@ fn set(manifest: &Manifest, alone: &mut Alone, flag: &str, value: String) -> Res
             Ok(seed) => context.seed = format!("{seed:016x}"),
             Err(_) => return Err(SdkError::Usage(format!("--seed `{value}` is not 1 to 16 hexadecimal digits"))),
         },
-        "--on-error" if OnError::parse(&value).is_none() => {
-            return Err(SdkError::Usage(format!("--on-error `{value}` is not one of {}", OnError::NAMES.join(", "))));
+        "--on-error" => {
+            let read = OnError::parse(&value).map_err(|why| SdkError::Usage(format!("--on-error: {why}")))?;
+            context.on_error = read.to_string();
         }
-        "--on-error" => context.on_error = value,
         "--work" => context.work = value,
         "--results" => context.results = value,
         _ => return Err(SdkError::Usage(format!("unknown argument `{flag}`"))),
@@ -160,7 +159,7 @@ pub(crate) fn help(manifest: &Manifest) -> String {
          --param NAME=VALUE  set a parameter\n  \
          --disk PATH         a disk or directory to use\n  \
          --seed HEX          repeat a run\n  \
-         --on-error WHAT     when data are wrong: report (and end) or continue [default: report]\n  \
+         --on-error WHAT     when data are wrong: report (and end), continue, crash or \"trigger N[,M]\" [default: report]\n  \
          --work DIR          work directory [default: the current one]\n  \
          --results DIR       directory for results [default: the current one]\n{gang}\n\
          Parameters:\n",
@@ -241,7 +240,7 @@ mod tests {
             (vec!["--seed", "x"], "--seed `x` is not"),
             (vec!["--role", "a"], "m has no role `a`; its roles: none"),
             (vec!["--peer", "here:1"], "m has no roles, so no --peer"),
-            (vec!["--on-error", "panic"], "--on-error `panic` is not one of report, continue"),
+            (vec!["--on-error", "panic"], "--on-error: `panic` is none of report, continue, crash or trigger N[,M...]"),
             (vec!["--what", "1"], "unknown argument `--what`"),
         ] {
             let error = read(&arguments).expect_err("refused").to_string();

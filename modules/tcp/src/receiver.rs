@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use muster_pattern::{SECTOR_BYTES, decode_header, verify};
 
+use crate::core::{Disorder, Sequence, Wrong};
 use crate::finding::Found;
 use crate::flow::{Flow, write_time};
 use crate::record::{End, RECORD_BYTES, Record};
@@ -72,21 +73,46 @@ impl<'t> Receiver<'t> {
             let packet = self.buffer.peek(size);
             let mut sequence = self.line.stream.sequence();
             match self.look(packet) {
-                Other::Packet(number) => {
-                    sequence.take(number).map_err(|wrong| self.found(packet).disorder(&wrong))?;
-                    self.count(1);
-                }
+                Other::Packet(number) => self.take(&mut sequence, packet, number)?,
                 Other::Finish(last) => {
-                    sequence.finish(last).map_err(|wrong| self.found(packet).disorder(&wrong))?;
+                    sequence.finish(last).or_else(|wrong| self.found(packet).disorder(&wrong))?;
                     drop(sequence);
                     self.buffer.skip(size);
                     return Ok(());
                 }
-                Other::Wrong => return Err(self.found(packet).content(sequence.next())),
+                Other::Wrong => {
+                    let next = sequence.next();
+                    self.found(packet).content(next)?;
+                    // Where the test goes on, it takes the place of the packet that it should be.
+                    sequence.take(next).or_else(|wrong| self.pass_over(&mut sequence, packet, &wrong))?;
+                }
             }
             drop(sequence);
             self.buffer.skip(size);
         }
+    }
+
+    /// Takes a right packet that is not the next one.
+    fn take(&self, sequence: &mut Sequence, packet: &[u8], number: u64) -> Result<(), Failure> {
+        while let Err(wrong) = sequence.take(number) {
+            self.pass_over(sequence, packet, &wrong)?;
+            // What came again is not counted again.
+            if wrong.disorder == Disorder::Duplicated {
+                return Ok(());
+            }
+            if number < sequence.next() {
+                break;
+            }
+        }
+        self.count(1);
+        Ok(())
+    }
+
+    /// Reports a wrong order; an error unless the test goes on after it.
+    fn pass_over(&self, sequence: &mut Sequence, packet: &[u8], wrong: &Wrong) -> Result<(), Failure> {
+        self.found(packet).disorder(wrong)?;
+        sequence.pass_over(wrong);
+        Ok(())
     }
 
     /// Verifies and skips the whole packets that are held, up to one that is not what is next.
@@ -109,7 +135,7 @@ impl<'t> Receiver<'t> {
         if self.same_clock && last > begin {
             self.time(&self.buffer.bytes[last - size..last]);
         }
-        taken.map_err(|wrong| self.found(&self.buffer.bytes[last - size..last]).disorder(&wrong))
+        taken.or_else(|wrong| self.pass_over(&mut sequence, &self.buffer.bytes[last - size..last], &wrong))
     }
 
     fn count(&self, packets: u64) {
@@ -139,7 +165,8 @@ impl<'t> Receiver<'t> {
 
     /// The peer ends, so this end does as well: says what was received, and hears what the peer received of what was sent here.
     fn finish(&mut self) -> Result<(), Failure> {
-        self.say_received("");
+        let found = self.line.stream.found().reason("packets");
+        self.say_received(found.as_deref().unwrap_or_default());
         self.line.talk.end();
         while self.buffer.held.len() < RECORD_BYTES {
             self.read()?;
@@ -156,7 +183,7 @@ impl<'t> Receiver<'t> {
             let reason = format!("peer {} received {} packets of {sent}", self.peer, end.packets);
             return Err(Failure::Corrupt(reason));
         }
-        Ok(())
+        found.map_or(Ok(()), |reason| Err(Failure::Corrupt(reason)))
     }
 
     fn say_received(&self, wrong: &str) {

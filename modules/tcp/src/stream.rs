@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use muster_sdk::Latency;
+use muster_sdk::{Found, Latency};
 
 use crate::core::Sequence;
 
@@ -18,6 +18,7 @@ pub(crate) struct Stream {
     /// Packets that were received and found right.
     received: AtomicU64,
     sequence: Mutex<Sequence>,
+    found: Mutex<Found>,
     latency: Mutex<Latency>,
 }
 
@@ -27,6 +28,7 @@ impl Stream {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sequence: Mutex::new(Sequence::new(FIRST_PACKET)),
+            found: Mutex::default(),
             latency: Mutex::default(),
         }
     }
@@ -54,6 +56,11 @@ impl Stream {
     /// The order of what was received.
     pub(crate) fn sequence(&self) -> MutexGuard<'_, Sequence> {
         self.sequence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was found wrong, where the test goes on after it.
+    pub(crate) fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long packets were on their way.

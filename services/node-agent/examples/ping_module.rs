@@ -1,7 +1,7 @@
 //! A test module for the agent's own tests, with nothing but the standard library: it answers pings, ends as a file in its work
 //! directory or its agent says, and comes back to a new agent. Parameters come from the context file as text:
 //! `"fork":"1"` starts a double-forked child, `"ignore_stop":"1"` does not stop, `"words":"1"` says its DPID to its gang once,
-//! `"gate":"1"` asks once to be told when it is free. What its gang says, and `set` and `open`, go to the file `heard` in its work
+//! `"gate":"1"` asks once to be told when it is free, `"crash":"1"` asks once for a crash of its machine. What its gang says, and `set` and `open`, go to the file `heard` in its work
 //! directory. And, each with `"1"`, what a bad module does: `liar` says the DPID
 //! 00010001 whoever it is, `mute` reads and never answers, `silent` answers once, `nonsense` says things beside its answers that are no messages or no
 //! numbers, `flood` fills its log.
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         ignore_stop: has("ignore_stop"),
         words: has("words"),
         gate: has("gate"),
+        crash: has("crash"),
         liar: has("liar"),
         mute: has("mute"),
         silent: has("silent"),
@@ -54,6 +55,7 @@ struct Manners {
     ignore_stop: bool,
     words: bool,
     gate: bool,
+    crash: bool,
     liar: bool,
     mute: bool,
     silent: bool,
@@ -124,13 +126,16 @@ fn talk(iterations: &mut u64, manners: Manners) -> Option<ExitCode> {
             if manners.gate && *iterations == 1 {
                 writeln!(writing, "{{\"type\":\"gate\",\"n\":7}}").ok()?;
             }
+            if manners.crash && *iterations == 1 {
+                writeln!(writing, "{{\"type\":\"crash\",\"note\":\"wrong data\"}}").ok()?;
+            }
             if let Ok(code) = std::fs::read_to_string("exit") {
                 return Some(ExitCode::from(code.trim().parse::<u8>().unwrap_or(8)));
             }
         } else if line.contains("\"stop\"") && !manners.ignore_stop {
             let done = "{\"type\":\"done\",\"status\":\"complete\",\"result\":\"pass\",\"final\":{\"done_bytes\":7}}";
             writeln!(writing, "{done}").ok()?;
-        } else if ["\"peer\"", "\"set\"", "\"open\""].iter().any(|kind| line.contains(kind)) {
+        } else if ["\"peer\"", "\"set\"", "\"open\"", "\"not_crashed\""].iter().any(|kind| line.contains(kind)) {
             let mut heard = std::fs::File::options().create(true).append(true).open("heard").ok()?;
             writeln!(heard, "{line}").ok()?;
         } else if line.contains("\"kept\"") {

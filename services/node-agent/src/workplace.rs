@@ -110,7 +110,7 @@ fn context(common: &Common, order: &Order, directory: &Path) -> Context {
         parameters: common.spec.parameters.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect(),
         resources: resources.iter().filter_map(|resource| context_resource(&common.inventory, resource)).collect(),
         gang: order.gang.as_ref().map(context_gang),
-        on_error: String::new(),
+        on_error: common.spec.on_error.clone(),
         work: text(directory),
         results: text(&directory.join("results")),
         pulses: common.spec.pulses.iter().filter_map(|number| u8::try_from(*number).ok()).collect(),

@@ -192,3 +192,45 @@ async fn a_command_of_the_policy_runs_without_a_shell() {
     let said = heartbeats.last().unwrap().1.trigger_policy.clone().unwrap();
     assert_eq!(said.commands, ["bad", "note"], "the scheduler hears what is permitted");
 }
+
+/// Starts a process that asks for a crash of its machine.
+async fn start_crashing(armed: &Armed) {
+    let module = armed.world.ping_module().await;
+    let reply = armed.world.update(vec![common::orders(&module, 1, 1..=1, &[("crash", "1")])], vec![]).await;
+    assert_eq!(reply.refusal(), v1::AgentRefusal::Unspecified, "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_started_to_crash_its_machine_does_so_once() {
+    let armed = Armed::new("crash = true").await;
+    start_crashing(&armed).await;
+    let acted = |script: &Script| {
+        let acted = script.reports.iter().filter_map(|report| match &report.kind {
+            Some(v1::report::Kind::TriggerActed(acted)) => Some(acted.clone()),
+            _ => None,
+        });
+        acted.collect::<Vec<_>>()
+    };
+    armed.world.wait("it is said", |script| !acted(script).is_empty()).await;
+    let acted = acted(&armed.world.script());
+    assert_eq!((acted.len(), acted[0].outcome(), acted[0].action()), (1, TriggerOutcome::Acted, TriggerAction::Crash));
+    let script = armed.world.script();
+    let fired = script.reports.iter().find_map(|report| match &report.kind {
+        Some(v1::report::Kind::TriggerFired(fired)) => Some(fired.clone()),
+        _ => None,
+    });
+    let fired = fired.expect("it is kept as a firing");
+    assert_eq!((fired.firing, fired.note.as_str()), (acted[0].firing.clone(), "crash on error: wrong data"));
+    assert_eq!(armed.keys(), "c");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_is_told_why_its_machine_does_not_crash() {
+    let armed = Armed::new("").await;
+    start_crashing(&armed).await;
+    let heard = armed.world.work(common::id(1, 1)).join("heard");
+    let text = || std::fs::read_to_string(&heard).unwrap_or_default();
+    muster_testkit::wait_until("it is told", common::LIMIT, || !text().is_empty()).unwrap();
+    assert!(text().contains("the machine's policy file does not permit it"), "{}", text());
+    assert_eq!(armed.keys(), "");
+}

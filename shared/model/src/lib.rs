@@ -5,6 +5,7 @@
 mod firing;
 mod ids;
 mod machine;
+mod on_error;
 mod position;
 mod process;
 pub mod pulse;
@@ -22,6 +23,7 @@ pub use ids::{
     ReservationId, ResourceId, RunId, SystemId, Term,
 };
 pub use machine::{Flag, Flags, Phase};
+pub use on_error::{ON_ERRORS, OnError};
 pub use position::{Lineage, Position, Sequence};
 pub use process::{ProcessState, Verdict, describe_exit};
 pub use pulse::{Pulse, PulseError, PulseNumber};

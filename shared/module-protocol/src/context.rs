@@ -70,7 +70,8 @@ pub struct Context {
     /// Its gang; none for a module without gangs.
     #[serde(default)]
     pub gang: Option<ContextGang>,
-    /// What comes first when data are wrong: empty or `report` to report and end, `continue` to report and go on.
+    /// What comes first when data are wrong: empty or `report` to report and end, `continue` to report and go on, `crash` to have the
+    /// machine crash, `trigger 3,7` to fire these, then to report and end.
     #[serde(default)]
     pub on_error: String,
     /// Private work directory.

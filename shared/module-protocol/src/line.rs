@@ -82,6 +82,7 @@ mod tests {
             ModuleMessage::Artifact { path: "a/b".into(), name: "b".into() },
             ModuleMessage::Peer { to: "server".into(), data: "ready".into() },
             ModuleMessage::Gate { n: 7 },
+            ModuleMessage::Crash { note: "wrong".into() },
             ModuleMessage::Trigger { n: 3, note: "wrong".into() },
             ModuleMessage::Arm { n: 3, action: "dump-history".into(), argument: String::new() },
             ModuleMessage::Done {
@@ -106,6 +107,7 @@ mod tests {
             AgentMessage::Open { n: 9 },
             AgentMessage::Dump { n: 3, firing: "0a".into() },
             AgentMessage::Armed { n: 3, armed: false, why: "no".into() },
+            AgentMessage::NotCrashed { why: "it may not".into() },
             AgentMessage::Kept,
         ]
     }

@@ -57,6 +57,12 @@ pub enum ModuleMessage {
         #[serde(default)]
         text: String,
     },
+    /// The machine is to crash at once, for a dump of its kernel; answered only where it does not.
+    Crash {
+        /// For people.
+        #[serde(default)]
+        note: String,
+    },
     /// Data were found corrupt.
     Corruption(Corruption),
     /// A file below the work or results directory is to be kept.
@@ -201,7 +207,7 @@ pub enum AgentMessage {
         /// All of its pulses.
         #[serde(default)]
         pulses: Vec<u8>,
-        /// Parameters that changed.
+        /// All of its parameters; none where they are still those of the context.
         #[serde(default)]
         parameters: BTreeMap<String, String>,
     },
@@ -219,6 +225,11 @@ pub enum AgentMessage {
         n: u32,
         /// The firing, for the name of the file.
         firing: String,
+    },
+    /// The machine does not crash.
+    NotCrashed {
+        /// Why.
+        why: String,
     },
     /// Answer to an arm.
     Armed {

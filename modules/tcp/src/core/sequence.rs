@@ -104,6 +104,14 @@ impl Sequence {
         }
     }
 
+    /// Goes on after a wrong order that was told: the gap that it was about, or that a late packet has begun to fill, is over.
+    pub(crate) fn pass_over(&mut self, wrong: &Wrong) {
+        match wrong.disorder {
+            Disorder::Dropped | Disorder::Reordered => self.gap = None,
+            Disorder::Duplicated => {}
+        }
+    }
+
     fn give_up_gap(&self, since: u64) -> Result<(), Wrong> {
         match &self.gap {
             Some(gap) if gap.since >= since => {
@@ -144,6 +152,33 @@ mod tests {
         assert_eq!(check(&[1, 2, 3], 5), Err((Disorder::Dropped, 4..6)));
         assert_eq!(check(&[1, 2, 3], 2), Err((Disorder::Duplicated, 3..4)));
         assert_eq!(check(&[], 0), Ok(()));
+    }
+
+    /// What is told of a stream of packets 1..=last whose receiver goes on.
+    fn told(came: &[u64], last: u64) -> Vec<(Disorder, Range<u64>)> {
+        let (mut sequence, mut told) = (Sequence::new(1), Vec::new());
+        for packet in came {
+            while let Err(wrong) = sequence.take(*packet) {
+                sequence.pass_over(&wrong);
+                told.push((wrong.disorder, wrong.packets));
+                if *packet < sequence.next() {
+                    break;
+                }
+            }
+        }
+        told.extend(sequence.finish(last).err().map(|wrong| (wrong.disorder, wrong.packets)));
+        told
+    }
+
+    #[test]
+    fn who_goes_on_is_told_of_each_wrong_order_once() {
+        let many: Vec<u64> = [1, 2, 4].into_iter().chain(5..100).chain([99]).chain(101..150).collect();
+        let wrong = [(Disorder::Dropped, 3..4), (Disorder::Duplicated, 99..100), (Disorder::Dropped, 100..101)];
+        assert_eq!(told(&many, 149), wrong);
+        assert_eq!(told(&[1, 3, 5, 6], 6), [(Disorder::Dropped, 2..3), (Disorder::Dropped, 4..5)]);
+        assert_eq!(told(&[1, 2, 4, 3, 5], 5), [(Disorder::Reordered, 3..4)]);
+        assert_eq!(told(&[1, 2], 4), [(Disorder::Dropped, 3..5)]);
+        assert_eq!(told(&[1, 2, 3], 3), []);
     }
 
     proptest! {

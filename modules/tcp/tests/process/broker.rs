@@ -43,6 +43,8 @@ pub(crate) struct Pair {
     shared: Arc<Shared>,
     boot_ids: [&'static str; 2],
     parameters: BTreeMap<String, String>,
+    /// What comes first when data are wrong, of processes that are started from now on.
+    pub(crate) on_error: String,
     children: [Option<Child>; 2],
 }
 
@@ -71,7 +73,7 @@ impl Pair {
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let parameters = defaults.chain(given).collect();
         let directory = tempfile::tempdir().expect("directory");
-        let pair = Self { directory, shared, boot_ids, parameters, children: [None, None] };
+        let pair = Self { directory, shared, boot_ids, parameters, on_error: String::new(), children: [None, None] };
         pair.start_agent(SERVER);
         pair.start_agent(CLIENT);
         pair
@@ -145,7 +147,7 @@ impl Pair {
             parameters: self.parameters.clone(),
             resources: Vec::new(),
             gang: Some(ContextGang { number: 1, role: ROLES[role].to_owned(), members: members.into() }),
-            on_error: String::new(),
+            on_error: self.on_error.clone(),
             work: work.clone(),
             results: work,
             pulses: Vec::new(),

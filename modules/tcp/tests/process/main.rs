@@ -87,6 +87,30 @@ fn latencies_are_told_only_where_both_share_a_clock() {
 }
 
 #[test]
+fn asked_to_go_on_both_tell_of_wrong_packets_once_and_fail_in_the_end() {
+    for class in CLASSES.into_iter().chain(["DROPPED", "DUPLICATED", "REORDERED"]) {
+        let parameters = ["packet_size=4KiB", "streams=2", &format!("inject={class}")];
+        let mut pair = Pair::agents(&parameters, ["one", "one"], Box::new(str::to_owned));
+        pair.on_error = "continue".into();
+        pair.start_process(SERVER, 1);
+        pair.start_process(CLIENT, 1);
+        assert_eq!(pair.corruption(SERVER).class, class);
+        // Long after: the injection is at the eighth packet.
+        pair.wait_counter(SERVER, "verified_bytes", 4096.0 * 2000.0);
+        pair.wait_counter(CLIENT, "verified_bytes", 4096.0 * 2000.0);
+        pair.stop(CLIENT);
+        let (server, client) = (pair.done(SERVER), pair.done(CLIENT));
+        for end in [&server, &client] {
+            assert_eq!((end.status, end.result), (Status::Complete, Outcome::Fail), "{class}: {end:?}");
+            assert!(end.reason.contains("1 packets were corrupt, 1 of them reported"), "{class}: {}", end.reason);
+            assert!(end.totals["reconnects"] < 0.5, "{class}: {end:?}");
+        }
+        let told = server.messages.iter().filter(|message| matches!(message, ModuleMessage::Corruption(_))).count();
+        assert_eq!(told, 1, "{class}");
+    }
+}
+
+#[test]
 fn each_injected_class_is_found_classified_saved_and_names_its_writer() {
     for class in CLASSES.into_iter().chain(["DROPPED", "DUPLICATED", "REORDERED"]) {
         let mut pair = Pair::start(&["packet_size=4KiB", "streams=2", &format!("inject={class}")]);

@@ -109,6 +109,10 @@ pub(crate) struct StartArguments {
     /// Pulses that gate every iteration, like `3,7`: a process goes on while all of them are free
     #[arg(long = "pulse", value_name = "N[,M]", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=255))]
     pub(crate) pulses: Vec<u32>,
+    /// What comes first when a process finds wrong data: `report` it and end, which is so without this; `continue` after the report, and fail in
+    /// the end; `crash` its machine for a dump, with no report, where the machine's policy permits it; `trigger` N[,M...], then report and end
+    #[arg(long, num_args = 1..=2, value_names = ["WHAT", "N[,M]"])]
+    pub(crate) on_error: Vec<String>,
 }
 
 pub(super) fn parse_parameter(text: &str) -> Result<(String, String), String> {

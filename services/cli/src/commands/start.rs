@@ -49,6 +49,7 @@ fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
         reservation: arguments.reservation,
         seed: arguments.seed,
         pulses: arguments.pulses,
+        on_error: arguments.on_error.join(" "),
         again: None,
     })
 }

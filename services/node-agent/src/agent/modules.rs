@@ -47,6 +47,7 @@ impl Agent {
         match message {
             ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
             ModuleMessage::Trigger { n, note } => self.trigger_said(id, n, &note),
+            ModuleMessage::Crash { note } => self.crash_said(id, &note),
             ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),

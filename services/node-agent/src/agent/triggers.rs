@@ -72,6 +72,44 @@ impl Agent {
         self.say_ground();
         let (written, spooled) = oneshot::channel();
         self.desk.fire(firing, envelope, spooled);
+        self.say_fired(fired, written);
+    }
+
+    /// A process has this machine crash, as it was started to when data are wrong. That is kept as a firing, with no number of its own: a
+    /// machine that comes back tells of it, and no other machine hears of it.
+    pub(super) fn crash_said(&mut self, id: ProcessId, note: &str) {
+        let Some(process) = self.processes.get(&id).filter(|process| process.life.is_live()) else { return };
+        let epoch = process.intent.epoch();
+        let why_not = if epoch != self.fence.epoch() {
+            "the machine has changed hands"
+        } else if self.fence.machine_protected {
+            "the machine is protected"
+        } else if !self.desk.read_policy().permits.permits(&TriggerAction::Crash) {
+            "the machine's policy file does not permit it"
+        } else {
+            ""
+        };
+        if !why_not.is_empty() {
+            tracing::warn!(process = %id, why = why_not, "a process can not have this machine crash");
+            return self.send(id, AgentMessage::NotCrashed { why: why_not.into() });
+        }
+        tracing::warn!(process = %id, note, "a process has this machine crash");
+        let firing = Firing {
+            id: FiringId(*uuid::Uuid::now_v7().as_bytes()),
+            number: TriggerNumber::default(),
+            source: FiringSource::Process { machine: self.settings.machine.clone(), epoch, process: id },
+            fired: self.connection.clock.now(),
+            note: wire::cut(&format!("crash on error: {note}")),
+            reservation: ReservationId(self.fence.reservation),
+        };
+        let fired = TriggerFired::from(&firing);
+        let (written, spooled) = oneshot::channel();
+        self.desk.crash(firing, epoch, spooled);
+        self.say_fired(fired, written);
+    }
+
+    /// A firing goes into the spool at once.
+    fn say_fired(&mut self, fired: TriggerFired, written: oneshot::Sender<()>) {
         self.reports.say(report::Kind::TriggerFired(fired));
         if self.reports.flush(self.identity()) {
             self.note_ended();

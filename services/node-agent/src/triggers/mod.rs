@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use muster_bus::subjects;
 use muster_model::{
-    Firing, FiringId, FiringSource, MachineId, PoolTime, ProcessId, TriggerActed, TriggerAction, TriggerOutcome,
+    Epoch, Firing, FiringId, FiringSource, MachineId, PoolTime, ProcessId, TriggerActed, TriggerAction, TriggerOutcome,
 };
 use muster_proto::v1::{Envelope, envelope::Body};
 use tokio::sync::{mpsc, watch};
@@ -193,6 +193,12 @@ impl Desk {
             Some(Err(acted)) => return self.say(Input::TriggerActed(Box::new(acted))).await,
             Some(Ok(task)) => task,
         };
+        self.carry_out(task).await;
+    }
+
+    /// Does what a firing asks for, which is on the disk.
+    async fn carry_out(&self, task: Task) {
+        let firing = &task.firing;
         ::metrics::counter!(metrics::TRIGGERS_ACTED).increment(1);
         tracing::warn!(trigger = %firing.number, firing = %firing.id, action = %task.acted.action, "a trigger fired: acting");
         match &task.acted.action {
@@ -215,6 +221,26 @@ impl Desk {
                 });
             }
         }
+    }
+
+    /// This machine crashes, for a process that asks for it. Nothing is armed, so nothing is looked up. `spooled` resolves when the
+    /// firing is in the spool.
+    pub(crate) fn crash(&self, firing: Firing, epoch: Epoch, spooled: tokio::sync::oneshot::Receiver<()>) {
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(EDGE_TIMEOUT, spooled).await;
+            let now = desk.connection.clock.now();
+            let action = TriggerAction::Crash;
+            let (from_machines, from_jobs) = (Vec::new(), Vec::new());
+            let (number, reservation) = (firing.number, firing.reservation);
+            let arm = Arm { id: None, number, epoch, reservation, from_machines, from_jobs, action };
+            let acted = desk.acted(&firing, &arm, TriggerOutcome::BrokenOff, BROKEN_OFF.to_owned(), now);
+            // Without the journal nobody would know afterwards why the machine ended, and it is to crash all the same.
+            if let Err(error) = desk.inner().journal.begin(&acted) {
+                tracing::error!(%error, "a crash can not be written to the disk");
+            }
+            desk.carry_out(Task { firing, acted }).await;
+        });
     }
 
     /// It fails only when the agent ends.

@@ -142,6 +142,8 @@ pub struct Start {
     pub seed: u64,
     /// Pulses that gate every iteration, as given.
     pub pulses: Vec<u32>,
+    /// What comes first when a process finds wrong data, as given.
+    pub on_error: String,
     /// A job that is to be started again; only the reservation and whether it is a dry run count besides.
     pub again: Option<Again>,
 }

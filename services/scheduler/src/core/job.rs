@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Attempt, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessNumber, ProcessState, PulseNumber, ReservationId,
-    ResourceId, RunId, Verdict,
+    Attempt, Epoch, JobNumber, MachineId, OnError, PoolTime, Position, ProcessNumber, ProcessState, PulseNumber,
+    ReservationId, ResourceId, RunId, Verdict,
 };
 
 use super::module::Module;
@@ -39,6 +39,8 @@ pub struct StartSpec {
     pub job: JobNumber,
     /// Pulses that gate every iteration, sorted.
     pub pulses: Vec<PulseNumber>,
+    /// What comes first when a process finds wrong data.
+    pub on_error: OnError,
 }
 
 /// Processes by state, in the order of [`ProcessState::ALL`].

@@ -41,6 +41,7 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
             reservation: ReservationId(start.reservation),
             seed: start.seed,
             pulses: start.pulses,
+            on_error: start.on_error,
             again: start.again.map(again),
         })),
         Some(Kind::Stop(stop)) => Ok(Input::Stop(Stop {

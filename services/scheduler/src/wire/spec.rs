@@ -1,6 +1,6 @@
 //! What the processes of a job have in common, and where they are placed.
 
-use muster_model::{Epoch, JobNumber, ProcessNumber, ReservationId, RunId};
+use muster_model::{Epoch, JobNumber, OnError, ProcessNumber, ReservationId, RunId};
 use muster_proto::{WireError, v1};
 
 use super::{key_values, machine_id, pairs, position, pulses, resource_ids};
@@ -19,6 +19,8 @@ impl From<&StartSpec> for v1::StartSpec {
             run: spec.run.0,
             job: spec.job.0,
             pulses: pulses::numbers_to_wire(&spec.pulses),
+            // As it was written before there were others.
+            on_error: if spec.on_error == OnError::Report { String::new() } else { spec.on_error.to_string() },
         }
     }
 }
@@ -35,6 +37,7 @@ impl TryFrom<v1::StartSpec> for StartSpec {
             run: RunId(spec.run),
             job: JobNumber(spec.job),
             pulses: pulses::numbers("StartSpec", &spec.pulses)?,
+            on_error: OnError::parse(&spec.on_error).map_err(|why| WireError::invalid("StartSpec", "on_error", why))?,
         })
     }
 }

@@ -673,6 +673,9 @@ pub struct StartSpec {
     /// Pulses that gate every iteration of its processes, sorted; it is free when all of them are.
     #[prost(uint32, repeated, tag = "8")]
     pub pulses: ::prost::alloc::vec::Vec<u32>,
+    /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
+    #[prost(string, tag = "9")]
+    pub on_error: ::prost::alloc::string::String,
 }
 /// ProcessOrder is one process as its agent is to run it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2782,6 +2785,9 @@ pub struct Start {
     /// Pulses that gate every iteration of every process; at most 8.
     #[prost(uint32, repeated, tag = "10")]
     pub pulses: ::prost::alloc::vec::Vec<u32>,
+    /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
+    #[prost(string, tag = "11")]
+    pub on_error: ::prost::alloc::string::String,
     /// Start a job of this run again, with its placement, seed, parameters and all else; of this message only `dry_run` and `reservation`
     /// count besides.
     #[prost(message, optional, tag = "12")]

@@ -18,7 +18,7 @@ use super::super::machine::Machine;
 use super::super::observed::Observed;
 use super::super::state::State;
 use super::stop::find_job;
-use super::{answered, catalogue, preview};
+use super::{answered, catalogue, on_error, preview};
 
 /// Starts a job again.
 ///
@@ -44,6 +44,7 @@ pub(super) fn again(
     let ask = Ask { module: &job.spec.module, selector: &machines, resources: &all, reservation, now };
     check_places(state, observed, &what, again.job, &ask)?;
     let placements = placements(state, again.job);
+    on_error::check(observed, &what, &job.spec.on_error, &placements)?;
     let number = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
     let loads = if start.dry_run { preview::preview(state, &job.spec.module, &placements) } else { Vec::new() };
     let placements = Arc::new(placements);

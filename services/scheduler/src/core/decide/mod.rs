@@ -6,6 +6,7 @@ mod catalogue;
 mod changes;
 mod hello;
 mod machines;
+mod on_error;
 mod preview;
 mod pulses;
 mod refused;

@@ -19,7 +19,7 @@ use super::super::observed::Observed;
 use super::super::parameters;
 use super::super::state::State;
 use super::arrange::Wanted;
-use super::{again, answered, catalogue, preview, pulses};
+use super::{again, answered, catalogue, on_error, preview, pulses};
 
 pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
     if let Some(job) = start.again {
@@ -31,12 +31,14 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
     wanted.check_count()?;
     let parameters = parameters::complete(module, &start.parameters)?;
     let pulses = pulses::read(state, &what, &start.pulses)?;
+    let on_error = on_error::read(&what, &start.on_error)?;
     let selector = read_selector(state, &what, &start.selector)?;
     let resources = read_resource_selector(state, &what, &start.resource_selector)?;
     let (reservation, now) = (start.reservation, now.time);
     let ask = Ask { module, selector: &selector, resources: &resources, reservation, now };
     let fit = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what.clone(), &ask))?;
     let arranged = wanted.arrange(state, fit)?;
+    on_error::check(observed, &what, &on_error, &arranged.placements)?;
     let placements = Arc::new(arranged.placements);
     let seed = if start.seed == 0 { seed_from(&start.command) } else { start.seed };
     let job = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
@@ -56,6 +58,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         run: state.run,
         job,
         pulses,
+        on_error,
     };
     let started = JobStarted {
         spec: Arc::new(spec),

@@ -7,6 +7,7 @@ mod gangs;
 mod index;
 mod machines;
 mod master;
+mod on_error;
 mod placement;
 mod properties;
 mod pulses;
@@ -356,6 +357,7 @@ pub(super) fn start(processes: u32) -> Start {
         reservation: ReservationId(0),
         seed: 0,
         pulses: Vec::new(),
+        on_error: String::new(),
         again: None,
     }
 }

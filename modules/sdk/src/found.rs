@@ -1,4 +1,4 @@
-//! Wrong transfers of a test that goes on after them: each is reported once, and only so many are.
+//! Wrong data of a test that goes on after them: each is reported once, and only so many are.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ const KEPT_MAX: u64 = 64;
 /// Places of a pass that are remembered, so that one that is read again is not told again.
 const PLACES_MAX: usize = 65_536;
 
-/// What is to be done about a wrong transfer.
+/// What is to be done about wrong data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub enum Worth {
     /// Report it and keep its files.
     Files,
     /// Report it.
@@ -24,7 +24,7 @@ pub(crate) enum Worth {
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub struct Found {
     count: u64,
     reported: u64,
     /// What the first one was.
@@ -35,8 +35,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Takes in a wrong transfer.
-    pub(crate) fn take(&mut self, pass: u64, place: u64) -> Worth {
+    /// Takes in what is wrong at a place of a pass.
+    pub fn take(&mut self, pass: u64, place: u64) -> Worth {
         if self.pass != pass {
             self.pass = pass;
             self.places.clear();
@@ -54,14 +54,15 @@ impl Found {
     }
 
     /// Notes what it was.
-    pub(crate) fn note(&mut self, what: String) {
+    pub fn note(&mut self, what: String) {
         self.first.get_or_insert(what);
     }
 
-    /// Why the test fails, where it does.
-    pub(crate) fn reason(&self) -> Option<String> {
+    /// Why the test fails, where it does; `things` are what was wrong: transfers, moves, packets.
+    #[must_use]
+    pub fn reason(&self, things: &str) -> Option<String> {
         let first = self.first.as_ref()?;
-        Some(format!("{} transfers were corrupt, {} of them reported; the first: {first}", self.count, self.reported))
+        Some(format!("{} {things} were corrupt, {} of them reported; the first: {first}", self.count, self.reported))
     }
 }
 
@@ -81,10 +82,10 @@ mod tests {
         assert_eq!(count(Worth::Files), KEPT_MAX - 2);
         assert_eq!(count(Worth::Report), REPORTS_MAX - KEPT_MAX);
         assert_eq!(count(Worth::Count), 2_000 - REPORTS_MAX + 2);
-        assert_eq!(found.reason(), None);
+        assert_eq!(found.reason("transfers"), None);
         found.note("a".into());
         found.note("b".into());
-        let reason = found.reason().expect("it was noted");
+        let reason = found.reason("transfers").expect("it was noted");
         assert_eq!(reason, "2002 transfers were corrupt, 1000 of them reported; the first: a");
     }
 }
