@@ -49,6 +49,7 @@ fn changes(lab: &Lab, job: u64, name: &str) -> Vec<(String, String)> {
     changed
         .filter_map(|event| {
             let parameters = event["fields"]["parameters"].as_array()?;
+            // What changes the pulses alone has none.
             let value = parameters.iter().find(|pair| pair["key"] == name)?["value"].as_str()?;
             Some((event["time"].as_str()?.to_owned(), value.to_owned()))
         })
@@ -71,6 +72,12 @@ fn slows_down_and_speeds_up(
     set(lab, job, &format!("{name}={low}"));
     settles(lab, job, ..12.0);
     set(lab, job, &format!("{name}={high}"));
+    settles(lab, job, 200.0..);
+    // The same words carry its pulses: blocked for long, and free again.
+    lab.muster_ok(&["pulse", "set", "9", "--block", "1h", "--free", "1ms"]).expect("the pulse is set");
+    lab.muster_ok(&["set", &job.to_string(), "--pulse", "9"]).expect("the job has a pulse");
+    settles(lab, job, ..0.5);
+    lab.muster_ok(&["set", &job.to_string(), "--pulse", "none"]).expect("the job has none");
     settles(lab, job, 200.0..);
     wait_state(lab, job, "running", 4).expect("nothing ended");
     let told = changes(lab, job, name);

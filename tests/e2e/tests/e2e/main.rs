@@ -6,6 +6,7 @@ mod kills;
 mod leaders;
 mod live;
 mod locks;
+mod on_error;
 mod pulses;
 mod refusals;
 mod reservations;

@@ -154,3 +154,41 @@ fn what_is_no_pulse_is_refused_with_what_to_do() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("a job may have 8"));
     lab.down().expect("nothing is left running");
 }
+
+#[test]
+fn a_ladder_names_what_was_in_at_the_first_trouble() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    let idle = start(&lab, "idle", 2, &[]).expect("it starts");
+    let limited = ["--param", "size=64KiB", "--param", "rate_max=1MiB"];
+    let memory = start(&lab, "memory", 1, &limited).expect("it starts");
+    // It fails at its first iteration after ten seconds: before the ladder comes to it, were it not held.
+    let wrong = ["--param", "exit_after=10s", "--param", "exit_code=1"];
+    let failing = start(&lab, "idle", 1, &wrong).expect("it starts");
+    let last = start(&lab, "idle", 1, &[]).expect("it starts");
+    let jobs = [idle, memory, failing, last].map(|job| job.to_string());
+    let ladder =
+        [&["--output", "json", "pulse", "ladder"], &jobs.each_ref().map(String::as_str)[..], &["--step", "8s"]];
+    let output = lab.muster(&ladder.concat()).expect("muster runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert!(said.contains(&format!("after job {failing} was freed: job {failing}: ")), "{said}");
+    assert!(said.contains(&format!("jobs {idle}, {memory}, {failing} were in")), "{said}");
+    let steps: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the steps are told");
+    assert_eq!(steps.as_array().map(Vec::len), Some(3), "{steps}");
+    assert!(steps[1]["trouble"].is_null() && steps[2]["freed"] == failing, "{steps}");
+    // All that is left goes on free.
+    goes_on(&lab, last);
+    let defined = lab.muster_json(&["pulse", "list"]).expect("pulses are listed");
+    assert_eq!(defined.as_array().map(Vec::len), Some(0), "the pulse that held is gone: {defined}");
+    lab.down().expect("nothing is left running");
+}
+
+/// A job that has no pulses goes on.
+fn goes_on(lab: &Lab, job: u64) {
+    let iterations = || {
+        let rows = lab.muster_json(&["ps", "--job", &job.to_string()]).unwrap_or_default();
+        rows[0]["iterations"].as_u64().unwrap_or_default()
+    };
+    let before = iterations();
+    wait_until("it goes on", SETTLE_LIMIT, || iterations() > before + 10).expect("it does");
+}

@@ -8,12 +8,12 @@ use muster_testkit::wait_until;
 use serde_json::Value;
 
 /// Where the magic SysRq of a machine of a lab goes.
-fn keys(lab: &Lab, machine: u32) -> PathBuf {
+pub(crate) fn keys(lab: &Lab, machine: u32) -> PathBuf {
     lab.directory().join(format!("node-{machine}/sysrq"))
 }
 
 /// Lets the machines of a lab be crashed: into a file.
-fn permit(lab: &Lab, machines: std::ops::RangeInclusive<u32>) {
+pub(crate) fn permit(lab: &Lab, machines: std::ops::RangeInclusive<u32>) {
     for machine in machines {
         let path = keys(lab, machine);
         std::fs::write(&path, "").expect("the keys are written");
@@ -26,7 +26,7 @@ fn permit(lab: &Lab, machines: std::ops::RangeInclusive<u32>) {
 }
 
 /// Arms once its machines have said that they permit it.
-fn arm(lab: &Lab, arguments: &[&str]) {
+pub(crate) fn arm(lab: &Lab, arguments: &[&str]) {
     wait_until("it can be armed", SETTLE_LIMIT, || {
         lab.muster(&[&["trigger", "arm"], arguments].concat()).is_ok_and(|output| output.status.success())
     })
@@ -34,7 +34,7 @@ fn arm(lab: &Lab, arguments: &[&str]) {
 }
 
 /// Machines that acted on firings of a trigger, sorted, with what came of it.
-fn outcomes(lab: &Lab, trigger: u64) -> Vec<(String, String)> {
+pub(crate) fn outcomes(lab: &Lab, trigger: u64) -> Vec<(String, String)> {
     let rows = lab.muster_json(&["trigger", "list", "--fired"]).unwrap_or_default();
     let rows = rows.as_array().cloned().unwrap_or_default();
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
