@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use muster_module_protocol::{AgentMessage, ModuleMessage};
-use muster_module_testkit::{Agent, Peer, by_hand, described, manifest};
+use muster_module_testkit::{Agent, Peer, by_hand, described, manifest, parameters};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_muster-idle");
 
@@ -54,7 +54,7 @@ struct Played {
 }
 
 impl Played {
-    fn start(parameters: &str) -> Self {
+    fn start(parameters: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let (socket, context) = (directory.path().join("agent.sock"), directory.path().join("context.json"));
         std::fs::write(&context, context_text(directory.path(), parameters)).expect("context");
@@ -77,17 +77,18 @@ impl Drop for Played {
     }
 }
 
-fn context_text(directory: &Path, parameters: &str) -> String {
+fn context_text(directory: &Path, given: &[&str]) -> String {
+    let parameters = parameters(manifest(include_str!("../module.toml")), given);
     format!(
         r#"{{"run":1,"job":1,"process":1,"dpid":"00010001","attempt":1,"module":"idle","version":"0.1.0","machine":"a",
         "boot_id":"b","seed":"0000000000000001","resources":[],"work":{directory:?},"results":{directory:?},
-        "parameters":{{"exit_after":"0s","exit_code":"0","metrics":"300ms","trigger":"","fire_after":"0s","marks":"false",{parameters}}}}}"#
+        "parameters":{parameters:?}}}"#
     )
 }
 
 #[test]
 fn under_an_agent_it_answers_pings_and_stops() {
-    let mut played = Played::start(r#""hang":"false","silent":"false""#);
+    let mut played = Played::start(&[]);
     for n in 1..4 {
         played.peer.say(&AgentMessage::Ping { n });
         played.peer.hear_until(|message| matches!(message, ModuleMessage::Pong { n: answer, .. } if *answer == n));
@@ -100,7 +101,7 @@ fn under_an_agent_it_answers_pings_and_stops() {
 
 #[test]
 fn silent_answers_no_ping_and_hang_ignores_a_stop() {
-    let mut played = Played::start(r#""hang":"true","silent":"true""#);
+    let mut played = Played::start(&["hang=true", "silent=true", "metrics=300ms"]);
     played.peer.say(&AgentMessage::Stop { grace_ms: 0 });
     played.peer.say(&AgentMessage::Ping { n: 1 });
     // Two metrics later it has seen both.

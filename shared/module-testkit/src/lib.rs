@@ -11,7 +11,7 @@ mod running;
 
 pub use agent::{Agent, Peer};
 pub use done::Done;
-pub use program::{by_hand, described, manifest, names};
+pub use program::{by_hand, described, manifest, names, parameters};
 pub use running::Running;
 
 use std::time::Duration;

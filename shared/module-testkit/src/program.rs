@@ -1,5 +1,6 @@
 //! A module's program, its manifest and its files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,6 +31,17 @@ pub fn described(command: &mut Command) -> Manifest {
 #[must_use]
 pub fn manifest(text: &str) -> Manifest {
     toml::from_str(text).expect("a manifest")
+}
+
+/// The parameters that an agent would tell: the manifest's defaults, and those that are given as `NAME=VALUE`.
+///
+/// # Panics
+/// When one is given otherwise.
+#[must_use]
+pub fn parameters(manifest: Manifest, given: &[&str]) -> BTreeMap<String, String> {
+    let defaults = manifest.parameters.into_iter().filter_map(|known| Some((known.name, known.default?)));
+    let given = given.iter().map(|text| text.split_once('=').expect("NAME=VALUE"));
+    defaults.chain(given.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
 /// Names of what is in a directory.

@@ -68,10 +68,7 @@ impl Pair {
         let known = Known { said: [Vec::new(), Vec::new()], connections: [None, None] };
         let shared = Arc::new(Shared { known: Mutex::new(known), changed: Condvar::new(), rewrite });
         let manifest = muster_module_testkit::manifest(include_str!("../../module.toml"));
-        let defaults = manifest.parameters.into_iter().filter_map(|known| Some((known.name, known.default?)));
-        let given = parameters.iter().map(|text| text.split_once('=').expect("NAME=VALUE"));
-        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let parameters = defaults.chain(given).collect();
+        let parameters = muster_module_testkit::parameters(manifest, parameters);
         let directory = tempfile::tempdir().expect("directory");
         let pair = Self { directory, shared, boot_ids, parameters, on_error: String::new(), children: [None, None] };
         pair.start_agent(SERVER);
