@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use muster_sdk::{Ending, Live, ParameterError, Parameters, Session};
+use muster_sdk::{Ending, Live, ParameterError, Parameters, Session, wall_time_ns};
 
 /// Time between two iterations.
 const ITERATION: Duration = Duration::from_millis(100);
@@ -54,8 +54,7 @@ impl Settings {
     /// Writes down when a pulse let it go on.
     fn mark(&self) {
         let Some(mut file) = self.marks.as_ref() else { return };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let _: std::io::Result<()> = file.write_all(&u64::try_from(now).unwrap_or(u64::MAX).to_le_bytes());
+        let _: std::io::Result<()> = file.write_all(&wall_time_ns().to_le_bytes());
     }
 }
 

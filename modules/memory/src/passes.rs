@@ -1,11 +1,11 @@
 //! The work: fill all areas but the free one, move what they hold again and again and verify every move, then again with every
 //! bit changed. Which move comes next is the plan's word.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use muster_model::quantity::print_size;
 use muster_pattern::{Expectation, Mismatch, SECTOR_BYTES, Stamp, fill, fill_streaming, name_hash, spoil, verify};
-use muster_sdk::{Ending, Found, Live, OnError, Session, Worth};
+use muster_sdk::{Ending, Found, Live, OnError, Session, Worth, wall_time_ns};
 
 use crate::area::{Area, pair};
 use crate::core::{Move, Plan, SLACK_BYTES};
@@ -104,7 +104,7 @@ impl<'a> Passes<'a> {
             for begin in (0..bytes).step_by(PIECE_BYTES) {
                 self.check_end()?;
                 let end = bytes.min(begin + PIECE_BYTES);
-                let stamp = Stamp { expectation: expectation.advanced(begin / SECTOR_BYTES), time: wall() };
+                let stamp = Stamp { expectation: expectation.advanced(begin / SECTOR_BYTES), time: wall_time_ns() };
                 let fill = if is_cached { fill } else { fill_streaming };
                 fill(self.areas[datum].bytes(begin..end), &stamp);
             }
@@ -182,7 +182,7 @@ impl<'a> Passes<'a> {
     fn put_right(&mut self, next: &Move, bytes: usize, expectation: Expectation) {
         for begin in (0..bytes).step_by(PIECE_BYTES) {
             let end = bytes.min(begin + PIECE_BYTES);
-            let stamp = Stamp { expectation: expectation.advanced(begin / SECTOR_BYTES), time: wall() };
+            let stamp = Stamp { expectation: expectation.advanced(begin / SECTOR_BYTES), time: wall_time_ns() };
             fill(self.areas[next.to].bytes(next.shift + begin..next.shift + end), &stamp);
         }
     }
@@ -286,11 +286,6 @@ impl<'a> Passes<'a> {
 /// Sizes that were not refused fit the memory, and so a length.
 fn length(bytes: u64) -> usize {
     usize::try_from(bytes).expect("areas that there is memory for have a length")
-}
-
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Refuses more than the machine can give: past that the kernel would kill somebody.

@@ -46,6 +46,7 @@ mod socket;
 mod standalone;
 #[cfg(test)]
 mod tests;
+mod wall;
 mod words;
 
 pub use addresses::{Family, own_addresses};
@@ -67,4 +68,5 @@ pub use recent::Recent;
 pub use run::run;
 pub use session::Session;
 pub use shared::Dump;
+pub use wall::wall_time_ns;
 pub use words::{Here, Token, Words, parse_token, print_token, random};

@@ -1,12 +1,12 @@
 //! The command line of a module: `describe`, `--help`, and a context from flags, so that a person can try it by hand.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use muster_model::{Dpid, JobNumber, OnError, ProcessNumber};
 use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, Manifest};
 
 use crate::error::SdkError;
+use crate::wall::wall_time_ns;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -118,8 +118,7 @@ fn resource(kind: &str, number: usize, path: String) -> ContextResource {
 /// Run 0, job 0, and the pid as process number: two runs by hand never share an identity.
 fn default_context(manifest: &Manifest) -> Context {
     let pid = std::process::id();
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let seed = u64::from(pid) << 48 ^ u64::try_from(time & u128::from(u64::MAX)).unwrap_or(0);
+    let seed = u64::from(pid) << 48 ^ wall_time_ns();
     let work = std::env::current_dir().map_or_else(|_| ".".to_owned(), |path| path.to_string_lossy().into_owned());
     let defaults = manifest.parameters.iter().filter_map(|known| Some((known.name.clone(), known.default.clone()?)));
     Context {

@@ -1,7 +1,5 @@
 //! One direction of one stream: what its packets hold.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use muster_pattern::{Expectation, Owner, Stamp, fill, name_hash};
 
 use crate::settings::{PACKET_BYTES_MAX, Role};
@@ -61,10 +59,4 @@ impl Flow {
 /// `server-to-client/0`
 pub(crate) fn name(sender: Role, stream: usize) -> String {
     format!("{}-to-{}/{stream}", sender.name(), sender.other().name())
-}
-
-/// Nanoseconds since 1970.
-pub(crate) fn write_time() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

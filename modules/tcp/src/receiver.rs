@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use muster_pattern::{SECTOR_BYTES, decode_header, verify};
+use muster_sdk::wall_time_ns;
 
 use crate::core::{Disorder, Sequence, Wrong};
 use crate::finding::Found;
-use crate::flow::{Flow, write_time};
+use crate::flow::Flow;
 use crate::record::{End, RECORD_BYTES, Record};
 use crate::talk::{Failure, Line};
 
@@ -146,7 +147,7 @@ impl<'t> Receiver<'t> {
     /// Records how long a packet was on its way: the last one of each read.
     fn time(&self, packet: &[u8]) {
         let written = packet.first_chunk().and_then(decode_header).map(|(_, header)| header.stamp.time);
-        let latency = written.and_then(|written| write_time().checked_sub(written));
+        let latency = written.and_then(|written| wall_time_ns().checked_sub(written));
         if let Some(latency) = latency {
             self.line.stream.latency().record(Duration::from_nanos(latency));
         }

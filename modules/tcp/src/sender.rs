@@ -4,8 +4,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use muster_pattern::SECTOR_BYTES;
+use muster_sdk::wall_time_ns;
 
-use crate::flow::{Flow, write_time};
+use crate::flow::Flow;
 use crate::inject;
 use crate::pace::Pace;
 use crate::record::Record;
@@ -62,7 +63,7 @@ impl<'t> Sender<'t> {
                 self.send_wrong(injection)?;
                 continue;
             }
-            let time = write_time();
+            let time = wall_time_ns();
             for (packet, buffer) in (self.next..).zip(buffer.chunks_exact_mut(self.flow.packet_bytes())) {
                 self.flow.fill(buffer, packet, time);
             }
@@ -79,7 +80,7 @@ impl<'t> Sender<'t> {
     }
 
     fn send_wrong(&mut self, injection: Injection) -> Result<(), Failure> {
-        let (bytes, next) = inject::wrong(injection, &self.flow, self.next, write_time(), self.line.session.seed());
+        let (bytes, next) = inject::wrong(injection, &self.flow, self.next, wall_time_ns(), self.line.session.seed());
         let name = match injection {
             Injection::Content(class) => class.to_string(),
             Injection::Order(disorder) => disorder.to_string(),
