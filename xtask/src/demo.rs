@@ -98,6 +98,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
         simulated: 0,
         script: None,
         nats: 1,
+        clock_spread: Duration::ZERO,
     };
     let lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     eprintln!("everything is up after {:.1} s", up.elapsed().as_secs_f64());

@@ -1,5 +1,6 @@
 //! `cargo xtask soak` and `simulate`: the long counts, which the test run only has a short form of.
 
+mod pulses;
 mod start;
 
 use clap::Args;
@@ -8,9 +9,9 @@ use crate::build::{programs, run_cargo};
 
 #[derive(Args)]
 pub(crate) struct SoakArguments {
-    /// Which: `kills` of every part under load, `start` and stop of many simulated processes, or `corruption` of high-io's files
-    /// from outside
-    #[arg(value_parser = ["kills", "start", "corruption"])]
+    /// Which: `kills` of every part under load, `start` and stop of many simulated processes, `pulses` that are defined again and
+    /// again over many processes, or `corruption` of high-io's files from outside
+    #[arg(value_parser = ["kills", "start", "pulses", "corruption"])]
     name: String,
     /// How many rounds
     #[arg(long, default_value_t = 50)]
@@ -18,7 +19,7 @@ pub(crate) struct SoakArguments {
     /// Simulated machines, for `start`
     #[arg(long, default_value_t = 1_000)]
     machines: u32,
-    /// Simulated processes of each round, for `start`
+    /// Simulated processes of each round, for `start`; real ones, for `pulses`
     #[arg(long, default_value_t = 3_000)]
     processes: u32,
     /// Changes of files, for `corruption`
@@ -42,6 +43,9 @@ pub(crate) struct SimulateArguments {
 pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     if arguments.name == "start" {
         return start::run(arguments);
+    }
+    if arguments.name == "pulses" {
+        return pulses::run(arguments);
     }
     if arguments.name == "corruption" {
         let changes = arguments.changes.to_string();

@@ -122,9 +122,11 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Every ping says so again, and wakes nobody then: a test that a pulse blocks is to sleep.
     pub(crate) fn started(&self) {
-        self.state().started = true;
-        self.changed.notify_all();
+        if !std::mem::replace(&mut self.state().started, true) {
+            self.changed.notify_all();
+        }
     }
 
     pub(crate) fn delivered(&self) {
@@ -265,5 +267,53 @@ impl Shared {
         let waiting = |_: &mut State| !self.stopping();
         drop(self.changed.wait_timeout_while(self.state(), timeout, waiting).unwrap_or_else(PoisonError::into_inner));
         self.stopping()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// How often the calling thread has gone to sleep.
+    fn sleeps() -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("a thread has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok()).expect("it counts")
+    }
+
+    fn wait_until(condition: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !condition() {
+            assert!(begin.elapsed() < LIMIT, "it does not come true");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_ping_wakes_no_thread_that_a_pulse_blocks() {
+        let shared = Arc::new(Shared::new().expect("an eventfd"));
+        shared.started();
+        let (sender, place) = std::sync::mpsc::channel();
+        let gated = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let own = std::fs::read_link("/proc/thread-self").expect("a thread has a place");
+            sender.send(std::path::Path::new("/proc").join(own)).expect("the test waits");
+            let before = sleeps();
+            gated.wait_for_edge(LIMIT, gated.pulse_changes());
+            sleeps() - before
+        });
+        let stat = place.recv().expect("it lives").join("stat");
+        let is_asleep = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
+        for _ in 0..100 {
+            wait_until(is_asleep);
+            shared.started();
+        }
+        shared.pulses_changed();
+        let slept = thread.join().expect("it ends");
+        assert!(slept < 20, "it was woken {slept} times");
     }
 }

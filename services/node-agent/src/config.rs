@@ -41,6 +41,9 @@ pub struct Arguments {
     /// A process whose log is larger is stopped, bytes
     #[arg(long, default_value_t = LOG_BYTES_MAX)]
     pub log_bytes_max: u64,
+    /// Runs on clocks that are ahead by so many milliseconds: a lab sets machines apart that share the clocks of one host
+    #[arg(long, env = "MUSTER_CLOCK_AHEAD_MS", default_value_t = 0, hide = true, allow_negative_numbers = true)]
+    pub clock_ahead_ms: i32,
 }
 
 /// What follows from the arguments.
@@ -60,6 +63,8 @@ pub(crate) struct Settings {
     pub log_file: Option<PathBuf>,
     /// A process whose log is larger is stopped.
     pub log_bytes_max: u64,
+    /// How far this machine's clocks are ahead, milliseconds; not 0 in labs only.
+    pub clock_ahead_ms: i32,
     /// Where NATS is.
     pub nats: String,
 }
@@ -91,6 +96,7 @@ impl Settings {
             trigger_policy: arguments.trigger_policy.clone(),
             log_file: arguments.log_file.clone(),
             log_bytes_max: arguments.log_bytes_max,
+            clock_ahead_ms: arguments.clock_ahead_ms,
             nats: arguments.common.nats.clone(),
         })
     }

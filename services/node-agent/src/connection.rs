@@ -36,7 +36,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects in the background, and tries for as long as it takes.
-    pub(crate) fn start(nats: &str, machine: &MachineId) -> Self {
+    pub(crate) fn start(nats: &str, machine: &MachineId, clock: Clock) -> Self {
         let (sender, bus) = watch::channel(None);
         let options = BusOptions::new(nats, &format!("agent/{machine}"));
         tokio::spawn(async move {
@@ -55,7 +55,7 @@ impl Connection {
                 }
             }
         });
-        Self { bus, clock: Arc::new(Clock::new()), machine: machine.clone() }
+        Self { bus, clock: Arc::new(clock), machine: machine.clone() }
     }
 
     /// The bus, once it was reached for the first time.

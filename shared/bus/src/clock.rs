@@ -1,4 +1,5 @@
-//! The pool clock as this process follows it: CLOCK_BOOTTIME plus an offset that is slewed by at most 500 ppm.
+//! The pool clock as this process follows it: CLOCK_BOOTTIME plus an offset that is slewed by at most 500 ppm. A clock may be made to
+//! run on a source that is ahead, so that a lab can set the clocks of machines apart that share one host's.
 //!
 //! Not responsible for where the time comes from: a follower feeds [`Clock::observe`], the scheduler's leader feeds nothing.
 
@@ -32,6 +33,8 @@ struct State {
 #[derive(Debug)]
 pub struct Clock {
     state: Mutex<State>,
+    /// How far its source is ahead of CLOCK_BOOTTIME, nanoseconds.
+    ahead: i64,
 }
 
 impl Default for Clock {
@@ -51,18 +54,24 @@ impl Clock {
     /// A clock that starts from this machine's wall time and follows nothing yet.
     #[must_use]
     pub fn new() -> Self {
+        Self::ahead(0)
+    }
+
+    /// As [`Clock::new`], of a machine whose clocks are ahead by so many nanoseconds.
+    #[must_use]
+    pub fn ahead(ahead: i64) -> Self {
         let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
         let boot = boot_time();
         let offset = wall.tv_sec * 1_000_000_000 + wall.tv_nsec - boot;
-        let state = State { offset, target: offset, advanced: boot, set: false, samples: Vec::new(), floor: 0 };
-        Self { state: Mutex::new(state) }
+        let state = State { offset, target: offset, advanced: boot + ahead, set: false, samples: Vec::new(), floor: 0 };
+        Self { state: Mutex::new(state), ahead }
     }
 
     /// The pool time now. Never goes back.
     #[must_use]
     pub fn now(&self) -> PoolTime {
         let mut state = self.lock();
-        let boot = boot_time();
+        let boot = self.source();
         advance(&mut state, boot);
         state.floor = state.floor.max(boot + state.offset);
         PoolTime(state.floor)
@@ -83,7 +92,7 @@ impl Clock {
     /// Begins the pool's time with `time`: what a leader does that has nobody to follow.
     pub fn begin(&self, time: PoolTime) {
         let mut state = self.lock();
-        let boot = boot_time();
+        let boot = self.source();
         (state.offset, state.target) = (time.0 - boot, time.0 - boot);
         (state.advanced, state.floor, state.set) = (boot, time.0, true);
     }
@@ -92,7 +101,7 @@ impl Clock {
     /// ending now. The answer with the least round trip of the newest eight wins.
     pub fn observe(&self, time: PoolTime, round_trip: Duration) {
         let mut state = self.lock();
-        let boot = boot_time();
+        let boot = self.source();
         advance(&mut state, boot);
         let round_trip = i64::try_from(round_trip.as_nanos()).unwrap_or(i64::MAX / 4);
         let offset = time.0 + round_trip / 2 - boot;
@@ -114,6 +123,11 @@ impl Clock {
         let state = self.lock();
         let best = state.samples.iter().map(|sample| sample.0).min()?;
         Some(Duration::from_nanos(u64::try_from(best / 2).unwrap_or(0)))
+    }
+
+    /// What this clock measures with.
+    fn source(&self) -> i64 {
+        boot_time() + self.ahead
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -143,6 +157,20 @@ mod tests {
         let before = clock.now();
         clock.observe(before + Duration::from_secs(100), Duration::ZERO);
         assert!(clock.now().since(before) < Duration::from_secs(1), "a later answer does not step");
+    }
+
+    #[test]
+    fn clocks_that_are_set_apart_agree_once_they_heard_the_time() {
+        let right = Clock::new();
+        for milliseconds in [-700, 700] {
+            let wrong = || Clock::ahead(milliseconds * 1_000_000);
+            let apart = wrong().now().0 - right.now().0;
+            assert!((apart / 1_000_000 - milliseconds).abs() < 100, "{apart} ns apart");
+            let wrong = wrong();
+            wrong.observe(right.now(), Duration::ZERO);
+            let apart = wrong.now().0 - right.now().0;
+            assert!(apart.abs() < 100_000_000, "{apart} ns apart");
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct LabOptions {
     pub script: Option<PathBuf>,
     /// Servers of the bus: 1, or 3 as a cluster with every stream on all of them.
     pub nats: u32,
+    /// The clocks of its machines are set apart, evenly over this; zero is the host's clock for all.
+    pub clock_spread: Duration,
 }
 
 /// A running lab; everything is ended when dropped, unless it was [`Lab::release`]d.
@@ -151,7 +153,9 @@ impl Lab {
     pub fn start_agents(&mut self, say: Say<'_>) -> anyhow::Result<()> {
         say(&format!("starting {} node agent(s)", self.options.machines));
         for number in 1..=self.options.machines {
-            let spawn = self.agent_spawn(&format!("node-{number}"))?;
+            let mut spawn = self.agent_spawn(&format!("node-{number}"))?;
+            let ahead = clock_ahead(self.options.clock_spread, number, self.options.machines);
+            spawn.environment.insert("MUSTER_CLOCK_AHEAD_MS".into(), ahead.to_string());
             self.agents.push(Process::start(spawn)?);
         }
         if self.options.simulated > 0 {
@@ -387,6 +391,12 @@ impl Drop for Lab {
     }
 }
 
+/// How far the clock of a machine is ahead of the host's, milliseconds: from half the spread behind to half of it ahead.
+fn clock_ahead(spread: Duration, number: u32, machines: u32) -> i64 {
+    let spread = i64::try_from(spread.as_millis()).unwrap_or(i64::MAX / 1_000_000);
+    spread * i64::from(number - 1) / i64::from(machines.max(2) - 1) - spread / 2
+}
+
 /// Ends every process of the lab in `directory`, by pid.
 ///
 /// # Errors
@@ -449,4 +459,17 @@ fn names_in_environment(pid: u32, needle: &str) -> bool {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_set_apart_evenly() {
+        let ahead = |number| clock_ahead(Duration::from_secs(1), number, 5);
+        assert_eq!([1, 2, 3, 4, 5].map(ahead), [-500, -250, 0, 250, 500]);
+        assert_eq!(clock_ahead(Duration::ZERO, 3, 5), 0);
+        assert_eq!(clock_ahead(Duration::from_secs(1), 1, 1), -500);
+    }
 }

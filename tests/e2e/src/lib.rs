@@ -48,6 +48,7 @@ pub fn options(machines: u32, replicas: u32) -> anyhow::Result<(LabOptions, temp
             simulated: 0,
             script: None,
             nats: 1,
+            clock_spread: Duration::ZERO,
         },
         scratch,
     ))

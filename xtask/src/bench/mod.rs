@@ -12,10 +12,16 @@ mod memory;
 mod pattern;
 mod place;
 mod pool;
+mod pulse;
 mod start;
+mod statistics;
+mod subscriber;
 mod table;
 mod tcp;
 mod trigger;
+
+pub(crate) use start::programs as optimised_programs;
+pub(crate) use statistics::percentile;
 
 use crate::root;
 
@@ -64,7 +70,7 @@ fn both(first: f64, second: f64) -> f64 {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "start", "tcp", "trigger"])]
+    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "pulse", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -88,8 +94,8 @@ pub(crate) struct BenchArguments {
 
 pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if let (Some(instance), Some(nats)) = (&arguments.instance, &arguments.nats) {
-        return match instance.strip_prefix(trigger::SUBSCRIBER) {
-            Some(port) => runtime()?.block_on(trigger::subscriber(nats, port)),
+        return match instance.strip_prefix(subscriber::NAME) {
+            Some(answer) => subscriber::live(nats, answer),
             None => runtime()?.block_on(ledger::instance(nats, instance)),
         };
     }
@@ -122,11 +128,21 @@ fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
         "memory" => memory::run(),
         "pattern" => pattern::run(),
         "place" => place::run(),
+        "pulse" => pulse::run(&runtime()?),
         "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),
         "trigger" => trigger::run(&runtime()?),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }
+}
+
+/// A folder that lies in memory. Each machine has a disk of its own, and many agents on one disk would wait for each other's fsync.
+fn memory_folder() -> anyhow::Result<tempfile::TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::Builder::new().prefix("muster-bench-").tempdir_in("/dev/shm").context("make a folder")?;
+    // PostgreSQL runs as another user and has to get through.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).context("open the folder")?;
+    Ok(folder)
 }
 
 /// Runs the same again in an optimised build.

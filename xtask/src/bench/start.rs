@@ -43,6 +43,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
         simulated: 0,
         script: None,
         nats: 1,
+        clock_spread: Duration::ZERO,
     };
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let rows = runtime.block_on(measure(&lab, &programs.join("muster-trivial")));
@@ -51,7 +52,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
 }
 
 /// Everything optimised, as it is shipped.
-pub(super) fn programs() -> anyhow::Result<std::path::PathBuf> {
+pub(crate) fn programs() -> anyhow::Result<std::path::PathBuf> {
     build::shipped("Muster", &["--workspace", "--bins"])
 }
 

@@ -6,17 +6,17 @@
 
 use std::net::UdpSocket;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use futures::StreamExt;
 use muster_bus::{Authority, Bus, BusOptions, subjects};
 use muster_model::TriggerNumber;
 use muster_proto::v1::{TriggerFired, envelope::Body};
 use muster_testkit::lab::{Lab, LabOptions};
 use muster_testkit::wait_until;
 
+use super::statistics::{milliseconds, percentile};
+use super::subscriber::{self, Subscribers};
 use super::{Row, Target};
 
 /// Armed machines, and subscribers of the raw publish.
@@ -29,12 +29,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Everything is up and armed within this.
 const UP_LIMIT: Duration = Duration::from_secs(120);
-/// Where memory is a directory.
-const MEMORY: &str = "/dev/shm";
-/// Subject of the raw publish; nothing of Muster's.
-const RAW: &str = "bench.trigger.raw";
-/// How the raw subscribers are named; their port follows.
-pub(super) const SUBSCRIBER: &str = "raw-subscriber-";
 const NUMBER: TriggerNumber = TriggerNumber(3);
 
 /// One round.
@@ -42,12 +36,9 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
     let socket = UdpSocket::bind("127.0.0.1:0").context("listen for datagrams")?;
     socket.set_read_timeout(Some(PATIENCE)).context("limit the wait for datagrams")?;
     let port = socket.local_addr().context("look at the port")?.port();
-    let scratch = tempfile::Builder::new().prefix("muster-bench-").tempdir_in(MEMORY).context("make a folder")?;
-    // PostgreSQL runs as another user and has to get through.
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).context("open the folder")?;
+    let scratch = super::memory_folder()?;
     let lab = bring_up(scratch.path().join("lab"), port)?;
-    let _subscribers = Subscribers::start(&lab, port)?;
+    let _subscribers = Subscribers::start(&lab, (0..MACHINES).map(|_| format!("port {port}")))?;
     let bus = runtime.block_on(Bus::connect(&BusOptions::new(&lab.nats_url(), "bench")))?;
     let mut bench = Bench { runtime, bus, socket };
     wait_until("every machine acts and every subscriber hears", UP_LIMIT, || {
@@ -67,14 +58,16 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
 fn rows(mut raw: Vec<Duration>, mut fired: Vec<Duration>) -> Vec<Row> {
     raw.sort_unstable();
     fired.sort_unstable();
-    let at = |times: &[Duration], percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
-    let row = |percent: usize| Row {
-        name: format!("fire to the action of the last of {MACHINES} machines, p{percent}"),
-        value: at(&fired, percent),
-        unit: "ms",
-        reference: Some(at(&raw, percent)),
-        reference_name: "one raw core publish to as many processes",
-        target: Some(Target::RatioAtMost(1.5)),
+    let row = |percent: usize| {
+        let at = |times: &[Duration]| percentile(times, percent).map(milliseconds);
+        Row {
+            name: format!("fire to the action of the last of {MACHINES} machines, p{percent}"),
+            value: at(&fired).unwrap_or(f64::NAN),
+            unit: "ms",
+            reference: at(&raw),
+            reference_name: "one raw core publish to as many processes",
+            target: Some(Target::RatioAtMost(1.5)),
+        }
     };
     vec![row(50), row(99)]
 }
@@ -96,6 +89,7 @@ fn bring_up(directory: PathBuf, port: u16) -> anyhow::Result<Lab> {
         simulated: 0,
         script: None,
         nats: 1,
+        clock_spread: Duration::ZERO,
     };
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let number = NUMBER.to_string();
@@ -106,45 +100,6 @@ fn bring_up(directory: PathBuf, port: u16) -> anyhow::Result<Lab> {
         rows.as_array().is_some_and(|rows| rows.iter().filter(armed).count() == MACHINES as usize)
     })?;
     Ok(lab)
-}
-
-/// Processes that hear the raw publish; ended when dropped.
-struct Subscribers(Vec<Child>);
-
-impl Subscribers {
-    fn start(lab: &Lab, port: u16) -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("find this program")?;
-        let mut started = Self(Vec::new());
-        for _ in 0..MACHINES {
-            let mut command = Command::new(&own);
-            command.args(["bench", "trigger", "--instance", &format!("{SUBSCRIBER}{port}"), "--nats", &lab.nats_url()]);
-            started.0.push(command.stdin(Stdio::null()).spawn().context("start a subscriber")?);
-        }
-        Ok(started)
-    }
-}
-
-impl Drop for Subscribers {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// A subscriber of the raw publish: sends back what it hears.
-pub(super) async fn subscriber(nats: &str, port: &str) -> anyhow::Result<()> {
-    let port: u16 = port.parse().context("read the port of a subscriber")?;
-    let bus = Bus::connect(&BusOptions::new(nats, "bench-subscriber")).await?;
-    let mut heard = bus.subscribe(RAW, None).await?;
-    let socket = UdpSocket::bind("127.0.0.1:0").context("make a socket")?;
-    while let Some(message) = heard.next().await {
-        if let Ok(envelope) = message.envelope {
-            let _ = socket.send_to(envelope.id.as_ref(), ("127.0.0.1", port));
-        }
-    }
-    Ok(())
 }
 
 struct Bench<'r> {
@@ -159,7 +114,7 @@ impl Bench<'_> {
         let fired = TriggerFired { note: number.to_string(), ..TriggerFired::default() };
         let envelope = self.bus.envelope(Body::EdgeFired(fired), Authority::default());
         let id = envelope.id.to_vec();
-        self.time(RAW, &envelope, |datagram| datagram == id)
+        self.time(subscriber::SUBJECT, &envelope, |datagram| datagram == id)
     }
 
     /// One firing, until the last machine has acted.

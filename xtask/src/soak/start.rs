@@ -48,6 +48,7 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
         simulated: arguments.machines,
         script: None,
         nats: 1,
+        clock_spread: Duration::ZERO,
     };
     let mut lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     lab.nats.profile()?;
@@ -77,7 +78,7 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
 }
 
 /// Waits until the scheduler places something on every machine: it hears of their activation from MACHINES.
-fn wait_placeable(lab: &Lab, machines: u32) -> anyhow::Result<()> {
+pub(super) fn wait_placeable(lab: &Lab, machines: u32) -> anyhow::Result<()> {
     let count = machines.to_string();
     let places = || {
         let placed = lab.muster_json(&["start", "idle", "--processes", &count, "--dry-run"]).unwrap_or_default();

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use muster_bus::{Bucket, Inbound};
+use muster_bus::{Bucket, Clock, Inbound};
 use muster_model::{Position, ProcessId, ProcessState, Term, TriggerActed};
 use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy};
@@ -231,7 +231,8 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     let (again, hellos) = mpsc::channel(HELLOS_MAX);
     let (up_sender, up) = watch::channel(false);
     let (said, saying) = watch::channel(Said::default());
-    let connection = Connection::start(&settings.nats, &settings.machine);
+    let clock = Clock::ahead(i64::from(settings.clock_ahead_ms) * 1_000_000);
+    let connection = Connection::start(&settings.nats, &settings.machine, clock);
     let paths = KeeperPaths { state: settings.state.clone() };
     module_socket::start(&paths.agent_socket(), inputs.clone())?;
     let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;

@@ -39,8 +39,8 @@ impl Agent {
 
     /// What the policy file permits now, for heartbeats.
     pub(super) fn look_at_policy(&mut self) {
-        let permits = self.desk.read_policy().permits;
-        self.trigger_policy = (!permits.is_empty()).then(|| TriggerPolicy::from(&permits));
+        let policy = self.desk.read_policy();
+        self.trigger_policy = (!policy.permits.is_empty()).then(|| TriggerPolicy::from(&policy.permits));
     }
 
     /// A process fires.

@@ -6,7 +6,7 @@
 mod actions;
 mod policy;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -25,9 +25,13 @@ use crate::disk::triggers::TriggerJournal;
 use crate::metrics;
 
 pub(crate) use policy::Policy;
+use policy::PolicyFile;
 
 /// Before edges that can not be heard are subscribed to again.
 const SUBSCRIBE_PAUSE: Duration = Duration::from_secs(2);
+/// What came of a firing is reported so much later: other machines hear of it over the same bus, and are to act first. An agent that
+/// ends meanwhile says in its next life that it was broken off.
+const REPORT_PAUSE: Duration = Duration::from_millis(100);
 /// The word of a firing leaves the machine within this, or the machine acts without waiting any longer.
 const EDGE_TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -36,7 +40,7 @@ const EDGE_TIMEOUT: Duration = Duration::from_millis(100);
 pub(crate) struct Desk {
     inner: Arc<Mutex<Inner>>,
     machine: MachineId,
-    policy: PathBuf,
+    policy: Arc<PolicyFile>,
     connection: Connection,
     inputs: mpsc::Sender<Input>,
 }
@@ -83,7 +87,7 @@ impl Desk {
     ) -> std::io::Result<Opened> {
         let (journal, triggers, begun) = TriggerJournal::open(state, connection.clock.now())?;
         let inner = Inner { triggers, journal, ground: Ground::default() };
-        let (machine, policy) = (connection.machine.clone(), policy.to_owned());
+        let (machine, policy) = (connection.machine.clone(), Arc::new(PolicyFile::new(policy)));
         let desk = Self { inner: Arc::new(Mutex::new(inner)), machine, policy, connection, inputs };
         Ok(Opened { desk, begun })
     }
@@ -198,11 +202,9 @@ impl Desk {
 
     /// Does what a firing asks for, which is on the disk.
     async fn carry_out(&self, task: Task) {
-        let firing = &task.firing;
-        ::metrics::counter!(metrics::TRIGGERS_ACTED).increment(1);
-        tracing::warn!(trigger = %firing.number, firing = %firing.id, action = %task.acted.action, "a trigger fired: acting");
         match &task.acted.action {
             TriggerAction::DumpHistory | TriggerAction::StopJob(_) => {
+                note_acting(&task);
                 self.say(Input::TriggerTask(Box::new(task))).await;
             }
             TriggerAction::Crash | TriggerAction::Sysrq(_) | TriggerAction::Command(_) | TriggerAction::Packet => {
@@ -214,8 +216,11 @@ impl Desk {
                 }
                 let (desk, clock) = (self.clone(), self.connection.clock.clone());
                 let latency = clock.now().since(task.firing.fired);
+                // Nothing is done before this that can be done after it.
                 let begun = actions::begin(&task, &policy);
                 tokio::spawn(async move {
+                    tokio::time::sleep(REPORT_PAUSE).await;
+                    note_acting(&task);
                     let (outcome, detail) = begun.end().await;
                     desk.say(Input::TriggerActed(Box::new(task.ended(outcome, detail, latency)))).await;
                 });
@@ -277,11 +282,11 @@ impl Desk {
         }
     }
 
-    /// What this machine permits, read anew; a file that is wrong permits nothing.
-    pub(crate) fn read_policy(&self) -> Policy {
-        Policy::read(&self.policy).unwrap_or_else(|error| {
+    /// What this machine permits now; a file that is wrong permits nothing.
+    pub(crate) fn read_policy(&self) -> Arc<Policy> {
+        self.policy.read().unwrap_or_else(|error| {
             tracing::error!(error = format!("{error:#}"), "the trigger policy permits nothing");
-            Policy::default()
+            Arc::default()
         })
     }
 
@@ -328,6 +333,12 @@ impl Desk {
     pub(crate) fn latency(&self, firing: &Firing) -> Duration {
         self.connection.clock.now().since(firing.fired)
     }
+}
+
+fn note_acting(task: &Task) {
+    ::metrics::counter!(metrics::TRIGGERS_ACTED).increment(1);
+    let (number, id, action) = (task.firing.number, task.firing.id, &task.acted.action);
+    tracing::warn!(trigger = %number, firing = %id, action = %action, "a trigger fired: acting");
 }
 
 /// The job of the process that fired; none for a person.

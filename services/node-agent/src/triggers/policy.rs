@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use muster_model::TriggerPolicy;
@@ -22,6 +23,9 @@ const COMMAND_TIMEOUT: &str = "60s";
 const SYSRQ_TRIGGER: &str = "/proc/sysrq-trigger";
 /// To everybody on the network, port 9 (discard).
 const PACKET_TO: &str = "255.255.255.255:9";
+
+/// A file that was changed so shortly before it was read may be changed again without another time of change.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// What the file says.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,12 +102,73 @@ impl Default for Policy {
     }
 }
 
+/// The policy file: looked at whenever something acts, and read again where it is another than it was.
+#[derive(Debug)]
+pub(crate) struct PolicyFile {
+    path: PathBuf,
+    known: Mutex<Option<(Stamp, Arc<Policy>)>>,
+}
+
+/// What a change of a file changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    trust: (u32, u32),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self {
+            file: (meta.dev(), meta.ino()),
+            size: meta.len(),
+            trust: (meta.uid(), meta.mode()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+
+    /// Whoever changes the file from now on gives it another time of change.
+    fn is_settled(&self) -> bool {
+        let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
+        SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|now| now > changed + SETTLED_AFTER)
+    }
+}
+
+impl PolicyFile {
+    /// The file at this path, which need not be there.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), known: Mutex::default() }
+    }
+
+    /// What it says now.
+    ///
+    /// # Errors
+    /// As [`Policy::read`].
+    pub(crate) fn read(&self) -> anyhow::Result<Arc<Policy>> {
+        let stamp = Stamp::of(&self.path);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(stamp), Some((of, policy))) = (&stamp, &*known)
+            && stamp == of
+        {
+            return Ok(Arc::clone(policy));
+        }
+        // The stamp is older than what is read: a change in between is noticed the next time.
+        let settled = stamp.filter(Stamp::is_settled);
+        *known = None;
+        let policy = Arc::new(Policy::read(&self.path)?);
+        *known = settled.map(|stamp| (stamp, Arc::clone(&policy)));
+        Ok(policy)
+    }
+}
+
 impl Policy {
     /// Reads the file. One that is not there permits nothing; one that is wrong permits nothing either, and says why.
     ///
     /// # Errors
     /// It can not be read, others than its owner could have written it, or it says what is not understood.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+    fn read(path: &Path) -> anyhow::Result<Self> {
         let meta = match std::fs::metadata(path) {
             Ok(meta) => meta,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -153,6 +218,33 @@ mod tests {
         {
             assert!(Policy::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn every_change_of_the_file_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.toml");
+        let file = PolicyFile::new(&path);
+        let crash = || file.read().unwrap().permits.crash;
+        assert!(!crash(), "without a file nothing is permitted");
+        // Of one size and faster than a clock tick: nothing but its content differs.
+        for round in 0..200 {
+            std::fs::write(&path, if round % 2 == 0 { "crash = true " } else { "crash = false" }).unwrap();
+            assert_eq!(crash(), round % 2 == 0, "round {round}");
+        }
+        let begin = std::time::Instant::now();
+        while file.known.lock().unwrap().is_none() && begin.elapsed() < Duration::from_secs(20) {
+            assert!(!crash());
+            std::thread::yield_now();
+        }
+        assert!(file.known.lock().unwrap().is_some(), "a file that has long been so is not read again");
+        assert!(!crash());
+        std::fs::write(&path, "crash = true ").unwrap();
+        assert!(crash());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(file.read().is_err(), "a file that others may write");
+        std::fs::remove_file(&path).unwrap();
+        assert!(!crash());
     }
 
     #[test]

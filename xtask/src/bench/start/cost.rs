@@ -73,7 +73,7 @@ pub(super) fn below(roots: &[u32]) -> Cost {
 }
 
 /// Living processes below `roots` whose name begins like this.
-pub(super) fn named(roots: &[u32], prefix: &str) -> Vec<u32> {
+pub(in crate::bench) fn named(roots: &[u32], prefix: &str) -> Vec<u32> {
     let all = all();
     let belongs = |spent: &Spent| {
         let keeper = all.get(&spent.parent);
