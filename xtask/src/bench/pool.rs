@@ -181,5 +181,6 @@ pub(super) fn start(module: &str, processes: u32, resources: &str) -> Start {
         seed: 1,
         pulses: Vec::new(),
         again: None,
+        on_error: String::new(),
     }
 }
