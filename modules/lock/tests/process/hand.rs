@@ -150,6 +150,17 @@ impl Process {
         self.wait_counter("exclusive_locks", 0.0);
     }
 
+    /// Waits until it takes more locks than it has told of.
+    pub(crate) fn wait_going_on(&self) {
+        let taken = |said: &[ModuleMessage]| {
+            said.iter().rev().find_map(|message| match message {
+                ModuleMessage::Metric { counters, .. } => Some(counters["exclusive_locks"]),
+                _ => None,
+            })
+        };
+        self.wait_counter("exclusive_locks", self.wait("a metric", taken));
+    }
+
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> Done {
         let deadline = Instant::now() + PATIENCE;

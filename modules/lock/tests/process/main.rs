@@ -132,14 +132,7 @@ fn a_client_that_is_killed_frees_its_locks_and_the_last_one_that_is_gone_ends_th
     one.signal("KILL");
     let cut = server.wait_event("client_cut");
     assert!(cut.contains(&one.dpid()), "{cut}");
-    let taken = |said: &[ModuleMessage]| {
-        said.iter().rev().find_map(|message| match message {
-            ModuleMessage::Metric { counters, .. } => Some(counters["exclusive_locks"]),
-            _ => None,
-        })
-    };
-    let so_far = other.wait("a metric", taken);
-    other.wait_counter("exclusive_locks", so_far);
+    other.wait_going_on();
     let before = Instant::now();
     other.signal("KILL");
     let done = server.end();
@@ -213,14 +206,7 @@ fn a_process_that_is_killed_with_a_lock_of_a_file_is_no_corruption_and_others_go
         killed.wait_working();
         killed.signal("KILL");
     }
-    let taken = |said: &[ModuleMessage]| {
-        said.iter().rev().find_map(|message| match message {
-            ModuleMessage::Metric { counters, .. } => Some(counters["exclusive_locks"]),
-            _ => None,
-        })
-    };
-    let so_far = other.wait("a metric", taken);
-    other.wait_counter("exclusive_locks", so_far);
+    other.wait_going_on();
     other.signal("TERM");
     other.passed();
 }
