@@ -89,17 +89,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let directory = directory(arguments.keep);
     lab::clean(&directory)?;
     let up = Instant::now();
-    let options = LabOptions {
-        directory: directory.clone(),
-        programs,
-        machines: MACHINES,
-        disks: lab::DISKS,
-        replicas: 1,
-        simulated: 0,
-        script: None,
-        nats: 1,
-        clock_spread: Duration::ZERO,
-    };
+    let options = LabOptions { disks: lab::DISKS, ..LabOptions::new(directory.clone(), programs, MACHINES) };
     let lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     eprintln!("everything is up after {:.1} s", up.elapsed().as_secs_f64());
     let outcome = drive(&lab, arguments)?;

@@ -43,6 +43,24 @@ pub struct LabOptions {
     pub clock_spread: Duration,
 }
 
+impl LabOptions {
+    /// So many machines without disks, one instance of each service and one server, all clocks alike.
+    #[must_use]
+    pub fn new(directory: PathBuf, programs: PathBuf, machines: u32) -> Self {
+        Self {
+            directory,
+            programs,
+            machines,
+            disks: 0,
+            replicas: 1,
+            simulated: 0,
+            script: None,
+            nats: 1,
+            clock_spread: Duration::ZERO,
+        }
+    }
+}
+
 /// A running lab; everything is ended when dropped, unless it was [`Lab::release`]d.
 #[derive(Debug)]
 pub struct Lab {

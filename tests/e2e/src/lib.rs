@@ -38,20 +38,7 @@ pub fn options(machines: u32, replicas: u32) -> anyhow::Result<(LabOptions, temp
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).context("open the folder")?;
     let directory = scratch.path().join("lab");
-    Ok((
-        LabOptions {
-            directory,
-            programs: programs()?,
-            machines,
-            disks: 2,
-            replicas,
-            simulated: 0,
-            script: None,
-            nats: 1,
-            clock_spread: Duration::ZERO,
-        },
-        scratch,
-    ))
+    Ok((LabOptions { disks: 2, replicas, ..LabOptions::new(directory, programs()?, machines) }, scratch))
 }
 
 /// A whole lab.

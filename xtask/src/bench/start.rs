@@ -34,17 +34,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
     raise_descriptor_limit()?;
     let programs = programs()?;
     let directory = tempfile::tempdir().context("make a folder for the lab")?;
-    let options = LabOptions {
-        directory: directory.path().join("lab"),
-        programs: programs.clone(),
-        machines: MACHINES,
-        disks: 1,
-        replicas: 1,
-        simulated: 0,
-        script: None,
-        nats: 1,
-        clock_spread: Duration::ZERO,
-    };
+    let options = LabOptions { disks: 1, ..LabOptions::new(directory.path().join("lab"), programs.clone(), MACHINES) };
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let rows = runtime.block_on(measure(&lab, &programs.join("muster-trivial")));
     lab.down()?;

@@ -80,17 +80,7 @@ fn bring_up(directory: PathBuf, port: u16) -> anyhow::Result<Lab> {
         let policy = format!("packet_to = \"127.0.0.1:{port}\"\n");
         std::fs::write(home.join("triggers.toml"), policy).context("write the policy of an agent")?;
     }
-    let options = LabOptions {
-        directory,
-        programs: super::start::programs()?,
-        machines: MACHINES,
-        disks: 0,
-        replicas: 1,
-        simulated: 0,
-        script: None,
-        nats: 1,
-        clock_spread: Duration::ZERO,
-    };
+    let options = LabOptions::new(directory, super::start::programs()?, MACHINES);
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let number = NUMBER.to_string();
     let arm = ["trigger", "arm", &number, "--on", "*", "--action", "packet"];

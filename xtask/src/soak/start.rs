@@ -39,17 +39,8 @@ struct Round {
 pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     let directory = build::target().join("soak");
     lab::clean(&directory)?;
-    let options = LabOptions {
-        directory: directory.clone(),
-        programs: build::programs()?,
-        machines: 0,
-        disks: 0,
-        replicas: 1,
-        simulated: arguments.machines,
-        script: None,
-        nats: 1,
-        clock_spread: Duration::ZERO,
-    };
+    let options =
+        LabOptions { simulated: arguments.machines, ..LabOptions::new(directory.clone(), build::programs()?, 0) };
     let mut lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     lab.nats.profile()?;
     wait_placeable(&lab, arguments.machines)?;

@@ -60,17 +60,8 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
 }
 
 fn bring_up(directory: PathBuf) -> anyhow::Result<Lab> {
-    let options = LabOptions {
-        directory,
-        programs: super::start::programs()?,
-        machines: MACHINES,
-        disks: 0,
-        replicas: 1,
-        simulated: 0,
-        script: None,
-        nats: 1,
-        clock_spread: CLOCK_SPREAD,
-    };
+    let options =
+        LabOptions { clock_spread: CLOCK_SPREAD, ..LabOptions::new(directory, super::start::programs()?, MACHINES) };
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let milliseconds = |time: Duration| format!("{}ms", time.as_millis());
     lab.muster_ok(&["pulse", "set", NUMBER, "--block", &milliseconds(BLOCK), "--free", &milliseconds(FREE)])?;

@@ -40,15 +40,8 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     let directory = build::target().join("soak");
     lab::clean(&directory)?;
     let options = LabOptions {
-        directory: directory.clone(),
-        programs: bench::optimised_programs()?,
-        machines: MACHINES,
-        disks: 0,
-        replicas: 1,
-        simulated: 0,
-        script: None,
-        nats: 1,
         clock_spread: CLOCK_SPREAD,
+        ..LabOptions::new(directory.clone(), bench::optimised_programs()?, MACHINES)
     };
     let lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     super::start::wait_placeable(&lab, MACHINES)?;
