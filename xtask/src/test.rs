@@ -1,10 +1,17 @@
 //! `cargo xtask test`: every check of the project, in the order in which a mistake is cheapest to find.
 
-use std::time::Instant;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::build::{run_cargo, target};
+
+/// How long one program of tests may take: the longest takes five minutes on two busy cores. One that hangs is ended with all its
+/// processes, and the others still run.
+const PROGRAM_MAX: Duration = Duration::from_secs(20 * 60);
+/// How long it has to end by itself, once it was told to.
+const ENDING_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(crate) struct TestArguments {
@@ -31,9 +38,19 @@ pub(crate) fn run(arguments: &TestArguments) -> anyhow::Result<()> {
     let programs = target().join("debug");
     let mut command = vec!["test", "--quiet", "--workspace", "--no-fail-fast"];
     command.extend(arguments.filter.as_deref());
-    run_cargo(&command, &[("MUSTER_PROGRAMS", &programs.to_string_lossy())])?;
+    let (name, runner) = limited();
+    run_cargo(&command, &[("MUSTER_PROGRAMS", &programs.to_string_lossy()), (&name, &runner)])?;
     step(start, "done: everything passed");
     Ok(())
+}
+
+/// The setting of cargo that runs each program of tests under coreutils' `timeout`: its variable and its value. On a terminal the
+/// programs stay in its foreground group, so that an interrupt reaches them.
+fn limited() -> (String, String) {
+    let place = if std::io::stdin().is_terminal() { "--foreground " } else { "" };
+    let target = format!("{}_UNKNOWN_LINUX_GNU", std::env::consts::ARCH.to_uppercase());
+    let (kill, limit) = (ENDING_MAX.as_secs(), PROGRAM_MAX.as_secs());
+    (format!("CARGO_TARGET_{target}_RUNNER"), format!("timeout --verbose {place}--kill-after={kill} {limit}"))
 }
 
 fn step(start: Instant, name: &str) {

@@ -28,6 +28,8 @@ const OPEN_MAX: u32 = 100;
 const AFTER_LOCKS: u64 = 16;
 /// By how much a token goes back on purpose.
 const BACK_BY: u64 = 8;
+/// By how much the token of a forged record is ahead of its holder's: it is the token of no grant that follows.
+const FORGED_AHEAD: u64 = 1_000;
 /// Looks for another one's lock to write into, and the pause between two.
 const FORGE_LOOKS: u32 = 10_000;
 const FORGE_PAUSE: Duration = Duration::from_micros(100);
@@ -113,6 +115,8 @@ struct Held {
     lock: u32,
     mode: Mode,
     token: u64,
+    /// Another process had it right before.
+    after_other: bool,
 }
 
 /// What a control block says: nothing, or who had the lock last, under which token, and whether it is still open.
@@ -216,7 +220,8 @@ impl FileLocks<'_> {
             self.set_control(lock, token, true)?;
             self.exclusive += 1;
         }
-        self.held = Some(Held { lock, mode, token });
+        let after_other = before.is_some_and(|before| before.writer.owner != self.work.writer.owner);
+        self.held = Some(Held { lock, mode, token, after_other });
         Ok(Grant { lock, mode, ticket: 0, token, last, before })
     }
 
@@ -250,7 +255,7 @@ impl FileLocks<'_> {
             if writer.owner == self.work.writer.owner || written != Some((writer, token)) {
                 continue;
             }
-            let expectation = record_of(lock, bytes, self.work.writer, token + 1);
+            let expectation = record_of(lock, bytes, self.work.writer, token + FORGED_AHEAD);
             fill(&mut record, &Stamp { expectation, time: now() });
             let forged = self.file.write_all_at(&record, self.at(lock)).is_ok();
             if forged && self.control(lock).is_ok_and(|control| control == Some(open)) {
@@ -313,9 +318,10 @@ impl Locks for FileLocks<'_> {
     }
 
     fn give_back(&mut self, sound: bool) -> Result<(), Break> {
-        let Some(Held { lock, mode, mut token }) = self.held.take() else { return Ok(()) };
+        let Some(Held { lock, mode, mut token, after_other }) = self.held.take() else { return Ok(()) };
         if mode == Mode::Exclusive {
-            if self.due() == Some(Injection::TokenBack) && token > BACK_BY {
+            // Whoever comes next must have seen a greater one: the kernel may have given the lock to one process alone until now.
+            if self.due() == Some(Injection::TokenBack) && token > BACK_BY && after_other {
                 token -= BACK_BY;
                 self.done("STALE", "the token", lock);
             }

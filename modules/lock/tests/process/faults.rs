@@ -3,7 +3,7 @@
 use muster_module_protocol::{Corruption, ModuleMessage, Outcome, Status};
 use muster_module_testkit::{Done, names};
 
-use crate::hand::{CLIENT, Gang, Process, SERVER, corruptions, dpid, events};
+use crate::hand::{CLIENT, Gang, Process, SERVER, corruptions, dpid, events, first};
 
 const DAMAGE: [&str; 8] = ["BITFLIP", "STALE", "MISDIRECTED", "WRONG_FORM", "ZERO", "TORN", "SHIFTED", "UNKNOWN"];
 
@@ -25,18 +25,9 @@ fn make(gang: &Gang, class: &str, into: &str) -> Made {
     let dpids = [server.dpid(), client.dpid()];
     let injected = server.wait_event("injected");
     assert!(injected.starts_with(&format!("{class} into ")) && injected.ends_with("of lock 0"), "{injected}");
-    let found = |said: &[ModuleMessage]| Some(!corruptions(said).is_empty());
     // Whoever finds it ends by itself; the other one is stopped then, where it did not end with its server.
-    let finder_is_server = loop {
-        if server.wait("anything", found) {
-            break true;
-        }
-        if client.wait("anything", found) {
-            break false;
-        }
-        std::thread::yield_now();
-    };
-    let (mut finder, mut other) = if finder_is_server { (server, client) } else { (client, server) };
+    let finder = first("a corruption", [&server, &client], |said| !corruptions(said).is_empty());
+    let (mut finder, mut other) = if finder == 0 { (server, client) } else { (client, server) };
     let done = finder.end();
     assert_eq!((done.code, done.status, done.result), (Some(1), Status::Complete, Outcome::Fail), "{done:?}");
     other.end_in_order();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use muster_model::{Dpid, JobNumber, ProcessNumber};
@@ -12,6 +12,8 @@ use muster_module_protocol::{Corruption, ModuleMessage, Outcome, Status, decode_
 use muster_module_testkit::{Done, by_hand};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at processes that say nothing.
+const STEP: Duration = Duration::from_millis(20);
 pub(crate) const SERVER: &str = "server";
 pub(crate) const CLIENT: &str = "client";
 
@@ -109,6 +111,11 @@ impl Process {
         assert!(status.expect("kill").success());
     }
 
+    /// What it has said, and whether that is all.
+    fn heard(&self) -> MutexGuard<'_, (Vec<ModuleMessage>, bool)> {
+        self.said.messages.lock().expect("lock")
+    }
+
     /// Stops it, where it has not ended by itself.
     pub(crate) fn end_in_order(&mut self) {
         if self.child.try_wait().expect("a child").is_none() {
@@ -119,7 +126,7 @@ impl Process {
     /// Waits until it has said what is looked for, or says no more.
     pub(crate) fn wait<T>(&self, what: &str, look: impl Fn(&[ModuleMessage]) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        let mut messages = self.said.messages.lock().expect("lock");
+        let mut messages = self.heard();
         loop {
             if let Some(found) = look(&messages.0) {
                 return found;
@@ -164,7 +171,7 @@ impl Process {
     /// Waits for its end.
     pub(crate) fn end(&mut self) -> Done {
         let deadline = Instant::now() + PATIENCE;
-        let mut messages = self.said.messages.lock().expect("lock");
+        let mut messages = self.heard();
         while !messages.1 {
             let rest = deadline.saturating_duration_since(Instant::now());
             assert!(!rest.is_zero(), "it does not end: {:?}", messages.0.last());
@@ -189,6 +196,22 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until one of two has said what is looked for; which of them.
+pub(crate) fn first(what: &str, processes: [&Process; 2], look: impl Fn(&[ModuleMessage]) -> bool) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Before they are looked at: who has ended by then says no more.
+        let over = processes.iter().all(|process| process.heard().1);
+        if let Some(found) = processes.iter().position(|process| look(&process.heard().0)) {
+            return found;
+        }
+        let said = || processes.map(|process| process.heard().0.clone());
+        assert!(!over && Instant::now() < deadline, "none of them said {what}: {:?}", said());
+        let wait = processes[0].said.changed.wait_timeout(processes[0].heard(), STEP);
+        drop(wait.expect("lock"));
     }
 }
 
