@@ -2,7 +2,7 @@
 //! release, which is not answered.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use muster_sdk::{Token, keep_alive, plain_address};
@@ -24,6 +24,8 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long a connection that broke is tried again.
 const AGAIN_MAX: Duration = Duration::from_secs(10);
+/// How long a taker that leaves waits for the server to hang up.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// Pause between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -207,9 +209,15 @@ impl Locks for Remote<'_> {
         Err(Break::Trouble(Trouble::Gone(reason)))
     }
 
+    /// Says goodbye, and reads what is still on its way until the server has hung up: a socket that is closed with something unread
+    /// resets the connection, and the goodbye would be lost with it.
     fn leave(&mut self) {
+        let said = self.say(Frame::Bye, &[]).is_ok() && self.socket.shutdown(Shutdown::Write).is_ok();
+        let deadline = Instant::now() + LEAVE_MAX;
         // One that is gone needs no goodbye.
-        let _: Result<(), Break> = self.say(Frame::Bye, &[]);
+        while said && Instant::now() < deadline && self.incoming.read(&self.socket).is_ok() {
+            while let Ok(Some(_)) = self.incoming.next() {}
+        }
     }
 
     fn read_command(&self, _lock: u32) -> Option<String> {

@@ -128,10 +128,18 @@ impl<'s> Sabotage<'s> {
         }
     }
 
-    /// A client has written, or is gone: the reading that waited for it.
-    pub(crate) fn unpark(&mut self, client: ClientId) -> Option<(ClientId, u32)> {
-        let Parked { reader, load, .. } =
-            self.parked.take_if(|parked| [parked.writer, parked.reader].contains(&client))?;
+    /// A client has written: the reading that waited for it.
+    pub(crate) fn on_stored(&mut self, client: ClientId) -> Option<(ClientId, u32)> {
+        self.unpark(|parked| parked.writer == client)
+    }
+
+    /// A client is gone: the reading that waited for it.
+    pub(crate) fn on_gone(&mut self, client: ClientId) -> Option<(ClientId, u32)> {
+        self.unpark(|parked| [parked.writer, parked.reader].contains(&client))
+    }
+
+    fn unpark(&mut self, over: impl Fn(&Parked) -> bool) -> Option<(ClientId, u32)> {
+        let Parked { reader, load, .. } = self.parked.take_if(|parked| over(parked))?;
         load.map(|lock| (reader, lock))
     }
 

@@ -303,14 +303,13 @@ impl<'w> Server<'w> {
         self.say(id, Frame::Stored(lock), &[]);
         let beside = self.sabotage.on_store(&mut self.table, id, lock, &mut self.records[range]);
         self.grant(beside);
-        self.unpark(id)
+        let waited = self.sabotage.on_stored(id);
+        self.go_on(waited)
     }
 
-    fn unpark(&mut self, writer: ClientId) -> Result<(), String> {
-        match self.sabotage.unpark(writer) {
-            Some((reader, lock)) => self.load(reader, lock),
-            None => Ok(()),
-        }
+    /// Answers a reading that waited.
+    fn go_on(&mut self, waited: Option<(ClientId, u32)>) -> Result<(), String> {
+        waited.map_or(Ok(()), |(reader, lock)| self.load(reader, lock))
     }
 
     fn release(&mut self, id: ClientId, writer: Writer, sound: bool) -> Result<(), String> {
@@ -347,7 +346,8 @@ impl<'w> Server<'w> {
         }
         self.grant(granted);
         // A reader that is gone as well has nothing to say.
-        let _: Result<(), String> = self.unpark(id);
+        let waited = self.sabotage.on_gone(id);
+        let _: Result<(), String> = self.go_on(waited);
         let Some(reason) = client.cut_reason() else { return };
         let Some(writer) = client.writer else { return self.tell_cut("stranger_refused", client.from, reason) };
         let foreign = |client: &Client| client.writer.is_some_and(|other| other.owner != self.work.writer.owner);

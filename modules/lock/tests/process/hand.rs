@@ -208,8 +208,8 @@ pub(crate) fn first(what: &str, processes: [&Process; 2], look: impl Fn(&[Module
         if let Some(found) = processes.iter().position(|process| look(&process.heard().0)) {
             return found;
         }
-        let said = || processes.map(|process| process.heard().0.clone());
-        assert!(!over && Instant::now() < deadline, "none of them said {what}: {:?}", said());
+        let last = || processes.map(|process| process.heard().0.last().cloned());
+        assert!(!over && Instant::now() < deadline, "none of them said {what}, but last {:?}", last());
         let wait = processes[0].said.changed.wait_timeout(processes[0].heard(), STEP);
         drop(wait.expect("lock"));
     }
