@@ -19,6 +19,9 @@ use crate::{build, lab};
 const DRIFT_SHARE_MAX: f64 = 0.05;
 /// ... and by more than this.
 const DRIFT_MIB_MAX: f64 = 8.0;
+/// nats-server remembers the numbers of messages for two minutes, and a block that it wrote to for some seconds: after so long without
+/// a round, what is alive in it is what it keeps.
+const REST: Duration = Duration::from_secs(135);
 /// A round that takes longer ends the soak.
 const ROUND_MAX: &str = "120s";
 /// Every machine may be used within this.
@@ -47,18 +50,21 @@ pub(super) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     let parts = parts(&mut lab)?;
     let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
     let counter = Counter::begin(&runtime, &lab.nats_url())?;
-    let mut rounds = Vec::new();
+    let (mut rounds, mut rested) = (Vec::new(), Vec::new());
     for number in 1..=arguments.rounds {
         let round = round(&lab, arguments.processes, &parts)?;
         let (start, stop) = (round.start.as_secs_f64(), round.stop.as_secs_f64());
         eprintln!("round {number} of {}: all running after {start:.1} s, ended after {stop:.1} s", arguments.rounds);
         rounds.push(round);
+        if number == arguments.rounds.div_ceil(2) || number == arguments.rounds {
+            rested.push(rest(&lab)?);
+        }
     }
     let jobs = u64::from(arguments.rounds);
     let counted = counter.settled(jobs, u64::from(arguments.processes));
     lab.down()?;
     lab::clean(&directory)?;
-    let drifting = print(&parts, &rounds);
+    let drifting = print(&parts, &rounds, &rested);
     let counted = counted?;
     println!(
         "JOBS: {} jobs started, {} ended once, {} processes ended once",
@@ -78,7 +84,7 @@ pub(super) fn wait_placeable(lab: &Lab, machines: u32) -> anyhow::Result<()> {
     wait_until("the scheduler knows every machine", PLACEABLE_MAX, || places() == machines as usize)
 }
 
-/// What nats-server is called in the table.
+/// What nats-server is called in the table: it varies with how fast the rounds are, and is judged at rest.
 const NATS: &str = "nats-server alive";
 
 /// Name and OS process id of everything of Muster that runs for the lab.
@@ -102,11 +108,26 @@ fn round(lab: &Lab, processes: u32, parts: &[(String, u32)]) -> anyhow::Result<R
     let begun = Instant::now();
     lab.muster_ok(&["stop", &job.to_string(), "--wait", "--within", ROUND_MAX])?;
     let stop = begun.elapsed();
-    let mut sizes = vec![lab.nats.live_bytes()? as f64 / f64::from(1 << 20)];
+    let mut sizes = vec![alive(lab)?];
     for (name, pid) in parts {
         sizes.push(resident(*pid).with_context(|| format!("measure {name}"))?);
     }
     Ok(Round { start, stop, sizes })
+}
+
+/// MiB that are alive in nats-server.
+fn alive(lab: &Lab) -> anyhow::Result<f64> {
+    Ok(lab.nats.live_bytes()? as f64 / f64::from(1 << 20))
+}
+
+/// Lets everything rest; MiB that are alive in nats-server then.
+fn rest(lab: &Lab) -> anyhow::Result<f64> {
+    eprintln!(
+        "nothing is started for {} s, until nats-server has forgotten what it keeps for two minutes",
+        REST.as_secs()
+    );
+    std::thread::sleep(REST);
+    alive(lab)
 }
 
 /// MiB that a process has in memory.
@@ -118,7 +139,7 @@ fn resident(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// Prints the table, and returns the parts that drift.
-fn print(parts: &[(String, u32)], rounds: &[Round]) -> Vec<String> {
+fn print(parts: &[(String, u32)], rounds: &[Round], rested: &[f64]) -> Vec<String> {
     let parts: Vec<&str> = std::iter::once(NATS).chain(parts.iter().map(|(name, _)| name.as_str())).collect();
     let names: Vec<String> = parts.iter().map(|name| format!("{name:>18}")).collect();
     println!("{:>6} {:>8} {:>8}{}   (MiB in memory)", "round", "start s", "stop s", names.concat());
@@ -133,8 +154,11 @@ fn print(parts: &[(String, u32)], rounds: &[Round]) -> Vec<String> {
         (0..parts.len()).map(|part| growth(&half.iter().map(|round| round.sizes[part]).collect::<Vec<_>>())).collect();
     let told: Vec<String> = growths.iter().map(|(growth, _)| format!("{growth:>+18.1}")).collect();
     println!("growth over the second half{}", told.concat().split_at(2).1);
+    let (middle, end) = (rested.first().copied().unwrap_or_default(), rested.last().copied().unwrap_or_default());
+    println!("nats-server alive at rest: {middle:.1} MiB after half of the rounds, {end:.1} after all");
+    let judged = std::iter::once((end - middle, middle)).chain(growths.into_iter().skip(1));
     let drifts = |(growth, mean): (f64, f64)| growth > DRIFT_MIB_MAX && growth > mean * DRIFT_SHARE_MAX;
-    let drifting = parts.iter().zip(&growths).filter(|(_, growth)| drifts(**growth));
+    let drifting = parts.iter().zip(judged).filter(|(_, growth)| drifts(*growth));
     drifting.map(|(name, (growth, _))| format!("{name} by {growth:.1} MiB")).collect()
 }
 
