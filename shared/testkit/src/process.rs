@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::process::{Pid, Signal};
 
+use crate::wait::wait_until;
+
+/// A process that was stopped stands still within this.
+const STANDSTILL_MAX: Duration = Duration::from_secs(10);
+
 /// How a process is started; kept, so that it can be started again.
 #[derive(Debug, Clone)]
 pub struct Spawn {
@@ -66,14 +71,19 @@ impl Process {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal. After SIGSTOP it stands still.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When it is not running, or goes on.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
         let pid = pid.with_context(|| format!("signal {}: it is not running", self.spawn.name))?;
-        rustix::process::kill_process(pid, signal).with_context(|| format!("signal {}", self.spawn.name))
+        rustix::process::kill_process(pid, signal).with_context(|| format!("signal {}", self.spawn.name))?;
+        if signal == Signal::STOP {
+            // The call comes back while its threads still run, and answer.
+            wait_until(&format!("{} stands still", self.spawn.name), STANDSTILL_MAX, || stands_still(pid))?;
+        }
+        Ok(())
     }
 
     /// Kills it with SIGKILL and collects it.
@@ -133,8 +143,19 @@ impl Drop for Process {
 /// Whether a process that is not ours to wait for is alive and not a zombie.
 #[must_use]
 pub fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+    state(Path::new(&format!("/proc/{pid}/stat"))).is_some_and(|state| state != 'Z')
+}
+
+/// Whether every thread of a process was stopped.
+fn stands_still(pid: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).into_iter().flatten();
+    threads.map_while(Result::ok).all(|thread| state(&thread.path().join("stat")) == Some('T'))
+}
+
+/// State of a process or a thread, as its file `stat` has it (proc_pid_stat(5)).
+fn state(stat: &Path) -> Option<char> {
+    let text = std::fs::read_to_string(stat).ok()?;
+    text.rsplit(')').next()?.trim_start().chars().next()
 }
 
 fn spawn_child(spawn: &Spawn) -> anyhow::Result<Child> {
