@@ -1,5 +1,6 @@
 //! `cargo xtask soak` and `simulate`: the long counts, which the test run only has a short form of.
 
+mod clean;
 mod pulses;
 mod start;
 
@@ -10,8 +11,8 @@ use crate::build::{programs, run_cargo};
 #[derive(Args)]
 pub(crate) struct SoakArguments {
     /// Which: `kills` of every part under load, `start` and stop of many simulated processes, `pulses` that are defined again and
-    /// again over many processes, or `corruption` of high-io's files from outside
-    #[arg(value_parser = ["kills", "start", "pulses", "corruption"])]
+    /// again over many processes, `corruption` of high-io's files from outside, or `clean` passes of modules that must report nothing
+    #[arg(value_parser = ["kills", "start", "pulses", "corruption", "clean"])]
     name: String,
     /// How many rounds
     #[arg(long, default_value_t = 50)]
@@ -25,6 +26,15 @@ pub(crate) struct SoakArguments {
     /// Changes of files, for `corruption`
     #[arg(long, default_value_t = 1_000)]
     changes: u32,
+    /// What each module is to verify, for `clean`, GiB
+    #[arg(long, default_value_t = 200)]
+    gib: u32,
+    /// Only this module, for `clean`; may be given often
+    #[arg(long = "module", value_parser = clean::MODULES)]
+    modules: Vec<String>,
+    /// A module ends after so many minutes, for `clean`, however little it verified by then
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
 }
 
 #[derive(Args)]
@@ -51,6 +61,9 @@ pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
         let changes = arguments.changes.to_string();
         let test = ["test", "-p", "muster-high-io", "--test", "outside", "--", "--nocapture"];
         return run_cargo(&test, &[("MUSTER_SOAK_CORRUPTIONS", &*changes)]);
+    }
+    if arguments.name == "clean" {
+        return clean::run(arguments);
     }
     let programs = programs()?;
     let rounds = arguments.rounds.to_string();
