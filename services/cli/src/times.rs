@@ -92,6 +92,16 @@ pub(crate) fn parse_since(text: &str) -> Result<Since, String> {
     nanoseconds.map(|ns| Since::At(PoolTime(ns))).ok_or_else(|| format!("give {rule}"))
 }
 
+/// Reads a moment: `5m`, `2026-11-20T15:04:05Z`, `2026-11-20 15:04:05` or `15:04:05`.
+pub(crate) fn parse_moment(text: &str) -> Result<Since, String> {
+    match parse_since(text) {
+        Ok(Since::Sequence(_)) | Err(_) => {
+            Err("give a duration like `5m`, or a time like `15:04:05` or `2026-11-20T15:04:05Z`".into())
+        }
+        Ok(moment) => Ok(moment),
+    }
+}
+
 fn local_moment(text: &str) -> Option<Timestamp> {
     let civil = text.parse::<jiff::civil::DateTime>().ok();
     let today = || Some(Zoned::now().date().to_datetime(text.parse().ok()?));
@@ -139,5 +149,7 @@ mod tests {
         assert!(matches!(parse_since("15:04:05"), Ok(Since::At(_))));
         assert!(matches!(parse_since("2026-11-20 15:04:05"), Ok(Since::At(_))));
         assert!(parse_since("yesterday").is_err());
+        assert_eq!(parse_moment("5m"), Ok(Since::Ago(Duration::from_secs(300))));
+        assert!(parse_moment("1200").is_err() && parse_moment("yesterday").is_err());
     }
 }

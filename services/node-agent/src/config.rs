@@ -8,6 +8,10 @@ use muster_model::MachineId;
 
 /// A process's log is stopped beyond this.
 const LOG_BYTES_MAX: u64 = 64 << 20;
+/// The kernel's store that lives through a crash, where systemd brings its content at boot, and where kdump leaves dumps.
+const CRASH_DIRECTORIES: [&str; 3] = ["/sys/fs/pstore", "/var/lib/systemd/pstore", "/var/crash"];
+/// The object store of artifacts holds eight of these.
+const CRASH_FILE_BYTES_MAX: u64 = 2 << 30;
 
 /// Arguments of the agent.
 #[derive(Debug, Clone, clap::Parser)]
@@ -35,6 +39,19 @@ pub struct Arguments {
     /// What triggers may do on this machine beyond what is harmless: TOML, owned by root. Without the file nothing
     #[arg(long, env = "MUSTER_TRIGGER_POLICY", default_value = "/etc/muster/triggers.toml")]
     pub trigger_policy: PathBuf,
+    /// Directory in which crashes leave files, may be repeated; what is new there is kept, and attached to the firing that
+    /// crashed the machine
+    #[arg(
+        long = "crash-files",
+        env = "MUSTER_CRASH_FILES",
+        value_name = "DIRECTORY",
+        value_delimiter = ',',
+        default_values = CRASH_DIRECTORIES
+    )]
+    pub crash_files: Vec<PathBuf>,
+    /// A file of a crash that is larger stays on the machine, bytes
+    #[arg(long, default_value_t = CRASH_FILE_BYTES_MAX)]
+    pub crash_file_bytes_max: u64,
     /// File that this agent's log goes to, to be read by `muster logs --agent`
     #[arg(long)]
     pub log_file: Option<PathBuf>,
@@ -59,6 +76,10 @@ pub(crate) struct Settings {
     pub keeper: PathBuf,
     /// What triggers may do here.
     pub trigger_policy: PathBuf,
+    /// Directories in which crashes leave files.
+    pub crash_files: Vec<PathBuf>,
+    /// A file of a crash that is larger stays on the machine.
+    pub crash_file_bytes_max: u64,
     /// The agent's own log.
     pub log_file: Option<PathBuf>,
     /// A process whose log is larger is stopped.
@@ -94,6 +115,8 @@ impl Settings {
             disks: disks.collect::<anyhow::Result<_>>()?,
             keeper: arguments.keeper.clone().map_or_else(keeper_beside, Ok)?,
             trigger_policy: arguments.trigger_policy.clone(),
+            crash_files: arguments.crash_files.clone(),
+            crash_file_bytes_max: arguments.crash_file_bytes_max,
             log_file: arguments.log_file.clone(),
             log_bytes_max: arguments.log_bytes_max,
             clock_ahead_ms: arguments.clock_ahead_ms,

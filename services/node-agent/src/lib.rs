@@ -9,6 +9,7 @@ mod artifacts;
 mod config;
 mod connection;
 mod core;
+mod crash_files;
 mod disk;
 mod heartbeat;
 mod hotplug;

@@ -182,6 +182,7 @@ impl Uploads {
             name: upload.name.clone(),
             size_bytes,
             sha256,
+            ..ArtifactStored::default()
         })
     }
 }
@@ -289,6 +290,7 @@ impl Small {
             name: name.into(),
             size_bytes: self.data.len() as u64,
             sha256: self.sha256.clone(),
+            ..ArtifactStored::default()
         }
     }
 }

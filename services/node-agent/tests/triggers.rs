@@ -149,6 +149,69 @@ async fn what_crashed_does_not_crash_again_when_it_is_back() {
     assert!(said(&armed.world.script(), 2).is_empty(), "it had disarmed itself");
 }
 
+/// Files of crashes that were kept: name, firing and size.
+fn kept(script: &Script) -> Vec<(String, Vec<u8>, u64)> {
+    let kept = script.reports.iter().filter_map(|report| match &report.kind {
+        Some(v1::report::Kind::Artifact(stored)) if stored.id.is_none() => {
+            let name = stored.path.rsplit('/').next().unwrap_or_default().to_owned();
+            Some((name, stored.firing.to_vec(), stored.size_bytes))
+        }
+        _ => None,
+    });
+    kept.collect()
+}
+
+/// What was said of those that stay on the machine.
+fn left(script: &Script) -> Vec<String> {
+    let left = script.reports.iter().filter_map(|report| match &report.kind {
+        Some(v1::report::Kind::Error(error)) if error.id.is_none() => Some(error.message.clone()),
+        _ => None,
+    });
+    left.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_is_kept_with_its_firing_and_once() {
+    let mut armed = Armed::new("crash = true").await;
+    let directory = armed.world.home.path().join("crash");
+    let put = |name: &str, content: &[u8]| {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    // Nobody fired yet: a crash of its own accord.
+    put("dmesg-efi-1", b"of its own accord");
+    armed.world.wait("the first is kept", |script| kept(script).len() == 1).await;
+    assert_eq!(kept(&armed.world.script()), [("dmesg-efi-1".to_owned(), vec![], 17)]);
+
+    armed.arm(vec![arm(TriggerAction::Crash, "", 1)]).await;
+    armed.fire(1, Duration::ZERO).await;
+    armed.outcome(1).await;
+    put("202611300128/vmcore", b"the memory");
+    put("202611300128/vmcore-incomplete", b"not yet");
+    put("202611300129/vmcore", &[7; 2_000]);
+    armed.world.wait("both are told", |script| kept(script).len() == 2 && !left(script).is_empty()).await;
+    let files = kept(&armed.world.script());
+    let messages = left(&armed.world.script());
+    assert_eq!(files[1], ("vmcore".to_owned(), vec![1; 16], 10));
+    assert!(messages[0].contains("202611300129/vmcore: it is larger than 1000 bytes"), "{messages:?}");
+    let names = armed.world.bus.list_objects(muster_bus::Bucket::Artifacts).await.unwrap();
+    let of_crash = format!("crash/node-1/{}/", "01".repeat(16));
+    assert!(
+        names.iter().any(|name| name.starts_with(&of_crash) && name.ends_with("-202611300128-vmcore")),
+        "{names:?}"
+    );
+
+    // What is known stays known; what is left by the next one is the only news.
+    armed.restart().await;
+    put("202611300130/vmcore", b"again");
+    armed.world.wait("the next is kept", |script| kept(script).len() > 2).await;
+    let files = kept(&armed.world.script());
+    let messages = left(&armed.world.script());
+    assert_eq!((files.len(), messages.len()), (3, 1), "{files:?} {messages:?}");
+    assert_eq!(files[2], ("vmcore".to_owned(), vec![1; 16], 5), "it is still the boot of that crash");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn late_firings_other_holders_and_old_epochs_move_nothing() {
     let armed = Armed::new("sysrq = \"w\"").await;

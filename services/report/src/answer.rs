@@ -8,7 +8,7 @@ use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_proto::v1::report_query::Kind;
 use muster_store::{Error, Store, read_retrying};
-use muster_telemetry::query::{self, Bucket, Run, StreamEnd};
+use muster_telemetry::query::{self, Bucket, Moment, Run, StreamEnd};
 
 /// Narrowest time bucket, nanoseconds.
 const BUCKET_MIN: i64 = 1_000_000;
@@ -43,6 +43,8 @@ pub(crate) async fn answer(
             read_retrying(|| query::corruptions(store, &run, &filter)).await.map_err(|error| refusal(&error))
         }
         Kind::Artifact(query) => artifacts(store, &query).await,
+        Kind::Firing(query) => firings(store, &query).await,
+        Kind::Together(query) => together(store, &query).await,
         Kind::Status(_) => {
             let ends = stream_ends(bus).await;
             read_retrying(|| query::status(store, &ends)).await.map_err(|error| refusal(&error))
@@ -63,13 +65,38 @@ async fn perf(store: &Store, query: &v1::PerfQuery) -> Result<v1::ReportReply, R
     })
 }
 
-/// A corruption or a name is of the run that it is of.
-async fn artifacts(store: &Store, query: &v1::ArtifactQuery) -> Result<v1::ReportReply, Refusal> {
-    let run = if query.corruption > 0 || !query.name.is_empty() {
-        None
-    } else {
-        Some(known_run(store, &query.filter.clone().unwrap_or_default()).await?)
+/// A firing is of the run that it is of.
+async fn firings(store: &Store, query: &v1::FiringQuery) -> Result<v1::ReportReply, Refusal> {
+    let run = match query.firing.is_empty() {
+        true => Some(known_run(store, &query.filter.clone().unwrap_or_default()).await?),
+        false => None,
     };
+    read_retrying(|| query::firings(store, run.as_ref(), query)).await.map_err(|error| refusal(&error))
+}
+
+/// Of a moment where one is said, else with a job.
+async fn together(store: &Store, query: &v1::TogetherQuery) -> Result<v1::ReportReply, Refusal> {
+    let filter = query.filter.clone().unwrap_or_default();
+    if query.at_ns == 0 && query.corruption == 0 && query.firing.is_empty() {
+        if filter.job == 0 {
+            return Err(invalid("it names neither a moment, a corruption, a firing nor a job"));
+        }
+        let run = known_run(store, &filter).await?;
+        return read_retrying(|| query::together_with(store, &run, filter.job)).await.map_err(|error| refusal(&error));
+    }
+    let found = read_retrying(|| Moment::find(store, query)).await.map_err(|error| refusal(&error))?;
+    let moment = found.ok_or_else(|| {
+        let why = "the store knows no such corruption or firing, or no run at that time";
+        let next = "`muster report corruption` and `muster report triggers` list them";
+        Refusal::new(RefusalCode::NotFound, "report", why, next)
+    })?;
+    read_retrying(|| query::together(store, &moment)).await.map_err(|error| refusal(&error))
+}
+
+/// A corruption, a firing or a name is of the run that it is of; a crash of a machine is of none.
+async fn artifacts(store: &Store, query: &v1::ArtifactQuery) -> Result<v1::ReportReply, Refusal> {
+    let is_named = query.corruption > 0 || !query.name.is_empty() || !query.firing.is_empty() || query.crash_files;
+    let run = if is_named { None } else { Some(known_run(store, &query.filter.clone().unwrap_or_default()).await?) };
     let answer = read_retrying(|| query::artifacts(store, run.as_ref(), query)).await;
     answer.map_err(|error| refusal(&error))?.ok_or_else(|| no_corruption(query.corruption))
 }

@@ -7,19 +7,20 @@ use clap::Parser;
 use muster_bus::streams::InitOptions;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus, BusOptions};
-use muster_model::{Attempt, Dpid, JobNumber, PoolTime, ProcessId, ProcessNumber, RunId, Verdict};
+use muster_model::{Attempt, Dpid, FiringId, JobNumber, PoolTime, Position, ProcessId, ProcessNumber, RunId, Verdict};
 use muster_pattern::{Class, Expectation, Owner, SECTOR_BYTES, Stamp, expected_sector, fill, spoil};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_proto::v1::report_query::Kind;
 use muster_store::{Access, Store, StoreOptions};
 use muster_telemetry::records::{
-    Corruption, Job, Layout, MetricKind, Offset, Origin, ProcessChange, Records, Report, ReportKind, Said, Sample,
-    Series,
+    Corruption, Job, Layout, LogEvent, MetricKind, Offset, Origin, ProcessChange, Records, Report, ReportKind, Said,
+    Sample, Series,
 };
 use muster_telemetry::write::{KnownLayouts, Outcome, commit, load_offset};
 use muster_telemetry::{Format, render};
 use muster_testkit::{NatsServer, Postgres, until};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// Whatever is waited for comes within this.
@@ -118,7 +119,76 @@ fn synthetic_run() -> Records {
     records.reports.push(report(ReportKind::Final { id: id(1, 1), module, totals, text, resources }));
     records.reports.push(report(ReportKind::Error { id: id(2, 2), message: "no space".into() }));
     records.reports.extend(corruptions(&said));
+    records.reports.push(Report {
+        said: Said { ordinal: 40, sequence: 40, ..said },
+        kind: ReportKind::Artifact {
+            id: ProcessId::default(),
+            bucket: "artifacts".into(),
+            name: format!("crash/m1/{FIRING}/var-crash-1-vmcore"),
+            size_bytes: 9,
+            sha256: "d".repeat(64),
+            path: "/var/crash/1/vmcore".into(),
+            firing: Some(FIRING),
+        },
+    });
     records
+}
+
+const FIRING: FiringId = FiringId([1; 16]);
+
+/// What JOBS says of job 1, of its pulses, and of two firings: one by process 1 that two machines were armed for, and one by a person.
+fn events() -> Vec<LogEvent> {
+    let process = json!({"run": 1, "dpid": {"job": 1, "process": 1}, "attempt": 1});
+    let fired = |byte: u8, second: i64, more: serde_json::Value| {
+        let id = base64_of([byte; 16]);
+        let mut fired = json!({"firing": id, "number": 3, "fired_ns": at(second).0});
+        fired.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+        fired
+    };
+    let acted = |byte: u8, second: i64, machine: &str, outcome: &str, latency_ns: i64| {
+        let (action, outcome) = ("TRIGGER_ACTION_CRASH", format!("TRIGGER_OUTCOME_{outcome}"));
+        fired(byte, second, json!({"machine": machine, "action": action, "outcome": outcome, "latency_ns": latency_ns}))
+    };
+    let spec = json!({"job": 1, "pulses": [1], "parameters": [{"key": "depth", "value": "2"}, {"key": "size", "value": "4KiB"}],
+        "module": {"parameters": [{"name": "depth", "default": "1"}, {"name": "size", "default": "4KiB"}]}});
+    let pulse = |block: i64| json!({"pulse": {"number": 1, "block_ns": block * SECOND, "free_ns": SECOND}});
+    let all = [
+        (1, "job_started", "1", json!({"spec": spec})),
+        (2, "pulse_set", "", pulse(1)),
+        (10, "trigger_fired", "m1", fired(1, 10, json!({"machine": "m1", "process": process, "note": "wrong data"}))),
+        (11, "trigger_acted", "m1", acted(1, 10, "m1", "BROKEN_OFF", 2_000_000)),
+        (11, "trigger_acted", "m2", acted(1, 10, "m2", "ACTED", 3_000_000)),
+        (
+            15,
+            "job_changed",
+            "1",
+            json!({"job": 1, "parameters": [{"key": "depth", "value": "1"}, {"key": "size", "value": "8KiB"}]}),
+        ),
+        (15, "job_changed", "1", json!({"job": 1, "pulses": {"numbers": [1, 2]}})),
+        (16, "pulse_set", "", pulse(7)),
+        (20, "trigger_fired", "", fired(2, 20, json!({"actor": "user:anna"}))),
+        (40, "pulse_cleared", "", json!({"numbers": [1]})),
+    ];
+    let event = |(sequence, (second, kind, subject, detail)): (u64, (i64, &str, &str, serde_json::Value))| LogEvent {
+        position: Position::new(1, sequence),
+        ordinal: 0,
+        at: at(second),
+        actor: "user:anna".into(),
+        cause: "command".into(),
+        kind: kind.into(),
+        subject: subject.into(),
+        detail,
+    };
+    (1..).zip(all).map(event).collect()
+}
+
+/// As protobuf JSON has sixteen equal bytes.
+fn base64_of(bytes: [u8; 16]) -> &'static str {
+    match bytes[0] {
+        1 => "AQEBAQEBAQEBAQEBAQEBAQ==",
+        2 => "AgICAgICAgICAgICAgICAg==",
+        other => panic!("nobody wrote {other} down"),
+    }
 }
 
 /// Process 1 finds what process 2's second attempt wrote, a complemented sector of its own, words of a process that only a tag
@@ -171,6 +241,8 @@ fn corruptions(said: &Said) -> Vec<Report> {
         name: format!("1-00010001-1/{name}"),
         size_bytes: 4096,
         sha256: sha.repeat(64),
+        path: String::new(),
+        firing: None,
     };
     let files = [
         artifact("corruption-20480-2-actual.bin", "0"),
@@ -227,6 +299,10 @@ impl World {
         assert_eq!(committed, Outcome::Committed);
         let again = commit(&store, &mut known, &offset, 9, &synthetic_run()).await.expect("answers");
         assert_eq!(again, Outcome::Moved, "from the same position it is stored once");
+        let offset: Offset = load_offset(&store, "JOBS", 1).await.expect("reads").offset;
+        let log = Records { events: events(), ..Records::default() };
+        let committed = commit(&store, &mut known, &offset, 9, &log).await.expect("commits");
+        assert_eq!(committed, Outcome::Committed);
     }
 
     async fn ask(&self, kind: Kind) -> Result<v1::ReportReply, v1::Refusal> {
@@ -346,7 +422,7 @@ async fn files_are_found_by_process_by_corruption_and_by_name() {
             .map(|line| line.split_once(",artifacts,").expect("a bucket").1.to_owned())
             .collect::<Vec<_>>()
     };
-    let file = |name: &str, sha: &str| format!("1-00010001-1/{name},4096,{}", sha.repeat(64));
+    let file = |name: &str, sha: &str| format!("1-00010001-1/{name},4096,{},", sha.repeat(64));
     let all = [
         file("corruption-20480-2-actual.bin", "a"),
         file("corruption-20480-21-actual.bin", "b"),
@@ -364,6 +440,63 @@ async fn files_are_found_by_process_by_corruption_and_by_name() {
     assert_eq!(ask(v1::ArtifactQuery { name: "1-00010001-1/other.txt".into(), ..Default::default() }).await, all[2..]);
     let unknown = Kind::Artifact(v1::ArtifactQuery { corruption: 99, ..Default::default() });
     assert_eq!(world.ask(unknown).await.expect_err("unknown").code(), v1::RefusalCode::NotFound);
+    world.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn firings_are_told_with_latencies_and_what_they_left() {
+    let world = World::start().await;
+    world.fill().await;
+    let ask =
+        async |query: v1::FiringQuery| render(&world.ask(Kind::Firing(query)).await.expect("an answer"), Format::Table);
+    insta::assert_snapshot!("firings", ask(v1::FiringQuery::default()).await);
+    let rows = async |query: v1::FiringQuery| world.ask(Kind::Firing(query)).await.expect("an answer").rows.len();
+    let filtered = |machine: &str, job| {
+        let filter = v1::ReportFilter { machine: machine.into(), job, ..Default::default() };
+        v1::FiringQuery { filter: Some(filter), ..Default::default() }
+    };
+    assert_eq!(rows(filtered("m2", 0)).await, 1);
+    assert_eq!(rows(filtered("", 1)).await, 2);
+    assert_eq!(rows(v1::FiringQuery { triggers: vec![4], ..Default::default() }).await, 0);
+    assert_eq!(rows(v1::FiringQuery { firing: vec![2; 16].into(), ..Default::default() }).await, 1);
+    let files = Kind::Artifact(v1::ArtifactQuery { firing: FIRING.0.to_vec().into(), ..Default::default() });
+    let crashes = Kind::Artifact(v1::ArtifactQuery { crash_files: true, ..Default::default() });
+    for kind in [files, crashes] {
+        let csv = render(&world.ask(kind).await.expect("an answer"), Format::Csv);
+        assert_eq!(csv.lines().count(), 2, "{csv}");
+        assert!(csv.contains(&format!(",0,,m1,artifacts,crash/m1/{FIRING}/var-crash-1-vmcore,9,")), "{csv}");
+        assert!(csv.trim_end().ends_with(",/var/crash/1/vmcore"), "{csv}");
+    }
+    world.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ran_together_is_told_as_it_was_then() {
+    let world = World::start().await;
+    world.fill().await;
+    let ask = async |query: v1::TogetherQuery| {
+        render(&world.ask(Kind::Together(query)).await.expect("an answer"), Format::Table)
+    };
+    let when = |second: i64| v1::TogetherQuery { at_ns: at(second).0, ..Default::default() };
+    insta::assert_snapshot!("together_at_first", ask(when(14)).await);
+    let changed = v1::TogetherQuery { firing: vec![2; 16].into(), ..Default::default() };
+    insta::assert_snapshot!("together_when_a_person_fired", ask(changed).await);
+    // Process 2 ended after 30 s, and pulse 1 is not defined any more when the corruption is found.
+    let found = ask(v1::TogetherQuery { corruption: 1, ..Default::default() }).await;
+    insta::assert_snapshot!("together_when_corruption_was_found", found);
+    let later = world.ask(Kind::Together(when(100))).await.expect("an answer");
+    assert_eq!(later.rows, []);
+    let with =
+        |job| v1::TogetherQuery { filter: Some(v1::ReportFilter { job, ..Default::default() }), ..Default::default() };
+    assert_eq!(world.ask(Kind::Together(with(1))).await.expect("an answer").rows, []);
+    for (query, code) in [
+        (v1::TogetherQuery::default(), v1::RefusalCode::Invalid),
+        (v1::TogetherQuery { corruption: 99, ..Default::default() }, v1::RefusalCode::NotFound),
+        (v1::TogetherQuery { firing: vec![9; 16].into(), ..Default::default() }, v1::RefusalCode::NotFound),
+        (when(-5), v1::RefusalCode::NotFound),
+    ] {
+        assert_eq!(world.ask(Kind::Together(query)).await.expect_err("a refusal").code(), code);
+    }
     world.stop.cancel();
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::ids::JobNumber;
 
@@ -30,6 +31,20 @@ pub struct FiringId(pub [u8; 16]);
 impl fmt::Display for FiringId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Why a text names no firing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no firing: give the 32 hexadecimal digits that `muster report triggers` shows")]
+pub struct FiringIdError(String);
+
+impl FromStr for FiringId {
+    type Err = FiringIdError;
+    fn from_str(text: &str) -> Result<Self, FiringIdError> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
+        number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| FiringIdError(text.to_owned()))
     }
 }
 
@@ -135,6 +150,12 @@ impl TriggerAction {
         }
     }
 
+    /// It crashes the kernel, which may leave a dump.
+    #[must_use]
+    pub fn crashes(&self) -> bool {
+        matches!(self, Self::Crash | Self::Sysrq('c'))
+    }
+
     /// An arm with this action is gone once it acts: what comes back after a crash must not crash again.
     #[must_use]
     pub fn disarms_itself(&self) -> bool {
@@ -224,6 +245,15 @@ impl TriggerOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_firing_reads_back_as_it_is_printed() {
+        let firing = FiringId([0x01, 0x93, 0xab, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff]);
+        assert_eq!(firing.to_string().parse(), Ok(firing));
+        for wrong in ["", "0193ab", "+193ab000000000000000000000000ff", "0193ab000000000000000000000000fg"] {
+            assert!(wrong.parse::<FiringId>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn actions_read_back_as_they_are_printed() {

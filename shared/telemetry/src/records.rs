@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use muster_model::{PoolTime, Position, ProcessId, ProcessState, Verdict};
+use muster_model::{FiringId, PoolTime, Position, ProcessId, ProcessState, Verdict};
 use serde_json::Value;
 
 /// Where a stream stands: the position that a transaction moves.
@@ -213,6 +213,10 @@ pub enum ReportKind {
         size_bytes: u64,
         /// SHA-256, hex.
         sha256: String,
+        /// Where a file that a crash left was on its machine; else empty.
+        path: String,
+        /// The firing that crashed the machine, where one is known.
+        firing: Option<FiringId>,
     },
 }
 

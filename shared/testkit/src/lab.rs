@@ -208,6 +208,8 @@ impl Lab {
             std::fs::write(&policy, "packet_to = \"127.0.0.1:9\"\n").context("write the policy of an agent")?;
         }
         arguments.extend(["--trigger-policy".to_owned(), text(&policy)]);
+        // Crashes of this host are not those of its machines.
+        arguments.extend(["--crash-files".to_owned(), text(&home.join("crash"))]);
         Ok(Spawn {
             name: machine.to_owned(),
             program: self.options.programs.join("muster-agent"),

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use muster_model::FiringId;
+
 use crate::target::ProcessName;
-use crate::times::{Since, parse_duration, parse_since};
+use crate::times::{Since, parse_duration, parse_moment, parse_since};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReportCommand {
@@ -18,8 +20,47 @@ pub(crate) enum ReportCommand {
     Pulses(PulseReportArguments),
     /// Wrong data that tests found: all, or one word by word with its owner and how to read it again
     Corruption(CorruptionArguments),
+    /// Firings of triggers: what each armed machine did, how soon, and what it left
+    Triggers(TriggerReportArguments),
+    /// What ran together: at a moment, when something was found or fired, or while a job ran
+    Together(TogetherArguments),
     /// How far the store is
     Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TriggerReportArguments {
+    /// Triggers, 0 to 255; all without them
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u8))]
+    pub(crate) triggers: Vec<u8>,
+    /// Only this firing, as `report triggers` shows it
+    #[arg(long, value_name = "FIRING", conflicts_with = "run")]
+    pub(crate) firing: Option<FiringId>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["at", "corruption", "firing", "job"]))]
+pub(crate) struct TogetherArguments {
+    /// At this moment: so long ago like `5m`, or a time
+    #[arg(long, value_name = "5m|TIME", value_parser = parse_moment)]
+    pub(crate) at: Option<Since>,
+    /// When this corruption was found; its machine first
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) corruption: Option<u64>,
+    /// When this fired, as `report triggers` shows it
+    #[arg(long, value_name = "FIRING")]
+    pub(crate) firing: Option<FiringId>,
+    /// Together with this job, and for how long
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) job: Option<u32>,
+    /// Run; the newest without it, or the one of the moment
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub(crate) run: u32,
+    /// Show besides what each had on this machine
+    #[arg(long, default_value = "", hide_default_value = true, conflicts_with = "job")]
+    pub(crate) machine: String,
 }
 
 #[derive(Debug, Args)]
@@ -56,16 +97,25 @@ pub(crate) struct ArtifactListArguments {
     /// Only those of this corruption
     #[arg(long, value_name = "ID", conflicts_with_all = ["process", "run"], value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) corruption: Option<u64>,
+    /// Only what came of this firing: files of a crash, histories
+    #[arg(long, value_name = "FIRING", conflicts_with_all = ["process", "run", "corruption"])]
+    pub(crate) firing: Option<FiringId>,
+    /// Only files that crashes of machines left, of all runs, with or without a firing
+    #[arg(long, conflicts_with_all = ["process", "run", "corruption"])]
+    pub(crate) crash_files: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ArtifactGetArguments {
     /// Name of the file, as `artifact list` shows it
-    #[arg(required_unless_present = "corruption", conflicts_with = "corruption")]
+    #[arg(required_unless_present_any = ["corruption", "firing"], conflicts_with_all = ["corruption", "firing"])]
     pub(crate) name: Option<String>,
     /// All files of this corruption
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) corruption: Option<u64>,
+    /// All that came of this firing, for each machine or process in a directory of its own
+    #[arg(long, value_name = "FIRING", conflicts_with = "corruption")]
+    pub(crate) firing: Option<FiringId>,
     /// Directory to put them into; it is made where it is missing
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) to: PathBuf,

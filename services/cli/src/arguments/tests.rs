@@ -23,6 +23,15 @@ fn documented_lines_about_triggers_parse() {
         "trigger disarm --all",
         "trigger list --fired --output csv",
         "trigger fire 3 --note why --wait --yes",
+        "report triggers 3 255 --machine node-1",
+        "report triggers --firing 0193ab000000000000000000000000ff",
+        "report together --at 5m",
+        "report together --corruption 3",
+        "report together --firing 0193ab000000000000000000000000ff --machine node-1",
+        "report together --job 4 --run 2",
+        "artifact list --crash-files",
+        "artifact list --firing 0193ab000000000000000000000000ff",
+        "artifact get --firing 0193ab000000000000000000000000ff --to x",
     ];
     for line in lines {
         assert!(parsed(line).is_ok(), "{line}");

@@ -4,9 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use muster_bus::Bucket;
 use muster_model::text::hex;
-use muster_model::{Refusal, RefusalCode};
+use muster_model::{FiringId, Refusal, RefusalCode};
 use muster_proto::v1::{self, cell::Value, report_query};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
@@ -19,6 +20,8 @@ use crate::output;
 
 /// Files are copied in pieces of this size.
 const PIECE_SIZE: usize = 128 * 1024;
+/// Names of files that crashes left begin so; the machine follows.
+const CRASH: &str = "crash/";
 
 pub(super) async fn run(session: &Session, command: ArtifactCommand) -> Result<(), Failure> {
     reports::catch_up(session).await?;
@@ -40,33 +43,42 @@ async fn list(session: &Session, arguments: &ArtifactListArguments) -> Result<()
         process: named.map_or(0, |name| name.dpid.process.0),
         corruption: arguments.corruption.unwrap_or(0),
         name: String::new(),
+        firing: bytes_of(arguments.firing),
+        crash_files: arguments.crash_files,
     };
     reports::show(session, &ask(session, "artifact list", query).await?)
 }
 
 async fn get(session: &Session, arguments: ArtifactGetArguments) -> Result<(), Failure> {
-    let ArtifactGetArguments { name, corruption, to } = arguments;
+    let ArtifactGetArguments { name, corruption, firing, to } = arguments;
     let query = v1::ArtifactQuery {
         corruption: corruption.unwrap_or(0),
         name: name.clone().unwrap_or_default(),
+        firing: bytes_of(firing),
         ..Default::default()
     };
     let reply = ask(session, "artifact get", query).await?;
     let files: Vec<Stored> = reply.rows.iter().filter_map(|row| Stored::of(&reply.columns, row)).collect();
     if files.is_empty() {
-        let thing = match corruption {
-            Some(number) => format!("stored file of corruption {number}"),
-            None => format!("stored file `{}`", name.unwrap_or_default()),
+        let thing = match (corruption, firing) {
+            (Some(number), _) => format!("stored file of corruption {number}"),
+            (None, Some(firing)) => format!("stored file of the firing {firing}"),
+            (None, None) => format!("stored file `{}`", name.unwrap_or_default()),
         };
         let next = "its agent brings files within seconds, where the machine is up; `muster artifact list` shows what there is";
         return Err(not_found("artifact get".into(), thing, next));
     }
-    tokio::fs::create_dir_all(&to).await.with_context(|| format!("make the directory {}", to.display()))?;
     for file in &files {
+        let to = if firing.is_some() { to.join(file.origin()?) } else { to.clone() };
+        tokio::fs::create_dir_all(&to).await.with_context(|| format!("make the directory {}", to.display()))?;
         let path = fetch(session, file, &to).await?;
         output::write(&format!("{}\n", path.display()))?;
     }
     Ok(())
+}
+
+fn bytes_of(firing: Option<FiringId>) -> Bytes {
+    firing.map(|firing| firing.0.to_vec()).unwrap_or_default().into()
 }
 
 async fn ask(session: &Session, what: &str, query: v1::ArtifactQuery) -> Result<v1::ReportReply, Failure> {
@@ -97,11 +109,20 @@ impl Stored {
 
     /// What its file is called here: the last part of its name, which a process chose. It leads nowhere else.
     fn file_name(&self) -> Result<&str, Failure> {
-        let last = self.name.rsplit('/').next().unwrap_or_default();
-        if matches!(last, "" | "." | "..") || last.chars().any(char::is_control) {
+        self.checked(self.name.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// Whose it is, as a name of a directory: of the machine that crashed, or of the process.
+    fn origin(&self) -> Result<&str, Failure> {
+        let of_crash = self.name.strip_prefix(CRASH);
+        self.checked(of_crash.unwrap_or(&self.name).split('/').next().unwrap_or_default())
+    }
+
+    fn checked<'a>(&self, part: &'a str) -> Result<&'a str, Failure> {
+        if matches!(part, "" | "." | "..") || part.chars().any(char::is_control) {
             return Err(refusal(self, "its name can not be a file's", "read it with the tools of NATS"));
         }
-        Ok(last)
+        Ok(part)
     }
 }
 
@@ -161,5 +182,8 @@ mod tests {
         for bad in ["1-00010001-1/..", "1-00010001-1/.", "1-00010001-1/", "", "a/b\nc"] {
             assert!(named(bad).file_name().is_err(), "{bad:?}");
         }
+        assert_eq!(named("crash/node-1/0193/vmcore").origin().ok(), Some("node-1"));
+        assert_eq!(named("1-00010001-1/history-3-01.csv").origin().ok(), Some("1-00010001-1"));
+        assert!(named("../x").origin().is_err() && named("crash/../0193/x").origin().is_err());
     }
 }

@@ -8,9 +8,13 @@ use muster_proto::v1::{self, cell::Value, report_query};
 use muster_telemetry::{Format as Rendered, render};
 
 use super::{Session, pulse_report};
-use crate::arguments::{CorruptionArguments, DimensionName, FilterArguments, PerfArguments, ReportCommand};
+use crate::arguments::{
+    CorruptionArguments, DimensionName, FilterArguments, PerfArguments, ReportCommand, TogetherArguments,
+    TriggerReportArguments,
+};
 use crate::exit::Failure;
 use crate::output::{self, Format};
+use crate::times::Since;
 
 /// The store is waited for so long: it commits several times a second.
 const CATCH_UP_MAX: Duration = Duration::from_secs(3);
@@ -28,6 +32,17 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
         ReportCommand::Corruption(CorruptionArguments { number, filter: limits }) => {
             let query = v1::CorruptionQuery { filter: Some(filter(limits)), number: number.unwrap_or(0) };
             ("report corruption", report_query::Kind::Corruption(query))
+        }
+        ReportCommand::Triggers(TriggerReportArguments { triggers, firing, filter: limits }) => {
+            let query = v1::FiringQuery {
+                filter: Some(filter(limits)),
+                triggers: triggers.into_iter().map(u32::from).collect(),
+                firing: firing.map(|firing| firing.0.to_vec()).unwrap_or_default().into(),
+            };
+            ("report triggers", report_query::Kind::Firing(query))
+        }
+        ReportCommand::Together(arguments) => {
+            ("report together", report_query::Kind::Together(together(session, arguments).await))
         }
         ReportCommand::Status => ("report status", report_query::Kind::Status(v1::StoreStatusQuery {})),
     };
@@ -87,6 +102,21 @@ fn ends(reply: &v1::ReportReply, column: &str) -> BTreeMap<String, i64> {
 fn filter(arguments: FilterArguments) -> v1::ReportFilter {
     let FilterArguments { run, job, module, machine } = arguments;
     v1::ReportFilter { run, job, module, machine, ..Default::default() }
+}
+
+async fn together(session: &Session, arguments: TogetherArguments) -> v1::TogetherQuery {
+    let TogetherArguments { at, corruption, firing, job, run, machine } = arguments;
+    let at_ns = match at {
+        Some(Since::At(time)) => time.0,
+        Some(Since::Ago(ago)) => (session.client.viewer().await.now - ago).0,
+        Some(Since::Sequence(_)) | None => 0,
+    };
+    v1::TogetherQuery {
+        filter: Some(v1::ReportFilter { run, job: job.unwrap_or(0), machine, ..Default::default() }),
+        at_ns,
+        corruption: corruption.unwrap_or(0),
+        firing: firing.map(|firing| firing.0.to_vec()).unwrap_or_default().into(),
+    }
 }
 
 fn perf(arguments: PerfArguments) -> v1::PerfQuery {

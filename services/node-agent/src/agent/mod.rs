@@ -25,7 +25,7 @@ use anyhow::Context;
 use muster_bus::{Bucket, Clock, Inbound};
 use muster_model::{Position, ProcessId, ProcessState, Term, TriggerActed};
 use muster_module_protocol::AgentMessage;
-use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy};
+use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -38,8 +38,9 @@ use crate::core::life::Life;
 use crate::core::outcome::End;
 use crate::core::triggers::FireRate;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
+use crate::crash_files::{self, CrashWatch};
 use crate::disk::fence::{Fence, FenceFile};
-use crate::disk::intents::{Final, Intent, Intents};
+use crate::disk::intents::{Final, Intent, Intents, Known};
 use crate::heartbeat::{self, Said};
 use crate::hotplug;
 use crate::keeper::KeeperPaths;
@@ -119,6 +120,13 @@ pub(crate) enum Input {
     TriggerTask(Box<Task>),
     /// What came of a firing.
     TriggerActed(Box<TriggerActed>),
+    /// There is something to say of a file that a crash left; answered when it is on the disk.
+    CrashFile {
+        /// What.
+        kind: report::Kind,
+        /// Answered then.
+        written: oneshot::Sender<()>,
+    },
     /// The pulses of a process that waits for them may be free now.
     Edge(ProcessId),
     /// Devices came or went.
@@ -207,6 +215,7 @@ pub(crate) struct Agent {
     probing: Probing,
     /// What is armed here.
     desk: Desk,
+    crash_watch: CrashWatch,
     fire_rate: FireRate,
     /// What the policy file permits; none for nothing.
     trigger_policy: Option<TriggerPolicy>,
@@ -241,6 +250,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     link::start(connection.clone(), inputs.clone(), hellos, up_sender);
     hotplug::start(&settings.disks, inputs.clone());
     let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
+    let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
     let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
     let now = Instant::now();
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
@@ -280,15 +290,12 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         measured: now,
         probing: Probing::new(now),
         desk,
+        crash_watch,
         fire_rate: FireRate::default(),
         trigger_policy: None,
         pulses,
     };
-    agent.say_ground();
-    agent.look_at_policy();
-    agent.adopt(read.known)?;
-    agent.end_on_vanished();
-    begun.into_iter().for_each(|acted| agent.trigger_acted(acted));
+    agent.begin(read.known, begun)?;
     Ok((agent, waiting))
 }
 
@@ -306,6 +313,16 @@ fn open_desk(
 }
 
 impl Agent {
+    /// Takes over what an earlier life left: its processes, and firings that it began to act on and did not report.
+    fn begin(&mut self, known: BTreeMap<ProcessId, Known>, begun: Vec<TriggerActed>) -> anyhow::Result<()> {
+        self.say_ground();
+        self.look_at_policy();
+        self.adopt(known)?;
+        self.end_on_vanished();
+        begun.into_iter().for_each(|acted| self.trigger_acted(acted));
+        Ok(())
+    }
+
     async fn turn(&mut self, inputs: &mut mpsc::Receiver<Input>, stop: CancellationToken) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -343,6 +360,7 @@ impl Agent {
             Input::Carried { pair, fate } => self.carried(pair, fate),
             Input::TriggerTask(task) => self.trigger_task(*task),
             Input::TriggerActed(acted) => self.trigger_acted(*acted),
+            Input::CrashFile { kind, written } => self.crash_file(kind, written),
             Input::Edge(id) => self.open_if_free(id),
             Input::Hotplug => self.probe(),
             Input::Probed(inventory) => self.probed(inventory),

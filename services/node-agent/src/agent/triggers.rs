@@ -178,9 +178,22 @@ impl Agent {
         (TriggerOutcome::Acted, format!("{} processes of job {job} were told to stop", live.len()))
     }
 
+    /// What is said of a file that a crash left goes into the spool at once; where the disk does not take it, it is said again.
+    pub(super) fn crash_file(&mut self, kind: report::Kind, written: oneshot::Sender<()>) {
+        self.reports.say(kind);
+        if self.reports.flush(self.identity()) {
+            self.note_ended();
+            // It fails when nobody waits any more.
+            let _ = written.send(());
+        }
+    }
+
     /// What came of a firing goes into the spool at once, and is then not said again by a later life.
     pub(super) fn trigger_acted(&mut self, acted: TriggerActed) {
         tracing::info!(trigger = %acted.number, outcome = acted.outcome.as_str(), detail = acted.detail, "a trigger acted");
+        if acted.outcome == TriggerOutcome::Acted && acted.action.crashes() {
+            self.crash_watch.crashed(acted.firing);
+        }
         self.reports.say(report::Kind::TriggerActed((&acted).into()));
         if self.reports.flush(self.identity()) {
             self.note_ended();

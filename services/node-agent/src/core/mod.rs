@@ -2,6 +2,7 @@
 //! mean, and what leaves the spool.
 
 pub(crate) mod authority;
+pub(crate) mod crash_files;
 pub(crate) mod gang;
 pub(crate) mod life;
 mod life_words;

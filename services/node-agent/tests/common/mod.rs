@@ -186,6 +186,10 @@ impl World {
             "100000".into(),
             "--trigger-policy".into(),
             text(&home.join("triggers.toml")),
+            "--crash-files".into(),
+            text(&home.join("crash")),
+            "--crash-file-bytes-max".into(),
+            "1000".into(),
         ]);
         let environment = [("MUSTER_NATS", self.nats.url()), ("RUST_LOG", "muster_node_agent=debug".into())];
         let spawn = Spawn {

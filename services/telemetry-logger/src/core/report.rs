@@ -1,6 +1,6 @@
 //! Batches of reports -> rows of their tables.
 
-use muster_model::{ProcessId, ProcessState, Verdict};
+use muster_model::{FiringId, ProcessId, ProcessState, Verdict};
 use muster_proto::v1;
 use muster_proto::v1::{envelope::Body, report::Kind};
 use muster_telemetry::records::{Corruption, Gap, Origin, Records, Report, ReportKind, Said};
@@ -58,6 +58,9 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
             name: stored.name,
             size_bytes: stored.size_bytes,
             sha256: stored.sha256,
+            path: stored.path,
+            // One that is none names nothing.
+            firing: <[u8; 16]>::try_from(&stored.firing[..]).ok().map(FiringId),
         },
         Kind::Inventory(_) | Kind::TriggerFired(_) | Kind::TriggerActed(_) => return Ok(Taken::InArchive),
         Kind::Gap(gap) => {

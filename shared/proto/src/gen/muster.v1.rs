@@ -1974,10 +1974,10 @@ pub struct CorruptionReport {
     #[prost(string, tag = "10")]
     pub resource: ::prost::alloc::string::String,
 }
-/// ArtifactStored: a file of a process is in an object store.
+/// ArtifactStored: a file of a process, or one that a crash left, is in an object store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ArtifactStored {
-    /// Whose.
+    /// Whose; unset for a file that a crash of the machine left.
     #[prost(message, optional, tag = "1")]
     pub id: ::core::option::Option<ProcessId>,
     /// Object store: `logs` or `artifacts`.
@@ -1992,6 +1992,12 @@ pub struct ArtifactStored {
     /// SHA-256, lower-case hex.
     #[prost(string, tag = "5")]
     pub sha256: ::prost::alloc::string::String,
+    /// Where it was on the machine; of a file that a crash left.
+    #[prost(string, tag = "6")]
+    pub path: ::prost::alloc::string::String,
+    /// The firing whose action crashed the machine; empty where none is known.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub firing: ::prost::bytes::Bytes,
 }
 /// LogBundle is an object of the store `logs` that holds small logs of processes of one job that ended together on one machine. Its name
 /// is `bundle-<run>-<job>-<machine>-<number>`, numbers from 0 on without a gap.
@@ -3441,7 +3447,7 @@ impl Compression {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportQuery {
     /// The question.
-    #[prost(oneof = "report_query::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "report_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<report_query::Kind>,
 }
 /// Nested message and enum types in `ReportQuery`.
@@ -3464,6 +3470,12 @@ pub mod report_query {
         /// Files of processes in the object stores.
         #[prost(message, tag = "5")]
         Artifact(super::ArtifactQuery),
+        /// Firings of triggers, with what became of them on each machine.
+        #[prost(message, tag = "6")]
+        Firing(super::FiringQuery),
+        /// What ran together at a moment, or together with a job.
+        #[prost(message, tag = "7")]
+        Together(super::TogetherQuery),
     }
 }
 /// ReportFilter limits a question.
@@ -3536,6 +3548,41 @@ pub struct ArtifactQuery {
     /// Only the one of this name; empty means any.
     #[prost(string, tag = "4")]
     pub name: ::prost::alloc::string::String,
+    /// Only what came of this firing: files that a crash left, histories; empty means any.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub firing: ::prost::bytes::Bytes,
+    /// Only files that crashes left.
+    #[prost(bool, tag = "6")]
+    pub crash_files: bool,
+}
+/// FiringQuery: firings of triggers, the newest first, with what became of them on each machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FiringQuery {
+    /// Limits; job and module are those of the process that fired.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Only these triggers; empty means any.
+    #[prost(uint32, repeated, tag = "2")]
+    pub triggers: ::prost::alloc::vec::Vec<u32>,
+    /// Only this firing; empty means any.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub firing: ::prost::bytes::Bytes,
+}
+/// TogetherQuery: what ran together, with its parameters and pulses. Of a moment, if one is said; else with the job of the filter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TogetherQuery {
+    /// The run, and the job with which others ran; a machine whose own share is shown beside.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// The moment, pool time in nanoseconds; 0 means none.
+    #[prost(int64, tag = "2")]
+    pub at_ns: i64,
+    /// The moment at which this corruption was found, and its machine; 0 means none.
+    #[prost(uint64, tag = "3")]
+    pub corruption: u64,
+    /// The moment of this firing, and its machine where a process fired; empty means none.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub firing: ::prost::bytes::Bytes,
 }
 /// StoreStatusQuery: how far the store is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -186,6 +186,7 @@ async fn notes(client: &Client, stored: &Stored, translates: bool) -> Result<Vec
     notes.push(format!("found by {finder} {module} on {machine}, device {device}, at {time}"));
     notes.extend(detail.lines().next().map(|line| format!("it says: {line}")));
     notes.extend(owner_note(client, stored).await?);
+    notes.push(format!("what ran then: `muster report together --corruption {}`", stored.number));
     notes.push(read_again(stored));
     notes.push(match artifact::count(client, &stored.files()).await? {
         0 => "files: none was stored (yet)".to_owned(),

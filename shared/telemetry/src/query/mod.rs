@@ -3,18 +3,23 @@
 mod artifact;
 mod cells;
 mod corruption;
+mod firing;
 mod owner;
 mod perf;
 mod run;
+mod setting;
 mod status;
 mod summary;
+mod together;
 
 pub use artifact::artifacts;
 pub use corruption::{corruption, corruptions};
+pub use firing::firings;
 pub use perf::{Bucket, perf};
 pub use run::{Run, find_run};
 pub use status::{StreamEnd, status};
 pub use summary::summary;
+pub use together::{Moment, together, together_with};
 
 /// Rows of an answer at most; the answer says so when there are more.
 pub const ROWS_MAX: usize = 1_000;

@@ -58,9 +58,9 @@ pub(super) async fn write_reports(transaction: &Transaction<'_>, reports: &[Repo
     let artifacts = Table {
         name: "artifact",
         process: true,
-        columns: "bucket, name, size_bytes, sha256",
-        values: "bucket, name, size_bytes, sha256",
-        types: "bucket text, name text, size_bytes numeric, sha256 text",
+        columns: "bucket, name, size_bytes, sha256, path, firing",
+        values: "bucket, name, size_bytes, sha256, path, firing",
+        types: "bucket text, name text, size_bytes numeric, sha256 text, path text, firing text",
     };
     processes.write(transaction, tables.processes).await?;
     fences.write(transaction, tables.fences).await?;
@@ -114,8 +114,10 @@ fn sort(reports: &[Report]) -> Tables {
                 let row = json!({"module": module, "totals": totals, "text": text, "resources": resources});
                 tables.finals.push(with_process(with_said(row, said), *id));
             }
-            ReportKind::Artifact { id, bucket, name, size_bytes, sha256 } => {
-                let row = json!({"bucket": bucket, "name": name, "size_bytes": size_bytes, "sha256": sha256});
+            ReportKind::Artifact { id, bucket, name, size_bytes, sha256, path, firing } => {
+                let firing = firing.map(|firing| firing.to_string());
+                let row = json!({"bucket": bucket, "name": name, "size_bytes": size_bytes, "sha256": sha256,
+                    "path": path, "firing": firing});
                 tables.artifacts.push(with_process(with_said(row, said), *id));
             }
         }
