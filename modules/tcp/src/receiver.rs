@@ -11,6 +11,7 @@ use crate::core::{Disorder, Sequence, Wrong};
 use crate::finding::Found;
 use crate::flow::Flow;
 use crate::record::{End, RECORD_BYTES, Record};
+use crate::socket;
 use crate::talk::{Failure, Line};
 
 /// Bytes of the buffer at least. It holds what one read brings, and is small enough that this is still in the cache when it is
@@ -26,6 +27,8 @@ pub(crate) struct Receiver<'t> {
     peer: &'t str,
     same_clock: bool,
     buffer: Buffer,
+    /// Bytes for which a read wakes now.
+    wake_bytes: usize,
 }
 
 /// What was read and not yet looked at.
@@ -46,7 +49,7 @@ enum Other {
 
 impl<'t> Receiver<'t> {
     pub(crate) fn new(line: Line<'t>, flow: Flow, peer: &'t str, same_clock: bool) -> Self {
-        Self { line, flow, peer, same_clock, buffer: Buffer::new(flow.packet_bytes()) }
+        Self { line, flow, peer, same_clock, buffer: Buffer::new(flow.packet_bytes()), wake_bytes: 1 }
     }
 
     pub(crate) fn run(mut self) -> Result<(), Failure> {
@@ -68,7 +71,7 @@ impl<'t> Receiver<'t> {
         loop {
             self.verify_held()?;
             if self.buffer.held.len() < size {
-                self.read()?;
+                self.read(size)?;
                 continue;
             }
             let packet = self.buffer.peek(size);
@@ -170,7 +173,7 @@ impl<'t> Receiver<'t> {
         self.say_received(found.as_deref().unwrap_or_default());
         self.line.talk.end();
         while self.buffer.held.len() < RECORD_BYTES {
-            self.read()?;
+            self.read(RECORD_BYTES)?;
         }
         let record = self.buffer.peek(RECORD_BYTES).first_chunk().and_then(Record::decode);
         let Some(Record::End(end)) = record else {
@@ -195,7 +198,7 @@ impl<'t> Receiver<'t> {
     /// Reads until the peer has closed, so that it is never held up by data that nobody wants any more.
     fn drain(&mut self) {
         self.buffer.held = 0..0;
-        while self.read().is_ok() {
+        while self.read(1).is_ok() {
             self.buffer.held = 0..0;
         }
     }
@@ -204,8 +207,15 @@ impl<'t> Receiver<'t> {
         Found { line: self.line, flow: self.flow, peer: self.peer, packet }
     }
 
-    fn read(&mut self) -> Result<(), Failure> {
+    /// Reads some of what is held once `whole` bytes are.
+    fn read(&mut self, whole: usize) -> Result<(), Failure> {
         let mut socket = self.line.socket;
+        let wake_bytes = socket::wake_bytes(whole - self.buffer.held.len());
+        if wake_bytes != self.wake_bytes {
+            let set = socket::set_wake_bytes(socket, wake_bytes);
+            set.map_err(|error| Failure::Lost(format!("the socket takes no option: {error}")))?;
+            self.wake_bytes = wake_bytes;
+        }
         loop {
             match socket.read(self.buffer.room()) {
                 Ok(0) => return Err(Failure::Lost("the peer's end of the connection closed".into())),

@@ -13,8 +13,8 @@ use crate::record::Record;
 use crate::settings::Injection;
 use crate::talk::{Failure, Line};
 
-/// Bytes of a write: small packets share it. Small enough that what was filled is still in the cache when the kernel copies it.
-const WRITE_BYTES: usize = 128 * 1024;
+/// Bytes of a write: packets share it. Small enough that what was filled is still in the cache when the kernel copies it.
+const WRITE_BYTES: usize = 256 * 1024;
 
 /// The sending end of a stream.
 pub(crate) struct Sender<'t> {

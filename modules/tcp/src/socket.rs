@@ -30,6 +30,24 @@ pub(crate) fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     set(socket, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, UNREAD_BYTES_MAX)
 }
 
+/// A read sleeps until so many bytes are there, at most: with each segment that wakes it, a sender on the same machine loses time.
+const WAKE_BYTES_MAX: usize = 64 * 1024;
+/// Waiting for less than this is not worth a call.
+const WAKE_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes for which a read wakes while so many are missing of what the peer writes whole. At most half of it: a read that took less than
+/// this before it slept wakes when as many more are there, and these must be missing as well, or it would sleep for ever.
+pub(crate) fn wake_bytes(missing: usize) -> usize {
+    let half = missing / 2;
+    if half < WAKE_BYTES_MIN { 1 } else { (1 << half.ilog2()).min(WAKE_BYTES_MAX) }
+}
+
+/// Sets for how many bytes a read wakes.
+pub(crate) fn set_wake_bytes(socket: &TcpStream, bytes: usize) -> std::io::Result<()> {
+    let bytes = i32::try_from(bytes).map_err(std::io::Error::other)?;
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
 fn set(socket: &TcpStream, level: i32, name: i32, value: i32) -> std::io::Result<()> {
     let size = libc::socklen_t::try_from(size_of::<i32>()).expect("an int is short");
     // SAFETY: the descriptor is open for as long as the borrow, and the value is an int that lives through the call.
@@ -76,5 +94,57 @@ mod tests {
         assert!(kernel(&one).round_trip > Duration::ZERO);
         end(&one);
         assert_eq!(other.read(&mut [0]).expect("the end"), 0);
+    }
+
+    /// Bytes that were received and not read yet.
+    fn unread(socket: &TcpStream) -> i32 {
+        let mut bytes = 0;
+        // SAFETY: the descriptor is open, and the kernel writes an int.
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+        assert_eq!(result, 0, "the kernel says it");
+        bytes
+    }
+
+    #[test]
+    fn a_read_that_took_a_part_before_it_slept_wakes_for_the_rest() {
+        const WHOLE: usize = 128 * 1024;
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let mut sender = TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+        let (mut receiver, _) = listener.accept().expect("accept");
+        prepare(&sender).and_then(|()| prepare(&receiver)).expect("options");
+        receiver.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        let watched = receiver.try_clone().expect("a second handle");
+        for first in [1, 20_000, 60_000, 65_535, 65_536, 65_537, 100_000, WHOLE - 1] {
+            sender.write_all(&vec![7; first]).expect("the first part");
+            let reading = std::thread::spawn({
+                let mut receiver = receiver.try_clone().expect("a handle");
+                move || {
+                    let (mut packet, mut held) = (vec![0; WHOLE], 0);
+                    while held < WHOLE {
+                        set_wake_bytes(&receiver, wake_bytes(WHOLE - held)).expect("option");
+                        held += receiver.read(&mut packet[held..]).expect("it does not sleep for ever");
+                    }
+                }
+            });
+            let begin = std::time::Instant::now();
+            while unread(&watched) > 0 && begin.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            }
+            assert_eq!(unread(&watched), 0, "the first part of {first} was taken");
+            sender.write_all(&vec![7; WHOLE - first]).expect("the rest");
+            reading.join().expect("all was read");
+        }
+        drop(sender);
+        assert_eq!(receiver.read(&mut [0]).expect("the end"), 0, "an end wakes it as well");
+    }
+
+    #[test]
+    fn a_read_wakes_for_at_most_half_of_what_is_missing() {
+        for missing in (0..300_000).step_by(511) {
+            let bytes = wake_bytes(missing);
+            assert!(bytes == 1 || (bytes * 2 <= missing && bytes <= WAKE_BYTES_MAX), "{bytes} of {missing}");
+        }
+        assert_eq!((wake_bytes(4096), wake_bytes(128 * 1024), wake_bytes(1 << 20)), (1, 65_536, 65_536));
     }
 }
