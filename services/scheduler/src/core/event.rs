@@ -12,6 +12,7 @@ use super::job::{Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::master::MasterChanged;
 use super::module::Module;
+use super::resources::Resources;
 use super::trigger::ArmSpec;
 
 /// One fact.
@@ -82,7 +83,7 @@ pub struct Placement {
     /// How many processes.
     pub count: u32,
     /// Resources of each process in turn, as many for each.
-    pub resources: Vec<ResourceId>,
+    pub resources: Resources,
     /// Gang and role of each process in turn; empty for a module without gangs.
     pub members: Vec<Member>,
 }

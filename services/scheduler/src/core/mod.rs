@@ -10,6 +10,7 @@ mod fit;
 pub mod input;
 pub mod job;
 pub mod limits;
+mod lists;
 pub mod machine;
 pub mod master;
 pub mod module;
@@ -20,6 +21,7 @@ pub mod placement;
 mod pool;
 mod pool_clock;
 mod pulses;
+pub mod resources;
 mod selection;
 mod state;
 #[cfg(test)]

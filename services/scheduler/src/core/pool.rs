@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_model::{Epoch, Facts, MachineId, Position, ReservationId, ResourceId, ResourceKind, Selector};
 
 use super::dictionary::Dictionary;
+use super::lists::Lists;
 use super::machine::{Machine, Place, Resource, Seen, Total, Trouble};
-use super::placement::offer::Offer;
+use super::placement::offer::{Offer, Offers};
 
 /// Keys of machines that are kept as columns: all but the name.
 const COLUMNS: usize = Selector::KEYS.len() - 1;
@@ -41,7 +42,7 @@ pub(super) struct Pool {
     epochs: Vec<Epoch>,
     generations: Vec<Position>,
     /// Places of each machine: placement looks at these of every machine that it chooses, and at nothing else of it.
-    places: Vec<Vec<Place>>,
+    places: Lists<Place>,
     holders: Vec<ReservationId>,
     troubles: Vec<Option<Trouble>>,
     totals: [Vec<Total>; ResourceKind::ALL.len()],
@@ -74,6 +75,18 @@ impl ColumnView<'_> {
     }
 }
 
+/// Machines of the index.
+pub(super) struct Among<'a> {
+    pool: &'a Pool,
+    ordinals: &'a [u32],
+}
+
+impl Offers for Among<'_> {
+    fn offer(&self, machine: usize) -> Offer<'_> {
+        self.pool.offer(self.ordinals[machine] as usize)
+    }
+}
+
 impl Pool {
     /// How many machines.
     pub(super) fn len(&self) -> usize {
@@ -102,11 +115,16 @@ impl Pool {
             machine: &self.ids[ordinal],
             epoch: self.epochs[ordinal],
             generation: self.generations[ordinal],
-            places: &self.places[ordinal],
+            places: self.places.of(ordinal),
         }
     }
 
-    /// The same of several.
+    /// The same of several, as it is asked for.
+    pub(super) fn among<'a>(&'a self, ordinals: &'a [u32]) -> Among<'a> {
+        Among { pool: self, ordinals }
+    }
+
+    /// The same of several, at once.
     pub(super) fn offers(&self, ordinals: &[u32]) -> Vec<Offer<'_>> {
         ordinals.iter().map(|ordinal| self.offer(*ordinal as usize)).collect()
     }
@@ -182,7 +200,7 @@ impl Pool {
         };
         self.epochs[ordinal] = seen.epoch;
         self.generations[ordinal] = seen.generation;
-        self.places[ordinal].clone_from(&machine.places);
+        self.places.set(ordinal, &machine.places);
         self.holders[ordinal] = seen.reservation;
         self.troubles[ordinal] = seen.trouble();
         for (key, column) in keys().zip(&mut self.columns) {
@@ -197,7 +215,7 @@ impl Pool {
         self.ids.insert(ordinal, seen.machine.clone());
         self.epochs.insert(ordinal, Epoch(0));
         self.generations.insert(ordinal, Position::default());
-        self.places.insert(ordinal, Vec::new());
+        self.places.insert(ordinal);
         self.holders.insert(ordinal, ReservationId(0));
         self.troubles.insert(ordinal, None);
         self.totals.iter_mut().for_each(|totals| totals.insert(ordinal, Total::default()));
@@ -238,7 +256,7 @@ impl Pool {
     /// Takes the use of one place.
     pub(super) fn count_place(&mut self, ordinal: Option<usize>, machine: &Machine, place: usize) {
         if let Some(ordinal) = ordinal {
-            self.places[ordinal][place].used_milli = machine.places[place].used_milli;
+            self.places.of_mut(ordinal)[place].used_milli = machine.places[place].used_milli;
         }
     }
 
@@ -295,8 +313,8 @@ impl Pool {
             if (self.holders[ordinal], self.troubles[ordinal]) != (seen.reservation, seen.trouble()) {
                 return wrong("holder or trouble", id);
             }
-            let offered = (self.epochs[ordinal], self.generations[ordinal], &self.places[ordinal]);
-            if offered != (seen.epoch, seen.generation, &machine.places) {
+            let offered = (self.epochs[ordinal], self.generations[ordinal], self.places.of(ordinal));
+            if offered != (seen.epoch, seen.generation, &machine.places[..]) {
                 return wrong("the offer", id);
             }
             let sums = ResourceKind::ALL.iter().all(|kind| self.totals(*kind)[ordinal] == machine.total(*kind));

@@ -80,7 +80,7 @@ impl TryFrom<v1::MachinePlacement> for Placement {
             machine_generation: position(placement.machine_generation),
             first: ProcessNumber(placement.first),
             count: placement.count,
-            resources: resource_ids(MESSAGE, &placement.resources)?,
+            resources: resource_ids(MESSAGE, &placement.resources)?.into(),
             members,
         })
     }

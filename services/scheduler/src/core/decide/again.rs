@@ -16,6 +16,7 @@ use super::super::job::{Job, Process, StartSpec};
 use super::super::limits::NAMED_MAX;
 use super::super::machine::Machine;
 use super::super::observed::Observed;
+use super::super::resources::Resources;
 use super::super::state::State;
 use super::stop::find_job;
 use super::{answered, catalogue, on_error, preview};
@@ -120,6 +121,7 @@ fn missing(machine: &Machine, process: &Process) -> Option<String> {
 /// Where the processes of a job are, or were last, coded per machine; in the order of their numbers.
 fn placements(state: &State, job: JobNumber) -> Vec<Placement> {
     let mut placements = Vec::<Placement>::new();
+    let mut resources = Vec::<Vec<ResourceId>>::new();
     for (dpid, process) in state.processes_of(job) {
         let follows = |last: &Placement| {
             last.machine == process.machine && ProcessNumber(last.first.0 + last.count) == dpid.process
@@ -132,15 +134,17 @@ fn placements(state: &State, job: JobNumber) -> Vec<Placement> {
                 machine_generation: seen.generation,
                 first: dpid.process,
                 count: 0,
-                resources: Vec::new(),
+                resources: Resources::default(),
                 members: Vec::new(),
             });
+            resources.push(Vec::new());
         }
-        let Some(last) = placements.last_mut() else { continue };
+        let (Some(last), Some(resources)) = (placements.last_mut(), resources.last_mut()) else { continue };
         last.count += 1;
-        last.resources.extend(process.resources.iter().cloned());
+        resources.extend(process.resources.iter().cloned());
         last.members.extend(process.member);
     }
+    placements.iter_mut().zip(resources).for_each(|(placement, resources)| placement.resources = resources.into());
     placements.sort_by(|one, other| (&one.machine, one.first).cmp(&(&other.machine, other.first)));
     placements
 }

@@ -52,13 +52,12 @@ impl Wanted<'_> {
             CountBy::Job => {
                 let mut loads = fit.loads;
                 let members = spread(&mut loads, self.module.roles.len(), self.count.number);
-                let (offers, members) = chosen(state, &fit.ordinals, members);
-                Ok(Arranged { placements: build(&offers, &members, how), loads })
+                Ok(Arranged { placements: build(&state.pool.among(&fit.ordinals), &members, how), loads })
             }
             CountBy::Machine => {
                 let counts = vec![self.count.number; fit.ordinals.len()];
                 let members = self.members(counts, fit.ordinals.len())?;
-                let placements = build(&state.pool.offers(&fit.ordinals), &members, how);
+                let placements = build(&state.pool.among(&fit.ordinals), &members, how);
                 Ok(Arranged { placements, loads: after(fit.loads, &members.counts) })
             }
             CountBy::Resource(kind) => self.by_resource(state, &fit.ordinals, fit.loads, kind, how),
@@ -87,7 +86,7 @@ impl Wanted<'_> {
         let members = self.members(counts, units)?;
         let needed = self.module.requirements.iter().any(|need| need.kind == kind);
         let placements =
-            if needed { build_on(&offers, &members, &counted, how) } else { build(&offers, &members, how) };
+            if needed { build_on(&offers, &members, &counted, how) } else { build(&offers[..], &members, how) };
         Ok(Arranged { placements, loads })
     }
 
@@ -173,15 +172,6 @@ impl Wanted<'_> {
             CountBy::Job | CountBy::Machine | CountBy::Resource(_) => Ok(()),
         }
     }
-}
-
-/// The machines that were chosen, alone.
-fn chosen<'a>(state: &'a State, ordinals: &[u32], members: Members) -> (Vec<Offer<'a>>, Members) {
-    let Members { counts, members } = members;
-    let used = ordinals.iter().zip(&counts).filter(|(_, count)| **count > 0);
-    let ordinals: Vec<u32> = used.map(|(ordinal, _)| *ordinal).collect();
-    let counts = counts.into_iter().filter(|count| *count > 0).collect();
-    (state.pool.offers(&ordinals), Members { counts, members })
 }
 
 fn after(mut loads: Loads, counts: &[u32]) -> Loads {

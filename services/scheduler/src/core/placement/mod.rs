@@ -12,18 +12,19 @@ pub mod share;
 pub mod step;
 pub mod take;
 
+use std::sync::Arc;
+
 use muster_model::{ProcessNumber, ResourceId};
 
 use self::gangs::Members;
 use self::loads::Loads;
-use self::offer::Offer;
+use self::offer::{Offer, Offers};
 use self::take::{Few, Taker};
 use super::event::Placement;
-use super::machine::{Machine, Place};
+use super::job::Member;
+use super::machine::Machine;
 use super::module::Requirement;
-
-/// Machines whose places are read ahead of their turn.
-const AHEAD: usize = 16;
+use super::resources::Resources;
 
 /// What is to be placed.
 #[derive(Debug)]
@@ -56,6 +57,13 @@ pub struct How<'a> {
     pub open: &'a dyn Fn(&Offer<'_>, usize) -> bool,
 }
 
+impl How<'_> {
+    /// How many resources each process takes.
+    fn each(&self) -> usize {
+        self.requirements.iter().map(|need| need.count as usize).sum()
+    }
+}
+
 /// Solves a problem; nothing is placed where there is no machine, and no gang where there are fewer machines than roles.
 #[must_use]
 pub fn place(problem: &Problem<'_>) -> Solution {
@@ -63,7 +71,7 @@ pub fn place(problem: &Problem<'_>) -> Solution {
     let members = spread(&mut loads, problem.roles, problem.processes);
     let how = How { requirements: problem.requirements, open: &|_, _| true };
     let offers: Vec<Offer<'_>> = problem.machines.iter().map(|machine| Offer::from(*machine)).collect();
-    Solution { placements: build(&offers, &members, how), balance_milli: loads.balance_milli() }
+    Solution { placements: build(&offers[..], &members, how), balance_milli: loads.balance_milli() }
 }
 
 /// Spreads processes, or as many whole gangs as they make, over machines. The loads are those after it.
@@ -77,72 +85,65 @@ pub fn spread(loads: &mut Loads, roles: usize, processes: u32) -> Members {
 
 /// Takes resources on each machine, the least loaded first, and numbers the processes machine by machine.
 #[must_use]
-pub fn build(offers: &[Offer<'_>], members: &Members, how: How<'_>) -> Vec<Placement> {
+pub fn build(offers: &(impl Offers + ?Sized), members: &Members, how: How<'_>) -> Vec<Placement> {
     let mut few = Few::default();
-    number(offers, members, |index| resources(&offers[index], members.counts[index], how, &mut few))
+    number(offers, members, how.each(), |offer, machine, taken| {
+        take(offer, members.counts[machine], how, &mut few, taken);
+    })
 }
 
 /// The same where each machine has places that its processes are counted on, in turn.
 #[must_use]
 pub fn build_on(offers: &[Offer<'_>], members: &Members, counted: &[Vec<usize>], how: How<'_>) -> Vec<Placement> {
-    number(offers, members, |index| {
-        let (offer, places) = (&offers[index], &counted[index]);
+    number(offers, members, how.each(), |offer, machine, taken| {
         let mut taker = Taker::new(offer.places, how.requirements, |place| (how.open)(offer, place));
-        let turns = places.iter().cycle().take(members.counts[index] as usize);
-        let taken = turns.flat_map(|place| taker.take(Some(*place)));
-        taken.map(|(place, _)| offer.places[place].id.clone()).collect()
+        for place in counted[machine].iter().cycle().take(members.counts[machine] as usize) {
+            taken.extend(taker.take(Some(*place)).into_iter().map(|(place, _)| offer.places[place].id.clone()));
+        }
     })
 }
 
-/// Numbers the processes machine by machine.
+/// Numbers the processes machine by machine. First all resources are taken, into one list, then they are told.
 fn number(
-    offers: &[Offer<'_>],
+    offers: &(impl Offers + ?Sized),
     members: &Members,
-    mut resources: impl FnMut(usize) -> Vec<ResourceId>,
+    each: usize,
+    mut take: impl FnMut(&Offer<'_>, usize, &mut Vec<ResourceId>),
 ) -> Vec<Placement> {
-    let mut next = 0;
-    let used: Vec<usize> = (0..offers.len()).filter(|index| members.counts[*index] > 0).collect();
-    let mut placements = Vec::with_capacity(used.len());
-    for ahead in used.chunks(AHEAD) {
-        read_ahead(ahead.iter().map(|index| offers[*index].places));
-        for index in ahead {
-            let count = members.counts[*index];
-            let here = members.members.get(next as usize..(next + count) as usize).unwrap_or_default();
-            placements.push(on(&offers[*index], ProcessNumber(next + 1), count, resources(*index), here.to_vec()));
-            next += count;
-        }
+    let used = || members.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let processes: usize = used().map(|(_, count)| *count as usize).sum();
+    let mut ends = Vec::with_capacity(used().count());
+    let mut taken = Vec::with_capacity(processes * each);
+    for (machine, _) in used() {
+        take(&offers.offer(machine), machine, &mut taken);
+        ends.push(taken.len());
+    }
+    let taken = Arc::new(taken);
+    let (mut next, mut begin) = (0, 0);
+    let mut placements = Vec::with_capacity(ends.len());
+    for ((machine, count), end) in used().zip(ends) {
+        let here = members.members.get(next as usize..(next + count) as usize).unwrap_or_default();
+        let resources = Resources::part(&taken, begin..end);
+        placements.push(on(&offers.offer(machine), ProcessNumber(next + 1), *count, resources, here.to_vec()));
+        (next, begin) = (next + count, end);
     }
     placements
 }
 
-/// Reads the places of some machines at once: memory answers many questions in the time of one, where one hangs on no other.
-fn read_ahead<'a>(machines: impl Iterator<Item = &'a [Place]>) {
-    std::hint::black_box(machines.flatten().map(|place| place.used_milli).fold(0, u64::wrapping_add));
-}
-
-/// Resources for so many processes on one machine.
-fn resources(offer: &Offer<'_>, count: u32, how: How<'_>, few: &mut Few) -> Vec<ResourceId> {
-    let each: usize = how.requirements.iter().map(|need| need.count as usize).sum();
-    let mut taken = Vec::with_capacity(each * count as usize);
+/// Takes resources for so many processes on one machine.
+fn take(offer: &Offer<'_>, count: u32, how: How<'_>, few: &mut Few, taken: &mut Vec<ResourceId>) {
     let open = |place| (how.open)(offer, place);
-    if each == how.requirements.len() && few.suits(offer.places, count) {
-        few.take(offer.places, how.requirements, open, count, &mut taken);
-        return taken;
+    if how.each() == how.requirements.len() && few.suits(offer.places, count) {
+        few.take(offer.places, how.requirements, open, count, taken);
+        return;
     }
     let mut taker = Taker::new(offer.places, how.requirements, open);
     for _ in 0..count {
         taken.extend(taker.take(None).into_iter().map(|(place, _)| offer.places[place].id.clone()));
     }
-    taken
 }
 
-fn on(
-    offer: &Offer<'_>,
-    first: ProcessNumber,
-    count: u32,
-    resources: Vec<ResourceId>,
-    members: Vec<super::job::Member>,
-) -> Placement {
+fn on(offer: &Offer<'_>, first: ProcessNumber, count: u32, resources: Resources, members: Vec<Member>) -> Placement {
     Placement {
         machine: offer.machine.clone(),
         epoch: offer.epoch,

@@ -23,3 +23,15 @@ impl<'a> From<&'a Machine> for Offer<'a> {
         Self { machine: &seen.machine, epoch: seen.epoch, generation: seen.generation, places }
     }
 }
+
+/// Machines that processes may be placed on, sorted by id.
+pub trait Offers {
+    /// One of them, by its number among them.
+    fn offer(&self, machine: usize) -> Offer<'_>;
+}
+
+impl Offers for [Offer<'_>] {
+    fn offer(&self, machine: usize) -> Offer<'_> {
+        self[machine]
+    }
+}

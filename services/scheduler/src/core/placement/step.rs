@@ -112,13 +112,14 @@ impl<'a> Stepper<'a> {
         if roles == 0 {
             members.members.clear();
         }
-        (super::number(self.offers, &members, |machine| std::mem::take(&mut resources[machine])), self.loads)
+        let all = |_: &Offer<'_>, machine: usize, all: &mut Vec<ResourceId>| all.append(&mut resources[machine]);
+        (super::number(self.offers, &members, self.how.each(), all), self.loads)
     }
 
     /// Places one process, as a placement of its own.
     pub fn seat(&mut self, avoid: impl Fn(&Offer<'_>) -> bool) -> Option<Placement> {
         let offers = self.offers;
         let (machine, resources) = self.step(|machine| avoid(&offers[machine]))?;
-        Some(super::on(&offers[machine], ProcessNumber(0), 1, resources, Vec::new()))
+        Some(super::on(&offers[machine], ProcessNumber(0), 1, resources.into(), Vec::new()))
     }
 }

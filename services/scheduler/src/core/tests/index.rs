@@ -134,7 +134,7 @@ proptest! {
             prop_assert_eq!(counts, expected);
             for placement in started.placements.iter() {
                 let number = (0..nodes.len()).find(|n| name(*n) == placement.machine.as_str()).expect("it is known");
-                for id in &placement.resources {
+                for id in placement.resources.iter() {
                     let disk: usize = id.as_str().trim_start_matches("disk-").parse().expect("a disk");
                     let disk = nodes[number].disks[disk];
                     prop_assert!(may_use(&nodes[number], disk, only_solid, reservation), "{} of {}", id, placement.machine);

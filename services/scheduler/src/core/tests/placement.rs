@@ -122,7 +122,7 @@ fn within_a_machine_the_least_loaded_resource_is_taken() {
     let machines = pool(&[vec![(10, 0), (10, 5000), (20, 0)]]);
     let solution = solve(&machines, &[disk(1, 1000)], 8);
     let mut counts = BTreeMap::<&str, usize>::new();
-    for id in &solution.placements[0].resources {
+    for id in solution.placements[0].resources.iter() {
         *counts.entry(id.as_str()).or_default() += 1;
     }
     assert_eq!(counts, BTreeMap::from([("disk-0", 3), ("disk-2", 5)]));
