@@ -24,8 +24,33 @@ struct Need {
     kind: ResourceKind,
     /// Thousandths of a place that one process takes on a machine.
     taken: u64,
-    used: Vec<u64>,
-    capacity: Vec<u64>,
+    /// Of each machine.
+    loads: Vec<Load>,
+}
+
+/// Thousandths of places of one kind on a machine.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    used: u64,
+    capacity: u64,
+}
+
+impl Load {
+    /// How full it is after so much more.
+    fn after(self, more: u64) -> u64 {
+        fraction(self.used + more, self.capacity)
+    }
+
+    /// How many more processes, each of which takes so much, it has room for without being loaded above `load`.
+    fn room(self, taken: u64, load: u64) -> u64 {
+        // The greatest use whose load is not above: floor(used * 2^20 / capacity) <= load.
+        let most = ((load + 1).saturating_mul(self.capacity.max(1)) - 1) >> FRACTION_BITS;
+        match most.checked_sub(self.used) {
+            None => 0,
+            Some(_) if taken == 0 => u64::MAX,
+            Some(left) => left / taken,
+        }
+    }
 }
 
 /// The kinds that placement of a module looks at, and what one process takes of each. A module that needs nothing is counted as one
@@ -47,8 +72,7 @@ impl Loads {
     /// No machines yet.
     #[must_use]
     pub fn new(requirements: &[Requirement], machines: usize) -> Self {
-        let column = || Vec::with_capacity(machines);
-        let need = |(kind, taken)| Need { kind, taken, used: column(), capacity: column() };
+        let need = |(kind, taken)| Need { kind, taken, loads: Vec::with_capacity(machines) };
         Self { needs: kinds(requirements).into_iter().map(need).collect(), machines: 0 }
     }
 
@@ -69,8 +93,7 @@ impl Loads {
     /// Adds a machine: the sums of each kind that is needed, in their order.
     pub fn push(&mut self, totals: impl Iterator<Item = Total>) {
         for (need, total) in self.needs.iter_mut().zip(totals) {
-            need.used.push(total.used_milli);
-            need.capacity.push(total.capacity_milli);
+            need.loads.push(Load { used: total.used_milli, capacity: total.capacity_milli });
         }
         self.machines += 1;
     }
@@ -90,48 +113,55 @@ impl Loads {
     /// Load of a machine, by the kind that is loaded most there, after so many more processes.
     #[must_use]
     pub fn after(&self, machine: usize, more: u64) -> u64 {
-        let load = |need: &Need| fraction(need.used[machine] + need.taken * more, need.capacity[machine]);
-        self.needs.iter().map(load).max().unwrap_or(0)
+        self.needs.iter().map(|need| need.loads[machine].after(need.taken * more)).max().unwrap_or(0)
     }
 
     /// Puts processes on a machine.
     pub fn add(&mut self, machine: usize, processes: u64) {
         for need in &mut self.needs {
-            need.used[machine] += need.taken * processes;
+            need.loads[machine].used += need.taken * processes;
         }
     }
 
     /// Counts what a process on another machine takes of a resource that this one reaches too.
     pub fn add_shared(&mut self, machine: usize, kind: ResourceKind, weight_milli: u64) {
         for need in self.needs.iter_mut().filter(|need| need.kind == kind) {
-            need.used[machine] += weight_milli;
+            need.loads[machine].used += weight_milli;
         }
     }
 
     /// How many more processes a machine takes without being loaded above `load`.
     #[must_use]
     pub fn room(&self, machine: usize, load: u64) -> u64 {
-        let room = |need: &Need| {
-            // The greatest use whose load is not above: floor(used * 2^20 / capacity) <= load.
-            let most = ((load + 1).saturating_mul(need.capacity[machine].max(1)) - 1) >> FRACTION_BITS;
-            match most.checked_sub(need.used[machine]) {
-                None => 0,
-                Some(_) if need.taken == 0 => u64::MAX,
-                Some(left) => left / need.taken,
-            }
-        };
-        self.needs.iter().map(room).min().unwrap_or(0)
+        self.needs.iter().map(|need| need.loads[machine].room(need.taken, load)).min().unwrap_or(0)
+    }
+
+    /// The same of all machines together.
+    #[must_use]
+    pub fn rooms(&self, load: u64) -> u64 {
+        match self.needs.as_slice() {
+            [need] => need.loads.iter().map(|one| one.room(need.taken, load)).fold(0, u64::saturating_add),
+            _ => (0..self.machines).map(|machine| self.room(machine, load)).fold(0, u64::saturating_add),
+        }
+    }
+
+    /// Load of each machine after so many more processes on it.
+    pub(super) fn all_after(&self, more: u64, mut each: impl FnMut(u64)) {
+        match self.needs.as_slice() {
+            [need] => need.loads.iter().for_each(|one| each(one.after(need.taken * more))),
+            _ => (0..self.machines).for_each(|machine| each(self.after(machine, more))),
+        }
     }
 
     /// Greatest load of a machine over the mean, thousandths; 1000 where nothing is loaded.
     #[must_use]
     pub fn balance_milli(&self) -> u64 {
-        let loads = (0..self.machines).map(|machine| u128::from(self.after(machine, 0)));
-        let (sum, greatest) = loads.fold((0_u128, 0_u128), |(sum, greatest), load| (sum + load, greatest.max(load)));
+        let (mut sum, mut greatest) = (0_u128, 0);
+        self.all_after(0, |load| (sum, greatest) = (sum + u128::from(load), greatest.max(load)));
         if sum == 0 {
             return 1000;
         }
-        u64::try_from(greatest * 1000 * self.machines as u128 / sum).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(greatest) * 1000 * self.machines as u128 / sum).unwrap_or(u64::MAX)
     }
 }
 

@@ -36,10 +36,7 @@ pub fn shares(loads: &mut Loads, processes: u32) -> Vec<u32> {
 
 /// A load up to which all machines together take at most `processes` more; none where they take more already.
 fn level(loads: &Loads, processes: u64) -> Option<u64> {
-    let taken = |level: u64| {
-        let rooms = (0..loads.len()).map(|machine| loads.room(machine, level));
-        rooms.fold(0_u64, u64::saturating_add)
-    };
+    let taken = |level: u64| loads.rooms(level);
     let (mut low, mut taken_low) = (0, taken(0));
     if taken_low > processes {
         return None;
@@ -96,8 +93,8 @@ pub(super) type Heap = BinaryHeap<Reverse<(u64, u32)>>;
 
 /// The `count` machines that are least loaded after one more process: `count` choices never take another one.
 pub(super) fn least_loaded(loads: &Loads, count: usize) -> Heap {
-    let mut keys: Vec<Reverse<(u64, u32)>> =
-        (0..loads.len()).map(|machine| Reverse((loads.after(machine, 1), machine as u32))).collect();
+    let mut keys: Vec<Reverse<(u64, u32)>> = Vec::with_capacity(loads.len());
+    loads.all_after(1, |load| keys.push(Reverse((load, keys.len() as u32))));
     if count < keys.len() {
         keys.select_nth_unstable_by_key(count, |Reverse(key)| *key);
         keys.truncate(count);

@@ -92,8 +92,17 @@ fn key(place: &Place, used_milli: u64, need: &Requirement) -> u64 {
 /// both are few. Kept from machine to machine, so that it allocates nothing.
 #[derive(Debug, Default)]
 pub struct Few {
-    /// Used thousandths of each place.
-    used: Vec<u64>,
+    open: Vec<Candidate>,
+}
+
+/// A place that one of the requirements may take.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    need: usize,
+    place: usize,
+    used_milli: u64,
+    /// Its load after one more use.
+    key: u64,
 }
 
 impl Few {
@@ -115,14 +124,28 @@ impl Few {
         count: u32,
         taken: &mut Vec<ResourceId>,
     ) {
-        self.used.clear();
-        self.used.extend(places.iter().map(|place| place.used_milli));
-        for need in (0..count).flat_map(|_| requirements) {
-            let fits = places.iter().enumerate().filter(|(index, place)| place.kind == need.kind && open(*index));
-            let least = fits.map(|(index, place)| (key(place, self.used[index], need), index)).min();
-            let Some((_, index)) = least else { continue };
-            self.used[index] += u64::from(need.weight_milli);
-            taken.push(places[index].id.clone());
+        self.open.clear();
+        for (number, need) in requirements.iter().enumerate() {
+            for (index, place) in places.iter().enumerate().filter(|(_, place)| place.kind == need.kind) {
+                if open(index) {
+                    let (used_milli, key) = (place.used_milli, key(place, place.used_milli, need));
+                    self.open.push(Candidate { need: number, place: index, used_milli, key });
+                }
+            }
+        }
+        for _ in 0..count {
+            for (number, need) in requirements.iter().enumerate() {
+                let open = self.open.iter().filter(|candidate| candidate.need == number);
+                let Some(least) = open.min_by_key(|candidate| candidate.key).map(|candidate| candidate.place) else {
+                    continue;
+                };
+                taken.push(places[least].id.clone());
+                // Another requirement may be of the same kind.
+                for candidate in self.open.iter_mut().filter(|candidate| candidate.place == least) {
+                    candidate.used_milli += u64::from(need.weight_milli);
+                    candidate.key = key(&places[least], candidate.used_milli, &requirements[candidate.need]);
+                }
+            }
         }
     }
 }
