@@ -92,12 +92,12 @@ fn by_sums(pool: &Pool, module: &Module, may: &[bool]) -> (Vec<u32>, Loads) {
             ordinals.push(ordinal as u32);
         }
     }
+    let places = || ordinals.iter().map(|ordinal| *ordinal as usize);
     let mut loads = Loads::new(&module.requirements, ordinals.len());
-    for ordinal in ordinals.iter().map(|ordinal| *ordinal as usize) {
-        match needs.is_empty() {
-            true => loads.push([bare(cpus[ordinal], pool.live()[ordinal] as usize)].into_iter()),
-            false => loads.push(needs.iter().map(|(totals, _)| totals[ordinal])),
-        }
+    match needs.as_slice() {
+        [] => places().for_each(|place| loads.push([bare(cpus[place], pool.live()[place] as usize)].into_iter())),
+        [(totals, _)] => places().for_each(|place| loads.push([totals[place]].into_iter())),
+        _ => places().for_each(|place| loads.push(needs.iter().map(|(totals, _)| totals[place]))),
     }
     (ordinals, loads)
 }
@@ -231,7 +231,7 @@ impl Unfitness<'_> {
         let (noun, verb) = if total == 1 { ("machine", "fits") } else { ("machines", "fit") };
         let nothing = self.nothing.as_ref().map(|nothing| format!(" ({nothing})")).unwrap_or_default();
         let why = format!("none of {total} {noun} {verb}: {}{nothing}", counted.join(", "));
-        let next = format!("nearest is {id}: {}", nearest.remedy(id.as_str(), ask));
+        let next = format!("nearest is {id}: {}", nearest.remedy(machine, ask));
         refuse(why, next)
     }
 }
@@ -254,7 +254,8 @@ impl Unfit {
     }
 
     /// What would make the nearest machine fit.
-    fn remedy(&self, machine: &str, ask: &Ask<'_>) -> String {
+    fn remedy(&self, found: &Machine, ask: &Ask<'_>) -> String {
+        let machine = found.seen.machine.as_str();
         match self {
             Self::NotHeld => format!("start on its reservation (--reservation), or wait until {machine} is the pool's"),
             Self::NotSelected => "change the selector; `muster machine list` shows what it can compare".into(),
@@ -262,7 +263,11 @@ impl Unfit {
             Self::Silent => format!("its agent sends no heartbeats; see to the agent on {machine}"),
             Self::Architecture => format!("add an artifact for it to module {}", ask.module.name),
             Self::NotOpen => format!("change --resources; `muster resource list {machine}` shows what it has"),
-            Self::TooFew(kind, _, _) => {
+            Self::TooFew(kind, needed, _) => {
+                let all = found.seen.resources.iter().filter(|resource| resource.kind == *kind).count() as u32;
+                if all < *needed {
+                    return format!("it has {all} {} in all; choose or add machines with more", plural(*kind, all));
+                }
                 format!("`muster resource list {machine}` shows which {} are protected; release some", plural(*kind, 2))
             }
         }

@@ -127,6 +127,18 @@ fn nothing_that_fits_is_counted_by_reason() {
 }
 
 #[test]
+fn machines_that_have_too_little_are_not_told_to_release_it() {
+    let mut lab = Lab::with(0);
+    lab.add_machine("node-1", 2, 0);
+    let text = refusal(&mut lab, |_| ());
+    assert_eq!(
+        text,
+        "start high-io: none of 1 machine fits: 1 with 0 of 1 disk that may be used; nearest is node-1: it has 0 disks in all; \
+         choose or add machines with more"
+    );
+}
+
+#[test]
 fn without_machines_it_says_how_to_get_one() {
     let mut lab = Lab::with(0);
     let text = refusal(&mut lab, |_| ());
