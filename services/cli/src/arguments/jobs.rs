@@ -70,16 +70,16 @@ pub(crate) struct StartArguments {
     /// Module of the catalogue
     pub(crate) module: String,
     /// How many processes; of a module with gangs a multiple of its roles
-    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub(crate) processes: Option<u32>,
     /// So many on each machine that fits
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub(crate) per_machine: Option<u32>,
     /// So many on each disk that may be used; a disk that several machines reach is one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub(crate) per_disk: Option<u32>,
     /// So many on each CPU that may be used
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     pub(crate) per_cpu: Option<u32>,
     /// Which machines: names, globs, or an expression like `cpus>=4 and not tag=slow`; all without it
     #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]

@@ -25,7 +25,9 @@ fn refused(line: &[&str], named: &str) {
 #[test]
 fn counts_that_can_not_be_are_refused_at_once() {
     refused(&["start", "high-io", "--processes", "0"], "0 is not in 1..=65535");
-    refused(&["start", "high-io", "--processes=-4"], "'-4'");
+    refused(&["start", "high-io", "--processes", "-4"], "-4 is not in 1..=65535");
+    refused(&["start", "high-io", "-n", "-4"], "-4 is not in 1..=65535");
+    refused(&["start", "high-io", "--per-disk=-4"], "-4 is not in 1..=65535");
     refused(&["start", "high-io", "--per-disk", "65536"], "65536 is not in 1..=65535");
     refused(&["start", "high-io", "--per-disk", "1", "--per-cpu", "1"], "cannot be used with");
     refused(&["start", "high-io"], "--processes");
