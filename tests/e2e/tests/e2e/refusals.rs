@@ -13,7 +13,9 @@ const REFUSED: &[Refused] = &[
     Refused(&["start", "hihg-io", "--processes", "1"], 4, &["high-io"]),
     Refused(&["start", "high-io", "--processes", "0"], 2, &["1"]),
     Refused(&["start", "high-io", "--processes", "65536"], 2, &["65"]),
-    Refused(&["start", "high-io", "--processes=-1"], 2, &["-1"]),
+    Refused(&["start", "high-io", "--processes=-1"], 2, &["-1 is not in 1..=65535"]),
+    Refused(&["start", "high-io", "-n", "-5"], 2, &["-5 is not in 1..=65535"]),
+    Refused(&["start", "high-io", "--per-disk", "0"], 2, &["0 is not in 1..=65535"]),
     Refused(&["start", "high-io", "--processes", "99999999999"], 2, &["65"]),
     Refused(&["start", "high-io", "--processes", "one"], 2, &["one"]),
     Refused(&["start", "high-io", "--processes", "1", "--param", "block_size=1"], 2, &["block_size", "512"]),
@@ -114,7 +116,9 @@ fn bad_input_is_refused_with_what_why_and_next_and_changes_nothing() {
 
 /// A pool of one machine without disks: what needs a disk, or a second machine, is refused with the nearest that would fit.
 const REFUSED_BY_A_SMALL_POOL: &[Refused] = &[
-    Refused(&["start", "high-io", "--processes", "1"], 3, &["disk", "node-1"]),
+    Refused(&["start", "high-io", "--processes", "1"], 3, &["0 of 1 disk", "node-1"]),
+    Refused(&["start", "high-io", "--per-disk", "1"], 3, &["0 of 1 disk", "node-1"]),
+    Refused(&["start", "idle", "--per-disk", "1"], 3, &["disk", "--processes"]),
     Refused(&["start", "tcp", "--processes", "2"], 3, &["gang", "1 machine"]),
     Refused(&["start", "tcp", "--processes", "3"], 2, &["gang", "2", "4"]),
 ];
