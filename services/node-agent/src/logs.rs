@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::agent::Input;
 use crate::artifacts;
 use crate::connection::Connection;
+use crate::later::Rush;
 use crate::sender::SharedSpool;
 
 /// Most bytes of a part.
@@ -37,12 +38,10 @@ const BUNDLE_BYTES_MAX: usize = 512 << 10;
 const JOBS_MAX: usize = 1_000;
 /// How often an upload is tried.
 const ATTEMPTS_MAX: u32 = 20;
-/// Reports and starts go first, for at most so long: people wait for them, and nobody for where a log is.
+/// Reports, starts and ends go first, for at most so long: people wait for them, and nobody for where a log is.
 const OTHERS_FIRST: Duration = Duration::from_secs(5);
 /// How often it is looked whether they are done.
 const OTHERS_POLL: Duration = Duration::from_millis(50);
-/// Processes are being started while the last was begun no longer ago than this.
-const RUSH_LASTS: Duration = Duration::from_millis(500);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -71,20 +70,6 @@ pub(crate) struct Uploads {
     logs: mpsc::Sender<Upload>,
 }
 
-/// When this machine last did something for a start.
-#[derive(Debug, Clone, Default)]
-struct Rush(Arc<Mutex<Option<Instant>>>);
-
-impl Rush {
-    fn goes_on(&self) {
-        *self.0.lock().expect("no holder of this panics") = Some(Instant::now());
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.lock().expect("no holder of this panics").is_none_or(|last| last.elapsed() > RUSH_LASTS)
-    }
-}
-
 /// A file that is to be kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Upload {
@@ -106,17 +91,12 @@ impl Upload {
 
 impl Uploads {
     /// None yet.
-    pub(crate) fn new(connection: Connection, inputs: mpsc::Sender<Input>, reports: SharedSpool) -> Self {
+    pub(crate) fn new(connection: Connection, inputs: mpsc::Sender<Input>, reports: SharedSpool, rush: Rush) -> Self {
         let (logs, waiting) = mpsc::channel(LOGS_MAX);
-        let (places, rush) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Rush::default());
+        let places = Arc::new(Semaphore::new(UPLOADS_MAX));
         let uploads = Self { connection, inputs, reports, places, rush, logs };
         tokio::spawn(Bundling { uploads: uploads.clone(), numbers: BTreeMap::new() }.run(waiting));
         uploads
-    }
-
-    /// Processes are being started: uploads wait a while.
-    pub(crate) fn starts_go_on(&self) {
-        self.rush.goes_on();
     }
 
     /// Puts the log of a process that has ended into the store, soon.
@@ -320,16 +300,6 @@ fn pack(uploads: Vec<Upload>) -> (Vec<Vec<Small>>, Vec<Upload>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rush_is_over_a_while_after_the_last_start() {
-        let rush = Rush::default();
-        assert!(rush.is_over(), "nothing was started yet");
-        rush.goes_on();
-        assert!(!rush.is_over());
-        *rush.0.lock().expect("nobody panics") = Instant::now().checked_sub(RUSH_LASTS * 2);
-        assert!(rush.is_over());
-    }
 
     #[test]
     fn small_logs_go_together_and_large_or_lonely_ones_alone() {

@@ -12,7 +12,7 @@ use muster_proto::v1::{Inventory, StartSpec};
 use crate::core::gang::{Gang, Member};
 use crate::core::orders::Order;
 use crate::keeper::protocol::Spawn;
-use crate::names::{name_of, seed_of};
+use crate::names::{id_of, name_of, seed_of};
 
 /// Variables of the agent that test processes are given too: by the first a lab finds what belongs to it.
 const PASSED_ON: [&str; 1] = ["MUSTER_LAB"];
@@ -35,6 +35,19 @@ pub(crate) struct Common {
 /// Directory of a process.
 pub(crate) fn directory_of(state: &Path, id: ProcessId) -> PathBuf {
     state.join("work").join(name_of(id))
+}
+
+/// Processes that have a directory.
+pub(crate) fn all(state: &Path) -> impl Iterator<Item = ProcessId> {
+    let entries = std::fs::read_dir(state.join("work")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| id_of(entry.file_name().to_str()?))
+}
+
+/// Removes the directory of a process.
+pub(crate) fn remove(directory: PathBuf) {
+    if let Err(error) = std::fs::remove_dir_all(&directory) {
+        tracing::debug!(%error, directory = %directory.display(), "a directory could not be removed");
+    }
 }
 
 /// The pulse page of this machine.

@@ -1,6 +1,7 @@
 //! Adoption: what an earlier life of this agent wrote down becomes what this one knows. Nothing is started because of it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -42,6 +43,25 @@ impl Agent {
         let read = Read { known, generation: self.job_generation };
         if let Err(error) = self.intents.compact(&read) {
             tracing::error!(%error, "the journal of intents can not be written anew");
+        }
+    }
+
+    /// Directories of processes that were forgotten when the last life of this agent ended: it had not removed them yet.
+    pub(super) fn remove_unknown_places(&self) {
+        if self.intents.was_torn() {
+            // Of which of them nothing is known any more, nobody can say: they stay this time, for people.
+            return;
+        }
+        let unknown = |id: &ProcessId| !self.processes.contains_key(id);
+        for id in workplace::all(&self.settings.state).filter(unknown) {
+            self.remove_later(workplace::directory_of(&self.settings.state, id));
+        }
+    }
+
+    /// Nobody waits for a directory to be gone.
+    pub(super) fn remove_later(&self, directory: PathBuf) {
+        if !self.places.leave(directory) {
+            tracing::warn!("a directory stays until this agent is started again: too many are to be removed");
         }
     }
 

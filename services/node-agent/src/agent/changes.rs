@@ -77,8 +77,7 @@ impl Agent {
         let Some(process) = self.processes.get_mut(&id).filter(|process| process.intent.has_changed()) else { return };
         let (pulses, parameters) = (process.intent.pulses.clone(), process.intent.parameters.clone());
         let message = AgentMessage::Set { pulses, parameters };
-        let outbox = process.connection.as_ref().map(|(_, outbox)| outbox);
-        process.set_waits = outbox.is_some_and(|outbox| outbox.try_send(message).is_err());
+        process.set_waits = process.connection.is_some_and(|connection| !self.sockets.say(connection, &message));
     }
 
     /// A process answers, so it reads: it is told what it had no room for.

@@ -27,15 +27,15 @@ impl Agent {
 
     fn effect(&mut self, id: ProcessId, effect: Effect) {
         match effect {
-            Effect::SendStart => self.send(id, AgentMessage::Start),
+            Effect::SendStart => self.send(id, &AgentMessage::Start),
             Effect::SendPing(n) => {
                 if let Some(process) = self.processes.get_mut(&id) {
                     process.pinged = Instant::now();
                 }
-                self.send(id, AgentMessage::Ping { n });
+                self.send(id, &AgentMessage::Ping { n });
             }
             Effect::SendStop { grace } => {
-                self.send(id, AgentMessage::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
+                self.send(id, &AgentMessage::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
             }
             Effect::Kill => self.kill(vec![id]),
             Effect::Report { state, reason } => self.report(id, state, &reason),
@@ -44,9 +44,9 @@ impl Agent {
     }
 
     /// A message that a process does not take is like one that it does not answer.
-    pub(super) fn send(&self, id: ProcessId, message: AgentMessage) {
-        if let Some((_, outbox)) = self.processes.get(&id).and_then(|process| process.connection.as_ref()) {
-            let _ = outbox.try_send(message);
+    pub(super) fn send(&mut self, id: ProcessId, message: &AgentMessage) {
+        if let Some(connection) = self.processes.get(&id).and_then(|process| process.connection) {
+            self.sockets.say(connection, message);
         }
     }
 
@@ -88,7 +88,7 @@ impl Agent {
         }
         self.said_unsynced = true;
         for id in std::mem::take(&mut self.done) {
-            self.send(id, AgentMessage::Kept);
+            self.send(id, &AgentMessage::Kept);
         }
     }
 
@@ -97,7 +97,9 @@ impl Agent {
         let Some(process) = self.processes.get_mut(&id) else { return };
         let end = process.life.conclude(None);
         self.desk.disarm_own(id);
-        process.connection = None;
+        if let Some(connection) = process.connection.take() {
+            self.sockets.fall_silent(connection);
+        }
         tracing::info!(process = %id, state = %end.state, verdict = %end.verdict, reason = end.reason, "a process ended");
         let report = wire::end_report(id, process.intent.epoch(), &end, process.pid);
         let r#final = wire::final_report(id, &process.intent.module, &process.intent.resources, &process.r#final);
@@ -200,12 +202,7 @@ impl Agent {
         }
         self.intents.write(Line::Forgotten(vec![id.into()]));
         self.processes.remove(&id);
-        let directory = workplace::directory_of(&self.settings.state, id);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = std::fs::remove_dir_all(&directory) {
-                tracing::debug!(%error, directory = %directory.display(), "a directory could not be removed");
-            }
-        });
+        self.remove_later(workplace::directory_of(&self.settings.state, id));
     }
 
     /// Stops a process for a reason of this machine's own.

@@ -76,6 +76,7 @@ impl Agent {
     }
 
     fn exited(&mut self, exit: &Exit) {
+        self.rush.goes_on();
         let known = id_of(&exit.name).filter(|id| self.processes.get(id).is_some_and(|process| process.life.is_live()));
         match known {
             Some(id) => {

@@ -18,13 +18,13 @@ mod ticking;
 mod triggers;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use muster_bus::{Bucket, Clock, Inbound};
 use muster_model::{Position, ProcessId, ProcessState, Term, TriggerActed};
-use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -46,11 +46,13 @@ use crate::hotplug;
 use crate::keeper::KeeperPaths;
 use crate::keeper::protocol::{FromKeeper, Spawn};
 use crate::keeper_client::{self, KeeperHandle};
+use crate::later::{Later, Rush};
 use crate::link::{self, HelloTo, LinkInput};
 use crate::logs::Uploads;
 use crate::metrics;
-use crate::module_socket::{self, ModuleInput};
+use crate::module_sockets::ModuleSockets;
 use crate::triggers::{Desk, Opened, Task};
+use crate::workplace;
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
@@ -59,6 +61,10 @@ use reports::Reports;
 const INPUTS_MAX: usize = 16_384;
 /// Inputs of one turn at most: their reports make one batch, with one fsync.
 const TURN_MAX: usize = 2_000;
+/// Looks at the sockets of processes in one turn at most.
+const LOOKS_MAX: usize = 8;
+/// Directories that wait to be removed at most. What is beyond is found by the next life of the agent.
+const PLACES_MAX: usize = 100_000;
 /// Time-outs are looked at this often.
 const TICK: Duration = Duration::from_millis(250);
 /// Wishes for a hello that wait at most; they are all alike.
@@ -84,8 +90,6 @@ pub(crate) enum Input {
     Keeper(FromKeeper),
     /// The connection to the keeper is gone.
     KeeperGone,
-    /// A process did something on its socket.
-    Module(ModuleInput),
     /// Places of processes are ready, or could not be made.
     Prepared {
         /// Those that can be started.
@@ -144,7 +148,7 @@ struct Process {
     /// How it ended, once it has.
     end: Option<End>,
     pid: u32,
-    connection: Option<(u64, mpsc::Sender<AgentMessage>)>,
+    connection: Option<u64>,
     /// Its connection had no room for what it has from here on: it is told when it answers.
     set_waits: bool,
     pinged: Instant,
@@ -183,6 +187,10 @@ pub(crate) struct Agent {
     held_back: Vec<(ProcessId, Spawn)>,
     artifacts: Artifacts,
     uploads: Uploads,
+    /// Starts and ends, which go before what nobody waits for.
+    rush: Rush,
+    /// Directories of processes that are forgotten.
+    places: Later<PathBuf>,
     reports: Reports,
     intents: Intents,
     fence_file: FenceFile,
@@ -195,6 +203,7 @@ pub(crate) struct Agent {
     answered: Instant,
     inventory: Arc<Inventory>,
     processes: BTreeMap<ProcessId, Process>,
+    sockets: ModuleSockets,
     /// What heartbeats say is not what is true any more.
     changed: bool,
     /// Words between processes, on their way to other agents.
@@ -243,7 +252,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     let clock = Clock::ahead(i64::from(settings.clock_ahead_ms) * 1_000_000);
     let connection = Connection::start(&settings.nats, &settings.machine, clock);
     let paths = KeeperPaths { state: settings.state.clone() };
-    module_socket::start(&paths.agent_socket(), inputs.clone())?;
+    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
     let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
     let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
@@ -252,11 +261,15 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
     let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
     let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
+    let rush = Rush::default();
+    let places = Later::start("places", PLACES_MAX, rush.clone(), workplace::remove).context("start a thread")?;
     let now = Instant::now();
     let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
     let mut agent = Agent {
         artifacts: Artifacts::new(settings.state.join("cache"), connection.clone()),
-        uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool()),
+        uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
+        places,
+        rush,
         publisher: connection.publisher(),
         settings,
         connection,
@@ -278,6 +291,7 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         answered: now,
         inventory: Arc::new(inventory),
         processes: BTreeMap::new(),
+        sockets,
         changed: true,
         outgoing: Outgoing::default(),
         ended: Vec::new(),
@@ -319,6 +333,7 @@ impl Agent {
         self.look_at_policy();
         self.adopt(known)?;
         self.end_on_vanished();
+        self.remove_unknown_places();
         begun.into_iter().for_each(|acted| self.trigger_acted(acted));
         Ok(())
     }
@@ -331,18 +346,33 @@ impl Agent {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => self.tick(),
                 () = tokio::time::sleep(self.reports_due_in()) => {}
+                () = self.sockets.ready() => {}
                 input = inputs.recv() => match input {
                     Some(input) => self.take(input),
                     None => return,
                 },
             }
-            for _ in 0..TURN_MAX {
-                match inputs.try_recv() {
-                    Ok(input) => self.take(input),
-                    Err(_) => break,
-                }
-            }
+            self.take_waiting(inputs);
             self.settle();
+        }
+    }
+
+    /// Everything that waits, up to a bound: what comes of it is one batch.
+    fn take_waiting(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        for _ in 0..TURN_MAX {
+            match inputs.try_recv() {
+                Ok(input) => self.take(input),
+                Err(_) => break,
+            }
+        }
+        self.sockets.write();
+        for _ in 0..LOOKS_MAX {
+            let said = self.sockets.take();
+            if said.is_empty() {
+                break;
+            }
+            said.into_iter().for_each(|input| self.module(input));
+            self.sockets.write();
         }
     }
 
@@ -353,7 +383,6 @@ impl Agent {
             Input::Link(input) => self.link(input),
             Input::Keeper(message) => self.keeper(message),
             Input::KeeperGone => self.keeper_gone(),
-            Input::Module(input) => self.module(input),
             Input::Prepared { ready, failed } => self.prepared(ready, failed),
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
             Input::Synced { names, result } => self.synced(names, result),
@@ -373,6 +402,7 @@ impl Agent {
         self.say_ground();
         self.carry();
         self.keep_done();
+        self.sockets.write();
         if self.reports_due_in().is_zero() && self.reports.flush(self.identity()) {
             self.note_ended();
         }

@@ -12,7 +12,7 @@ use super::Agent;
 use crate::core::life::Event;
 use crate::disk::intents::{Final, said_line};
 use crate::logs::Upload;
-use crate::module_socket::ModuleInput;
+use crate::module_sockets::ModuleInput;
 use crate::names::name_of;
 use crate::samples::{Kinds, Subject};
 use crate::{wire, workplace};
@@ -20,13 +20,15 @@ use crate::{wire, workplace};
 impl Agent {
     pub(super) fn module(&mut self, input: ModuleInput) {
         match input {
-            ModuleInput::Connected { id, connection, outbox } => {
+            ModuleInput::Connected { id, connection } => {
                 let Some(process) = self.processes.get_mut(&id).filter(|process| process.life.is_live()) else {
                     tracing::warn!(process = %id, "something says to be a process that does not live here");
                     return;
                 };
-                process.connection = Some((connection, outbox));
-                self.uploads.starts_go_on();
+                if let Some(older) = process.connection.replace(connection) {
+                    self.sockets.fall_silent(older);
+                }
+                self.rush.goes_on();
                 self.happen(id, Event::Connected);
                 self.say_set(id);
                 self.say_waiting(id);
@@ -34,7 +36,7 @@ impl Agent {
             ModuleInput::Said { id, message } => self.module_said(id, message),
             ModuleInput::Closed { id, connection } => {
                 let Some(process) = self.processes.get_mut(&id) else { return };
-                if process.connection.as_ref().is_some_and(|(newest, _)| *newest == connection) {
+                if process.connection == Some(connection) {
                     process.connection = None;
                     self.pulses.forget(id);
                     self.happen(id, Event::Disconnected);

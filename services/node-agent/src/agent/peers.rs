@@ -112,8 +112,8 @@ impl Agent {
             return false;
         };
         let heard = Heard { from: pair.from, role: sender.role.clone(), data };
-        match &process.connection {
-            Some((_, outbox)) => outbox.try_send(message(heard)).is_ok(),
+        match process.connection {
+            Some(connection) => self.sockets.say(connection, &message(heard)),
             None => {
                 process.waiting.keep(heard);
                 true
@@ -124,10 +124,10 @@ impl Agent {
     /// A process is connected: what waited for it is said.
     pub(super) fn say_waiting(&mut self, id: ProcessId) {
         let Some(process) = self.processes.get_mut(&id) else { return };
-        if let Some((_, outbox)) = &process.connection {
+        if let Some(connection) = process.connection {
             for heard in process.waiting.take() {
-                // The queue is new, and longer than what waits.
-                let _ = outbox.try_send(message(heard));
+                // The connection is new, and has room for more than waits.
+                self.sockets.say(connection, &message(heard));
             }
         }
     }

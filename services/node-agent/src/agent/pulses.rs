@@ -124,7 +124,7 @@ impl Agent {
         let free = seen.free_from(now);
         if free == now {
             self.pulses.forget(id);
-            return self.send(id, AgentMessage::Open { n });
+            return self.send(id, &AgentMessage::Open { n });
         }
         let (inputs, rest) = (self.inputs.clone(), free.since(now));
         let timer = tokio::spawn(async move {

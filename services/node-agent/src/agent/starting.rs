@@ -136,7 +136,7 @@ impl Agent {
 
     /// Makes places in the background, a batch at a time; each batch goes to the keeper when it is ready.
     fn prepare(&self, job: &JobOrders, orders: Vec<Order>) {
-        self.uploads.starts_go_on();
+        self.rush.goes_on();
         let spec = job.spec.clone().unwrap_or_default();
         let preparation = Preparation {
             common: Common {

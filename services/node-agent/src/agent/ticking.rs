@@ -28,6 +28,7 @@ impl Agent {
             self.happen(*id, Event::Tick);
         }
         self.changed = true;
+        self.sockets.tick();
         self.pulses.follow(&self.connection.clock);
         self.enforce_deadline();
         self.sync_ends();

@@ -91,7 +91,7 @@ impl Agent {
         };
         if !why_not.is_empty() {
             tracing::warn!(process = %id, why = why_not, "a process can not have this machine crash");
-            return self.send(id, AgentMessage::NotCrashed { why: why_not.into() });
+            return self.send(id, &AgentMessage::NotCrashed { why: why_not.into() });
         }
         tracing::warn!(process = %id, note, "a process has this machine crash");
         let firing = Firing {
@@ -131,7 +131,7 @@ impl Agent {
             self.desk.arm_own(id, arm)
         });
         let why = armed.err().unwrap_or_default();
-        self.send(id, AgentMessage::Armed { n: number, armed: why.is_empty(), why });
+        self.send(id, &AgentMessage::Armed { n: number, armed: why.is_empty(), why });
     }
 
     /// Does what only the loop can do.
@@ -154,16 +154,14 @@ impl Agent {
         self.trigger_acted(TriggerActed { outcome, detail, latency, ..task.acted });
     }
 
-    fn dump_histories(&self, task: &Task) -> (TriggerOutcome, String) {
-        let connected = self.processes.iter().filter(|(_, process)| process.life.is_live());
-        let connected = connected.filter(|(_, process)| process.connection.is_some());
-        let mut asked = 0;
-        for (id, _) in connected {
-            let firing = task.firing.id.to_string();
-            self.send(*id, AgentMessage::Dump { n: task.firing.number.0.into(), firing });
-            asked += 1;
+    fn dump_histories(&mut self, task: &Task) -> (TriggerOutcome, String) {
+        let message = AgentMessage::Dump { n: task.firing.number.0.into(), firing: task.firing.id.to_string() };
+        let live = self.processes.values().filter(|process| process.life.is_live());
+        let connected: Vec<u64> = live.filter_map(|process| process.connection).collect();
+        for connection in &connected {
+            self.sockets.say(*connection, &message);
         }
-        match asked {
+        match connected.len() {
             0 => (TriggerOutcome::Failed, "no process is here that could".into()),
             asked => (TriggerOutcome::Acted, format!("{asked} processes were asked")),
         }

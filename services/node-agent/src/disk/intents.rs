@@ -253,6 +253,11 @@ impl Intents {
         self.journal.syncing()
     }
 
+    /// Something of it could not be read: there may have been processes that nothing is known of.
+    pub(crate) fn was_torn(&self) -> bool {
+        self.journal.was_torn()
+    }
+
     /// Most of the journal is of processes that are forgotten.
     pub(crate) fn is_wasteful(&self) -> bool {
         self.journal.size_bytes() > COMPACT_BYTES && self.journal.size_bytes() / 2 > self.needed_bytes

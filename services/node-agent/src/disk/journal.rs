@@ -19,6 +19,8 @@ pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     size_bytes: u64,
+    /// Something behind its last whole record could not be read.
+    was_torn: bool,
 }
 
 /// What was appended to a journal, on its way to the disk.
@@ -44,7 +46,8 @@ impl Journal {
         }
         file.sync_all()?;
         atomic::sync_directory_of(path)?;
-        Ok((Self { path: path.into(), file, size_bytes: whole_bytes as u64 }, records))
+        let was_torn = whole_bytes < content.len();
+        Ok((Self { path: path.into(), file, size_bytes: whole_bytes as u64, was_torn }, records))
     }
 
     /// Appends a record; it survives the end of this process, not yet of the machine.
@@ -74,6 +77,11 @@ impl Journal {
     /// As [`Journal::sync`], for another thread: of what is appended by now. A journal that is written anew meanwhile is on the disk.
     pub(crate) fn syncing(&self) -> io::Result<Syncing> {
         self.file.try_clone().map(Syncing)
+    }
+
+    /// When it was opened, something behind its last whole record could not be read.
+    pub(crate) fn was_torn(&self) -> bool {
+        self.was_torn
     }
 
     /// Its size.

@@ -2,11 +2,15 @@
 //! however it hid. Where it may not, nothing is lost but that: see `descendants`.
 
 use std::fs;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+/// Two lines of a word and a digit, and room for some that later kernels add.
+const EVENTS_BYTES: usize = 128;
+
 /// Where the cgroups of this keeper's processes are made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cgroups {
     /// None where cgroups can not be used.
     parent: Option<PathBuf>,
@@ -50,13 +54,27 @@ impl Cgroups {
         }
     }
 
-    /// Removes the cgroup of a process that is gone, and kills what it left there.
+    /// Kills what a process that is gone left in its cgroup.
     pub(crate) fn leave(&self, name: &str) {
-        let Some(parent) = &self.parent else { return };
-        let removed = fs::remove_dir(parent.join(name));
         // Killing is slow: only where somebody is left.
-        if removed.is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
+        if self.is_populated(name) {
             self.kill(name);
+        }
+    }
+
+    fn is_populated(&self, name: &str) -> bool {
+        let Some(parent) = &self.parent else { return false };
+        let mut events = [0; EVENTS_BYTES];
+        let read = fs::File::open(parent.join(name).join("cgroup.events")).and_then(|mut file| file.read(&mut events));
+        match read {
+            Ok(size) => !String::from_utf8_lossy(&events[..size]).contains("populated 0"),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Removes the cgroup of a process that is gone. One that is populated stays: see [`Cgroups::leave`].
+    pub(crate) fn remove(&self, name: &str) {
+        if let Some(parent) = &self.parent {
             let _ = fs::remove_dir(parent.join(name));
         }
     }

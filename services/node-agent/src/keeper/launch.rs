@@ -193,7 +193,7 @@ mod tests {
             let (_, status) = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap().unwrap();
             (status.exit_status(), std::fs::read_to_string(&log).unwrap())
         });
-        cgroups.leave("one");
+        cgroups.remove("one");
         cgroups.close();
         Some(result)
     }

@@ -75,7 +75,7 @@ pub fn run(arguments: &KeeperArguments) -> anyhow::Result<()> {
 fn open(paths: &KeeperPaths) -> anyhow::Result<Arc<table::Keeper>> {
     let (exits, unknown) = exits::Exits::open(&paths.directory()).context("open the journal of exits")?;
     let cgroups = cgroup::Cgroups::find(&paths.state);
-    let keeper = Arc::new(table::Keeper::new(exits, cgroups, paths.agent_socket()));
+    let keeper = Arc::new(table::Keeper::new(exits, cgroups, paths.agent_socket()).context("start a thread")?);
     keeper.adopt(unknown, &descendants::of_socket(&paths.agent_socket()));
     Ok(keeper)
 }

@@ -1,9 +1,9 @@
 //! Reaping and killing. Whatever ends takes with it what it left behind, and is recorded before the agent is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitIdOptions, WaitOptions, kill_process, kill_process_group};
 
@@ -11,6 +11,8 @@ use super::descendants;
 use super::protocol::{Exit, Name};
 use super::table::{Keeper, Place};
 
+/// Exits are this far apart, or taken together: those of a stop are one write, one message, one look for what was left.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// Without children, or with ones that can not be waited for, the table is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Exits that are recorded together at most.
@@ -24,8 +26,9 @@ const KILL_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) fn start_threads(keeper: &Arc<Keeper>) -> io::Result<()> {
     let reaper = keeper.clone();
     std::thread::Builder::new().name("reap".into()).spawn(move || {
+        let mut last = None;
         loop {
-            reap(&reaper);
+            reap(&reaper, &mut last);
         }
     })?;
     let killer = keeper.clone();
@@ -39,8 +42,8 @@ pub(crate) fn start_threads(keeper: &Arc<Keeper>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for children to end, and takes all that have.
-fn reap(keeper: &Keeper) {
+/// Waits for children to end, and takes all that have. `last` is when it did so last.
+fn reap(keeper: &Keeper, last: &mut Option<Instant>) {
     match rustix::process::waitid(rustix::process::WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
         Ok(_) => {}
         Err(rustix::io::Errno::CHILD) => {
@@ -50,6 +53,9 @@ fn reap(keeper: &Keeper) {
         }
         Err(_) => return,
     }
+    let since = last.map_or(TOGETHER, |last| last.elapsed());
+    std::thread::sleep(TOGETHER.saturating_sub(since));
+    *last = Some(Instant::now());
     let ended = take_ended(keeper);
     if !ended.is_empty() {
         conclude(keeper, ended);
@@ -70,26 +76,26 @@ fn take_ended(keeper: &Keeper) -> Vec<(u32, i32)> {
 }
 
 fn conclude(keeper: &Keeper, ended: Vec<(u32, i32)>) {
-    let mut inner = keeper.lock();
-    let by_pid: BTreeMap<u32, Name> = inner
-        .places
-        .iter()
-        .filter_map(|(name, place)| match place {
-            Place::Living { pid, .. } => Some((*pid, name.clone())),
-            Place::Asked { .. } => None,
-        })
-        .collect();
-    let exits: Vec<Exit> = ended
-        .into_iter()
-        .filter_map(|(pid, status)| Some(Exit { name: by_pid.get(&pid)?.clone(), pid, status: Some(status) }))
-        .collect();
+    let ended: BTreeMap<u32, i32> = ended.into_iter().collect();
+    let exit = |(name, place): (&Name, &Place)| match place {
+        Place::Living { pid, .. } => {
+            let status = ended.get(pid)?;
+            Some(Exit { name: name.clone(), pid: *pid, status: Some(*status) })
+        }
+        Place::Asked { .. } => None,
+    };
+    let exits: Vec<Exit> = keeper.lock().places.iter().filter_map(exit).collect();
     if exits.is_empty() {
         return;
     }
-    drop(inner);
+    keeper.rush.goes_on();
     end_leftovers(keeper, &exits);
-    inner = keeper.lock();
-    inner.tell_exits(exits);
+    let names: Vec<Name> = exits.iter().map(|exit| exit.name.clone()).collect();
+    keeper.lock().tell_exits(exits);
+    for name in names {
+        // Beyond its bound it stays until this keeper ends.
+        keeper.left.leave(name);
+    }
 }
 
 /// What a process left behind does not outlive it: its next attempt, and the next holder of the machine, start on clean ground.
@@ -107,7 +113,7 @@ fn end_leftovers(keeper: &Keeper, exits: &[Exit]) {
 /// Kills those of our children that are no test process themselves, but belong to one that has ended, with all below them.
 fn kill_orphans(keeper: &Keeper, exits: &[Exit]) -> usize {
     let living = living_pids(keeper);
-    let children = descendants::own_children().into_iter().filter(|pid| !living.contains_key(pid));
+    let children = descendants::own_children().into_iter().filter(|pid| !living.contains(pid));
     let left = |pid: &u32| {
         let name = descendants::name_of(*pid, &keeper.agent_socket);
         name.is_some_and(|name| exits.iter().any(|exit| exit.name == name))
@@ -124,13 +130,15 @@ fn kill_orphans(keeper: &Keeper, exits: &[Exit]) -> usize {
     orphans.len()
 }
 
-fn living_pids(keeper: &Keeper) -> BTreeMap<u32, Name> {
-    let inner = keeper.lock();
-    let pid = |place: &Place| match place {
+fn living_pids(keeper: &Keeper) -> HashSet<u32> {
+    keeper.lock().places.values().filter_map(living_pid).collect()
+}
+
+fn living_pid(place: &Place) -> Option<u32> {
+    match place {
         Place::Living { pid, .. } => Some(*pid),
         Place::Asked { .. } => None,
-    };
-    inner.places.iter().filter_map(|(name, place)| Some((pid(place)?, name.clone()))).collect()
+    }
 }
 
 fn kill(pid: u32) {
@@ -146,7 +154,6 @@ fn kill_condemned(keeper: &Keeper) {
         return;
     }
     let all = descendants::all();
-    let living = living_pids(keeper);
     let names: BTreeMap<u32, Name> = all
         .values()
         .filter(|seen| !seen.zombie)
@@ -154,7 +161,7 @@ fn kill_condemned(keeper: &Keeper) {
         .collect();
     for name in condemned {
         keeper.cgroups.kill(&name);
-        let main = living.iter().find(|(_, living)| **living == name).map(|(pid, _)| *pid);
+        let main = keeper.lock().places.get(&name).and_then(living_pid);
         let mut targets = main.map(|pid| descendants::below(&all, pid)).unwrap_or_default();
         targets.extend(main);
         targets.extend(all.values().filter(|seen| Some(seen.group) == main).map(|seen| seen.pid));

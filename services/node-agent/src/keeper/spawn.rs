@@ -49,6 +49,7 @@ fn take(keeper: &Keeper, batch: &[Spawn], nothing: &File) {
         // Known before the fork lock is given back: reaping can not come first.
         note(&mut keeper.lock(), batch, &results);
     }
+    keeper.rush.goes_on();
     keeper.spawned.notify_all();
     let mut inner = keeper.lock();
     inner.spawning -= batch.len();
@@ -64,7 +65,7 @@ fn start_unless_doomed(keeper: &Keeper, spawn: &Spawn, nothing: &File) -> io::Re
     if keeper.lock().places.get(&spawn.name) == Some(&Place::Asked { doomed: true }) {
         return Err(io::Error::other("it was killed before it began"));
     }
-    start(keeper, spawn, nothing).inspect_err(|_| keeper.cgroups.leave(&spawn.name))
+    start(keeper, spawn, nothing).inspect_err(|_| keeper.cgroups.remove(&spawn.name))
 }
 
 fn note(inner: &mut Inner, batch: &[Spawn], results: &[io::Result<u32>]) {

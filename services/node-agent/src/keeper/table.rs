@@ -2,6 +2,7 @@
 //! that no exit is reaped before its process is known.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -10,6 +11,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
 use super::cgroup::Cgroups;
 use super::exits::Exits;
 use super::protocol::{Exit, FromKeeper, Living, Name, Spawn};
+use crate::later::{Later, Rush};
+
+/// cgroups that wait to be removed at most. What is beyond goes when the keeper ends, or the next one begins.
+const LEFT_MAX: usize = 100_000;
 
 /// Where a process stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +75,20 @@ pub(crate) struct Keeper {
     pub forks: RwLock<()>,
     /// cgroups, where there are any.
     pub cgroups: Cgroups,
+    /// cgroups of processes that are gone, which nobody waits for to be removed.
+    pub left: Later<Name>,
+    /// Starts and ends, which go before that.
+    pub rush: Rush,
     /// By which processes of this agent are recognised.
     pub agent_socket: PathBuf,
 }
 
 impl Keeper {
     /// A keeper that knows nothing but its exits.
-    pub(crate) fn new(exits: Exits, cgroups: Cgroups, agent_socket: PathBuf) -> Self {
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub(crate) fn new(exits: Exits, cgroups: Cgroups, agent_socket: PathBuf) -> io::Result<Self> {
         let inner = Inner {
             places: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -87,7 +99,9 @@ impl Keeper {
         };
         let [queued, settled, spawned, condemned] = std::array::from_fn(|_| Condvar::new());
         let inner = Mutex::new(inner);
-        Self { inner, queued, settled, spawned, condemned, forks: RwLock::new(()), cgroups, agent_socket }
+        let (forks, rush, emptied) = (RwLock::new(()), Rush::default(), cgroups.clone());
+        let left = Later::start("left", LEFT_MAX, rush.clone(), move |name: Name| emptied.remove(&name))?;
+        Ok(Self { inner, queued, settled, spawned, condemned, forks, cgroups, left, rush, agent_socket })
     }
 
     /// The parts that change.
