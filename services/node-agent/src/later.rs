@@ -109,7 +109,8 @@ fn run<T>(waiting: &Waiting<T>, rush: &Rush, mut act: impl FnMut(T)) {
         waiting.wait();
         let was_quiet = rush.wait();
         // A rush that begins now comes first again; in one that does not end, those have their turn that wait by now.
-        for _ in 0..waiting.lock().len() {
+        let count = waiting.lock().len();
+        for _ in 0..count {
             let Some(thing) = waiting.next() else { break };
             act(thing);
             if was_quiet && !rush.is_over() {

@@ -174,3 +174,34 @@ async fn cut_off_past_the_deadline_the_agent_ends_what_runs() {
     assert!(world.bus.now().0 > deadline_ns + 20_000_000_000);
     assert!(world.states().values().all(|report| report.reason.contains("deadline")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_that_a_killed_agent_had_still_to_remove_are_removed_by_the_next() {
+    let mut world = World::new().await;
+    world.start_agent();
+    world.wait_up().await;
+    let module = world.ping_module().await;
+    world.update(vec![orders(&module, 1, 1..=1, &[])], vec![]).await;
+    world.wait("it runs", |script| processes_of(script, ProcessState::Running) == 1).await;
+    world.kill_agent();
+    // As if it had been forgotten right before: nothing else is known of it.
+    let (forgotten, live) = (world.work(id(1, 2)), world.work(id(1, 1)));
+    std::fs::create_dir_all(forgotten.join("results")).unwrap();
+    std::fs::write(forgotten.join("log"), "a line").unwrap();
+    world.start_agent();
+    muster_testkit::wait_until("it is removed", common::LIMIT, || !forgotten.exists()).unwrap();
+    assert!(live.join("log").exists(), "that of a live process stays");
+
+    // Where the journal can not be read to its end, nobody knows whose directories are whose: they stay.
+    world.wait_up().await;
+    world.kill_agent();
+    std::fs::create_dir_all(&forgotten).unwrap();
+    let path = world.state().join("intents.jsonl");
+    let journal = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&journal[..], b"torn"].concat()).unwrap();
+    let incarnation = world.script().incarnation;
+    world.start_agent();
+    world.wait("it is up again", |script| script.incarnation > incarnation).await;
+    world.wait_up().await;
+    assert!(forgotten.exists());
+}

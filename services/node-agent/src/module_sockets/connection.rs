@@ -89,16 +89,16 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Takes the first message; false where it is no hello, or that of another process.
-    pub(super) fn take_hello(&mut self, message: &ModuleMessage) -> bool {
-        let Some(id) = hello_of(message) else { return false };
+    /// Takes the first message; none where it is no hello, or says that it is another process.
+    pub(super) fn take_hello(&mut self, message: &ModuleMessage) -> Option<ProcessId> {
+        let id = hello_of(message)?;
         let pid = rustix::net::sockopt::socket_peercred(&self.stream).ok().map(|peer| peer.pid.as_raw_nonzero().get());
         if let Some(started) = pid.and_then(peer::started_as).filter(|started| *started != id) {
             tracing::warn!(said = %id, was = %started, "a process says that it is another one: its connection is ended");
-            return false;
+            return None;
         }
         self.id = Some(id);
-        true
+        self.id
     }
 }
 

@@ -92,7 +92,8 @@ impl ModuleSockets {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("make an epoll")?;
         epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)
             .context("watch the socket")?;
-        let epoll = AsyncFd::with_interest(epoll, Interest::READABLE).context("watch the epoll")?;
+        // SAFETY: an owned descriptor is open, and the same, for as long as the AsyncFd has it; nothing here takes it out.
+        let epoll = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) }.context("watch the epoll")?;
         let (connections, said, buffer) = (HashMap::new(), Vec::new(), vec![0; READ_BYTES_MAX]);
         Ok(Self { listener, is_resting: false, epoll, connections, newest: LISTENER, said, buffer })
     }
@@ -203,15 +204,13 @@ impl ModuleSockets {
         let mut messages = Vec::new();
         let mut is_open = found.receive(&mut self.buffer, &mut messages);
         for message in messages {
-            match found.id {
-                Some(id) => inputs.push(ModuleInput::Said { id, message }),
-                None if found.take_hello(&message) => {
-                    inputs.extend(found.id.map(|id| ModuleInput::Connected { id, connection }));
-                }
-                None => {
-                    is_open = false;
-                    break;
-                }
+            if let Some(id) = found.id {
+                inputs.push(ModuleInput::Said { id, message });
+            } else if let Some(id) = found.take_hello(&message) {
+                inputs.push(ModuleInput::Connected { id, connection });
+            } else {
+                is_open = false;
+                break;
             }
         }
         if !is_open {
