@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use muster_bus::Bucket;
-use muster_model::{ProcessId, ProcessState};
+use muster_model::{ProcessId, ProcessState, Verdict};
 use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, ErrorReport, report};
 
 use super::{Agent, Input};
 use crate::core::life::{Effect, Event};
+use crate::core::outcome::End;
 use crate::disk::intents::{Line, end_line, state_number};
 use crate::keeper::protocol::ToKeeper;
 use crate::names::name_of;
@@ -100,7 +101,7 @@ impl Agent {
         if let Some(connection) = process.connection.take() {
             self.sockets.fall_silent(connection);
         }
-        tracing::info!(process = %id, state = %end.state, verdict = %end.verdict, reason = end.reason, "a process ended");
+        note_end(id, &end);
         let report = wire::end_report(id, process.intent.epoch(), &end, process.pid);
         let r#final = wire::final_report(id, &process.intent.module, &process.intent.resources, &process.r#final);
         self.ended.push((id, end.state));
@@ -122,6 +123,7 @@ impl Agent {
             self.intents.write(Line::Ended((*id).into(), state_number(*state)));
             self.uploads.start_log(*id, workplace::log_of(&self.settings.state, *id));
         }
+        tracing::info!(count = ended.len(), "processes ended, and that is on the disk");
         self.noted.extend(ended.iter().map(|(id, _)| name_of(*id)));
         for (id, _) in ended {
             self.forget_if_due(id);
@@ -216,5 +218,15 @@ impl Agent {
             self.intents.write(line);
             self.happen(id, Event::Stop { grace, reason: reason.into() });
         }
+    }
+}
+
+/// Thousands of good ends at once are counted in one line; what a person may have to look at has its own.
+fn note_end(id: ProcessId, end: &End) {
+    let End { state, verdict, reason, .. } = end;
+    if *state == ProcessState::Finished && matches!(verdict, Verdict::Pass | Verdict::None) {
+        tracing::debug!(process = %id, %state, %verdict, reason, "a process ended");
+    } else {
+        tracing::info!(process = %id, %state, %verdict, reason, "a process ended");
     }
 }

@@ -367,8 +367,8 @@ impl Agent {
         }
         self.sockets.write();
         for _ in 0..LOOKS_MAX {
-            let said = self.sockets.take();
-            if said.is_empty() {
+            let mut said = Vec::new();
+            if !self.sockets.take(&mut said) {
                 break;
             }
             said.into_iter().for_each(|input| self.module(input));
@@ -460,6 +460,7 @@ impl Agent {
             self.note_ended();
         }
         self.keep_done();
+        self.sockets.write();
         self.sync_last();
         if self.processes.values().any(|process| process.life.is_live()) {
             tracing::info!("test processes go on without the agent");

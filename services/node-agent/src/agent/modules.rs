@@ -23,7 +23,7 @@ impl Agent {
             ModuleInput::Connected { id, connection } => {
                 let Some(process) = self.processes.get_mut(&id).filter(|process| process.life.is_live()) else {
                     tracing::warn!(process = %id, "something says to be a process that does not live here");
-                    return;
+                    return self.sockets.fall_silent(connection);
                 };
                 if let Some(older) = process.connection.replace(connection) {
                     self.sockets.fall_silent(older);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use muster_bus::subjects;
 use muster_model::ProcessState;
-use muster_proto::v1::{GapReport, Report, ReportBatch, SampleBatch, envelope::Body, report};
+use muster_proto::v1::{Envelope, GapReport, Report, ReportBatch, SampleBatch, envelope::Body, report};
 use prost::Message;
 
 use crate::connection::{Connection, Identity};
@@ -114,18 +114,17 @@ impl Reports {
         }
         while !self.pending.is_empty() {
             let size = batch_size(&self.pending);
+            let rest = self.pending.split_off(size);
             let batch = ReportBatch {
                 machine: self.connection.machine.to_string(),
                 batch: self.reports.lock().last() + 1,
-                reports: self.pending[..size].to_vec(),
+                reports: std::mem::replace(&mut self.pending, rest),
             };
-            let bytes = self.connection.envelope(Body::ReportBatch(batch), identity).encode_to_vec();
-            match append(&self.reports, &bytes, metrics::REPORT_BATCHES) {
-                Ok(gap) => {
-                    self.pending.drain(..size);
-                    self.say_gap(gap);
-                }
+            let envelope = self.connection.envelope(Body::ReportBatch(batch), identity);
+            match append(&self.reports, &envelope.encode_to_vec(), metrics::REPORT_BATCHES) {
+                Ok(gap) => self.say_gap(gap),
                 Err(error) => {
+                    self.take_back(envelope);
                     tracing::error!(%error, "reports can not be written: they wait in memory");
                     self.not_before = Instant::now() + REPORT_RETRY;
                     return false;
@@ -133,6 +132,14 @@ impl Reports {
             }
         }
         true
+    }
+
+    /// What the disk did not take waits again, before what came after it.
+    fn take_back(&mut self, envelope: Envelope) {
+        if let Some(Body::ReportBatch(batch)) = envelope.body {
+            let later = std::mem::replace(&mut self.pending, batch.reports);
+            self.pending.extend(later);
+        }
     }
 
     /// Writes the samples that wait, when it is time or `full`.

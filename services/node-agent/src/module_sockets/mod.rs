@@ -107,10 +107,11 @@ impl ModuleSockets {
         }
     }
 
-    /// What has happened, of as many as are looked at together; nothing where nothing has.
-    pub(crate) fn take(&mut self) -> Vec<ModuleInput> {
-        let mut inputs = Vec::new();
-        for (connection, flags) in self.events() {
+    /// Takes what has happened, of as many as are looked at together; false where nothing has.
+    pub(crate) fn take(&mut self, inputs: &mut Vec<ModuleInput>) -> bool {
+        let events = self.events();
+        for (connection, flags) in &events {
+            let connection = *connection;
             if connection == LISTENER {
                 self.accept();
                 continue;
@@ -119,10 +120,10 @@ impl ModuleSockets {
                 self.write_to(connection);
             }
             if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-                self.receive(connection, &mut inputs);
+                self.receive(connection, inputs);
             }
         }
-        inputs
+        !events.is_empty()
     }
 
     /// Says something on a connection with the next [`ModuleSockets::write`]; false when the process does not take it.
@@ -243,3 +244,6 @@ impl ModuleSockets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
