@@ -62,6 +62,28 @@ impl Client {
         }
     }
 
+    /// Gives a command about kernels to machine-lifecycle.
+    pub(crate) async fn kernel_command(
+        &self,
+        what: &str,
+        kind: v1::machine_command::Kind,
+    ) -> Result<v1::KernelChanged, Failure> {
+        let body = Body::MachineCommand(v1::MachineCommand { kind: Some(kind) });
+        match machine_reply(self.command(what, Service::MachineLifecycle, body).await?)? {
+            v1::machine_reply::Kind::KernelChanged(changed) => Ok(changed),
+            _ => Err(unexpected(Service::MachineLifecycle.as_str())),
+        }
+    }
+
+    /// Kernels; an empty name means all.
+    pub(crate) async fn kernels(&self, what: &str, name: &str) -> Result<Vec<v1::Kernel>, Failure> {
+        let kind = v1::machine_query::Kind::Kernels(v1::ListKernels { name: name.to_owned() });
+        match self.machine_query(what, kind).await? {
+            v1::machine_reply::Kind::Kernels(list) => Ok(list.kernels),
+            _ => Err(unexpected(Service::MachineLifecycle.as_str())),
+        }
+    }
+
     /// Asks machine-lifecycle.
     pub(crate) async fn machine_query(
         &self,

@@ -12,6 +12,7 @@ mod facts;
 pub mod health;
 mod input;
 mod inventory;
+mod kernel;
 pub mod limits;
 mod load;
 mod machine;
@@ -32,6 +33,7 @@ pub use event::{Event, Fact};
 pub use facts::MachineFacts;
 pub use input::{Grant, Hello, Input, Reply};
 pub use inventory::{CpuTopology, Inventory, Resource};
+pub use kernel::{Kernel, KernelFile};
 pub use load::LoadKey;
 pub use machine::{Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
@@ -76,7 +78,7 @@ impl Core for MachineCore {
     fn touched(_state: &State, event: &Event) -> Vec<MachineId> {
         match event {
             Event::Machine { id, .. } => vec![id.clone()],
-            Event::LoadNumberSet { .. } => Vec::new(),
+            Event::LoadNumberSet { .. } | Event::KernelAdded(_) | Event::KernelRemoved(_) => Vec::new(),
         }
     }
 

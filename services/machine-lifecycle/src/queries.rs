@@ -21,6 +21,7 @@ pub(crate) enum Query {
     List { selector: Selector, brief: bool, after: String },
     LoadNumbers,
     Status,
+    Kernels { name: String },
 }
 
 /// Reads a query.
@@ -35,6 +36,7 @@ pub(crate) fn query_from_wire(query: v1::MachineQuery) -> Result<Query, Refusal>
         }
         Some(machine_query::Kind::LoadNumbers(_)) => Ok(Query::LoadNumbers),
         Some(machine_query::Kind::Status(_)) => Ok(Query::Status),
+        Some(machine_query::Kind::Kernels(list)) => Ok(Query::Kernels { name: list.name }),
         None => {
             let next = "use a `muster` of the same version as the service";
             Err(Refusal::new(RefusalCode::Invalid, "answer a query", "it asks nothing that is known here", next))
@@ -52,6 +54,10 @@ pub(crate) fn answer(query: &Query, view: &View<'_, MachineCore>, instance: &str
             Kind::LoadNumbers(v1::LoadNumberList { numbers })
         }
         Query::Status => Kind::Status(view.status(instance)),
+        Query::Kernels { name } => {
+            let named = view.state.kernels.values().filter(|kernel| name.is_empty() || kernel.name.as_str() == name);
+            Kind::Kernels(v1::KernelList { kernels: named.map(wire::kernel_to_wire).collect() })
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod event;
 mod followed;
 mod holder;
 mod inventory;
+mod kernel;
 mod record;
 mod reply;
 mod request;
@@ -19,6 +20,7 @@ use prost::Message;
 
 pub use agent::{agent_command, desired_to_wire, heartbeat_answer, heartbeat_from_wire, hello_from_wire};
 pub use followed::{inputs_of_report_batch, inputs_of_reservation_event, take_report, take_reservations};
+pub use kernel::kernel_to_wire;
 pub use record::record_to_wire;
 pub use reply::load_number_to_wire;
 pub use request::{command_from_wire, selector_from_wire};
@@ -85,6 +87,10 @@ pub fn reply_bytes(reply: &Reply) -> Bytes {
         }
         Reply::Changed { machines, unchanged, position } => {
             reply::changed_to_wire(machines, unchanged, *position).encode_to_vec().into()
+        }
+        Reply::Kernel { kernel, unchanged, unused } => {
+            let kind = v1::machine_reply::Kind::KernelChanged(kernel::changed_to_wire(kernel, *unchanged, unused));
+            v1::MachineReply { kind: Some(kind) }.encode_to_vec().into()
         }
     }
 }

@@ -11,6 +11,8 @@ pub enum Bucket {
     Modules,
     /// Logs of ended processes, by `<run>-<dpid>-<attempt>`, or in bundles (see `logs.rs`).
     Logs,
+    /// Kernel images and initial RAM disks, by SHA-256.
+    Kernels,
     /// Files that tests left.
     Artifacts,
     /// Snapshots of the owning services, by `<log>-<lineage>-<sequence>`.
@@ -19,13 +21,14 @@ pub enum Bucket {
 
 impl Bucket {
     /// All buckets.
-    pub const ALL: [Self; 4] = [Self::Modules, Self::Logs, Self::Artifacts, Self::Snapshots];
+    pub const ALL: [Self; 5] = [Self::Modules, Self::Kernels, Self::Logs, Self::Artifacts, Self::Snapshots];
 
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Modules => "modules",
+            Self::Kernels => "kernels",
             Self::Logs => "logs",
             Self::Artifacts => "artifacts",
             Self::Snapshots => "snapshots",

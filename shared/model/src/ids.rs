@@ -16,6 +16,7 @@ pub struct IdError {
 }
 
 const NAME_RULE: &str = "1 to 32 of a-z, 0-9, `-` and `_`, beginning with a letter or digit";
+const KERNEL_RULE: &str = "1 to 64 of a-z, A-Z, 0-9, `.`, `-`, `_`, `+` and `~`, beginning with a letter or digit";
 const RESOURCE_RULE: &str = "1 to 64 of a-z, A-Z, 0-9, `-`, `_`, `.` and `:`";
 
 fn is_name(text: &str) -> bool {
@@ -28,6 +29,12 @@ fn is_name(text: &str) -> bool {
 fn is_resource(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+}
+
+fn is_kernel(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+' | b'~'))
 }
 
 macro_rules! text_id {
@@ -86,6 +93,10 @@ text_id! {
 text_id! {
     /// A test module of the catalogue.
     ModuleName, "module name", is_name, NAME_RULE
+}
+text_id! {
+    /// A kernel that machines can be booted into; a part of file names on them.
+    KernelName, "kernel name", is_kernel, KERNEL_RULE
 }
 text_id! {
     /// A resource, unique on its machine: `cpu0`, `disk-sda`.

@@ -19,8 +19,8 @@ mod trigger;
 
 pub use firing::{ArmId, Firing, FiringSource, TriggerActed};
 pub use ids::{
-    Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, MachineId, ModuleName, ProcessId, ProcessNumber,
-    ReservationId, ResourceId, RunId, SystemId, Term,
+    Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, KernelName, MachineId, ModuleName, ProcessId,
+    ProcessNumber, ReservationId, ResourceId, RunId, SystemId, Term,
 };
 pub use machine::{Flag, Flags, Phase};
 pub use on_error::{ON_ERRORS, OnError};

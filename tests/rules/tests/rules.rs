@@ -110,7 +110,7 @@ fn nothing_is_left_undone_or_skipped() {
 /// Layer of a crate by its folder; a crate uses only layers below its own.
 fn layer(folder: &str) -> u8 {
     match folder {
-        "shared/model" | "shared/pattern" => 0,
+        "shared/model" | "shared/pattern" | "shared/kernel-image" => 0,
         "shared/proto" | "shared/module-protocol" | "shared/pulse-page" => 1,
         "shared/bus" => 2,
         "shared/ledger" | "shared/store" | "shared/chassis" => 3,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod jobs;
+mod kernels;
 mod machines;
 mod mix;
 mod pulses;
@@ -18,6 +19,7 @@ pub(crate) use jobs::{
     JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
     RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
 };
+pub(crate) use kernels::{KernelAddArguments, KernelCommand};
 pub(crate) use machines::{
     ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,
     ProtectionArguments, ResourceCommand, SelectorArguments,
@@ -94,6 +96,9 @@ pub(crate) enum Command {
     /// Capacity weights of types of resources
     #[command(subcommand)]
     LoadNumber(LoadNumberCommand),
+    /// Kernels that machines can be booted into
+    #[command(subcommand)]
+    Kernel(KernelCommand),
     /// The catalogue of test modules
     #[command(subcommand)]
     Module(ModuleCommand),

@@ -5,6 +5,7 @@ mod artifacts;
 mod clock;
 mod events;
 pub(crate) mod jobs;
+mod kernels;
 mod ladder;
 mod load_numbers;
 mod logs;
@@ -102,6 +103,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Machine(command) => machines::run(session, command).await,
         Command::Resource(command) => resources::run(session, command).await,
         Command::LoadNumber(command) => load_numbers::run(session, command).await,
+        Command::Kernel(command) => kernels::run(session, command).await,
         Command::Module(command) => modules::run(session, command).await,
         Command::Start(arguments) => start::run(session, arguments).await,
         Command::Rerun(arguments) => rerun::run(session, &arguments).await,

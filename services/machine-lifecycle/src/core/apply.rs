@@ -13,6 +13,12 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::LoadNumberSet { key, load } => {
             state.load_numbers.insert(key.clone(), *load);
         }
+        Event::KernelAdded(kernel) => {
+            state.kernels.insert(kernel.name.clone(), kernel.clone());
+        }
+        Event::KernelRemoved(name) => {
+            state.kernels.remove(name);
+        }
         Event::Machine { id, fact: fact @ Fact::Added { .. } } => {
             let mut machine = Machine::after(state.removed.remove(id));
             apply_fact(&mut machine, fact, at);

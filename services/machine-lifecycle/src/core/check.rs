@@ -8,7 +8,17 @@ use super::{Event, Fact, Holder, Machine, Stage, State};
 /// # Errors
 /// Says which rule it breaks.
 pub fn legal(state: &State, event: &Event) -> Result<(), String> {
-    let Event::Machine { id, fact } = event else { return Ok(()) };
+    let (id, fact) = match event {
+        Event::Machine { id, fact } => (id, fact),
+        Event::LoadNumberSet { .. } => return Ok(()),
+        Event::KernelAdded(kernel) if state.kernels.contains_key(&kernel.name) => {
+            return Err(format!("the kernel {} is known already", kernel.name));
+        }
+        Event::KernelRemoved(name) if !state.kernels.contains_key(name) => {
+            return Err(format!("the kernel {name} is not known"));
+        }
+        Event::KernelAdded(_) | Event::KernelRemoved(_) => return Ok(()),
+    };
     match (state.machines.get(id), fact) {
         (None, Fact::Added { .. }) if state.machines.len() >= MACHINES_MAX => Err(format!("{id}: too many machines")),
         (None, Fact::Added { .. }) => Ok(()),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use muster_model::{Flag, MachineId, Selector};
+use muster_model::{Flag, KernelName, MachineId, Selector};
 
-use super::LoadKey;
+use super::{Kernel, LoadKey};
 
 /// A command.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub enum Command {
     SetLoadNumbers(Vec<(LoadKey, u32)>),
     /// Name machines before they appear.
     LoadPool(Vec<PoolEntry>),
+    /// Take a kernel into the list.
+    AddKernel(Box<Kernel>),
+    /// Take a kernel out of the list.
+    RemoveKernel(KernelName),
 }
 
 /// Set a flag of all machines that a selector names.

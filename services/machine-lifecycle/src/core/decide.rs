@@ -3,6 +3,7 @@
 mod commands;
 mod draft;
 mod hello;
+mod kernels;
 mod pool;
 mod protect;
 mod tenure;
@@ -46,6 +47,8 @@ fn decide_command(state: &State, observed: &Observed, command: &Command, now: No
         Command::SetTags(setting) => commands::set_tags(state, setting, now),
         Command::SetLoadNumbers(numbers) => commands::set_load_numbers(state, numbers, now),
         Command::LoadPool(entries) => pool::load_pool(state, entries, now),
+        Command::AddKernel(kernel) => kernels::add(state, kernel, now),
+        Command::RemoveKernel(name) => kernels::remove(state, name),
     }
 }
 

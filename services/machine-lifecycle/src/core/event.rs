@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_model::{Epoch, Flag, Incarnation, MachineId, Phase, PoolTime, Position};
+use muster_model::{Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position};
 
-use super::{Claim, Holder, Inventory, LoadKey, Protection};
+use super::{Claim, Holder, Inventory, Kernel, LoadKey, Protection};
 
 /// One event of MACHINES.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub enum Event {
         /// Processes that fit at once.
         load: u32,
     },
+    /// A kernel can be booted from here on.
+    KernelAdded(Kernel),
+    /// A kernel can be booted no longer.
+    KernelRemoved(KernelName),
 }
 
 /// One fact of one machine.

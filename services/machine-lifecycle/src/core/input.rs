@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position, ReservationId};
 
-use super::{Command, Desired, Inventory};
+use super::{Command, Desired, Inventory, Kernel};
 
 /// An agent's hello.
 #[derive(Debug, Clone)]
@@ -105,6 +105,15 @@ pub enum Reply {
         unchanged: Vec<MachineId>,
         /// Position after which the change is in the log.
         position: Position,
+    },
+    /// What a command did to the list of kernels.
+    Kernel {
+        /// The kernel, as it is or was in the list.
+        kernel: Box<Kernel>,
+        /// Nothing needed to be done.
+        unchanged: bool,
+        /// Digests of files that no kernel of the list uses any longer.
+        unused: BTreeSet<String>,
     },
     /// Answer to a hello.
     Hello(Desired),

@@ -32,5 +32,9 @@ pub const TAG_LENGTH_MAX: usize = 64;
 pub const RULES_MAX: usize = 64;
 /// Entries of a pool file.
 pub const POOL_ENTRIES_MAX: usize = 4_096;
+/// Kernels of one pool.
+pub const KERNELS_MAX: usize = 1_000;
+/// What a kernel adds to the command line, bytes: x86 takes 2,048 in all.
+pub const COMMAND_LINE_MAX: usize = 1_024;
 /// A load number is at most so large.
 pub const LOAD_MAX: u32 = 65_535;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{Epoch, Incarnation, MachineId};
+use muster_model::{Epoch, Incarnation, KernelName, MachineId};
 
-use super::{LoadKey, Machine};
+use super::{Kernel, LoadKey, Machine};
 
 /// What outlives the record of a removed machine: its numbers never go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +24,6 @@ pub struct State {
     pub load_numbers: BTreeMap<LoadKey, u32>,
     /// Removed machines.
     pub removed: BTreeMap<MachineId, Past>,
+    /// Kernels by name.
+    pub kernels: BTreeMap<KernelName, Kernel>,
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod health;
 mod hello;
+mod kernels;
 mod properties;
 mod protection;
 mod tenure;
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use muster_ledger::{At, Core, Now, Scope};
 use muster_model::{
-    Epoch, Flag, Incarnation, MachineId, Phase, PoolTime, Position, Refusal, ReservationId, ResourceId, ResourceKind,
-    Selector, Term,
+    Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position, Refusal, RefusalCode, ReservationId,
+    ResourceId, ResourceKind, Selector, Term,
 };
 
 use super::{

@@ -9,6 +9,7 @@ use muster_proto::v1::machine_event::Kind;
 
 use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
+use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
 use super::{machine_id, word};
 use crate::core::{Claim, Event, Fact, Protection};
 
@@ -16,6 +17,14 @@ pub(super) fn to_wire(event: &Event) -> v1::MachineEvent {
     match event {
         Event::LoadNumberSet { key, load } => {
             let kind = Kind::LoadNumberSet(v1::LoadNumberSet { number: Some(load_to_wire(key, *load)) });
+            v1::MachineEvent { machine: String::new(), kind: Some(kind) }
+        }
+        Event::KernelAdded(kernel) => {
+            let kind = Kind::KernelAdded(v1::KernelAdded { kernel: Some(kernel_to_wire(kernel)) });
+            v1::MachineEvent { machine: String::new(), kind: Some(kind) }
+        }
+        Event::KernelRemoved(name) => {
+            let kind = Kind::KernelRemoved(v1::KernelRemoved { name: name.to_string() });
             v1::MachineEvent { machine: String::new(), kind: Some(kind) }
         }
         Event::Machine { id, fact } => v1::MachineEvent { machine: id.to_string(), kind: Some(fact_to_wire(fact)) },
@@ -88,12 +97,18 @@ fn claim_to_wire(claim: Option<&Claim>) -> v1::MachineClaimed {
 
 pub(super) fn from_wire(event: v1::MachineEvent) -> Result<Event, WireError> {
     let kind = event.kind.ok_or_else(|| WireError::missing("MachineEvent", "kind"))?;
-    if let Kind::LoadNumberSet(set) = kind {
-        let (key, load) = load_from_wire(set.number)?;
-        return Ok(Event::LoadNumberSet { key, load });
+    match kind {
+        Kind::LoadNumberSet(set) => {
+            let (key, load) = load_from_wire(set.number)?;
+            Ok(Event::LoadNumberSet { key, load })
+        }
+        Kind::KernelAdded(added) => Ok(Event::KernelAdded(kernel_from_wire(added.kernel)?)),
+        Kind::KernelRemoved(removed) => Ok(Event::KernelRemoved(kernel_name(&removed.name)?)),
+        kind => {
+            let id = machine_id("MachineEvent", "machine", &event.machine)?;
+            Ok(Event::Machine { id, fact: fact_from_wire(kind)? })
+        }
     }
-    let id = machine_id("MachineEvent", "machine", &event.machine)?;
-    Ok(Event::Machine { id, fact: fact_from_wire(kind)? })
 }
 
 fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
@@ -135,8 +150,10 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
             let health = word::<v1::Health>("HealthChanged", "health", changed.health)?;
             Fact::HealthChanged { down: health == v1::Health::Down }
         }
-        // Handled by the caller: it is of no machine.
-        Kind::LoadNumberSet(_) => return Err(WireError::invalid("MachineEvent", "machine", "load numbers have none")),
+        // Handled by the caller: they are of no machine.
+        Kind::LoadNumberSet(_) | Kind::KernelAdded(_) | Kind::KernelRemoved(_) => {
+            return Err(WireError::invalid("MachineEvent", "machine", "load numbers and kernels have none"));
+        }
         Kind::DeadlineMoved(moved) => Fact::DeadlineMoved { deadline: PoolTime(moved.deadline_ns) },
         Kind::TagsSet(set) => Fact::TagsSet(set.tags.into_iter().collect()),
         Kind::Quarantined(quarantined) => Fact::Quarantined { reason: quarantined.reason },

@@ -10,6 +10,7 @@ use super::holder::{
     claim_from_wire, holder_from_wire, holder_to_wire, phase_from_wire, tenure_from_wire, tenure_to_wire,
 };
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
+use super::kernel::{kernel_from_wire, kernel_to_wire};
 use super::machine_id;
 use crate::core::{Machine, Past, Protection, State};
 
@@ -97,6 +98,7 @@ pub(super) fn state_to_wire(state: &State) -> v1::MachinesState {
         machines: state.machines.iter().map(|(id, machine)| record_to_wire(id, machine)).collect(),
         load_numbers: state.load_numbers.iter().map(|(key, load)| load_to_wire(key, *load)).collect(),
         removed: state.removed.iter().map(removed).collect(),
+        kernels: state.kernels.values().map(kernel_to_wire).collect(),
     }
 }
 
@@ -113,5 +115,10 @@ pub(super) fn state_from_wire(wire: v1::MachinesState) -> Result<State, WireErro
             .map(|number| load_from_wire(Some(number)))
             .collect::<Result<_, _>>()?,
         removed: wire.removed.into_iter().map(removed).collect::<Result<_, WireError>>()?,
+        kernels: wire
+            .kernels
+            .into_iter()
+            .map(|kernel| kernel_from_wire(Some(kernel)).map(|kernel| (kernel.name.clone(), kernel)))
+            .collect::<Result<_, _>>()?,
     })
 }

@@ -7,6 +7,7 @@ use muster_proto::v1::machine_command::Kind;
 
 use super::holder::flag_from_wire;
 use super::inventory::load_from_wire;
+use super::kernel::{kernel_from_wire, kernel_name};
 use crate::core::{Command, FlagSetting, PoolEntry, ProtectionSetting, TagSetting};
 
 /// A command.
@@ -39,6 +40,13 @@ pub fn command_from_wire(command: v1::MachineCommand) -> Result<Command, Refusal
             let numbers = set.number.into_iter().chain(set.numbers).map(|number| load_from_wire(Some(number)));
             let numbers = numbers.collect::<Result<_, _>>().map_err(|error| invalid("set a load number", &error))?;
             Command::SetLoadNumbers(numbers)
+        }
+        Kind::AddKernel(add) => {
+            let kernel = kernel_from_wire(add.kernel).map_err(|error| invalid("add a kernel", &error))?;
+            Command::AddKernel(Box::new(kernel))
+        }
+        Kind::RemoveKernel(remove) => {
+            Command::RemoveKernel(kernel_name(&remove.name).map_err(|error| invalid("remove a kernel", &error))?)
         }
         Kind::LoadPool(load) => Command::LoadPool(load.machines.into_iter().map(entry).collect::<Result<_, _>>()?),
     })

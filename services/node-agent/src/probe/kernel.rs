@@ -2,12 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::text::hex;
-
 use super::read;
-
-/// Type of the note that carries the GNU build id.
-const NOTE_BUILD_ID: u32 = 3;
 
 /// The boot id of this boot.
 pub(crate) fn boot_id() -> String {
@@ -16,23 +11,7 @@ pub(crate) fn boot_id() -> String {
 
 /// GNU build id of the running kernel, lower-case hex.
 pub(super) fn build_id() -> Option<String> {
-    build_id_of(&std::fs::read("/sys/kernel/notes").ok()?)
-}
-
-/// Notes are: length of name, length of value, type, name, value, each padded to four bytes.
-fn build_id_of(notes: &[u8]) -> Option<String> {
-    let mut rest = notes;
-    loop {
-        let number = |place: usize| Some(u32::from_ne_bytes(rest.get(place..place + 4)?.try_into().ok()?) as usize);
-        let (name_size, value_size, kind) = (number(0)?, number(4)?, number(8)?);
-        let name = rest.get(12..12 + name_size)?;
-        let value_at = 12 + name_size.next_multiple_of(4);
-        let value = rest.get(value_at..value_at + value_size)?;
-        if kind == NOTE_BUILD_ID as usize && name == b"GNU\0" {
-            return Some(hex(value));
-        }
-        rest = rest.get(value_at + value_size.next_multiple_of(4)..)?;
-    }
+    muster_kernel_image::notes::build_id(&std::fs::read("/sys/kernel/notes").ok()?)
 }
 
 /// Product name by DMI, where there is one.
@@ -80,26 +59,6 @@ fn cpu_busy_seconds(stat: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn note(name: &[u8], kind: u32, value: &[u8]) -> Vec<u8> {
-        let mut note = Vec::new();
-        for number in [u32::try_from(name.len()).unwrap(), u32::try_from(value.len()).unwrap(), kind] {
-            note.extend(number.to_ne_bytes());
-        }
-        for part in [name, value] {
-            note.extend(part);
-            note.resize(note.len().next_multiple_of(4), 0);
-        }
-        note
-    }
-
-    #[test]
-    fn the_build_id_is_the_note_of_type_three_and_not_the_salt() {
-        let mut notes = note(b"Linux\0", 0x100, b"salt");
-        notes.extend(note(b"GNU\0", 3, &[0xab, 0xcd, 0x01]));
-        assert_eq!(build_id_of(&notes).as_deref(), Some("abcd01"));
-        assert_eq!(build_id_of(&notes[..10]), None);
-    }
 
     #[test]
     fn idle_time_is_not_busy() {

@@ -80,6 +80,8 @@ fn news(kind: Kind) -> News {
         Kind::IncarnationGranted(_)
         | Kind::ProtectionAcknowledged(_)
         | Kind::LoadNumberSet(_)
+        | Kind::KernelAdded(_)
+        | Kind::KernelRemoved(_)
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)
         | Kind::Claimed(_) => News::Other,

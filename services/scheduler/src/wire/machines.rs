@@ -50,6 +50,9 @@ fn fact_of(event: v1::MachineEvent) -> Result<Option<MachineFact>, String> {
         // A kind of a later version has no places here that it could weigh.
         return Ok(number.try_into().ok().map(MachineFact::LoadNumber));
     }
+    if matches!(kind, Kind::KernelAdded(_) | Kind::KernelRemoved(_)) {
+        return Ok(None);
+    }
     let machine = MachineId::new(&event.machine).map_err(|error| error.to_string())?;
     Ok(fact(kind).map(|fact| MachineFact::Of(machine, fact)))
 }
@@ -80,8 +83,12 @@ fn fact(kind: Kind) -> Option<Fact> {
         Kind::Quarantined(_) => Fact::Quarantined,
         Kind::BootObserved(boot) => Fact::BootObserved(boot.boot_id),
         Kind::DeadlineMoved(_) => Fact::Other,
-        // Neither changes what an agent is to know.
-        Kind::ProtectionAcknowledged(_) | Kind::Claimed(_) | Kind::LoadNumberSet(_) => return None,
+        // None of these changes what an agent is to know.
+        Kind::ProtectionAcknowledged(_)
+        | Kind::Claimed(_)
+        | Kind::LoadNumberSet(_)
+        | Kind::KernelAdded(_)
+        | Kind::KernelRemoved(_) => return None,
     })
 }
 

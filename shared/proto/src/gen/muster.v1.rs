@@ -2457,11 +2457,100 @@ pub struct MasterChanged {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Kernel is an image of the object store `kernels`, with what it says of itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Kernel {
+    /// Name, unique: 1 to 64 of a-z, A-Z, 0-9, `.`, `-`, `_`, `+` and `~`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Release, as uname(2) tells it.
+    #[prost(string, tag = "2")]
+    pub release: ::prost::alloc::string::String,
+    /// GNU build id, lower-case hex; empty where it was taken in without one.
+    #[prost(string, tag = "3")]
+    pub build_id: ::prost::alloc::string::String,
+    /// Architecture, as uname(2) tells it.
+    #[prost(string, tag = "4")]
+    pub architecture: ::prost::alloc::string::String,
+    /// SHA-256 of the image, lower-case hex: its name in the object store.
+    #[prost(string, tag = "5")]
+    pub image_sha256: ::prost::alloc::string::String,
+    /// Size of the image, bytes.
+    #[prost(uint64, tag = "6")]
+    pub image_size_bytes: u64,
+    /// SHA-256 of the initial RAM disk; empty for none.
+    #[prost(string, tag = "7")]
+    pub initrd_sha256: ::prost::alloc::string::String,
+    /// Its size, bytes.
+    #[prost(uint64, tag = "8")]
+    pub initrd_size_bytes: u64,
+    /// What is added to the command line; empty keeps the machine's own.
+    #[prost(string, tag = "9")]
+    pub command_line: ::prost::alloc::string::String,
+    /// Pool time at which it was added, nanoseconds.
+    #[prost(int64, tag = "10")]
+    pub added_ns: i64,
+}
+/// KernelAdded: an event of MACHINES about no machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KernelAdded {
+    /// The kernel.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+}
+/// KernelRemoved: an event of MACHINES about no machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KernelRemoved {
+    /// Name of the kernel.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// AddKernel takes a kernel into the list, once its files are in the object store.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddKernel {
+    /// The kernel; `added_ns` is not looked at.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+}
+/// RemoveKernel takes a kernel out of the list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveKernel {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// ListKernels lists kernels.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListKernels {
+    /// Name of the one that is asked for; empty means all.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// KernelList lists kernels.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KernelList {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub kernels: ::prost::alloc::vec::Vec<Kernel>,
+}
+/// KernelChanged is what a command did to the list of kernels.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KernelChanged {
+    /// The kernel, as it is or was in the list.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+    /// Nothing needed to be done.
+    #[prost(bool, tag = "2")]
+    pub unchanged: bool,
+    /// Digests of files that no kernel of the list uses any longer, sorted: they can be deleted.
+    #[prost(string, repeated, tag = "3")]
+    pub unused: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// MachineCommand may be refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MachineCommand {
     /// The command.
-    #[prost(oneof = "machine_command::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "machine_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<machine_command::Kind>,
 }
 /// Nested message and enum types in `MachineCommand`.
@@ -2487,6 +2576,12 @@ pub mod machine_command {
         /// Name machines before they appear.
         #[prost(message, tag = "6")]
         LoadPool(super::LoadPool),
+        /// Take a kernel into the list.
+        #[prost(message, tag = "7")]
+        AddKernel(super::AddKernel),
+        /// Take a kernel out of the list.
+        #[prost(message, tag = "8")]
+        RemoveKernel(super::RemoveKernel),
     }
 }
 /// SetFlag changes a flag on all machines that a selector names.
@@ -2578,7 +2673,7 @@ pub struct PoolMachine {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MachineQuery {
     /// The query.
-    #[prost(oneof = "machine_query::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "machine_query::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<machine_query::Kind>,
 }
 /// Nested message and enum types in `MachineQuery`.
@@ -2595,6 +2690,9 @@ pub mod machine_query {
         /// The service itself.
         #[prost(message, tag = "3")]
         Status(super::MachineServiceStatus),
+        /// Kernels.
+        #[prost(message, tag = "4")]
+        Kernels(super::ListKernels),
     }
 }
 /// ListMachines lists machines.
@@ -2620,7 +2718,7 @@ pub struct MachineServiceStatus {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MachineReply {
     /// The answer.
-    #[prost(oneof = "machine_reply::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "machine_reply::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<machine_reply::Kind>,
 }
 /// Nested message and enum types in `MachineReply`.
@@ -2640,6 +2738,12 @@ pub mod machine_reply {
         /// The service itself.
         #[prost(message, tag = "4")]
         Status(super::ServiceStatus),
+        /// Kernels.
+        #[prost(message, tag = "5")]
+        Kernels(super::KernelList),
+        /// What a command did to the list of kernels.
+        #[prost(message, tag = "6")]
+        KernelChanged(super::KernelChanged),
     }
 }
 /// MachinesChanged is what a command did.
@@ -4342,13 +4446,13 @@ pub mod envelope {
 /// MachineEvent is one fact about one machine, or about the defaults of all.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MachineEvent {
-    /// Machine id; empty for load numbers.
+    /// Machine id; empty for load numbers and kernels.
     #[prost(string, tag = "1")]
     pub machine: ::prost::alloc::string::String,
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -4411,6 +4515,12 @@ pub mod machine_event {
         /// A reservation was granted it while it was still changing hands: it drains again as soon as it has arrived.
         #[prost(message, tag = "19")]
         Claimed(super::MachineClaimed),
+        /// A kernel can be booted from here on.
+        #[prost(message, tag = "20")]
+        KernelAdded(super::KernelAdded),
+        /// A kernel can be booted no longer.
+        #[prost(message, tag = "21")]
+        KernelRemoved(super::KernelRemoved),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.
@@ -4786,6 +4896,9 @@ pub struct MachinesState {
     /// Machines that were removed, sorted by id: their numbers never go back.
     #[prost(message, repeated, tag = "3")]
     pub removed: ::prost::alloc::vec::Vec<RemovedMachine>,
+    /// Kernels, sorted by name.
+    #[prost(message, repeated, tag = "4")]
+    pub kernels: ::prost::alloc::vec::Vec<Kernel>,
 }
 /// RemovedMachine is what outlives the record of a machine.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

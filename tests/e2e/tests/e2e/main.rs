@@ -3,6 +3,7 @@
 mod centers;
 mod crashes;
 mod faults;
+mod kernels;
 mod kills;
 mod leaders;
 mod live;
