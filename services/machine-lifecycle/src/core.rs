@@ -4,6 +4,7 @@
 //! `effects`) nor for what its bytes look like (`wire`).
 
 mod apply;
+mod boot;
 pub mod check;
 mod command;
 pub mod decide;
@@ -28,7 +29,8 @@ use bytes::Bytes;
 use muster_ledger::{At, Core, Decision, Now, Scope};
 use muster_model::{MachineId, PoolTime, Refusal};
 
-pub use command::{Command, FlagSetting, PoolEntry, ProtectionSetting, TagSetting};
+pub use boot::{Boot, Running, Settings};
+pub use command::{BootOrder, Command, FlagSetting, PoolEntry, ProtectionSetting, SettingsChange, TagSetting};
 pub use event::{Event, Fact};
 pub use facts::MachineFacts;
 pub use input::{Grant, Hello, Input, Reply};
@@ -39,7 +41,7 @@ pub use machine::{Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
 pub use state::{Past, State};
 pub use tenure::{Claim, Holder, Stage, Tenure};
-pub use wanted::{Desired, Effect, desired_of};
+pub use wanted::{BootTask, Desired, Effect, desired_of};
 
 use crate::wire;
 

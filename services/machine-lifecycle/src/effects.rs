@@ -7,7 +7,7 @@ use muster_ledger::Handle;
 use muster_model::MachineId;
 use muster_proto::v1::{self, envelope::Body};
 
-use crate::core::{Desired, Effect, Input, MachineCore, Observation};
+use crate::core::{BootTask, Desired, Effect, Input, MachineCore, Observation};
 use crate::{metrics, wire};
 
 /// How long an agent may take to have its desired state on disk.
@@ -19,6 +19,7 @@ const VERB: &str = "machine";
 pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, handle: &Handle<MachineCore>) {
     match effect {
         Effect::SendDesired { machine, desired } => send_desired(bus, &machine, &desired, authority, handle).await,
+        Effect::Boot { machine, task } => send_task(bus, &machine, &task, authority, handle).await,
     }
 }
 
@@ -40,6 +41,40 @@ async fn send_desired(
         Err(error) => {
             metrics::desired("unanswered");
             tracing::warn!(machine_id = %machine, %error, "an agent could not be told its desired state");
+        }
+    }
+}
+
+/// Tells an agent to install or to reboot. It answers at once how far it is; heartbeats say it from then on.
+async fn send_task(
+    bus: &Bus,
+    machine: &MachineId,
+    task: &BootTask,
+    authority: Authority,
+    handle: &Handle<MachineCore>,
+) {
+    let verb = if task.reboot { "reboot" } else { "install" };
+    let authority = Authority { epoch: task.epoch, incarnation: task.incarnation, ..authority };
+    let envelope = bus.envelope(Body::AgentCommand(wire::boot_command(task)), authority);
+    tracing::info!(machine_id = %machine, operation = %task.operation, verb, "an agent is told of a boot");
+    match bus.request(&subjects::command(machine, verb), &envelope, AGENT_TIMEOUT).await {
+        Ok(v1::Envelope { body: Some(Body::AgentReply(reply)), .. }) => {
+            match reply.boot.and_then(v1::BootProgress::known) {
+                Some(progress) => {
+                    let (machine, incarnation) = (machine.clone(), task.incarnation);
+                    handle.observe(Observation::BootProgress { machine, incarnation, progress });
+                    metrics::boot_task("taken");
+                }
+                None => {
+                    metrics::boot_task("refused");
+                    tracing::warn!(machine_id = %machine, detail = reply.detail, verb, "an agent refused its boot for now");
+                }
+            }
+        }
+        Ok(_) => metrics::invalid(),
+        Err(error) => {
+            metrics::boot_task("unanswered");
+            tracing::debug!(machine_id = %machine, %error, "an agent did not answer; it is told again");
         }
     }
 }

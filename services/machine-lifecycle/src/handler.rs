@@ -26,8 +26,9 @@ impl Requests<MachineCore> for MachineShell {
         }
     }
 
-    fn input(&self, _id: CommandId, _actor: &str, command: v1::MachineCommand) -> Result<Input, Refusal> {
-        wire::command_from_wire(command).map(Input::Command)
+    fn input(&self, _id: CommandId, actor: &str, command: v1::MachineCommand) -> Result<Input, Refusal> {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        wire::command_from_wire(command, actor, &nonce).map(Input::Command)
     }
 
     fn look(&self, view: &View<'_, MachineCore>, query: &Query) -> Result<Body, Refusal> {

@@ -10,6 +10,8 @@ const HELLOS: &str = "muster_machine_lifecycle_hellos_total";
 const COMMANDS: &str = "muster_machine_lifecycle_commands_total";
 /// Desired states sent to agents by result: taken, refused or unanswered.
 const DESIRED: &str = "muster_machine_lifecycle_desired_sent_total";
+/// Orders to install a kernel or to reboot, sent to agents, by result: taken, refused or unanswered.
+const BOOT_TASKS: &str = "muster_machine_lifecycle_boot_tasks_sent_total";
 /// Messages that could not be decoded.
 const INVALID: &str = "muster_machine_lifecycle_invalid_messages_total";
 /// Machines by health, as the leader sees them.
@@ -23,6 +25,10 @@ pub(crate) fn describe() {
     metrics::describe_counter!(HELLOS, "Hellos by result: answered or refused.");
     metrics::describe_counter!(COMMANDS, "Commands and queries by result: answered or refused.");
     metrics::describe_counter!(DESIRED, "Desired states sent to agents by result: taken, refused or unanswered.");
+    metrics::describe_counter!(
+        BOOT_TASKS,
+        "Orders to install a kernel or to reboot, sent to agents, by result: taken, refused or unanswered."
+    );
     metrics::describe_counter!(INVALID, "Messages that could not be decoded.");
     metrics::describe_gauge!(MACHINES, "Machines by health, as the leader sees them.");
     metrics::describe_gauge!(BRAKE, "1 while too many machines are silent for any down verdict.");
@@ -42,6 +48,10 @@ pub(crate) fn command(answered: bool) {
 
 pub(crate) fn desired(result: &'static str) {
     metrics::counter!(DESIRED, "result" => result).increment(1);
+}
+
+pub(crate) fn boot_task(result: &'static str) {
+    metrics::counter!(BOOT_TASKS, "result" => result).increment(1);
 }
 
 pub(crate) fn invalid() {

@@ -1,6 +1,7 @@
 //! Between bytes and words: every conversion of machine-lifecycle. What can not be converted is an error that names the field.
 
 mod agent;
+mod boot;
 mod event;
 mod followed;
 mod holder;
@@ -19,6 +20,7 @@ use muster_proto::v1;
 use prost::Message;
 
 pub use agent::{agent_command, desired_to_wire, heartbeat_answer, heartbeat_from_wire, hello_from_wire};
+pub use boot::boot_command;
 pub use followed::{inputs_of_report_batch, inputs_of_reservation_event, take_report, take_reservations};
 pub use kernel::kernel_to_wire;
 pub use record::record_to_wire;

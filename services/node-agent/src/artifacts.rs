@@ -1,4 +1,4 @@
-//! The cache of artifacts, by SHA-256. What is executed is what was asked for: the digest is taken of the file itself, after
+//! The cache of artifacts and kernels, by SHA-256. What is executed is what was asked for: the digest is taken of the file itself, after
 //! every download and whenever the file is not the one that was checked before.
 
 use std::collections::BTreeMap;
@@ -33,14 +33,15 @@ type Place = Arc<tokio::sync::Mutex<Option<Mark>>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Artifacts {
     directory: PathBuf,
+    bucket: Bucket,
     connection: Connection,
     digests: Arc<Mutex<BTreeMap<String, Place>>>,
 }
 
 impl Artifacts {
-    /// A cache in a directory.
-    pub(crate) fn new(directory: PathBuf, connection: Connection) -> Self {
-        Self { directory, connection, digests: Arc::default() }
+    /// A cache of a bucket in a directory.
+    pub(crate) fn new(directory: PathBuf, bucket: Bucket, connection: Connection) -> Self {
+        Self { directory, bucket, connection, digests: Arc::default() }
     }
 
     /// An executable file with this digest: from the cache, or from the object store. Several who ask at once share one download.
@@ -88,7 +89,7 @@ impl Artifacts {
 
     async fn fetch(&self, sha256: &str, path: &Path) -> anyhow::Result<()> {
         let bus = self.connection.bus().await;
-        let object = bus.get_object(Bucket::Modules, sha256).await?;
+        let object = bus.get_object(self.bucket, sha256).await?;
         let object = object.with_context(|| format!("fetch artifact {sha256}: it is not in the object store"))?;
         let mut limited = tokio::io::AsyncReadExt::take(object, ARTIFACT_BYTES_MAX);
         let mut file = tokio::fs::File::create(path).await.with_context(|| format!("write {}", path.display()))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use muster_chassis::CommonArguments;
-use muster_model::MachineId;
+use muster_model::{BootDriver, MachineId};
 
 /// A process's log is stopped beyond this.
 const LOG_BYTES_MAX: u64 = 64 << 20;
@@ -52,6 +52,9 @@ pub struct Arguments {
     /// A file of a crash that is larger stays on the machine, bytes
     #[arg(long, default_value_t = CRASH_FILE_BYTES_MAX)]
     pub crash_file_bytes_max: u64,
+    /// How this machine may be booted by order: simulated (a lab), kexec, grub, systemd-boot; may be repeated. Without it not at all
+    #[arg(long = "allow-boot", value_name = "DRIVER", env = "MUSTER_ALLOW_BOOT", value_delimiter = ',', value_parser = boot_driver)]
+    pub allow_boot: Vec<BootDriver>,
     /// File that this agent's log goes to, to be read by `muster logs --agent`
     #[arg(long)]
     pub log_file: Option<PathBuf>,
@@ -80,6 +83,8 @@ pub(crate) struct Settings {
     pub crash_files: Vec<PathBuf>,
     /// A file of a crash that is larger stays on the machine.
     pub crash_file_bytes_max: u64,
+    /// How this machine may be booted by order.
+    pub allow_boot: Vec<BootDriver>,
     /// The agent's own log.
     pub log_file: Option<PathBuf>,
     /// A process whose log is larger is stopped.
@@ -100,7 +105,7 @@ impl Settings {
             }
         };
         let state = &arguments.state;
-        for directory in ["", "work", "cache", "keeper"] {
+        for directory in ["", "work", "cache", "kernels", "keeper"] {
             let directory = state.join(directory);
             std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         }
@@ -117,12 +122,18 @@ impl Settings {
             trigger_policy: arguments.trigger_policy.clone(),
             crash_files: arguments.crash_files.clone(),
             crash_file_bytes_max: arguments.crash_file_bytes_max,
+            allow_boot: arguments.allow_boot.clone(),
             log_file: arguments.log_file.clone(),
             log_bytes_max: arguments.log_bytes_max,
             clock_ahead_ms: arguments.clock_ahead_ms,
             nats: arguments.common.nats.clone(),
         })
     }
+}
+
+fn boot_driver(word: &str) -> Result<BootDriver, String> {
+    let all = BootDriver::ALL.map(BootDriver::as_str).join(", ");
+    BootDriver::parse(word).ok_or_else(|| format!("there are {all}"))
 }
 
 fn keeper_beside() -> anyhow::Result<PathBuf> {

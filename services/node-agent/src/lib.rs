@@ -6,6 +6,7 @@
 
 mod agent;
 mod artifacts;
+mod boot;
 mod config;
 mod connection;
 mod core;
@@ -41,6 +42,7 @@ pub use keeper::{KeeperArguments, run as run_keeper};
 pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = config::Settings::new(&arguments)?;
     let _lock = disk::lock::Lock::take(&settings.state.join("lock"))?;
+    probe::Pretended::begin(&settings.state);
     raise_descriptor_limit();
     tracing::info!(machine = %settings.machine, state = %settings.state.display(), "this agent's machine");
     agent::run(settings, stop).await

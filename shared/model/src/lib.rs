@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async runtime, no serialisation: those belong to the layers above (docs/architecture.md).
 
+pub mod boot;
 mod firing;
 mod ids;
 mod machine;
@@ -17,6 +18,7 @@ pub mod text;
 mod time;
 mod trigger;
 
+pub use boot::{BootDriver, BootOperation, BootProgress, BootStep, BootVerdict};
 pub use firing::{ArmId, Firing, FiringSource, TriggerActed};
 pub use ids::{
     Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, KernelName, MachineId, ModuleName, ProcessId,

@@ -1,5 +1,6 @@
 //! Conversions of the shared words between wire and model. What a service alone says is converted by that service.
 
+mod boot;
 mod machine;
 mod trigger;
 

@@ -210,6 +210,7 @@ impl Lab {
         arguments.extend(["--trigger-policy".to_owned(), text(&policy)]);
         // Crashes of this host are not those of its machines.
         arguments.extend(["--crash-files".to_owned(), text(&home.join("crash"))]);
+        arguments.extend(["--allow-boot".to_owned(), "simulated".into()]);
         Ok(Spawn {
             name: machine.to_owned(),
             program: self.options.programs.join("muster-agent"),

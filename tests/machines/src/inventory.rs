@@ -3,6 +3,8 @@
 use muster_model::MachineId;
 use muster_proto::v1::{Inventory, Resource, ResourceKind};
 
+use crate::boot::Running;
+
 /// CPUs of a simulated machine.
 const CPUS: u32 = 8;
 /// Disks of a simulated machine.
@@ -10,7 +12,7 @@ const DISKS: u32 = 2;
 const GIB: u64 = 1 << 30;
 
 /// Everything of one machine, in one of its boots.
-pub(crate) fn inventory(id: &MachineId, boot_id: String) -> Inventory {
+pub(crate) fn inventory(id: &MachineId, boot_id: String, running: &Running) -> Inventory {
     let resource = |id: String, kind: ResourceKind, device_type: &str, size: u64| Resource {
         id,
         kind: kind.into(),
@@ -26,12 +28,12 @@ pub(crate) fn inventory(id: &MachineId, boot_id: String) -> Inventory {
     resources.push(resource("nic-eth0".into(), ResourceKind::Nic, "simulated NIC", 10_000_000_000));
     Inventory {
         architecture: "x86_64".into(),
-        kernel_release: "6.1.0-simulated".into(),
+        kernel_release: running.release.clone(),
+        kernel_build_id: running.build_id.clone(),
         boot_id,
         memory_bytes: 16 * GIB,
         machine_type: "simulated".into(),
         resources,
         host_name: id.to_string(),
-        ..Inventory::default()
     }
 }

@@ -4,6 +4,7 @@
 //! is ordered and ends as soon as it is stopped, unless a script makes faults happen (README of this folder). Not responsible for the
 //! promises that a real agent keeps on its disk: a simulated machine forgets everything when this process ends.
 
+mod boot;
 mod inventory;
 mod machine;
 mod process;

@@ -6,10 +6,12 @@ use std::time::Duration;
 use muster_model::{Attempt, Dpid, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId};
 use muster_proto::process_digest;
 use muster_proto::v1::{
-    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, JobDesired, JobOrders, KnownProcess,
-    MachineDesired, PingBatch, ProcessState, RefusedProcess, UpdateJobs, Verdict, report,
+    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, InstallKernel, JobDesired,
+    JobOrders, KnownProcess, MachineDesired, PingBatch, ProcessState, RebootMachine, RefusedProcess, UpdateJobs,
+    Verdict, report,
 };
 
+use crate::boot::Boots;
 use crate::inventory::inventory;
 use crate::process::{Ending, KILLED, Process};
 use crate::script::{Kind, Waiting};
@@ -50,6 +52,7 @@ pub(crate) struct Machine {
     began: BTreeMap<u32, Duration>,
     hindered: Hindered,
     waiting: Waiting,
+    kernels: Boots,
 }
 
 /// Until when what does not work.
@@ -83,6 +86,7 @@ impl Machine {
             began: BTreeMap::new(),
             hindered: Hindered::default(),
             waiting,
+            kernels: Boots::default(),
         }
     }
 
@@ -118,13 +122,10 @@ impl Machine {
             Kind::LoseReports { batches } => self.hindered.batches_to_lose += batches,
             Kind::Slow { lasts, delay } => (self.hindered.slow, self.hindered.delay) = (until(lasts), delay),
             Kind::Reboot { lasts } => {
-                self.boots += 1;
-                self.hindered.silent = until(lasts);
-                said.hello_again |= lasts.is_zero();
-                for id in self.live() {
-                    said.reports.push(self.end(id, dead("its machine rebooted", None)));
-                }
+                self.kernels.crash_back();
+                self.go_down(lasts, said);
             }
+            Kind::Boot { fault, boots } => self.kernels.expect(fault, boots),
             Kind::Die { processes } => {
                 for id in self.live().into_iter().take(processes) {
                     said.reports.push(self.end(id, dead("killed by signal 9", Some(KILLED))));
@@ -149,6 +150,31 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Everything on it ends, and it is back in another boot after a while.
+    fn go_down(&mut self, lasts: Duration, said: &mut Said) {
+        self.boots += 1;
+        self.hindered.silent = self.now.saturating_add(lasts);
+        said.hello_again |= lasts.is_zero();
+        for id in self.live() {
+            said.reports.push(self.end(id, dead("its machine rebooted", None)));
+        }
+    }
+
+    /// Takes an order to install a kernel.
+    pub(crate) fn install(&mut self, order: &InstallKernel) -> AgentReply {
+        self.kernels.install(order);
+        AgentReply { boot: self.kernels.progress(), ..AgentReply::default() }
+    }
+
+    /// Takes an order to reboot.
+    pub(crate) fn reboot(&mut self, order: &RebootMachine) -> (Said, AgentReply) {
+        let mut said = Said::default();
+        if let Some(reboot) = self.kernels.reboot(order) {
+            self.go_down(reboot.silent, &mut said);
+        }
+        (said, AgentReply { boot: self.kernels.progress(), ..AgentReply::default() })
     }
 
     fn running(&self) -> impl Iterator<Item = ProcessId> {
@@ -187,7 +213,8 @@ impl Machine {
             boot_id: self.boot_id(),
             fenced_epoch: self.fenced,
             last_incarnation: self.incarnation,
-            inventory: Some(inventory(&self.id, self.boot_id())),
+            inventory: Some(inventory(&self.id, self.boot_id(), &self.kernels.running)),
+            command_line: self.kernels.running.command_line.clone(),
             processes: self.known(),
             last_batch,
             pool_time_ns,
@@ -208,6 +235,7 @@ impl Machine {
             processes_live: u32::try_from(live().count()).unwrap_or(u32::MAX),
             fenced_epoch: self.fenced,
             draining: self.draining,
+            boot: self.kernels.progress(),
             ..Heartbeat::default()
         }
     }

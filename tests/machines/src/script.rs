@@ -6,8 +6,17 @@ use anyhow::{Context, ensure};
 use muster_model::{MachineId, glob_matches};
 use serde::Deserialize;
 
+use crate::boot::BootFault;
+
 /// Faults of one script.
 const FAULTS_MAX: usize = 10_000;
+
+/// Ordered boots that one fault makes go wrong.
+const BOOTS_MAX: usize = 1_000;
+
+/// All kinds, for people.
+const KINDS: &str = "die, mia, stall, corrupt, silent, reboot, refuse, lose-report, slow, install-fails, wrong-kernel, wrong-build, \
+    never-back, slow-boot and stale-boot";
 
 /// What is not told lasts so long.
 const FOR_DEFAULT: Duration = Duration::from_secs(10);
@@ -55,6 +64,8 @@ pub(crate) enum Kind {
     LoseReports { batches: usize },
     /// Commands are answered late for a while.
     Slow { lasts: Duration, delay: Duration },
+    /// So many ordered boots go wrong.
+    Boot { fault: BootFault, boots: usize },
 }
 
 /// The file, as it is written.
@@ -77,6 +88,7 @@ struct FaultText {
     lasts: Option<String>,
     processes: Option<usize>,
     batches: Option<usize>,
+    boots: Option<usize>,
     delay: Option<String>,
 }
 
@@ -126,6 +138,8 @@ fn fault(text: &FaultText) -> anyhow::Result<Fault> {
     };
     let lasts = duration("for", &text.lasts, FOR_DEFAULT)?;
     let processes = text.processes.unwrap_or(usize::MAX);
+    let boots = text.boots.unwrap_or(1).min(BOOTS_MAX);
+    let boot = |fault| Kind::Boot { fault, boots };
     let kind = match text.kind.as_str() {
         "die" => Kind::Die { processes },
         "mia" => Kind::Mia { processes, lasts },
@@ -136,9 +150,13 @@ fn fault(text: &FaultText) -> anyhow::Result<Fault> {
         "refuse" => Kind::Refuse { lasts },
         "lose-report" => Kind::LoseReports { batches: text.batches.unwrap_or(1) },
         "slow" => Kind::Slow { lasts, delay: duration("delay", &text.delay, Duration::from_secs(1))? },
-        other => anyhow::bail!(
-            "`{other}` is no kind; there are die, mia, stall, corrupt, silent, reboot, refuse, lose-report and slow"
-        ),
+        "install-fails" => boot(BootFault::InstallFails),
+        "wrong-kernel" => boot(BootFault::WrongKernel),
+        "wrong-build" => boot(BootFault::WrongBuild),
+        "never-back" => boot(BootFault::NeverBack),
+        "slow-boot" => boot(BootFault::Slow(lasts)),
+        "stale-boot" => boot(BootFault::Stale),
+        other => anyhow::bail!("`{other}` is no kind; there are {KINDS}"),
     };
     let machines = text.machines.split(',').map(|name| name.trim().to_owned()).collect();
     let since = text.job.map_or(Since::Start, Since::Job);

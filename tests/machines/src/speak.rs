@@ -185,6 +185,16 @@ impl Voice {
                 }
                 reply.generation = Some(self.machine.generations().0.into());
             }
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::Install(order)) })) => {
+                let denied = self.machine.denied("machine-lifecycle", &envelope);
+                reply = denied.unwrap_or_else(|| self.machine.install(order));
+            }
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::Reboot(order)) })) => {
+                match self.machine.denied("machine-lifecycle", &envelope) {
+                    Some(denied) => reply = denied,
+                    None => (said, reply) = self.machine.reboot(order),
+                }
+            }
             Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::ListKnown(_)) })) => {
                 reply.processes = self.machine.known();
                 reply.last_batch = self.batch;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::boots::{MachineBootArguments, MachineSetArguments, SET_HELP};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
     /// List machines
@@ -20,6 +22,11 @@ pub(crate) enum MachineCommand {
     Retire(MachineFlagArguments),
     /// Forget retired machines
     Remove(ConfirmedSelector),
+    /// Set how machines are booted
+    #[command(after_help = SET_HELP)]
+    Set(MachineSetArguments),
+    /// Boot machines into a kernel, and prove that it runs: what runs on them is stopped
+    Boot(MachineBootArguments),
     /// Name machines and their protection before they appear
     #[command(after_help = POOL_HELP)]
     LoadPool {

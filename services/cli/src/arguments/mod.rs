@@ -1,6 +1,7 @@
 //! The command line: what can be typed. Nothing is done here.
 
 mod admin;
+mod boots;
 mod jobs;
 mod kernels;
 mod machines;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
+pub(crate) use boots::{MachineBootArguments, MachineSetArguments};
 pub(crate) use jobs::{
     JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
     RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use muster_proto::v1::{self, machine_command::Kind};
 
-use super::{Session, not_found, pool_file};
+use super::{Session, boots, not_found, pool_file};
 use crate::arguments::{ConfirmedSelector, MachineCommand, MachineFlagArguments, SelectorArguments};
 use crate::confirm::confirm;
 use crate::exit::Failure;
@@ -22,6 +22,8 @@ pub(super) async fn run(session: &Session, command: MachineCommand) -> Result<()
         }
         MachineCommand::Retire(arguments) => retire(session, arguments).await,
         MachineCommand::Remove(arguments) => remove(session, &arguments).await,
+        MachineCommand::Set(arguments) => boots::set(session, &arguments).await,
+        MachineCommand::Boot(arguments) => boots::boot(session, &arguments).await,
         MachineCommand::LoadPool { file } => load_pool(session, &file).await,
     }
 }
@@ -126,6 +128,12 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
         "heartbeat_age_seconds",
         "agent_version",
         "generation",
+        "boot_driver",
+        "boot_kernel",
+        "boot_verdict",
+        "boot_attempt",
+        "boot_attempts_max",
+        "boot_reason",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     columns.extend([Column::new("tags"), Column::new("trouble")]);
@@ -140,6 +148,8 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
     let record = status.record.clone().unwrap_or_default();
     let inventory = record.inventory.clone().unwrap_or_default();
     let holder = record.holder.clone().unwrap_or_default();
+    let boot = record.boot.clone().unwrap_or_default();
+    let driver = record.settings.as_ref().and_then(|settings| settings.boot_driver().known());
     let count = |kind: v1::ResourceKind| {
         Cell::Integer(inventory.resources.iter().filter(|resource| resource.kind() == kind).count() as u64)
     };
@@ -179,6 +189,12 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         heartbeat_age(status),
         Cell::text(&record.agent_version),
         position(&record.generation),
+        driver.map_or(Cell::None, |driver| Cell::text(driver.as_str())),
+        boots::kernel(&boot),
+        boots::verdict(&boot),
+        if boot.order.is_some() { Cell::Integer(boot.attempt.into()) } else { Cell::None },
+        if boot.order.is_some() { Cell::Integer(boot.attempts_max.into()) } else { Cell::None },
+        Cell::text(&boot.reason),
         Cell::List(record.tags.clone()),
         Cell::text(&record.trouble),
     ]

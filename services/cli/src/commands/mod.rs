@@ -2,6 +2,7 @@
 
 mod admin;
 mod artifacts;
+mod boots;
 mod clock;
 mod events;
 pub(crate) mod jobs;

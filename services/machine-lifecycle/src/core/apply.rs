@@ -1,8 +1,9 @@
 //! Folds events. What is not legal (see `check`) has no effect: no log, whoever wrote it, can bring a state that breaks a rule.
 
 use muster_ledger::At;
+use muster_model::{Phase, PoolTime};
 
-use super::{Event, Fact, Machine, Past, Stage, State, check};
+use super::{Boot, Event, Fact, Machine, Past, Stage, State, check};
 
 /// Folds one event.
 pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
@@ -78,9 +79,10 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             machine.fenced_epoch = *epoch;
             machine.tenure.stage = Stage::Settled;
         }
-        Fact::PhaseChanged { to, .. } => {
+        Fact::PhaseChanged { to, reason, .. } => {
             machine.phase = *to;
             machine.quarantine = None;
+            enter_phase(machine, reason, at.time);
         }
         Fact::HealthChanged { down } => machine.down = *down,
         Fact::DeadlineMoved { deadline } => {
@@ -91,5 +93,48 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         Fact::Quarantined { reason } => machine.quarantine = Some(reason.clone()),
         Fact::BootObserved { boot_id } => machine.boot_id.clone_from(boot_id),
         Fact::Claimed(claim) => machine.claim.clone_from(claim),
+        Fact::SettingsChanged(settings) => machine.settings.clone_from(settings),
+        Fact::BootOrdered { .. } | Fact::BootAttempted { .. } | Fact::BootJudged { .. } => {
+            apply_boot(machine, fact, at);
+            machine.generation = at.position;
+        }
+    }
+}
+
+/// A pending boot counts its time from here on, and the boot that it has to differ from is the one that is to end.
+fn enter_phase(machine: &mut Machine, reason: &str, now: PoolTime) {
+    let Some(boot) = machine.boot.as_mut().filter(|boot| boot.is_pending()) else { return };
+    reason.clone_into(&mut boot.reason);
+    boot.since = now;
+    if machine.phase == Phase::Rebooting {
+        boot.from_boot_id.clone_from(&machine.boot_id);
+    }
+}
+
+fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
+    match (fact, &mut machine.boot) {
+        (Fact::BootOrdered { kernel, nonce }, boot) => {
+            *boot = Some(Boot {
+                order: at.position,
+                kernel: kernel.clone(),
+                nonce: nonce.clone(),
+                attempt: 1,
+                verdict: None,
+                reason: String::new(),
+                since: at.time,
+                from_boot_id: machine.boot_id.clone(),
+            });
+        }
+        (Fact::BootAttempted { attempt, reason }, Some(boot)) => {
+            boot.attempt = *attempt;
+            boot.since = at.time;
+            boot.reason.clone_from(reason);
+            boot.from_boot_id.clone_from(&machine.boot_id);
+        }
+        (Fact::BootJudged { verdict, reason }, Some(boot)) => {
+            boot.verdict = Some(*verdict);
+            boot.reason.clone_from(reason);
+        }
+        (_, _) => {}
     }
 }

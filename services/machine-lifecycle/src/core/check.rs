@@ -1,5 +1,7 @@
 //! Invariants: which events are legal, and what every state satisfies (I1 epochs, I7 fences, I8 listed transitions).
 
+use muster_model::{BootVerdict, Phase};
+
 use super::limits::MACHINES_MAX;
 use super::{Event, Fact, Holder, Machine, Stage, State};
 
@@ -50,7 +52,11 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         }
         Fact::PhaseChanged { from, to, .. } => {
             rule(*from == machine.phase, "a phase changes from what it is")?;
-            rule(from.may_become(*to), "only listed transitions of phase")
+            rule(from.may_become(*to), "only listed transitions of phase")?;
+            rule(
+                *to != Phase::Ready || !machine.boot_pending(),
+                "who was ordered into a kernel is ready once it is proven",
+            )
         }
         Fact::HealthChanged { down } => rule(*down != machine.down, "health crosses the line once"),
         Fact::ProtectionAcknowledged { generation } => {
@@ -60,11 +66,26 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         Fact::BootObserved { boot_id } => {
             rule(!boot_id.is_empty() && *boot_id != machine.boot_id, "a boot has an id of its own")
         }
+        Fact::BootOrdered { .. } => rule(!machine.is_new(), "who never said hello is not booted"),
+        Fact::BootAttempted { attempt, .. } => {
+            let next = machine.boot.as_ref().is_some_and(|boot| boot.is_pending() && *attempt == boot.attempt + 1);
+            rule(next, "attempts of a pending boot are counted")
+        }
+        Fact::BootJudged { verdict, .. } => {
+            let fits = machine.boot.as_ref().is_some_and(|boot| match verdict {
+                BootVerdict::CrashedBack => !boot.is_pending(),
+                BootVerdict::Verified | BootVerdict::WrongKernel | BootVerdict::WrongBuild | BootVerdict::StaleBoot => {
+                    boot.is_pending()
+                }
+            });
+            rule(fits, "a pending boot is judged, and only a proven one crashes back")
+        }
         Fact::Quarantined { .. } => rule(machine.quarantine.is_none(), "it is quarantined already"),
         Fact::FlagChanged { .. }
         | Fact::InventoryChanged(_)
         | Fact::ProtectionChanged(_)
         | Fact::TagsSet(_)
+        | Fact::SettingsChanged(_)
         | Fact::Claimed(_) => Ok(()),
     }
 }
@@ -98,6 +119,8 @@ fn check_machine(machine: &Machine) -> Result<(), &'static str> {
         }
         Stage::Fencing => rule(machine.fenced_epoch < machine.epoch, "I7: it awaits a fence that it has")?,
     }
+    let used = machine.phase == Phase::Ready && machine.boot_pending();
+    rule(!used, "it is ready although the kernel that it was ordered into is not proven")?;
     let both = machine.protection.protected.intersection(&machine.protection.released).next();
     rule(both.is_none(), "I13: protected and released at once")?;
     rule(machine.protection_generation <= machine.generation, "protection is newer than the generation")

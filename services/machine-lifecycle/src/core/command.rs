@@ -1,8 +1,9 @@
 //! What people ask for. Each command may be refused, and then changes nothing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use muster_model::{Flag, KernelName, MachineId, Selector};
+use muster_model::{BootDriver, Flag, KernelName, MachineId, Selector};
 
 use super::{Kernel, LoadKey};
 
@@ -25,6 +26,40 @@ pub enum Command {
     AddKernel(Box<Kernel>),
     /// Take a kernel out of the list.
     RemoveKernel(KernelName),
+    /// Change how machines are booted.
+    SetSettings(SettingsChange),
+    /// Boot machines.
+    Boot(BootOrder),
+}
+
+/// Change how all machines that a selector names are booted: what is given. Nothing, or zero, is the default.
+#[derive(Debug, Clone)]
+pub struct SettingsChange {
+    /// Machines.
+    pub selector: Selector,
+    /// How they are taken into a kernel.
+    pub boot_driver: Option<Option<BootDriver>>,
+    /// Attempts for each order.
+    pub attempts_max: Option<u32>,
+    /// A kernel is installed within this.
+    pub install_within: Option<Duration>,
+    /// A machine is back within this.
+    pub boot_within: Option<Duration>,
+    /// What runs may take so long to end before a reboot.
+    pub drain: Option<Duration>,
+}
+
+/// Boot all machines that a selector names.
+#[derive(Debug, Clone)]
+pub struct BootOrder {
+    /// Machines.
+    pub selector: Selector,
+    /// The kernel; none is each machine's stock kernel.
+    pub kernel: Option<KernelName>,
+    /// Random, made outside of the core: it proves the boots of this order.
+    pub nonce: String,
+    /// Who orders it: machines that others hold are refused.
+    pub actor: String,
 }
 
 /// Set a flag of all machines that a selector names.

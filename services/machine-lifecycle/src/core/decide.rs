@@ -1,9 +1,11 @@
 //! Decides: which facts follow from an input. Changes nothing.
 
+mod boot;
 mod commands;
 mod draft;
 mod hello;
 mod kernels;
+mod orders;
 mod pool;
 mod protect;
 mod tenure;
@@ -49,6 +51,8 @@ fn decide_command(state: &State, observed: &Observed, command: &Command, now: No
         Command::LoadPool(entries) => pool::load_pool(state, entries, now),
         Command::AddKernel(kernel) => kernels::add(state, kernel, now),
         Command::RemoveKernel(name) => kernels::remove(state, name),
+        Command::SetSettings(change) => orders::set_settings(state, change, now),
+        Command::Boot(order) => orders::boot(state, observed, order, now),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_model::{Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position};
+use muster_model::{BootVerdict, Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position};
 
-use super::{Claim, Holder, Inventory, Kernel, LoadKey, Protection};
+use super::{Claim, Holder, Inventory, Kernel, LoadKey, Protection, Settings};
 
 /// One event of MACHINES.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,4 +125,27 @@ pub enum Fact {
     },
     /// Who is next, while it still changes hands; none withdraws the claim.
     Claimed(Option<Claim>),
+    /// The whole new settings of how it is booted.
+    SettingsChanged(Settings),
+    /// It is to be booted: the first attempt begins.
+    BootOrdered {
+        /// The kernel; none is the stock kernel.
+        kernel: Option<Arc<Kernel>>,
+        /// Random part of the nonce.
+        nonce: String,
+    },
+    /// A further attempt begins.
+    BootAttempted {
+        /// Its number.
+        attempt: u32,
+        /// What came of the one before.
+        reason: String,
+    },
+    /// What was proven of a boot.
+    BootJudged {
+        /// The verdict.
+        verdict: BootVerdict,
+        /// For people.
+        reason: String,
+    },
 }

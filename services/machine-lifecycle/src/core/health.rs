@@ -1,6 +1,6 @@
 //! Health, from heartbeats alone, and the brake.
 
-use muster_model::{MachineId, PoolTime};
+use muster_model::{MachineId, Phase, PoolTime};
 
 use super::limits::{BRAKE_MACHINES_MIN, BRAKE_PERCENT, DOWN_AFTER, LISTEN_BEFORE_VERDICT, SILENT_AFTER};
 use super::{Observed, State};
@@ -48,7 +48,7 @@ pub fn health(observed: &Observed, id: &MachineId, now: PoolTime) -> Health {
 }
 
 /// This service has listened long enough to be sure that it is not deaf itself.
-fn may_judge(observed: &Observed, now: PoolTime) -> bool {
+pub(super) fn may_judge(observed: &Observed, now: PoolTime) -> bool {
     observed.listening_since.is_some_and(|since| now.since(since) >= LISTEN_BEFORE_VERDICT)
 }
 
@@ -64,7 +64,8 @@ pub fn brake(state: &State, observed: &Observed, now: PoolTime) -> bool {
     }
     let (mut taking_part, mut silent) = (0_usize, 0_usize);
     for (id, machine) in &state.machines {
-        if !machine.flags.takes_part() || machine.is_new() {
+        // Who was told to reboot is silent by order.
+        if !machine.flags.takes_part() || machine.is_new() || machine.phase == Phase::Rebooting {
             continue;
         }
         taking_part += 1;

@@ -25,6 +25,8 @@ pub struct Hello {
     pub last_batch: u64,
     /// What it found by probing; none when it did not probe.
     pub inventory: Option<Arc<Inventory>>,
+    /// Command line of the kernel that runs.
+    pub command_line: String,
 }
 
 /// reservation named the machines of a reservation.

@@ -36,5 +36,21 @@ pub const POOL_ENTRIES_MAX: usize = 4_096;
 pub const KERNELS_MAX: usize = 1_000;
 /// What a kernel adds to the command line, bytes: x86 takes 2,048 in all.
 pub const COMMAND_LINE_MAX: usize = 1_024;
+/// Machines of one order to boot.
+pub const BOOTS_MAX: usize = 512;
+/// Attempts of an order, where nothing else is set.
+pub const ATTEMPTS: u32 = 3;
+/// More attempts can not be set.
+pub const ATTEMPTS_MAX: u32 = 20;
+/// A kernel is installed within this, where nothing else is set.
+pub const INSTALL_WITHIN: Duration = Duration::from_secs(300);
+/// A machine is back within this, where nothing else is set: servers take minutes to test their memory.
+pub const BOOT_WITHIN: Duration = Duration::from_secs(720);
+/// What runs may take so long to end before a reboot, where nothing else is set.
+pub const BOOT_DRAIN: Duration = Duration::from_secs(30);
+/// No longer time can be set.
+pub const WITHIN_MAX: Duration = Duration::from_secs(24 * 3600);
+/// An agent that is back says within this which kernel runs.
+pub const VERIFY_WITHIN: Duration = Duration::from_secs(60);
 /// A load number is at most so large.
 pub const LOAD_MAX: u32 = 65_535;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_model::{Epoch, Flags, Incarnation, Phase, Position, ResourceId};
 
-use super::{Claim, Inventory, Past, Tenure};
+use super::{Boot, Claim, Inventory, Past, Settings, Stage, Tenure};
 
 /// What tests may not touch (CARE), and what people gave to testing all the same (DONT).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,6 +59,10 @@ pub struct Machine {
     pub down: bool,
     /// Why it can not be trusted until a person looks.
     pub quarantine: Option<String>,
+    /// How it is booted.
+    pub settings: Settings,
+    /// The newest order to boot it.
+    pub boot: Option<Boot>,
 }
 
 impl Machine {
@@ -84,6 +88,18 @@ impl Machine {
         self.protection_acknowledged < self.protection_generation
     }
 
+    /// It was ordered into a kernel that is not proven to run: nothing may be started on it.
+    #[must_use]
+    pub fn boot_pending(&self) -> bool {
+        self.boot.as_ref().is_some_and(Boot::is_pending)
+    }
+
+    /// Its agent refuses starts.
+    #[must_use]
+    pub fn refuses_starts(&self) -> bool {
+        matches!(self.tenure.stage, Stage::Draining { .. }) || self.boot_pending()
+    }
+
     /// It is the pool's and not changing hands.
     #[must_use]
     pub fn rests_in_pool(&self) -> bool {
@@ -107,8 +123,18 @@ impl Machine {
         let found = words.iter().find(|(applies, _)| *applies).map(|(_, word)| (*word).to_owned());
         match found {
             Some(word) => word,
-            None if self.phase != Phase::Ready => self.phase.as_str().to_owned(),
+            None if self.phase != Phase::Ready => self.phase_in_words(),
             None => String::new(),
         }
+    }
+
+    /// Its phase, with what is known of the boot that it is in for.
+    fn phase_in_words(&self) -> String {
+        let Some(boot) = self.boot.as_ref().filter(|boot| boot.is_pending()) else {
+            return self.phase.as_str().to_owned();
+        };
+        let reason = if boot.reason.is_empty() { String::new() } else { format!(": {}", boot.reason) };
+        let (attempt, attempts_max) = (boot.attempt, self.settings.attempts_max);
+        format!("{}, to {}, attempt {attempt} of {attempts_max}{reason}", self.phase, boot.target())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position};
+use muster_model::{BootProgress, Epoch, Incarnation, MachineId, PoolTime, Position};
 
 use super::{Machine, State};
 
@@ -27,6 +27,8 @@ pub struct Heartbeat {
     pub draining: bool,
     /// Number of the newest batch of reports that it knows to be stored.
     pub stored: u64,
+    /// How far it is with the newest order to install a kernel or to reboot.
+    pub boot: Option<BootProgress>,
 }
 
 /// The newest heartbeat of a machine.
@@ -58,6 +60,15 @@ pub enum Observation {
         /// The generation that it has.
         generation: Position,
     },
+    /// An agent answered how far it is with an order to install a kernel or to reboot.
+    BootProgress {
+        /// Who.
+        machine: MachineId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// How far.
+        progress: BootProgress,
+    },
 }
 
 /// Everything volatile. Bounded by the machines of the state.
@@ -80,6 +91,13 @@ impl Observed {
                     && seen.heartbeat.incarnation == incarnation
                 {
                     seen.heartbeat.generation = seen.heartbeat.generation.max(generation);
+                }
+            }
+            Observation::BootProgress { machine, incarnation, progress } => {
+                if let Some(seen) = self.seen.get_mut(&machine)
+                    && seen.heartbeat.incarnation == incarnation
+                {
+                    seen.heartbeat.boot = Some(progress);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The rules of the core, through inputs alone: one helper feeds them, folds the events and checks the invariants after each.
 
+mod boots;
 mod commands;
 mod health;
 mod hello;
@@ -139,6 +140,7 @@ impl World {
             processes_digest: 0,
             draining,
             stored: machine.last_batch,
+            boot: None,
         }
     }
 
@@ -202,6 +204,7 @@ pub(super) fn plain_hello(name: &str) -> Hello {
         fenced_epoch: Epoch(0),
         last_incarnation: Incarnation(0),
         last_batch: 0,
+        command_line: "root=/dev/vda quiet".into(),
         inventory: Some(inventory(vec![disk("disk-a", &[]), disk("disk-b", &["ext4"])])),
     }
 }

@@ -1,12 +1,15 @@
 //! What is to be done outside, by state alone: every machine that is heard gets the desired state that it does not have yet.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use muster_ledger::Scope;
-use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position, ResourceId};
+use muster_model::{
+    BootDriver, BootOperation, BootStep, Epoch, Incarnation, MachineId, Phase, PoolTime, Position, ResourceId,
+};
 
-use super::health::{Health, health};
-use super::{Holder, Machine, Observed, Stage, State};
+use super::health::{Health, brake, health};
+use super::{Holder, Kernel, Machine, Observed, Seen, State};
 
 /// The desired state of a machine, as its agent gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,32 @@ pub enum Effect {
         /// What.
         desired: Box<Desired>,
     },
+    /// Tell an agent to install a kernel, or to reboot. The agent does what it is told under one name once.
+    Boot {
+        /// Whom.
+        machine: MachineId,
+        /// What.
+        task: Box<BootTask>,
+    },
+}
+
+/// What an agent is told of an ordered boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootTask {
+    /// Its name.
+    pub operation: BootOperation,
+    /// The epoch of the machine.
+    pub epoch: Epoch,
+    /// The life of the agent that it is for.
+    pub incarnation: Incarnation,
+    /// How the machine is booted.
+    pub driver: BootDriver,
+    /// The kernel; none is the stock kernel.
+    pub kernel: Option<Arc<Kernel>>,
+    /// The nonce of the boot; none of the stock kernel.
+    pub nonce: Option<String>,
+    /// Reboot; else install.
+    pub reboot: bool,
 }
 
 impl Effect {
@@ -45,6 +74,10 @@ impl Effect {
     pub fn key(&self) -> String {
         match self {
             Self::SendDesired { machine, desired } => format!("desired/{machine}/{}", desired.generation),
+            Self::Boot { machine, task } => {
+                let verb = if task.reboot { "reboot" } else { "install" };
+                format!("{verb}/{machine}/{}", task.operation)
+            }
         }
     }
 }
@@ -56,7 +89,7 @@ pub fn desired_of(machine: &Machine) -> Desired {
         generation: machine.generation,
         incarnation: machine.incarnation,
         epoch: machine.epoch,
-        draining: matches!(machine.tenure.stage, Stage::Draining { .. }),
+        draining: machine.refuses_starts(),
         protected: machine.protection.protected.clone(),
         machine_protected: machine.protection.machine,
         holder: machine.tenure.holder.clone(),
@@ -65,14 +98,48 @@ pub fn desired_of(machine: &Machine) -> Desired {
 
 /// Effects that are wanted now.
 pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, MachineId>, now: PoolTime) -> Vec<Effect> {
-    let effect = |(id, machine): (&MachineId, &Machine)| {
-        let seen = observed.current(id, machine)?;
-        let behind = seen.heartbeat.generation < machine.generation && health(observed, id, now) == Health::Up;
-        let desired = || Box::new(desired_of(machine));
-        behind.then(|| Effect::SendDesired { machine: id.clone(), desired: desired() })
+    let effects = |(id, machine): (&MachineId, &Machine)| {
+        let seen = observed.current(id, machine).filter(|_| health(observed, id, now) == Health::Up);
+        let behind = seen.is_some_and(|seen| seen.heartbeat.generation < machine.generation);
+        let desired =
+            behind.then(|| Effect::SendDesired { machine: id.clone(), desired: Box::new(desired_of(machine)) });
+        let task = seen.and_then(|seen| boot_task(machine, seen, now));
+        let boot = task.map(|task| Effect::Boot { machine: id.clone(), task: Box::new(task) });
+        desired.into_iter().chain(boot)
     };
-    match scope {
-        Scope::Full => state.machines.iter().filter_map(effect).collect(),
-        Scope::Keys(keys) => keys.iter().filter_map(|id| state.machines.get_key_value(id)).filter_map(effect).collect(),
+    let mut wanted: Vec<Effect> = match scope {
+        Scope::Full => state.machines.iter().flat_map(effects).collect(),
+        Scope::Keys(keys) => keys.iter().filter_map(|id| state.machines.get_key_value(id)).flat_map(effects).collect(),
+    };
+    let is_reboot = |effect: &Effect| matches!(effect, Effect::Boot { task, .. } if task.reboot);
+    if wanted.iter().any(is_reboot) && brake(state, observed, now) {
+        wanted.retain(|effect| !is_reboot(effect));
     }
+    wanted
+}
+
+/// What an agent that is heard is to be told of its machine's boot; none where it knows, or has to wait. Protection beats every order.
+fn boot_task(machine: &Machine, seen: &Seen, now: PoolTime) -> Option<BootTask> {
+    let boot = machine.boot.as_ref().filter(|boot| boot.is_pending())?;
+    let told = seen.heartbeat.boot.as_ref().filter(|progress| progress.operation == boot.operation());
+    let reboot = match (machine.phase, told.map(|progress| progress.step)) {
+        (Phase::Installing, None) => false,
+        (Phase::Rebooting, None | Some(BootStep::Installing | BootStep::Installed)) => true,
+        (_, _) => return None,
+    };
+    let heartbeat = &seen.heartbeat;
+    let is_empty = heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation;
+    let may_reboot = is_empty || (boot.since + machine.settings.drain).is_due(now);
+    if machine.protection.machine || (reboot && !may_reboot) {
+        return None;
+    }
+    Some(BootTask {
+        operation: boot.operation(),
+        epoch: machine.epoch,
+        incarnation: machine.incarnation,
+        driver: machine.settings.boot_driver?,
+        kernel: boot.kernel.clone(),
+        nonce: boot.attempt_nonce(),
+        reboot,
+    })
 }

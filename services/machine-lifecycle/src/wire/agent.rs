@@ -24,6 +24,7 @@ pub fn hello_from_wire(subject: &MachineId, hello: v1::Hello) -> Result<Hello, W
         fenced_epoch: Epoch(hello.fenced_epoch),
         last_incarnation: Incarnation(hello.last_incarnation),
         last_batch: hello.last_batch,
+        command_line: hello.command_line,
         inventory: hello.inventory.map(inventory_from_wire).transpose()?.map(Arc::new),
     })
 }
@@ -47,6 +48,7 @@ pub fn heartbeat_from_wire(
         processes_digest: heartbeat.processes_digest,
         draining: heartbeat.draining,
         stored: heartbeat.reports_acknowledged,
+        boot: heartbeat.boot.and_then(v1::BootProgress::known),
     })
 }
 

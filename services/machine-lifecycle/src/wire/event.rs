@@ -7,6 +7,9 @@ use muster_proto::WireError;
 use muster_proto::v1;
 use muster_proto::v1::machine_event::Kind;
 
+use super::boot::{
+    judged_from_wire, judged_to_wire, ordered_from_wire, ordered_to_wire, settings_from_wire, settings_to_wire,
+};
 use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
@@ -76,6 +79,14 @@ fn fact_to_wire(fact: &Fact) -> Kind {
         Fact::Quarantined { reason } => Kind::Quarantined(v1::Quarantined { reason: reason.clone() }),
         Fact::BootObserved { boot_id } => Kind::BootObserved(v1::BootObserved { boot_id: boot_id.clone() }),
         Fact::Claimed(claim) => Kind::Claimed(claim_to_wire(claim.as_ref())),
+        Fact::SettingsChanged(settings) => {
+            Kind::SettingsChanged(v1::SettingsChanged { settings: Some(settings_to_wire(settings)) })
+        }
+        Fact::BootOrdered { kernel, nonce } => Kind::BootOrdered(ordered_to_wire(kernel.as_ref(), nonce)),
+        Fact::BootAttempted { attempt, reason } => {
+            Kind::BootAttempted(v1::BootAttempted { attempt: *attempt, reason: reason.clone() })
+        }
+        Fact::BootJudged { verdict, reason } => Kind::BootJudged(judged_to_wire(*verdict, reason)),
     }
 }
 
@@ -159,6 +170,10 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
         Kind::Quarantined(quarantined) => Fact::Quarantined { reason: quarantined.reason },
         Kind::BootObserved(observed) => Fact::BootObserved { boot_id: observed.boot_id },
         Kind::Claimed(claimed) => Fact::Claimed(claim_from_wire(claimed.next, claimed.drain_ns)),
+        Kind::SettingsChanged(changed) => Fact::SettingsChanged(settings_from_wire(changed.settings)),
+        Kind::BootOrdered(ordered) => ordered_from_wire(ordered)?,
+        Kind::BootAttempted(attempted) => Fact::BootAttempted { attempt: attempted.attempt, reason: attempted.reason },
+        Kind::BootJudged(judged) => judged_from_wire(judged)?,
     })
 }
 

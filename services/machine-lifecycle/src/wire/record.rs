@@ -6,6 +6,7 @@ use muster_model::{Epoch, Flags, Incarnation, MachineId, Position, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1;
 
+use super::boot::{boot_from_wire, boot_to_wire, settings_from_wire, settings_of};
 use super::holder::{
     claim_from_wire, holder_from_wire, holder_to_wire, phase_from_wire, tenure_from_wire, tenure_to_wire,
 };
@@ -50,6 +51,8 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         quarantined: machine.quarantine.is_some(),
         claim: machine.claim.as_ref().map(|claim| holder_to_wire(&claim.next)),
         last_batch: machine.last_batch,
+        settings: settings_of(machine),
+        boot: boot_to_wire(machine),
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -84,6 +87,8 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         tags: record.tags.into_iter().collect(),
         down: record.down,
         quarantine: record.quarantined.then_some(reason),
+        settings: settings_from_wire(record.settings),
+        boot: boot_from_wire(record.boot)?,
     };
     Ok((id, machine))
 }

@@ -5,16 +5,17 @@ use muster_proto::WireError;
 use muster_proto::v1;
 use muster_proto::v1::machine_command::Kind;
 
+use super::boot;
 use super::holder::flag_from_wire;
 use super::inventory::load_from_wire;
 use super::kernel::{kernel_from_wire, kernel_name};
 use crate::core::{Command, FlagSetting, PoolEntry, ProtectionSetting, TagSetting};
 
-/// A command.
+/// A command of `actor`; `nonce` is random, and proves the boots that it orders.
 ///
 /// # Errors
 /// The refusal for its sender.
-pub fn command_from_wire(command: v1::MachineCommand) -> Result<Command, Refusal> {
+pub fn command_from_wire(command: v1::MachineCommand, actor: &str, nonce: &str) -> Result<Command, Refusal> {
     let Some(kind) = command.kind else {
         return Err(invalid("do what was asked", &WireError::missing("MachineCommand", "kind")));
     };
@@ -48,6 +49,8 @@ pub fn command_from_wire(command: v1::MachineCommand) -> Result<Command, Refusal
         Kind::RemoveKernel(remove) => {
             Command::RemoveKernel(kernel_name(&remove.name).map_err(|error| invalid("remove a kernel", &error))?)
         }
+        Kind::SetSettings(set) => boot::settings_change(&set)?,
+        Kind::Boot(order) => boot::boot_order(&order, actor, nonce)?,
         Kind::LoadPool(load) => Command::LoadPool(load.machines.into_iter().map(entry).collect::<Result<_, _>>()?),
     })
 }
@@ -85,7 +88,7 @@ fn name(what: &str, text: &str) -> Result<MachineId, Refusal> {
         .map_err(|error| Refusal::new(RefusalCode::Invalid, what, error.to_string(), "correct the name and try again"))
 }
 
-fn invalid(what: &str, error: &WireError) -> Refusal {
+pub(super) fn invalid(what: &str, error: &WireError) -> Refusal {
     let next = "use a `muster` of the same version as the service";
     Refusal::new(RefusalCode::Invalid, what, error.to_string(), next)
 }

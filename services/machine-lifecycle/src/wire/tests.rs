@@ -100,7 +100,7 @@ fn an_unknown_flag_or_kind_is_refused() {
         Kind::SetLoadNumber(v1::SetLoadNumber { number: Some(number), numbers: Vec::new() }),
         Kind::SetLoadNumber(v1::SetLoadNumber::default()),
     ] {
-        let refusal = command_from_wire(v1::MachineCommand { kind: Some(kind) }).unwrap_err();
+        let refusal = command_from_wire(v1::MachineCommand { kind: Some(kind) }, "user:anna", "ab").unwrap_err();
         assert_eq!(refusal.code, muster_model::RefusalCode::Invalid);
     }
 }

@@ -46,6 +46,16 @@ impl Agent {
                 self.answer(reply_to, AgentReply { processes, generation, last_batch, ..AgentReply::default() });
             }
             agent_command::Kind::ReadLog(read) => self.read_log(reply_to, &read),
+            agent_command::Kind::Install(order) => {
+                let denied = self.admitted(Owner::MachineLifecycle, given);
+                let reply = denied.unwrap_or_else(|| self.install_kernel(&order));
+                self.answer(reply_to, reply);
+            }
+            agent_command::Kind::Reboot(order) => {
+                let denied = self.admitted(Owner::MachineLifecycle, given);
+                let reply = denied.unwrap_or_else(|| self.reboot_machine(&order));
+                self.answer(reply_to, reply);
+            }
             agent_command::Kind::Peer(word) => {
                 let reply = self.peer_command(&envelope.source, given.term, word);
                 self.answer(reply_to, reply);

@@ -38,6 +38,7 @@ impl Agent {
             fenced_epoch: self.fence.fenced_epoch().0,
             last_incarnation: self.fence.incarnation().0,
             inventory: to_machine_lifecycle.then(|| Inventory::clone(&self.inventory)),
+            command_line: if to_machine_lifecycle { crate::probe::command_line() } else { String::new() },
             processes,
             last_batch: self.reports.last_batch(),
             // A clock that never heard the pool's time says nothing of it.

@@ -2,6 +2,7 @@
 //! decided about it leaves to disk first, then to the keeper, the modules and the bus.
 
 mod adopt;
+mod booting;
 mod changes;
 mod commands;
 mod effects;
@@ -24,12 +25,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use muster_bus::{Bucket, Clock, Inbound};
-use muster_model::{Position, ProcessId, ProcessState, Term, TriggerActed};
+use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
+use crate::boot::Entry;
 use crate::config::Settings;
 use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
@@ -53,6 +55,7 @@ use crate::metrics;
 use crate::module_sockets::ModuleSockets;
 use crate::triggers::{Desk, Opened, Task};
 use crate::workplace;
+use booting::Booting;
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
@@ -137,6 +140,13 @@ pub(crate) enum Input {
     Hotplug,
     /// The machine was probed again.
     Probed(Inventory),
+    /// A kernel was installed, or could not be.
+    KernelInstalled {
+        /// For which order.
+        operation: BootOperation,
+        /// What, or why not.
+        result: Result<Entry, String>,
+    },
 }
 
 /// One process.
@@ -222,6 +232,7 @@ pub(crate) struct Agent {
     pings_said: Instant,
     measured: Instant,
     probing: Probing,
+    booting: Booting,
     /// What is armed here.
     desk: Desk,
     crash_watch: CrashWatch,
@@ -264,9 +275,10 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
     let rush = Rush::default();
     let places = Later::start("places", PLACES_MAX, rush.clone(), workplace::remove).context("start a thread")?;
     let now = Instant::now();
-    let standing = Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() };
     let mut agent = Agent {
-        artifacts: Artifacts::new(settings.state.join("cache"), connection.clone()),
+        standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
+        booting: Booting::open(&settings.state, &connection),
+        artifacts: Artifacts::new(settings.state.join("cache"), Bucket::Modules, connection.clone()),
         uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
         places,
         rush,
@@ -284,7 +296,6 @@ async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input
         intents,
         fence_file,
         fence,
-        standing,
         fencing: None,
         job_generation: read.generation,
         behind: BTreeMap::new(),
@@ -393,6 +404,7 @@ impl Agent {
             Input::Edge(id) => self.open_if_free(id),
             Input::Hotplug => self.probe(),
             Input::Probed(inventory) => self.probed(inventory),
+            Input::KernelInstalled { operation, result } => self.kernel_installed(operation, result),
         }
     }
 
@@ -441,6 +453,7 @@ impl Agent {
             draining: self.fence.draining,
             reports_acknowledged: self.reports.acknowledged(),
             trigger_policy: self.trigger_policy.clone(),
+            boot: self.booting.progress(),
             ..muster_proto::v1::Heartbeat::default()
         };
         ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));

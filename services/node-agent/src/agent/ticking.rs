@@ -31,6 +31,7 @@ impl Agent {
         self.sockets.tick();
         self.pulses.follow(&self.connection.clock);
         self.enforce_deadline();
+        self.advance_boot();
         self.sync_ends();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();

@@ -2,15 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use super::read;
+use super::{Pretended, read};
 
 /// The boot id of this boot.
 pub(crate) fn boot_id() -> String {
-    read("/proc/sys/kernel/random/boot_id")
+    Pretended::get().map_or_else(|| read("/proc/sys/kernel/random/boot_id"), |boot| boot.boot_id.clone())
+}
+
+/// Release of the running kernel.
+pub(super) fn release() -> String {
+    let pretended = Pretended::get().and_then(|boot| boot.kernel.as_ref());
+    let own = || rustix::system::uname().release().to_string_lossy().into_owned();
+    pretended.map_or_else(own, |(release, _)| release.clone())
+}
+
+/// The command line of the running kernel.
+pub(crate) fn command_line() -> String {
+    Pretended::get().map_or_else(|| read("/proc/cmdline"), |boot| boot.command_line.clone())
 }
 
 /// GNU build id of the running kernel, lower-case hex.
 pub(super) fn build_id() -> Option<String> {
+    if let Some((_, build_id)) = Pretended::get().and_then(|boot| boot.kernel.as_ref()) {
+        return Some(build_id.clone());
+    }
     muster_kernel_image::notes::build_id(&std::fs::read("/sys/kernel/notes").ok()?)
 }
 

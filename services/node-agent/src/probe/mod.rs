@@ -4,6 +4,7 @@ mod cpu;
 mod disk;
 mod kernel;
 mod nic;
+mod pretended;
 mod signature;
 mod tape;
 
@@ -36,7 +37,7 @@ pub(crate) fn inventory(directories: &[PathBuf]) -> Inventory {
     Inventory {
         machine_type: kernel::machine_type().unwrap_or_else(|| format!("{architecture}-{cpus}cpu")),
         architecture,
-        kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        kernel_release: kernel::release(),
         kernel_build_id: kernel::build_id().unwrap_or_default(),
         boot_id: kernel::boot_id(),
         memory_bytes,
@@ -54,7 +55,8 @@ pub(crate) fn load_milli() -> u32 {
     milli
 }
 
-pub(crate) use kernel::{boot_id, machine_values};
+pub(crate) use kernel::{boot_id, command_line, machine_values};
+pub(crate) use pretended::Pretended;
 
 /// What a file says, without its end of line; empty where it can not be read.
 fn read(path: impl AsRef<std::path::Path>) -> String {

@@ -82,6 +82,10 @@ fn news(kind: Kind) -> News {
         | Kind::LoadNumberSet(_)
         | Kind::KernelAdded(_)
         | Kind::KernelRemoved(_)
+        | Kind::SettingsChanged(_)
+        | Kind::BootOrdered(_)
+        | Kind::BootAttempted(_)
+        | Kind::BootJudged(_)
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)
         | Kind::Claimed(_) => News::Other,

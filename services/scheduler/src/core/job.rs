@@ -162,11 +162,13 @@ pub enum StopReason {
     Protected,
     /// Another member of its gang could not be placed.
     Gang,
+    /// Its machine is booted into another kernel.
+    Boot,
 }
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::User, Self::Draining, Self::Protected, Self::Gang];
+    pub const ALL: [Self; 5] = [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot];
 
     /// The word for people and machines alike.
     #[must_use]
@@ -176,6 +178,7 @@ impl StopReason {
             Self::Draining => "draining",
             Self::Protected => "protected",
             Self::Gang => "gang",
+            Self::Boot => "boot",
         }
     }
 
@@ -187,6 +190,7 @@ impl StopReason {
             Self::Draining => "its machine changes hands",
             Self::Protected => "what it uses became protected",
             Self::Gang => "another member of its gang could not be placed",
+            Self::Boot => "its machine is booted into another kernel",
         }
     }
 }

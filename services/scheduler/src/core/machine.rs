@@ -128,6 +128,12 @@ impl Seen {
         reasons.into_iter().find(|(holds, _)| *holds).map(|(_, trouble)| trouble)
     }
 
+    /// It was ordered into a kernel: what runs is to end before it reboots.
+    #[must_use]
+    pub fn is_booting(&self) -> bool {
+        matches!(self.phase, Some(Phase::Installing | Phase::Rebooting | Phase::Verifying))
+    }
+
     /// Nothing may touch this resource (invariant I13): a signature protects until a person releases it.
     #[must_use]
     pub fn is_protected(&self, resource: &ResourceId) -> bool {

@@ -82,7 +82,11 @@ fn fact(kind: Kind) -> Option<Fact> {
         Kind::TagsSet(tags) => Fact::TagsSet(set(tags.tags)),
         Kind::Quarantined(_) => Fact::Quarantined,
         Kind::BootObserved(boot) => Fact::BootObserved(boot.boot_id),
-        Kind::DeadlineMoved(_) => Fact::Other,
+        Kind::DeadlineMoved(_)
+        | Kind::SettingsChanged(_)
+        | Kind::BootOrdered(_)
+        | Kind::BootAttempted(_)
+        | Kind::BootJudged(_) => Fact::Other,
         // None of these changes what an agent is to know.
         Kind::ProtectionAcknowledged(_)
         | Kind::Claimed(_)

@@ -126,6 +126,393 @@ impl RefusalCode {
         }
     }
 }
+/// Kernel is an image of the object store `kernels`, with what it says of itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Kernel {
+    /// Name, unique: 1 to 64 of a-z, A-Z, 0-9, `.`, `-`, `_`, `+` and `~`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Release, as uname(2) tells it.
+    #[prost(string, tag = "2")]
+    pub release: ::prost::alloc::string::String,
+    /// GNU build id, lower-case hex; empty where it was taken in without one.
+    #[prost(string, tag = "3")]
+    pub build_id: ::prost::alloc::string::String,
+    /// Architecture, as uname(2) tells it.
+    #[prost(string, tag = "4")]
+    pub architecture: ::prost::alloc::string::String,
+    /// SHA-256 of the image, lower-case hex: its name in the object store.
+    #[prost(string, tag = "5")]
+    pub image_sha256: ::prost::alloc::string::String,
+    /// Size of the image, bytes.
+    #[prost(uint64, tag = "6")]
+    pub image_size_bytes: u64,
+    /// SHA-256 of the initial RAM disk; empty for none.
+    #[prost(string, tag = "7")]
+    pub initrd_sha256: ::prost::alloc::string::String,
+    /// Its size, bytes.
+    #[prost(uint64, tag = "8")]
+    pub initrd_size_bytes: u64,
+    /// What is added to the command line; empty keeps the machine's own.
+    #[prost(string, tag = "9")]
+    pub command_line: ::prost::alloc::string::String,
+    /// Pool time at which it was added, nanoseconds.
+    #[prost(int64, tag = "10")]
+    pub added_ns: i64,
+}
+/// KernelAdded: an event of MACHINES about no machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KernelAdded {
+    /// The kernel.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+}
+/// KernelRemoved: an event of MACHINES about no machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KernelRemoved {
+    /// Name of the kernel.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// AddKernel takes a kernel into the list, once its files are in the object store.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddKernel {
+    /// The kernel; `added_ns` is not looked at.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+}
+/// RemoveKernel takes a kernel out of the list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveKernel {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// ListKernels lists kernels.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListKernels {
+    /// Name of the one that is asked for; empty means all.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// KernelList lists kernels.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KernelList {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub kernels: ::prost::alloc::vec::Vec<Kernel>,
+}
+/// KernelChanged is what a command did to the list of kernels.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KernelChanged {
+    /// The kernel, as it is or was in the list.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+    /// Nothing needed to be done.
+    #[prost(bool, tag = "2")]
+    pub unchanged: bool,
+    /// Digests of files that no kernel of the list uses any longer, sorted: they can be deleted.
+    #[prost(string, repeated, tag = "3")]
+    pub unused: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// MachineSettings is how a machine is booted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineSettings {
+    /// How it is taken into a kernel.
+    #[prost(enumeration = "BootDriver", tag = "1")]
+    pub boot_driver: i32,
+    /// So many attempts for each order; 0 means the default.
+    #[prost(uint32, tag = "2")]
+    pub attempts_max: u32,
+    /// A kernel is installed within this, nanoseconds; 0 means the default.
+    #[prost(int64, tag = "3")]
+    pub install_within_ns: i64,
+    /// It is back within this after the order to reboot, nanoseconds; 0 means the default.
+    #[prost(int64, tag = "4")]
+    pub boot_within_ns: i64,
+    /// What runs may take so long to end before a reboot, nanoseconds; 0 means the default.
+    #[prost(int64, tag = "5")]
+    pub drain_ns: i64,
+}
+/// SettingsChanged: the whole new settings of a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettingsChanged {
+    /// The settings.
+    #[prost(message, optional, tag = "1")]
+    pub settings: ::core::option::Option<MachineSettings>,
+}
+/// SetSettings changes settings of all machines that a selector names: those that are given.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetSettings {
+    /// Selector.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// How they are booted; BOOT_DRIVER_UNSPECIFIED takes it away.
+    #[prost(enumeration = "BootDriver", optional, tag = "2")]
+    pub boot_driver: ::core::option::Option<i32>,
+    /// Attempts for each order; 0 means the default.
+    #[prost(uint32, optional, tag = "3")]
+    pub attempts_max: ::core::option::Option<u32>,
+    /// A kernel is installed within this, nanoseconds; 0 means the default.
+    #[prost(int64, optional, tag = "4")]
+    pub install_within_ns: ::core::option::Option<i64>,
+    /// It is back within this after the order to reboot, nanoseconds; 0 means the default.
+    #[prost(int64, optional, tag = "5")]
+    pub boot_within_ns: ::core::option::Option<i64>,
+    /// What runs may take so long to end before a reboot, nanoseconds; 0 means the default.
+    #[prost(int64, optional, tag = "6")]
+    pub drain_ns: ::core::option::Option<i64>,
+}
+/// BootMachines orders machines into a kernel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootMachines {
+    /// Selector.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// Name of the kernel; empty means each machine's stock kernel.
+    #[prost(string, tag = "2")]
+    pub kernel: ::prost::alloc::string::String,
+}
+/// BootOrdered: a machine is to be booted. The first attempt begins.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootOrdered {
+    /// The kernel; unset means the stock kernel.
+    #[prost(message, optional, tag = "1")]
+    pub kernel: ::core::option::Option<Kernel>,
+    /// Random part of the nonce that the command line of the ordered boots will hold.
+    #[prost(string, tag = "2")]
+    pub nonce: ::prost::alloc::string::String,
+}
+/// BootAttempted: a further attempt begins.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootAttempted {
+    /// Its number, from 2.
+    #[prost(uint32, tag = "1")]
+    pub attempt: u32,
+    /// What came of the one before.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// BootJudged: what was proven of a boot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootJudged {
+    /// The verdict.
+    #[prost(enumeration = "BootVerdict", tag = "1")]
+    pub verdict: i32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// BootRecord is the newest order to boot a machine, and what came of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootRecord {
+    /// MACHINES position of the order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Position>,
+    /// The kernel; unset means the stock kernel.
+    #[prost(message, optional, tag = "2")]
+    pub kernel: ::core::option::Option<Kernel>,
+    /// Random part of the nonce.
+    #[prost(string, tag = "3")]
+    pub nonce: ::prost::alloc::string::String,
+    /// The present attempt, from 1.
+    #[prost(uint32, tag = "4")]
+    pub attempt: u32,
+    /// What was proven last; of an earlier attempt where the present one is not judged yet.
+    #[prost(enumeration = "BootVerdict", tag = "5")]
+    pub verdict: i32,
+    /// Why it is where it is, for people.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// Pool time since which the machine is in its phase, or the attempt began, nanoseconds.
+    #[prost(int64, tag = "7")]
+    pub since_ns: i64,
+    /// Boot id that the machine had when it was told to reboot.
+    #[prost(string, tag = "8")]
+    pub from_boot_id: ::prost::alloc::string::String,
+    /// Attempts that this order has.
+    #[prost(uint32, tag = "9")]
+    pub attempts_max: u32,
+}
+/// BootOperation names an attempt of an order: whatever is told twice under one name is done once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootOperation {
+    /// MACHINES position of the order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Position>,
+    /// The attempt.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+}
+/// InstallKernel, verb `install`: fetch a kernel, check its digests, and put it where the boot driver finds it; never over another one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InstallKernel {
+    /// The attempt that it is for.
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<BootOperation>,
+    /// How the machine is booted.
+    #[prost(enumeration = "BootDriver", tag = "2")]
+    pub driver: i32,
+    /// The kernel.
+    #[prost(message, optional, tag = "3")]
+    pub kernel: ::core::option::Option<Kernel>,
+}
+/// RebootMachine, verb `reboot`: boot once into what was installed, or into the stock kernel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RebootMachine {
+    /// The attempt that it is for.
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<BootOperation>,
+    /// How the machine is booted.
+    #[prost(enumeration = "BootDriver", tag = "2")]
+    pub driver: i32,
+    /// The kernel; unset means the stock kernel.
+    #[prost(message, optional, tag = "3")]
+    pub kernel: ::core::option::Option<Kernel>,
+    /// Word for the command line that proves the boot; none for the stock kernel.
+    #[prost(string, tag = "4")]
+    pub nonce: ::prost::alloc::string::String,
+}
+/// BootProgress is how far an agent is with the newest operation that it was told of.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootProgress {
+    /// The operation.
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<BootOperation>,
+    /// How far it is.
+    #[prost(enumeration = "BootStep", tag = "2")]
+    pub step: i32,
+    /// Why it failed, for people.
+    #[prost(string, tag = "3")]
+    pub detail: ::prost::alloc::string::String,
+}
+/// BootDriver is how a machine is taken into a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BootDriver {
+    /// None is set: the machine is not booted.
+    Unspecified = 0,
+    /// Simulated machines and agents of a lab.
+    Simulated = 1,
+    /// The running kernel starts the next one.
+    Kexec = 2,
+    /// GRUB boots an entry of its own once (`next_entry`).
+    Grub = 3,
+    /// systemd-boot boots an entry of its own once.
+    SystemdBoot = 4,
+}
+impl BootDriver {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BOOT_DRIVER_UNSPECIFIED",
+            Self::Simulated => "BOOT_DRIVER_SIMULATED",
+            Self::Kexec => "BOOT_DRIVER_KEXEC",
+            Self::Grub => "BOOT_DRIVER_GRUB",
+            Self::SystemdBoot => "BOOT_DRIVER_SYSTEMD_BOOT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BOOT_DRIVER_UNSPECIFIED" => Some(Self::Unspecified),
+            "BOOT_DRIVER_SIMULATED" => Some(Self::Simulated),
+            "BOOT_DRIVER_KEXEC" => Some(Self::Kexec),
+            "BOOT_DRIVER_GRUB" => Some(Self::Grub),
+            "BOOT_DRIVER_SYSTEMD_BOOT" => Some(Self::SystemdBoot),
+            _ => None,
+        }
+    }
+}
+/// BootVerdict is what was proven of a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BootVerdict {
+    /// Nothing yet.
+    Unspecified = 0,
+    /// The kernel that was ordered runs, in the boot that was ordered.
+    Verified = 1,
+    /// Another kernel runs, or an older boot of the right one: the boot loader did not do what it was told.
+    WrongKernel = 2,
+    /// The right entry was booted, and the kernel is of another build than the image: trying again does not help.
+    WrongBuild = 3,
+    /// No new boot was seen in time.
+    StaleBoot = 4,
+    /// It was verified, and booted another kernel later without an order: the kernel under test crashed.
+    CrashedBack = 5,
+}
+impl BootVerdict {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BOOT_VERDICT_UNSPECIFIED",
+            Self::Verified => "BOOT_VERDICT_VERIFIED",
+            Self::WrongKernel => "BOOT_VERDICT_WRONG_KERNEL",
+            Self::WrongBuild => "BOOT_VERDICT_WRONG_BUILD",
+            Self::StaleBoot => "BOOT_VERDICT_STALE_BOOT",
+            Self::CrashedBack => "BOOT_VERDICT_CRASHED_BACK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BOOT_VERDICT_UNSPECIFIED" => Some(Self::Unspecified),
+            "BOOT_VERDICT_VERIFIED" => Some(Self::Verified),
+            "BOOT_VERDICT_WRONG_KERNEL" => Some(Self::WrongKernel),
+            "BOOT_VERDICT_WRONG_BUILD" => Some(Self::WrongBuild),
+            "BOOT_VERDICT_STALE_BOOT" => Some(Self::StaleBoot),
+            "BOOT_VERDICT_CRASHED_BACK" => Some(Self::CrashedBack),
+            _ => None,
+        }
+    }
+}
+/// BootStep is how far an agent is with an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BootStep {
+    /// It does not know the operation.
+    Unspecified = 0,
+    /// The kernel is being fetched and installed.
+    Installing = 1,
+    /// It is installed.
+    Installed = 2,
+    /// It could not be done.
+    Failed = 3,
+    /// The machine was told to reboot.
+    Rebooting = 4,
+}
+impl BootStep {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BOOT_STEP_UNSPECIFIED",
+            Self::Installing => "BOOT_STEP_INSTALLING",
+            Self::Installed => "BOOT_STEP_INSTALLED",
+            Self::Failed => "BOOT_STEP_FAILED",
+            Self::Rebooting => "BOOT_STEP_REBOOTING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BOOT_STEP_UNSPECIFIED" => Some(Self::Unspecified),
+            "BOOT_STEP_INSTALLING" => Some(Self::Installing),
+            "BOOT_STEP_INSTALLED" => Some(Self::Installed),
+            "BOOT_STEP_FAILED" => Some(Self::Failed),
+            "BOOT_STEP_REBOOTING" => Some(Self::Rebooting),
+            _ => None,
+        }
+    }
+}
 /// Inventory is what an agent found by probing its machine.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Inventory {
@@ -295,6 +682,12 @@ pub struct MachineRecord {
     /// Highest number of a batch of reports that its agent had written at its last hello.
     #[prost(uint64, tag = "28")]
     pub last_batch: u64,
+    /// How it is booted; unset while nothing was set.
+    #[prost(message, optional, tag = "29")]
+    pub settings: ::core::option::Option<MachineSettings>,
+    /// The newest order to boot it; unset where there was none.
+    #[prost(message, optional, tag = "30")]
+    pub boot: ::core::option::Option<BootRecord>,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1505,6 +1898,9 @@ pub struct Heartbeat {
     /// What its policy file permits triggers to do; unset where that is nothing.
     #[prost(message, optional, tag = "15")]
     pub trigger_policy: ::core::option::Option<TriggerPolicy>,
+    /// How far it is with the newest order to install a kernel or to reboot; unset without one.
+    #[prost(message, optional, tag = "16")]
+    pub boot: ::core::option::Option<BootProgress>,
 }
 /// HeartbeatAnswer is sent by a leader to the heartbeat's reply subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1555,6 +1951,9 @@ pub struct Hello {
     /// Its own pool time, nanoseconds; 0 before it has one. A leader that followed no clock begins with the median of these.
     #[prost(int64, tag = "9")]
     pub pool_time_ns: i64,
+    /// Command line of the running kernel, as /proc/cmdline shows it; only to machine-lifecycle.
+    #[prost(string, tag = "10")]
+    pub command_line: ::prost::alloc::string::String,
 }
 /// KnownProcess is a process as an agent knows it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1668,7 +2067,7 @@ pub struct JobOrders {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentCommand {
     /// The command.
-    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<agent_command::Kind>,
 }
 /// Nested message and enum types in `AgentCommand`.
@@ -1691,6 +2090,12 @@ pub mod agent_command {
         /// Verb `peer`, from the agent of another member of the gang: words for a process.
         #[prost(message, tag = "5")]
         Peer(super::PeerWord),
+        /// Verb `install`: fetch and install a kernel.
+        #[prost(message, tag = "6")]
+        Install(super::InstallKernel),
+        /// Verb `reboot`: boot once into what was installed, or into the stock kernel.
+        #[prost(message, tag = "7")]
+        Reboot(super::RebootMachine),
     }
 }
 /// PeerWord is what one process of a gang says to another, carried from agent to agent. It is not kept: who says it says it again
@@ -1769,6 +2174,9 @@ pub struct AgentReply {
     /// Highest number of a batch that it spooled; with the answer to ListKnown.
     #[prost(uint64, tag = "7")]
     pub last_batch: u64,
+    /// How far it is, in answer to InstallKernel and RebootMachine.
+    #[prost(message, optional, tag = "8")]
+    pub boot: ::core::option::Option<BootProgress>,
 }
 /// RefusedProcess is one process that an agent will not start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2457,100 +2865,11 @@ pub struct MasterChanged {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
-/// Kernel is an image of the object store `kernels`, with what it says of itself.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Kernel {
-    /// Name, unique: 1 to 64 of a-z, A-Z, 0-9, `.`, `-`, `_`, `+` and `~`.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Release, as uname(2) tells it.
-    #[prost(string, tag = "2")]
-    pub release: ::prost::alloc::string::String,
-    /// GNU build id, lower-case hex; empty where it was taken in without one.
-    #[prost(string, tag = "3")]
-    pub build_id: ::prost::alloc::string::String,
-    /// Architecture, as uname(2) tells it.
-    #[prost(string, tag = "4")]
-    pub architecture: ::prost::alloc::string::String,
-    /// SHA-256 of the image, lower-case hex: its name in the object store.
-    #[prost(string, tag = "5")]
-    pub image_sha256: ::prost::alloc::string::String,
-    /// Size of the image, bytes.
-    #[prost(uint64, tag = "6")]
-    pub image_size_bytes: u64,
-    /// SHA-256 of the initial RAM disk; empty for none.
-    #[prost(string, tag = "7")]
-    pub initrd_sha256: ::prost::alloc::string::String,
-    /// Its size, bytes.
-    #[prost(uint64, tag = "8")]
-    pub initrd_size_bytes: u64,
-    /// What is added to the command line; empty keeps the machine's own.
-    #[prost(string, tag = "9")]
-    pub command_line: ::prost::alloc::string::String,
-    /// Pool time at which it was added, nanoseconds.
-    #[prost(int64, tag = "10")]
-    pub added_ns: i64,
-}
-/// KernelAdded: an event of MACHINES about no machine.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct KernelAdded {
-    /// The kernel.
-    #[prost(message, optional, tag = "1")]
-    pub kernel: ::core::option::Option<Kernel>,
-}
-/// KernelRemoved: an event of MACHINES about no machine.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct KernelRemoved {
-    /// Name of the kernel.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-}
-/// AddKernel takes a kernel into the list, once its files are in the object store.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AddKernel {
-    /// The kernel; `added_ns` is not looked at.
-    #[prost(message, optional, tag = "1")]
-    pub kernel: ::core::option::Option<Kernel>,
-}
-/// RemoveKernel takes a kernel out of the list.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RemoveKernel {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-}
-/// ListKernels lists kernels.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListKernels {
-    /// Name of the one that is asked for; empty means all.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-}
-/// KernelList lists kernels.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct KernelList {
-    /// Sorted by name.
-    #[prost(message, repeated, tag = "1")]
-    pub kernels: ::prost::alloc::vec::Vec<Kernel>,
-}
-/// KernelChanged is what a command did to the list of kernels.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct KernelChanged {
-    /// The kernel, as it is or was in the list.
-    #[prost(message, optional, tag = "1")]
-    pub kernel: ::core::option::Option<Kernel>,
-    /// Nothing needed to be done.
-    #[prost(bool, tag = "2")]
-    pub unchanged: bool,
-    /// Digests of files that no kernel of the list uses any longer, sorted: they can be deleted.
-    #[prost(string, repeated, tag = "3")]
-    pub unused: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
 /// MachineCommand may be refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MachineCommand {
     /// The command.
-    #[prost(oneof = "machine_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "machine_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: ::core::option::Option<machine_command::Kind>,
 }
 /// Nested message and enum types in `MachineCommand`.
@@ -2582,6 +2901,12 @@ pub mod machine_command {
         /// Take a kernel out of the list.
         #[prost(message, tag = "8")]
         RemoveKernel(super::RemoveKernel),
+        /// Set how machines are booted.
+        #[prost(message, tag = "9")]
+        SetSettings(super::SetSettings),
+        /// Boot machines into a kernel.
+        #[prost(message, tag = "10")]
+        Boot(super::BootMachines),
     }
 }
 /// SetFlag changes a flag on all machines that a selector names.
@@ -4452,7 +4777,7 @@ pub struct MachineEvent {
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -4521,6 +4846,18 @@ pub mod machine_event {
         /// A kernel can be booted no longer.
         #[prost(message, tag = "21")]
         KernelRemoved(super::KernelRemoved),
+        /// How it is booted was set.
+        #[prost(message, tag = "22")]
+        SettingsChanged(super::SettingsChanged),
+        /// It is to be booted.
+        #[prost(message, tag = "23")]
+        BootOrdered(super::BootOrdered),
+        /// A further attempt to boot it begins.
+        #[prost(message, tag = "24")]
+        BootAttempted(super::BootAttempted),
+        /// What was proven of its boot.
+        #[prost(message, tag = "25")]
+        BootJudged(super::BootJudged),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.

@@ -93,9 +93,10 @@ impl Agent {
                 let (processes, last_batch) = (self.known_to_wire(ports.flaw), self.disk.last_batch);
                 Some(v1::AgentReply { processes, last_batch, ..taken(self.disk.generation) })
             }
-            agent_command::Kind::ReadLog(_) | agent_command::Kind::Peer(_) => {
-                Some(refused(AgentRefusal::Invalid, Position::default()))
-            }
+            agent_command::Kind::ReadLog(_)
+            | agent_command::Kind::Peer(_)
+            | agent_command::Kind::Install(_)
+            | agent_command::Kind::Reboot(_) => Some(refused(AgentRefusal::Invalid, Position::default())),
         }
     }
 

@@ -228,6 +228,7 @@ impl Agent {
             processes,
             last_batch: self.disk.last_batch,
             pool_time_ns: 0,
+            command_line: String::new(),
         };
         let id = [(self.index as u64).to_be_bytes(), number.to_be_bytes()].concat().into();
         let envelope = v1::Envelope { id, ..self.envelope(Body::Hello(hello), ports.now) };

@@ -36,7 +36,7 @@ impl Part for MachinePart {
 
     fn command(envelope: &v1::Envelope) -> Result<Input, Refusal> {
         let Some(Body::MachineCommand(command)) = envelope.body.clone() else { return Err(super::misunderstood()) };
-        wire::command_from_wire(command).map(Input::Command)
+        wire::command_from_wire(command, &envelope.actor, "simulated").map(Input::Command)
     }
 
     fn reply(bytes: Bytes) -> Body {
@@ -61,17 +61,32 @@ impl Part for MachinePart {
     }
 
     fn command_of(effect: &Effect) -> AgentOrder {
-        let Effect::SendDesired { machine, desired } = effect;
-        AgentOrder {
-            machine: machine.to_string(),
-            epoch: desired.epoch.0,
-            incarnation: desired.incarnation.0,
-            command: wire::agent_command(desired),
+        match effect {
+            Effect::SendDesired { machine, desired } => AgentOrder {
+                machine: machine.to_string(),
+                epoch: desired.epoch.0,
+                incarnation: desired.incarnation.0,
+                command: wire::agent_command(desired),
+            },
+            Effect::Boot { machine, task } => AgentOrder {
+                machine: machine.to_string(),
+                epoch: task.epoch.0,
+                incarnation: task.incarnation.0,
+                command: wire::boot_command(task),
+            },
         }
     }
 
     fn answered(effect: &Effect, reply: &v1::AgentReply) -> News<MachineCore> {
-        let Effect::SendDesired { machine, desired } = effect;
+        let (machine, desired) = match effect {
+            Effect::SendDesired { machine, desired } => (machine, desired),
+            Effect::Boot { machine, task } => {
+                let (machine, incarnation) = (machine.clone(), task.incarnation);
+                let progress = reply.boot.clone().and_then(v1::BootProgress::known);
+                let news = progress.map(|progress| Observation::BootProgress { machine, incarnation, progress });
+                return (news.into_iter().collect(), Vec::new());
+            }
+        };
         if reply.refusal() != v1::AgentRefusal::Unspecified {
             return (Vec::new(), Vec::new());
         }

@@ -3,6 +3,7 @@
 use muster_ledger::{Decision, Now};
 use muster_model::{Flag, MachineId, Phase, Refusal, RefusalCode, Selector};
 
+use super::boot::give_up;
 use super::draft::Draft;
 use super::{Changes, Decided};
 use crate::core::health::{Health, health};
@@ -39,6 +40,10 @@ pub(super) fn set_flag(state: &State, setting: &FlagSetting, now: Now) -> Decide
 /// A person looked, and says that it can be trusted.
 fn release_quarantine(draft: &mut Draft<'_>) {
     let from = draft.machine().phase;
+    if draft.machine().boot_pending() {
+        // Whatever runs there is not what was ordered.
+        return give_up(draft, "a person activated it before its boot was proven".into());
+    }
     if from.may_become(Phase::Ready) {
         draft.push(Fact::PhaseChanged { from, to: Phase::Ready, reason: "a person activated it".into() });
     }

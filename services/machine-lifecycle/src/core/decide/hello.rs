@@ -7,7 +7,7 @@ use muster_ledger::{Decision, Now};
 use muster_model::{Epoch, Incarnation, MachineId, Phase, Refusal, RefusalCode};
 
 use super::draft::Draft;
-use super::{Decided, tenure};
+use super::{Decided, boot, tenure};
 use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
 use crate::core::{Desired, Event, Fact, Hello, Holder, Inventory, Machine, Observed, Reply, Stage, State, desired_of};
 
@@ -45,6 +45,7 @@ pub(super) fn hello(state: &State, observed: &Observed, hello: &Hello, now: Now)
         probe(&mut draft, found);
     }
     fence(&mut draft, hello.fenced_epoch, first);
+    boot::greeted(&mut draft, hello, new_boot);
     settle_phase(&mut draft, new_boot);
     let (machine, events) = draft.into_parts();
     Ok(Decision { events, reply: Some(Reply::Hello(answer(&machine, now))) })
@@ -123,12 +124,12 @@ fn fence(draft: &mut Draft<'_>, fenced: Epoch, first: bool) {
     }
 }
 
-/// Without drivers nothing is prepared: who says hello is ready. A quarantine ends with a new boot.
+/// Who was not ordered into a kernel is ready when it says hello. A quarantine ends with a new boot.
 fn settle_phase(draft: &mut Draft<'_>, new_boot: bool) {
     let machine = draft.machine();
     let from = machine.phase;
     let explained = machine.quarantine.is_none() || new_boot;
-    if explained && matches!(from, Phase::Dirty | Phase::Offline) {
+    if explained && !machine.boot_pending() && matches!(from, Phase::Dirty | Phase::Offline) {
         draft.push(Fact::PhaseChanged { from, to: Phase::Ready, reason: "its agent said hello".into() });
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use muster_ledger::{Decision, Now};
+use muster_model::boot::nonce_in;
 use muster_model::{KernelName, Refusal, RefusalCode};
 
 use super::Decided;
@@ -38,10 +39,18 @@ pub(super) fn add(state: &State, given: &Kernel, now: Now) -> Decided {
 /// Takes a kernel out of the list.
 ///
 /// # Errors
-/// When there is none of this name.
+/// When there is none of this name, or a machine needs it.
 pub(super) fn remove(state: &State, name: &KernelName) -> Decided {
     let what = format!("remove the kernel {name}");
     let kernel = known(state, name, &what)?;
+    let needed = state.machines.iter().find(|(_, machine)| {
+        machine.boot.as_ref().is_some_and(|boot| boot.kernel.as_ref().is_some_and(|kernel| kernel.name == *name))
+    });
+    if let Some((id, _)) = needed {
+        let why = format!("{id} was ordered into it, and would be again after a crash");
+        let next = format!("boot it into another one first: `muster machine boot {id} --stock`");
+        return Err(Refusal::new(RefusalCode::Refused, what, why, next));
+    }
     let others = state.kernels.values().filter(|other| other.name != *name);
     let used: BTreeSet<&str> = others.flat_map(Kernel::files).map(|file| file.sha256.as_str()).collect();
     let unused = kernel.files().map(|file| file.sha256.as_str()).filter(|sha256| !used.contains(sha256));
@@ -76,6 +85,10 @@ fn check(kernel: &Kernel, what: &str) -> Result<(), Refusal> {
     }
     if let Some(file) = kernel.files().find(|file| file.sha256.len() != 64 || !is_hex(&file.sha256)) {
         return invalid(format!("`{}` is no SHA-256", file.sha256), again);
+    }
+    if nonce_in(&kernel.command_line).is_some() {
+        let why = "its command line has the word that proves boots".to_owned();
+        return invalid(why, "leave `muster.boot=` out of --cmdline: it is added to every boot");
     }
     let line = &kernel.command_line;
     if line.len() > COMMAND_LINE_MAX || line.chars().any(char::is_control) {

@@ -1,17 +1,18 @@
 //! Timers, and the repair by the full pass over what heartbeats say.
 
 use muster_ledger::Now;
-use muster_model::{MachineId, Phase};
+use muster_model::Phase;
 
 use super::draft::Draft;
-use super::{protect, tenure};
-use crate::core::health::{Health, brake, health};
+use super::{boot, protect, tenure};
+use crate::core::health::{Health, brake, health, may_judge};
 use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, TICK_FACTS_MAX};
 use crate::core::{Event, Fact, Machine, Observed, Seen, Stage, State};
 
 /// Decides everything that is due. What does not fit waits for the next tick.
 pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
     let braked = brake(state, observed, now.time);
+    let may_be_late = may_judge(observed, now.time) && !braked;
     let mut events = Vec::new();
     for (id, machine) in &state.machines {
         if events.len() >= TICK_FACTS_MAX {
@@ -19,10 +20,16 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
         }
         let health = health(observed, id, now.time);
         let seen = observed.current(id, machine);
-        if is_quiet(machine, seen, health, braked, now) {
+        let due = boot::due(machine, seen, may_be_late, now);
+        if due.is_none() && is_quiet(machine, seen, health, braked, now) {
             continue;
         }
-        events.extend(one(id, machine, seen, health, braked, now));
+        let mut draft = Draft::new(id, machine.clone(), now);
+        if let Some(due) = due {
+            boot::advance(&mut draft, due);
+        }
+        look(&mut draft, seen, health, braked);
+        events.extend(draft.into_events());
     }
     events
 }
@@ -36,28 +43,27 @@ fn is_quiet(machine: &Machine, seen: Option<&Seen>, health: Health, braked: bool
         && seen.is_none_or(|seen| seen.old_heartbeats < OLD_HEARTBEATS_MAX)
 }
 
-fn one(id: &MachineId, machine: &Machine, seen: Option<&Seen>, health: Health, braked: bool, now: Now) -> Vec<Event> {
-    let mut draft = Draft::new(id, machine.clone(), now);
-    if let Some(down) = health_change(machine, health, braked) {
+fn look(draft: &mut Draft<'_>, seen: Option<&Seen>, health: Health, braked: bool) {
+    if let Some(down) = health_change(draft.machine(), health, braked) {
         draft.push(Fact::HealthChanged { down });
     }
     if let Some(seen) = seen {
-        tenure::take_fence(&mut draft, seen.heartbeat.fenced_epoch);
-        protect::acknowledge(&mut draft, seen.heartbeat.generation);
-        quarantine_twins(&mut draft, seen);
+        tenure::take_fence(draft, seen.heartbeat.fenced_epoch);
+        protect::acknowledge(draft, seen.heartbeat.generation);
+        quarantine_twins(draft, seen);
     }
-    if deadline_passed(draft.machine(), now) {
-        tenure::return_to_pool(&mut draft);
+    if deadline_passed(draft.machine(), draft.now()) {
+        tenure::return_to_pool(draft);
     }
-    raise_epoch_if_drained(&mut draft, seen.filter(|_| health == Health::Up));
-    draft.into_events()
+    raise_epoch_if_drained(draft, seen.filter(|_| health == Health::Up));
 }
 
-/// The verdict to log, if it differs from the one that is logged. Under the brake no machine is called down.
+/// The verdict to log, if it differs from the one that is logged. Under the brake no machine is called down, nor while it reboots.
 fn health_change(machine: &Machine, health: Health, braked: bool) -> Option<bool> {
     match health {
         Health::Up => machine.down.then_some(false),
         Health::Down if braked || machine.down || machine.is_new() || machine.flags.retired => None,
+        Health::Down if machine.phase == Phase::Rebooting => None,
         Health::Down => Some(true),
         Health::Silent | Health::Unknown => None,
     }

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
+use muster_model::{BootDriver, BootProgress, BootStep};
+
+use super::kernels::kernel;
 use super::*;
-use crate::core::LoadKey;
+use crate::core::{BootOrder, LoadKey, SettingsChange};
 
 /// Something that happens to one of three machines.
 #[derive(Debug, Clone)]
@@ -18,6 +21,9 @@ enum Step {
     Remove { machine: usize },
     Pool { machine: usize, active: bool },
     Load { load: u32 },
+    Boot { machine: usize, stock: bool },
+    Progress { machine: usize, step: usize },
+    Back { machine: usize, boot: u8, kernel: u8, attempt: u32 },
     Listen { fresh: bool },
     Wait { ms: u64 },
 }
@@ -42,6 +48,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => machine().prop_map(|machine| Step::Remove { machine }),
         1 => (machine(), any::<bool>()).prop_map(|(machine, active)| Step::Pool { machine, active }),
         1 => (0_u32..9).prop_map(|load| Step::Load { load }),
+        5 => (machine(), any::<bool>()).prop_map(|(machine, stock)| Step::Boot { machine, stock }),
+        8 => (machine(), 0_usize..4).prop_map(|(machine, step)| Step::Progress { machine, step }),
+        8 => (machine(), 1_u8..6, 0_u8..3, 1_u32..4)
+            .prop_map(|(machine, boot, kernel, attempt)| Step::Back { machine, boot, kernel, attempt }),
         1 => any::<bool>().prop_map(|fresh| Step::Listen { fresh }),
         6 => (0_u64..20_000).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -51,11 +61,19 @@ impl World {
     /// Takes one step; refusals are as good as replies here. The tick follows, as it does in life.
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Beat { .. } | Step::Listen { .. } | Step::Wait { .. } => self.step_observed(step),
-            Step::Flag { .. } | Step::Protect { .. } | Step::Remove { .. } | Step::Pool { .. } | Step::Load { .. } => {
+            Step::Beat { .. } | Step::Listen { .. } | Step::Wait { .. } | Step::Progress { .. } => {
+                self.step_observed(step)
+            }
+            Step::Boot { .. }
+            | Step::Flag { .. }
+            | Step::Protect { .. }
+            | Step::Remove { .. }
+            | Step::Pool { .. }
+            | Step::Load { .. } => {
                 let _ = self.check(Input::Command(command(step)));
             }
             Step::Hello { .. }
+            | Step::Back { .. }
             | Step::Grant { .. }
             | Step::Moved { .. }
             | Step::Ended { .. }
@@ -82,6 +100,10 @@ impl World {
                 }
                 self.observe(Observation::Heartbeat(heartbeat));
             }
+            Step::Progress { machine, step } => {
+                let steps = [BootStep::Installing, BootStep::Installed, BootStep::Failed, BootStep::Rebooting];
+                self.tell_progress(NAMES[*machine], steps[*step]);
+            }
             Step::Listen { fresh: true } => self.observe(Observation::LeadershipBegan),
             Step::Listen { fresh: false } => self.observe(Observation::Reconnected),
             Step::Wait { ms } => self.now = self.now + Duration::from_millis(*ms),
@@ -102,6 +124,7 @@ impl World {
                     ..plain_hello(NAMES[*machine])
                 })
             }
+            Step::Back { machine, boot, kernel, attempt } => self.back(NAMES[*machine], *boot, *kernel, *attempt),
             Step::Grant { reservation, machines, drain } => {
                 let names: Vec<&str> = machines.iter().map(|machine| NAMES[*machine]).collect();
                 Input::Granted(Grant {
@@ -129,8 +152,80 @@ impl World {
     }
 }
 
+impl World {
+    /// A heartbeat with the progress of the present operation.
+    fn tell_progress(&mut self, name: &str, step: BootStep) {
+        let boot = self.state.machines.get(&id(name)).and_then(|machine| machine.boot.as_ref());
+        let Some(operation) = boot.map(|boot| boot.operation()) else { return };
+        let boot = Some(BootProgress { operation, step, detail: String::new() });
+        let heartbeat = Heartbeat { boot, ..self.heartbeat(name) };
+        self.observe(Observation::Heartbeat(heartbeat));
+    }
+
+    /// A hello of a boot in the right kernel, in another build of it, or in the stock kernel.
+    fn back(&self, name: &str, boot: u8, running: u8, attempt: u32) -> Input {
+        let known = self.state.machines.get(&id(name)).cloned().unwrap_or_default();
+        let k = kernel("k");
+        let (release, build_id, line) = match running {
+            0 => (k.release, k.build_id, format!("muster.boot=feed.{attempt}")),
+            1 => (k.release, "57".into(), format!("muster.boot=feed.{attempt}")),
+            _ => ("6.1.0".into(), "57".into(), "quiet".into()),
+        };
+        let found = Inventory {
+            kernel_release: release,
+            kernel_build_id: build_id,
+            ..Inventory::clone(&inventory(vec![disk("disk-a", &[])]))
+        };
+        Input::Hello(Hello {
+            boot_id: format!("boot-{boot}"),
+            command_line: line,
+            fenced_epoch: known.fenced_epoch,
+            last_incarnation: known.incarnation,
+            inventory: Some(Arc::new(found)),
+            ..plain_hello(name)
+        })
+    }
+
+    /// The agent does what its machine was ordered to.
+    fn go_on_booting(&mut self, name: &str, round: u8) {
+        let attempt = self.machine(name).boot.as_ref().map_or(1, |boot| boot.attempt);
+        match self.machine(name).phase {
+            Phase::Installing => self.tell_progress(name, BootStep::Installed),
+            Phase::Rebooting => {
+                let stock = self.machine(name).boot.as_ref().is_some_and(|boot| boot.kernel.is_none());
+                let back = self.back(name, 100 + round, if stock { 2 } else { 0 }, attempt);
+                self.facts(back);
+            }
+            _ => {}
+        }
+    }
+
+    /// A kernel and machines that may be booted into it, as far as they are known.
+    fn prepare_boots(&mut self) {
+        self.facts(Input::Command(Command::AddKernel(Box::new(kernel("k")))));
+        for name in NAMES {
+            let command = Command::LoadPool(vec![entry(name, &[], true)]);
+            self.facts(Input::Command(command));
+            self.facts(Input::Command(Command::SetSettings(SettingsChange {
+                selector: selector(name),
+                boot_driver: Some(Some(BootDriver::Simulated)),
+                attempts_max: Some(2),
+                install_within: None,
+                boot_within: Some(seconds(20)),
+                drain: Some(seconds(5)),
+            })));
+        }
+    }
+}
+
 fn command(step: &Step) -> Command {
     match step {
+        Step::Boot { machine, stock } => Command::Boot(BootOrder {
+            selector: selector(NAMES[*machine]),
+            kernel: (!stock).then(|| KernelName::new("k").unwrap()),
+            nonce: "feed".into(),
+            actor: "user:anna".into(),
+        }),
         Step::Flag { machine, flag, value } => {
             let flag = [Flag::Active, Flag::Maintenance, Flag::Retired][usize::from(*flag)];
             Command::SetFlag(FlagSetting { selector: selector(NAMES[*machine]), flag, value: *value })
@@ -159,6 +254,7 @@ proptest! {
     #[test]
     fn invariants_hold_and_the_log_folds_to_the_state(steps in proptest::collection::vec(step(), 1..60)) {
         let mut world = World::new();
+        world.prepare_boots();
         let mut epochs = std::collections::BTreeMap::<MachineId, Epoch>::new();
         for step in &steps {
             world.step(step);
@@ -175,6 +271,7 @@ proptest! {
     #[test]
     fn every_machine_settles_once_faults_end(steps in proptest::collection::vec(step(), 1..60)) {
         let mut world = World::new();
+        world.prepare_boots();
         for step in &steps {
             world.step(step);
         }
@@ -186,10 +283,12 @@ proptest! {
             let again = later_hello(&world, name);
             world.hello(Hello { boot_id: "boot-9".into(), ..again });
         }
-        for _ in 0..40 {
+        for round in 0..40 {
             world.now = world.now + seconds(1);
             for name in &names {
-                let heartbeat = Heartbeat { fenced_epoch: world.machine(name).epoch, ..world.heartbeat(name) };
+                world.go_on_booting(name, round);
+                let boot = world.observed.newest(&id(name)).and_then(|seen| seen.heartbeat.boot.clone());
+                let heartbeat = Heartbeat { fenced_epoch: world.machine(name).epoch, boot, ..world.heartbeat(name) };
                 world.observe(Observation::Heartbeat(heartbeat));
             }
             world.tick();
@@ -197,6 +296,8 @@ proptest! {
         for name in &names {
             prop_assert!(world.machine(name).rests_in_pool(), "{name}: {:?}", world.machine(name).tenure);
             prop_assert!(!world.machine(name).protection_pending() && !world.machine(name).down);
+            let at_rest = [Phase::Ready, Phase::Offline, Phase::Dirty].contains(&world.machine(name).phase);
+            prop_assert!(at_rest, "{name}: {:?}", world.machine(name));
         }
         prop_assert!(world.tick().is_empty() && world.wanted().is_empty());
     }

@@ -65,7 +65,7 @@ fn lose(state: &State, machine: &Machine, after: &Seen, changes: &mut Changes) {
     }
 }
 
-/// Processes on a machine that changes hands, and on what became protected, are told to stop.
+/// Processes on a machine that changes hands or is booted, and on what became protected, are told to stop.
 fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &Changes, stops: &mut Stops) {
     let shield =
         |seen: &Seen| (seen.machine_protected, seen.protected.clone(), seen.released.clone(), seen.signed.clone());
@@ -78,6 +78,8 @@ fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &C
         let grace = state.jobs[&dpid.job].spec.module.stop_grace;
         if after.draining || process.epoch < after.epoch {
             stops.add(dpid.job, dpid.process, process, StopReason::Draining, grace);
+        } else if after.is_booting() {
+            stops.add(dpid.job, dpid.process, process, StopReason::Boot, grace);
         } else if after.machine_protected
             || (shield_changed && process.resources.iter().any(|id| after.is_protected(id)))
         {

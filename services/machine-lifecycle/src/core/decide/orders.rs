@@ -1,0 +1,180 @@
+//! What people order: how machines are booted, and into which kernel. All machines of an order, or none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_ledger::Now;
+use muster_model::{MachineId, Phase, Refusal, RefusalCode};
+
+use super::boot::{first_phase, move_to};
+use super::commands::selected;
+use super::draft::Draft;
+use super::{Changes, Decided, kernels};
+use crate::core::health::{Health, health};
+use crate::core::limits::{ATTEMPTS_MAX, BOOTS_MAX, WITHIN_MAX};
+use crate::core::{BootOrder, Fact, Holder, Kernel, Machine, Observed, Settings, SettingsChange, Stage, State};
+
+/// Changes how machines are booted.
+///
+/// # Errors
+/// When no machine is named, or a value is out of range.
+pub(super) fn set_settings(state: &State, change: &SettingsChange, now: Now) -> Decided {
+    let what = format!("set how {} is booted", change.selector);
+    check_settings(change, &what)?;
+    let mut changes = Changes::default();
+    for (id, machine) in selected(state, &change.selector, &what)? {
+        let mut draft = Draft::new(id, machine.clone(), now);
+        let settings = change.on(&machine.settings);
+        if settings != machine.settings {
+            draft.push(Fact::SettingsChanged(settings));
+        }
+        changes.take(id, draft.into_events());
+    }
+    Ok(changes.into_decision(now))
+}
+
+fn check_settings(change: &SettingsChange, what: &str) -> Result<(), Refusal> {
+    let invalid = |why: String, next: String| Err(Refusal::new(RefusalCode::Invalid, what, why, next));
+    if change.attempts_max.is_some_and(|attempts| attempts > ATTEMPTS_MAX) {
+        return invalid(
+            "these are too many attempts".into(),
+            format!("give 1 to {ATTEMPTS_MAX}, or 0 for the default"),
+        );
+    }
+    let spans = [change.install_within, change.boot_within, change.drain];
+    if let Some(span) = spans.into_iter().flatten().find(|span| *span > WITHIN_MAX) {
+        return invalid(format!("{span:?} is too long"), format!("give at most {WITHIN_MAX:?}, or 0 for the default"));
+    }
+    Ok(())
+}
+
+impl SettingsChange {
+    /// The settings after the change: what is not given stays, what is nothing becomes the default.
+    fn on(&self, before: &Settings) -> Settings {
+        let defaults = Settings::default();
+        let span = |given: Option<Duration>, before: Duration, default: Duration| match given {
+            None => before,
+            Some(Duration::ZERO) => default,
+            Some(span) => span,
+        };
+        Settings {
+            boot_driver: self.boot_driver.unwrap_or(before.boot_driver),
+            attempts_max: match self.attempts_max {
+                None => before.attempts_max,
+                Some(0) => defaults.attempts_max,
+                Some(attempts) => attempts,
+            },
+            install_within: span(self.install_within, before.install_within, defaults.install_within),
+            boot_within: span(self.boot_within, before.boot_within, defaults.boot_within),
+            drain: span(self.drain, before.drain, defaults.drain),
+        }
+    }
+}
+
+/// Orders machines into a kernel, or back into their stock kernel.
+///
+/// # Errors
+/// When one of them may not be booted now; then none is.
+pub(super) fn boot(state: &State, observed: &Observed, order: &BootOrder, now: Now) -> Decided {
+    let kernel = match &order.kernel {
+        Some(name) => {
+            let what = format!("boot {} into {name}", order.selector);
+            Some(Arc::new(kernels::known(state, name, &what)?.clone()))
+        }
+        None => None,
+    };
+    let target = kernel.as_ref().map_or("the stock kernel".to_owned(), |kernel| kernel.name.to_string());
+    let machines = selected(state, &order.selector, &format!("boot {} into {target}", order.selector))?;
+    if machines.len() > BOOTS_MAX {
+        let why = format!("these are {} machines, and {BOOTS_MAX} go in one order", machines.len());
+        return Err(Refusal::new(RefusalCode::Limit, "boot machines", why, "order them in parts, by name or tag"));
+    }
+    let mut changes = Changes::default();
+    for (id, machine) in machines {
+        let what = format!("boot {id} into {target}");
+        may_boot(id, machine, &order.actor, kernel.as_deref())
+            .and_then(|()| is_heard(id, health(observed, id, now.time)))
+            .map_err(|(why, next)| Refusal::new(RefusalCode::Refused, what, why, next))?;
+        let mut draft = Draft::new(id, machine.clone(), now);
+        begin(&mut draft, kernel.clone(), &order.nonce);
+        changes.take(id, draft.into_events());
+    }
+    Ok(changes.into_decision(now))
+}
+
+fn begin(draft: &mut Draft<'_>, kernel: Option<Arc<Kernel>>, nonce: &str) {
+    let reason = kernel.as_ref().map_or("ordered into the stock kernel".into(), |kernel| {
+        format!("ordered into {} ({})", kernel.name, kernel.release)
+    });
+    if draft.machine().phase == Phase::Offline {
+        move_to(draft, Phase::Dirty, &reason);
+    }
+    if draft.machine().phase == Phase::Dirty {
+        move_to(draft, Phase::Settling, &reason);
+    }
+    let ordered = Fact::BootOrdered { kernel, nonce: nonce.to_owned() };
+    draft.push(ordered);
+    let first = draft.machine().boot.as_ref().map_or(Phase::Rebooting, first_phase);
+    if draft.machine().phase == Phase::Settling && first == Phase::Rebooting {
+        move_to(draft, Phase::Installing, &reason);
+    }
+    move_to(draft, first, &reason);
+}
+
+type Objection = (String, String);
+
+/// Protection and people come first: why a machine may not be booted, and what to do about it.
+fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kernel>) -> Result<(), Objection> {
+    let object = |why: &str, next: String| Err((why.to_owned(), next));
+    if machine.protection.machine {
+        return object("it is protected as a whole", format!("`muster resource release {id} --machine` first"));
+    }
+    if machine.flags.retired {
+        return object("it is retired", format!("`muster machine retire {id} --undo` first"));
+    }
+    if !machine.flags.active {
+        return object("nobody let it take part", format!("`muster machine activate {id}` first"));
+    }
+    if machine.is_new() {
+        return object("its agent was never heard", "start the node agent there".into());
+    }
+    if let Holder::Reservation { id: reservation, user, .. } = &machine.tenure.holder
+        && user != actor
+    {
+        return Err((format!("{user} has it (reservation {reservation})"), "wait for its end, or ask for it".into()));
+    }
+    if machine.tenure.stage != Stage::Settled || machine.claim.is_some() {
+        return object("it is changing hands", "try again in a moment".into());
+    }
+    if machine.quarantine.is_some() {
+        return object("it is quarantined", format!("look at it, then `muster machine activate {id}`"));
+    }
+    if machine.settings.boot_driver.is_none() {
+        let next = format!("say how it boots: `muster machine set {id} boot=grub`");
+        return object("it has no boot driver", next);
+    }
+    match machine.phase {
+        Phase::Ready | Phase::Offline | Phase::Dirty => {}
+        phase @ (Phase::Reverting | Phase::Settling | Phase::Installing | Phase::Rebooting | Phase::Verifying) => {
+            return Err((format!("it is {phase}"), format!("wait until that has ended: `muster machine show {id}`")));
+        }
+    }
+    match (kernel, &machine.inventory) {
+        (Some(kernel), Some(found)) if found.architecture != kernel.architecture => {
+            let why = format!("it is {}, and the kernel is for {}", found.architecture, kernel.architecture);
+            Err((why, format!("select machines by `arch={}`", kernel.architecture)))
+        }
+        (_, _) => Ok(()),
+    }
+}
+
+/// Who is not heard can not be told to reboot.
+fn is_heard(id: &MachineId, health: Health) -> Result<(), Objection> {
+    match health {
+        Health::Up => Ok(()),
+        Health::Silent | Health::Down => {
+            Err(("its agent is not heard".into(), format!("look at the machine; `muster machine show {id}` says more")))
+        }
+        Health::Unknown => Err(("it is not known yet whether it lives".into(), "try again in a minute".into())),
+    }
+}

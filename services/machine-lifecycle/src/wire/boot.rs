@@ -1,0 +1,135 @@
+//! Settings and boots: events, records, commands, and what agents are told and say of them.
+
+use std::sync::Arc;
+
+use muster_model::{BootDriver, BootVerdict, KernelName, PoolTime, Refusal, nanoseconds};
+use muster_proto::WireError;
+use muster_proto::v1;
+
+use super::holder::duration;
+use super::kernel::{kernel_from_wire, kernel_to_wire};
+use super::request::{invalid, selector_from_wire};
+use super::word;
+use crate::core::{Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Settings, SettingsChange};
+
+fn driver_to_wire(driver: Option<BootDriver>) -> i32 {
+    driver.map_or(v1::BootDriver::Unspecified, Into::into).into()
+}
+
+pub(super) fn settings_to_wire(settings: &Settings) -> v1::MachineSettings {
+    v1::MachineSettings {
+        boot_driver: driver_to_wire(settings.boot_driver),
+        attempts_max: settings.attempts_max,
+        install_within_ns: nanoseconds(settings.install_within),
+        boot_within_ns: nanoseconds(settings.boot_within),
+        drain_ns: nanoseconds(settings.drain),
+    }
+}
+
+pub(super) fn settings_from_wire(wire: Option<v1::MachineSettings>) -> Settings {
+    wire.map_or_else(Settings::default, |wire| Settings {
+        boot_driver: wire.boot_driver().known(),
+        attempts_max: wire.attempts_max,
+        install_within: duration(wire.install_within_ns),
+        boot_within: duration(wire.boot_within_ns),
+        drain: duration(wire.drain_ns),
+    })
+}
+
+/// Settings of a record: unset while nothing was set.
+pub(super) fn settings_of(machine: &Machine) -> Option<v1::MachineSettings> {
+    (machine.settings != Settings::default()).then(|| settings_to_wire(&machine.settings))
+}
+
+fn kernel_of(kernel: Option<&Arc<Kernel>>) -> Option<v1::Kernel> {
+    kernel.map(|kernel| kernel_to_wire(kernel))
+}
+
+fn ordered_kernel(wire: Option<v1::Kernel>) -> Result<Option<Arc<Kernel>>, WireError> {
+    wire.map(|kernel| kernel_from_wire(Some(kernel)).map(Arc::new)).transpose()
+}
+
+pub(super) fn ordered_to_wire(kernel: Option<&Arc<Kernel>>, nonce: &str) -> v1::BootOrdered {
+    v1::BootOrdered { kernel: kernel_of(kernel), nonce: nonce.to_owned() }
+}
+
+pub(super) fn ordered_from_wire(wire: v1::BootOrdered) -> Result<Fact, WireError> {
+    Ok(Fact::BootOrdered { kernel: ordered_kernel(wire.kernel)?, nonce: wire.nonce })
+}
+
+pub(super) fn judged_to_wire(verdict: BootVerdict, reason: &str) -> v1::BootJudged {
+    v1::BootJudged { verdict: v1::BootVerdict::from(verdict).into(), reason: reason.to_owned() }
+}
+
+pub(super) fn judged_from_wire(wire: v1::BootJudged) -> Result<Fact, WireError> {
+    let verdict: v1::BootVerdict = word("BootJudged", "verdict", wire.verdict)?;
+    let verdict = verdict.known().ok_or_else(|| WireError::missing("BootJudged", "verdict"))?;
+    Ok(Fact::BootJudged { verdict, reason: wire.reason })
+}
+
+/// The newest order of a record.
+pub(super) fn boot_to_wire(machine: &Machine) -> Option<v1::BootRecord> {
+    machine.boot.as_ref().map(|boot| v1::BootRecord {
+        order: Some(boot.order.into()),
+        kernel: kernel_of(boot.kernel.as_ref()),
+        nonce: boot.nonce.clone(),
+        attempt: boot.attempt,
+        verdict: boot.verdict.map_or(v1::BootVerdict::Unspecified, Into::into).into(),
+        reason: boot.reason.clone(),
+        since_ns: boot.since.0,
+        from_boot_id: boot.from_boot_id.clone(),
+        attempts_max: machine.settings.attempts_max,
+    })
+}
+
+pub(super) fn boot_from_wire(wire: Option<v1::BootRecord>) -> Result<Option<Boot>, WireError> {
+    let Some(wire) = wire else { return Ok(None) };
+    Ok(Some(Boot {
+        order: wire.order.unwrap_or_default().into(),
+        verdict: wire.verdict().known(),
+        kernel: ordered_kernel(wire.kernel)?,
+        nonce: wire.nonce,
+        attempt: wire.attempt,
+        reason: wire.reason,
+        since: PoolTime(wire.since_ns),
+        from_boot_id: wire.from_boot_id,
+    }))
+}
+
+pub(super) fn settings_change(set: &v1::SetSettings) -> Result<Command, Refusal> {
+    let what = "set how machines are booted";
+    let boot_driver = set.boot_driver.map(|number| {
+        let known = v1::BootDriver::try_from(number);
+        known.map_err(|_| invalid(what, &WireError::invalid("SetSettings", "boot_driver", number)))
+    });
+    Ok(Command::SetSettings(SettingsChange {
+        selector: selector_from_wire(what, &set.selector)?,
+        boot_driver: boot_driver.transpose()?.map(v1::BootDriver::known),
+        attempts_max: set.attempts_max,
+        install_within: set.install_within_ns.map(duration),
+        boot_within: set.boot_within_ns.map(duration),
+        drain: set.drain_ns.map(duration),
+    }))
+}
+
+pub(super) fn boot_order(boot: &v1::BootMachines, actor: &str, nonce: &str) -> Result<Command, Refusal> {
+    let what = "boot machines";
+    let kernel = Some(boot.kernel.as_str()).filter(|name| !name.is_empty()).map(KernelName::new).transpose();
+    let kernel = kernel.map_err(|error| invalid(what, &WireError::invalid("BootMachines", "kernel", error)))?;
+    let selector = selector_from_wire(what, &boot.selector)?;
+    Ok(Command::Boot(BootOrder { selector, kernel, nonce: nonce.to_owned(), actor: actor.to_owned() }))
+}
+
+/// What an agent is told of an ordered boot.
+#[must_use]
+pub fn boot_command(task: &BootTask) -> v1::AgentCommand {
+    let (operation, driver) = (Some(task.operation.into()), v1::BootDriver::from(task.driver).into());
+    let kernel = kernel_of(task.kernel.as_ref());
+    let kind = if task.reboot {
+        let nonce = task.nonce.clone().unwrap_or_default();
+        v1::agent_command::Kind::Reboot(v1::RebootMachine { operation, driver, kernel, nonce })
+    } else {
+        v1::agent_command::Kind::Install(v1::InstallKernel { operation, driver, kernel })
+    };
+    v1::AgentCommand { kind: Some(kind) }
+}

@@ -1,0 +1,96 @@
+//! The words of boots. On the wire each may also be unspecified, or newer than this version.
+
+use muster_model as model;
+
+use crate::v1;
+
+impl From<model::BootDriver> for v1::BootDriver {
+    fn from(driver: model::BootDriver) -> Self {
+        match driver {
+            model::BootDriver::Simulated => Self::Simulated,
+            model::BootDriver::Kexec => Self::Kexec,
+            model::BootDriver::Grub => Self::Grub,
+            model::BootDriver::SystemdBoot => Self::SystemdBoot,
+        }
+    }
+}
+
+impl v1::BootDriver {
+    /// The driver that is said; none where it is not said.
+    #[must_use]
+    pub fn known(self) -> Option<model::BootDriver> {
+        match self {
+            Self::Unspecified => None,
+            Self::Simulated => Some(model::BootDriver::Simulated),
+            Self::Kexec => Some(model::BootDriver::Kexec),
+            Self::Grub => Some(model::BootDriver::Grub),
+            Self::SystemdBoot => Some(model::BootDriver::SystemdBoot),
+        }
+    }
+}
+
+impl From<model::BootVerdict> for v1::BootVerdict {
+    fn from(verdict: model::BootVerdict) -> Self {
+        match verdict {
+            model::BootVerdict::Verified => Self::Verified,
+            model::BootVerdict::WrongKernel => Self::WrongKernel,
+            model::BootVerdict::WrongBuild => Self::WrongBuild,
+            model::BootVerdict::StaleBoot => Self::StaleBoot,
+            model::BootVerdict::CrashedBack => Self::CrashedBack,
+        }
+    }
+}
+
+impl v1::BootVerdict {
+    /// The verdict that is said; none where it is not said.
+    #[must_use]
+    pub fn known(self) -> Option<model::BootVerdict> {
+        match self {
+            Self::Unspecified => None,
+            Self::Verified => Some(model::BootVerdict::Verified),
+            Self::WrongKernel => Some(model::BootVerdict::WrongKernel),
+            Self::WrongBuild => Some(model::BootVerdict::WrongBuild),
+            Self::StaleBoot => Some(model::BootVerdict::StaleBoot),
+            Self::CrashedBack => Some(model::BootVerdict::CrashedBack),
+        }
+    }
+}
+
+impl From<model::BootOperation> for v1::BootOperation {
+    fn from(operation: model::BootOperation) -> Self {
+        Self { order: Some(operation.order.into()), attempt: operation.attempt }
+    }
+}
+
+impl From<v1::BootOperation> for model::BootOperation {
+    fn from(operation: v1::BootOperation) -> Self {
+        Self { order: operation.order.unwrap_or_default().into(), attempt: operation.attempt }
+    }
+}
+
+impl From<&model::BootProgress> for v1::BootProgress {
+    fn from(progress: &model::BootProgress) -> Self {
+        let step = match progress.step {
+            model::BootStep::Installing => v1::BootStep::Installing,
+            model::BootStep::Installed => v1::BootStep::Installed,
+            model::BootStep::Failed => v1::BootStep::Failed,
+            model::BootStep::Rebooting => v1::BootStep::Rebooting,
+        };
+        Self { operation: Some(progress.operation.into()), step: step.into(), detail: progress.detail.clone() }
+    }
+}
+
+impl v1::BootProgress {
+    /// The progress that is said; none where no step is said that this version knows.
+    #[must_use]
+    pub fn known(self) -> Option<model::BootProgress> {
+        let step = match self.step() {
+            v1::BootStep::Unspecified => return None,
+            v1::BootStep::Installing => model::BootStep::Installing,
+            v1::BootStep::Installed => model::BootStep::Installed,
+            v1::BootStep::Failed => model::BootStep::Failed,
+            v1::BootStep::Rebooting => model::BootStep::Rebooting,
+        };
+        Some(model::BootProgress { operation: self.operation?.into(), step, detail: self.detail })
+    }
+}
