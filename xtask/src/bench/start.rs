@@ -17,7 +17,7 @@ use muster_testkit::lab::{Lab, LabOptions};
 
 use self::cost::Cost;
 use self::pool::{Pool, Started};
-use super::{Row, Target};
+use super::{Folders, Row, Target};
 use crate::build;
 
 /// Machines of the pool.
@@ -30,7 +30,7 @@ const IDLE_TIME: Duration = Duration::from_secs(5);
 const DESCRIPTORS: u64 = 16_384;
 
 /// One round: both ways of starting, the bare one before and after.
-pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn run(runtime: &tokio::runtime::Runtime, folders: &mut Folders) -> anyhow::Result<Vec<Row>> {
     raise_descriptor_limit()?;
     let programs = programs()?;
     let directory = tempfile::tempdir().context("make a folder for the lab")?;
@@ -38,6 +38,7 @@ pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let rows = runtime.block_on(measure(&lab, &programs.join("muster-trivial")));
     lab.down()?;
+    folders.push(directory);
     rows
 }
 

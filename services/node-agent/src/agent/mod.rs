@@ -10,6 +10,7 @@ mod fencing;
 mod hello;
 mod keeping;
 mod modules;
+mod opening;
 mod peers;
 mod probing;
 mod pulses;
@@ -23,8 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use muster_bus::{Bucket, Clock, Inbound};
+use muster_bus::{Bucket, Inbound};
 use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,38 +40,29 @@ use crate::core::life::Life;
 use crate::core::outcome::End;
 use crate::core::triggers::FireRate;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
-use crate::crash_files::{self, CrashWatch};
+use crate::crash_files::CrashWatch;
 use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents, Known};
-use crate::heartbeat::{self, Said};
-use crate::hotplug;
-use crate::keeper::KeeperPaths;
+use crate::heartbeat::Said;
 use crate::keeper::protocol::{FromKeeper, Spawn};
-use crate::keeper_client::{self, KeeperHandle};
+use crate::keeper_client::KeeperHandle;
 use crate::later::{Later, Rush};
-use crate::link::{self, HelloTo, LinkInput};
+use crate::link::{HelloTo, LinkInput};
 use crate::logs::Uploads;
 use crate::metrics;
 use crate::module_sockets::ModuleSockets;
-use crate::triggers::{Desk, Opened, Task};
-use crate::workplace;
+use crate::triggers::{Desk, Task};
 use booting::Booting;
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
 
-/// Inputs that wait at most; who has more waits.
-const INPUTS_MAX: usize = 16_384;
 /// Inputs of one turn at most: their reports make one batch, with one fsync.
 const TURN_MAX: usize = 2_000;
 /// Looks at the sockets of processes in one turn at most.
 const LOOKS_MAX: usize = 8;
-/// Directories that wait to be removed at most. What is beyond is found by the next life of the agent.
-const PLACES_MAX: usize = 100_000;
 /// Time-outs are looked at this often.
 const TICK: Duration = Duration::from_millis(250);
-/// Wishes for a hello that wait at most; they are all alike.
-const HELLOS_MAX: usize = 16;
 
 /// What happens to the agent.
 #[derive(Debug)]
@@ -244,97 +235,10 @@ pub(crate) struct Agent {
 
 /// Runs the agent until `stop`. What runs goes on without it.
 pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let (mut agent, mut inputs) = open(settings).await?;
+    let (mut agent, mut inputs) = opening::open(settings).await?;
     agent.turn(&mut inputs, stop).await;
     agent.close(&mut inputs).await;
     Ok(())
-}
-
-async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input>)> {
-    let (fence_file, fence) = FenceFile::open(&settings.state)?;
-    let (intents, read) = Intents::open(&settings.state).context("open the journal of intents")?;
-    let disks = settings.disks.clone();
-    let inventory =
-        tokio::task::spawn_blocking(move || crate::probe::inventory(&disks)).await.context("probe the machine")?;
-    let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
-    let (again, hellos) = mpsc::channel(HELLOS_MAX);
-    let (up_sender, up) = watch::channel(false);
-    let (said, saying) = watch::channel(Said::default());
-    let clock = Clock::ahead(i64::from(settings.clock_ahead_ms) * 1_000_000);
-    let connection = Connection::start(&settings.nats, &settings.machine, clock);
-    let paths = KeeperPaths { state: settings.state.clone() };
-    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
-    let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
-    let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
-    heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
-    link::start(connection.clone(), inputs.clone(), hellos, up_sender);
-    hotplug::start(&settings.disks, inputs.clone());
-    let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
-    let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
-    let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
-    let rush = Rush::default();
-    let places = Later::start("places", PLACES_MAX, rush.clone(), workplace::remove).context("start a thread")?;
-    let now = Instant::now();
-    let mut agent = Agent {
-        standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
-        booting: Booting::open(&settings.state, &connection),
-        artifacts: Artifacts::new(settings.state.join("cache"), Bucket::Modules, connection.clone()),
-        uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
-        places,
-        rush,
-        publisher: connection.publisher(),
-        settings,
-        connection,
-        inputs,
-        again,
-        up,
-        said,
-        keeper,
-        keeper_ready: false,
-        held_back: Vec::new(),
-        reports,
-        intents,
-        fence_file,
-        fence,
-        fencing: None,
-        job_generation: read.generation,
-        behind: BTreeMap::new(),
-        answered: now,
-        inventory: Arc::new(inventory),
-        processes: BTreeMap::new(),
-        sockets,
-        changed: true,
-        outgoing: Outgoing::default(),
-        ended: Vec::new(),
-        done: Vec::new(),
-        noted: Vec::new(),
-        said_unsynced: false,
-        syncing: false,
-        started: now,
-        pings_said: now,
-        measured: now,
-        probing: Probing::new(now),
-        desk,
-        crash_watch,
-        fire_rate: FireRate::default(),
-        trigger_policy: None,
-        pulses,
-    };
-    agent.begin(read.known, begun)?;
-    Ok((agent, waiting))
-}
-
-/// What is armed, listening for edges while the agent is up.
-fn open_desk(
-    settings: &Settings,
-    connection: &Connection,
-    inputs: &mpsc::Sender<Input>,
-    up: &watch::Receiver<bool>,
-) -> anyhow::Result<Opened> {
-    let opened = Desk::open(&settings.state, &settings.trigger_policy, connection.clone(), inputs.clone())
-        .context("open the journal of triggers")?;
-    opened.desk.listen(up.clone());
-    Ok(opened)
 }
 
 impl Agent {

@@ -1,0 +1,138 @@
+//! The beginning of an agent: what is on its disk is opened, and what goes on beside its loop is started.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use muster_bus::{Bucket, Clock};
+use muster_proto::v1::Inventory;
+use tokio::sync::{mpsc, watch};
+
+use super::booting::Booting;
+use super::probing::Probing;
+use super::pulses::Pulses;
+use super::reports::Reports;
+use super::{Agent, Input};
+use crate::artifacts::Artifacts;
+use crate::config::Settings;
+use crate::connection::Connection;
+use crate::core::authority::Standing;
+use crate::core::triggers::FireRate;
+use crate::core::words::Outgoing;
+use crate::crash_files;
+use crate::disk::fence::FenceFile;
+use crate::disk::intents::Intents;
+use crate::heartbeat::{self, Said};
+use crate::hotplug;
+use crate::keeper::KeeperPaths;
+use crate::keeper_client;
+use crate::later::{Later, Rush};
+use crate::link;
+use crate::logs::Uploads;
+use crate::module_sockets::ModuleSockets;
+use crate::triggers::{Desk, Opened};
+use crate::workplace;
+
+/// Inputs that wait at most; who has more waits.
+const INPUTS_MAX: usize = 16_384;
+/// Directories that wait to be removed at most. What is beyond is found by the next life of the agent.
+const PLACES_MAX: usize = 100_000;
+/// Wishes for a hello that wait at most; they are all alike.
+const HELLOS_MAX: usize = 16;
+
+/// Opens what is on the disk, and starts all that goes on beside the loop.
+pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input>)> {
+    let (fence_file, fence) = FenceFile::open(&settings.state)?;
+    let (intents, read) = Intents::open(&settings.state).context("open the journal of intents")?;
+    let inventory = probe(&settings).await?;
+    let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
+    let (again, hellos) = mpsc::channel(HELLOS_MAX);
+    let (up_sender, up) = watch::channel(false);
+    let (said, saying) = watch::channel(Said::default());
+    let connection = Connection::start(&settings.nats, &settings.machine, clock(&settings));
+    let paths = KeeperPaths { state: settings.state.clone() };
+    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
+    let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
+    let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
+    heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
+    link::start(connection.clone(), inputs.clone(), hellos, up_sender);
+    hotplug::start(&settings.disks, inputs.clone());
+    let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
+    let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
+    let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
+    let rush = Rush::default();
+    let places = Later::start("places", PLACES_MAX, rush.clone(), workplace::remove).context("start a thread")?;
+    let now = Instant::now();
+    let mut agent = Agent {
+        standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
+        booting: Booting::open(&settings.state, &connection),
+        artifacts: Artifacts::new(settings.state.join("cache"), Bucket::Modules, connection.clone()),
+        uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
+        places,
+        rush,
+        publisher: connection.publisher(),
+        settings,
+        connection,
+        inputs,
+        again,
+        up,
+        said,
+        keeper,
+        keeper_ready: false,
+        held_back: Vec::new(),
+        reports,
+        intents,
+        fence_file,
+        fence,
+        fencing: None,
+        job_generation: read.generation,
+        behind: BTreeMap::new(),
+        answered: now,
+        inventory: Arc::new(inventory),
+        processes: BTreeMap::new(),
+        sockets,
+        changed: true,
+        outgoing: Outgoing::default(),
+        ended: Vec::new(),
+        done: Vec::new(),
+        noted: Vec::new(),
+        said_unsynced: false,
+        syncing: false,
+        started: now,
+        pings_said: now,
+        measured: now,
+        probing: Probing::new(now),
+        desk,
+        crash_watch,
+        fire_rate: FireRate::default(),
+        trigger_policy: None,
+        pulses,
+    };
+    agent.begin(read.known, begun)?;
+    Ok((agent, waiting))
+}
+
+/// The clock that follows the pool's; labs set it apart from the machine's.
+fn clock(settings: &Settings) -> Clock {
+    Clock::ahead(i64::from(settings.clock_ahead_ms) * 1_000_000)
+}
+
+/// What the machine has.
+async fn probe(settings: &Settings) -> anyhow::Result<Inventory> {
+    let disks = settings.disks.clone();
+    tokio::task::spawn_blocking(move || crate::probe::inventory(&disks)).await.context("probe the machine")
+}
+
+/// What is armed, listening for edges while the agent is up.
+fn open_desk(
+    settings: &Settings,
+    connection: &Connection,
+    inputs: &mpsc::Sender<Input>,
+    up: &watch::Receiver<bool>,
+) -> anyhow::Result<Opened> {
+    let opened = Desk::open(&settings.state, &settings.trigger_policy, connection.clone(), inputs.clone())
+        .context("open the journal of triggers")?;
+    opened.desk.listen(up.clone());
+    Ok(opened)
+}
