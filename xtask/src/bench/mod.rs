@@ -102,10 +102,10 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     if !arguments.inner {
         return run_optimised(arguments);
     }
-    let (mut rounds, mut folders) = (Vec::new(), Folders::new());
+    let mut rounds = Vec::new();
     for round in 1..=arguments.rounds {
         eprintln!("{}: round {round} of {}", arguments.name, arguments.rounds);
-        rounds.push(run_round(&arguments.name, round, &mut folders)?);
+        rounds.push(run_round(&arguments.name, round)?);
     }
     let results = table::summarise(&rounds);
     println!("{}", if arguments.json { table::json(&results)? } else { table::text(&results) });
@@ -118,11 +118,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start a runtime")
 }
 
-/// Folders of rounds that are over, removed when all rounds are: ext4 passes over inodes that were deleted of late wherever a file is
-/// made, so that a round after thousands of deletions would measure those.
-type Folders = Vec<tempfile::TempDir>;
-
-fn run_round(name: &str, round: usize, folders: &mut Folders) -> anyhow::Result<Vec<Row>> {
+fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
     match name {
         "high-io" => high_io::run(round),
         "ledger" => {
@@ -133,14 +129,15 @@ fn run_round(name: &str, round: usize, folders: &mut Folders) -> anyhow::Result<
         "pattern" => pattern::run(),
         "place" => place::run(),
         "pulse" => pulse::run(&runtime()?),
-        "start" => start::run(&runtime()?, folders),
+        "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),
         "trigger" => trigger::run(&runtime()?),
         other => anyhow::bail!("there is no benchmark `{other}`"),
     }
 }
 
-/// A folder that lies in memory. Each machine has a disk of its own, and many agents on one disk would wait for each other's fsync.
+/// A folder that lies in memory. Each machine has a disk of its own: many agents on one disk would wait for each other's fsync, and
+/// for ext4, which passes over all inodes that were deleted of late wherever one of them makes a file.
 fn memory_folder() -> anyhow::Result<tempfile::TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::Builder::new().prefix("muster-bench-").tempdir_in("/dev/shm").context("make a folder")?;

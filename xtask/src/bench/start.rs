@@ -1,8 +1,8 @@
 //! The benchmark `start`: how soon 3,000 trivial processes run on 60 machines, what that costs, and how soon they end, beside a bare
 //! spawner that starts the same program from two threads and has the same conversation with it.
 //!
-//! All 60 machines are agents with keepers on this one host, in a lab with everything that belongs to Muster. Times are taken as a
-//! client sees them: from its request until the scheduler's answer says so.
+//! All 60 machines are agents with keepers on this one host, in a lab in memory with everything that belongs to Muster. Times are taken
+//! as a client sees them: from its request until the scheduler's answer says so.
 
 mod bare;
 pub(super) mod cost;
@@ -17,7 +17,7 @@ use muster_testkit::lab::{Lab, LabOptions};
 
 use self::cost::Cost;
 use self::pool::{Pool, Started};
-use super::{Folders, Row, Target};
+use super::{Row, Target, memory_folder};
 use crate::build;
 
 /// Machines of the pool.
@@ -30,15 +30,14 @@ const IDLE_TIME: Duration = Duration::from_secs(5);
 const DESCRIPTORS: u64 = 16_384;
 
 /// One round: both ways of starting, the bare one before and after.
-pub(crate) fn run(runtime: &tokio::runtime::Runtime, folders: &mut Folders) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>> {
     raise_descriptor_limit()?;
     let programs = programs()?;
-    let directory = tempfile::tempdir().context("make a folder for the lab")?;
+    let directory = memory_folder()?;
     let options = LabOptions { disks: 1, ..LabOptions::new(directory.path().join("lab"), programs.clone(), MACHINES) };
     let lab = Lab::up(options, &|line| eprintln!("  {line}"))?;
     let rows = runtime.block_on(measure(&lab, &programs.join("muster-trivial")));
     lab.down()?;
-    folders.push(directory);
     rows
 }
 
