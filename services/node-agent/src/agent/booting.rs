@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use muster_bus::Bucket;
 use muster_model::boot::nonce_word;
-use muster_model::{BootDriver, BootOperation, BootProgress, BootStep, KernelName, ProcessId};
+use muster_model::{BootDriver, BootOperation, BootProgress, BootStep, KernelName};
 use muster_proto::v1::{self, AgentReply, InstallKernel, Kernel, RebootMachine};
 
 use super::{Agent, Input};
@@ -153,10 +153,6 @@ impl Agent {
         }
     }
 
-    fn live(&self) -> Vec<ProcessId> {
-        self.processes.iter().filter(|(_, process)| process.life.is_live()).map(|(id, _)| *id).collect()
-    }
-
     /// The driver, where this agent was started with leave to use it.
     fn permitted(&self, driver: v1::BootDriver) -> anyhow::Result<BootDriver> {
         let driver = driver.known().context("its boot driver is not known to this version")?;
@@ -190,7 +186,6 @@ fn entry_of(kernel: &Kernel) -> anyhow::Result<Entry> {
         release: kernel.release.clone(),
         build_id: kernel.build_id.clone(),
         command_line: kernel.command_line.clone(),
-        sha256: kernel.image_sha256.clone(),
     })
 }
 

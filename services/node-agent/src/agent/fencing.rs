@@ -155,7 +155,7 @@ impl Agent {
         tracing::warn!("the holder's deadline passed and nobody answers: what runs is ended");
         self.fence.acted_alone = true;
         self.write_fence();
-        let live: Vec<ProcessId> = self.processes.iter().filter(|(_, p)| p.life.is_live()).map(|(id, _)| *id).collect();
+        let live = self.live();
         for id in live {
             self.happen(id, Event::Kill("ended: the holder's deadline passed, and no service answers".into()));
         }

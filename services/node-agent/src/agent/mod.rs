@@ -339,6 +339,11 @@ impl Agent {
         Identity { epoch: self.fence.epoch(), incarnation: self.fence.incarnation() }
     }
 
+    /// Processes that live.
+    fn live(&self) -> Vec<ProcessId> {
+        self.processes.iter().filter(|(_, process)| process.life.is_live()).map(|(id, _)| *id).collect()
+    }
+
     /// Time since this agent began; what lives are measured in.
     fn now(&self) -> Duration {
         self.started.elapsed()

@@ -23,7 +23,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 
 impl Agent {
     pub(super) fn tick(&mut self) {
-        let live: Vec<ProcessId> = self.processes.iter().filter(|(_, p)| p.life.is_live()).map(|(id, _)| *id).collect();
+        let live = self.live();
         for id in &live {
             self.happen(*id, Event::Tick);
         }

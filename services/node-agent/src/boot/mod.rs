@@ -23,8 +23,6 @@ pub(crate) struct Entry {
     pub build_id: String,
     /// What is added to the command line.
     pub command_line: String,
-    /// SHA-256 of the image: it is not booted where it is another one by then.
-    pub sha256: String,
 }
 
 /// What the next boot is to take.
