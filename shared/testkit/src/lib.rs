@@ -6,6 +6,7 @@ mod answered;
 pub mod kernel;
 pub mod lab;
 mod nats;
+mod ports;
 mod postgres;
 mod process;
 mod system;
@@ -15,21 +16,12 @@ mod wait;
 
 pub use answered::answered;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
+pub use ports::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};
 pub use system::{Running, System};
 pub use terminal::Terminal;
 pub use wait::{until, wait_until};
-
-use std::net::TcpListener;
-
-/// A TCP port of the loopback that is free now.
-///
-/// # Errors
-/// When the machine has none left.
-pub fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
 
 /// Pages of docs/ that `muster generate PAGE` prints.
 pub const GENERATED_PAGES: [&str; 2] = ["cli", "subjects"];
