@@ -29,7 +29,7 @@ use bytes::Bytes;
 use muster_ledger::{At, Core, Decision, Now, Scope};
 use muster_model::{MachineId, PoolTime, Refusal};
 
-pub use boot::{Boot, Running, Settings};
+pub use boot::{Boot, Preparation, Running, Settings};
 pub use command::{BootOrder, Command, FlagSetting, PoolEntry, ProtectionSetting, SettingsChange, TagSetting};
 pub use event::{Event, Fact};
 pub use facts::MachineFacts;

@@ -11,8 +11,10 @@ mod event;
 mod input;
 mod limits;
 mod machine;
+mod quorum;
 mod record;
 mod reservation;
+mod rollout;
 mod settle;
 mod state;
 #[cfg(test)]
@@ -26,11 +28,12 @@ use muster_model::{PoolTime, Refusal, ReservationId};
 
 pub use check::check;
 pub use event::Event;
-pub use input::{Command, Input};
+pub use input::{Command, Input, Reserve};
 pub use limits::{
     COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX,
 };
-pub use machine::{Machine, News, Tenure};
+pub use machine::{Boot, Machine, News, Tenure};
+pub use quorum::Rollout;
 pub use record::{Record, records};
 pub use reservation::{End, Ended, Grant, Request, Reservation, Stage};
 pub use state::State;
@@ -88,6 +91,8 @@ impl Core for ReservationCore {
             | Event::Ready { id, .. }
             | Event::Extended { id, .. }
             | Event::Ended { id, .. }
+            | Event::Dropped { id, .. }
+            | Event::Countdown { id, .. }
             | Event::MachineReturned { id, .. } => vec![*id],
         }
     }

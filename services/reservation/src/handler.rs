@@ -48,7 +48,8 @@ impl Requests<ReservationCore> for Handler {
     }
 
     fn input(&self, _id: CommandId, actor: &str, command: v1::ReservationCommand) -> Result<Input, Refusal> {
-        let command = wire::command(command).map_err(|error| self.unreadable(&error.to_string()))?;
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        let command = wire::command(command, &nonce).map_err(|error| self.unreadable(&error.to_string()))?;
         Ok(Input::Command { user: actor.to_owned(), command })
     }
 

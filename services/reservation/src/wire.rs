@@ -4,6 +4,7 @@ mod event;
 mod followed;
 mod machine;
 mod request;
+mod rollout;
 mod state;
 
 use std::time::Duration;
@@ -44,6 +45,11 @@ fn names<'a>(machines: impl IntoIterator<Item = &'a MachineId>) -> Vec<String> {
 
 fn time(nanoseconds: i64) -> PoolTime {
     PoolTime(nanoseconds)
+}
+
+/// A time that may be unset.
+fn set_time(nanoseconds: i64) -> Option<PoolTime> {
+    Some(time(nanoseconds)).filter(|time| *time != PoolTime::NEVER)
 }
 
 fn end_to_wire(end: End) -> v1::ReservationEnd {

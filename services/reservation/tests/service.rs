@@ -73,6 +73,7 @@ impl Pool {
 
 fn reserve(selector: &str, count: u32, seconds: i64) -> reservation_command::Kind {
     reservation_command::Kind::Reserve(v1::Reserve {
+        rollout: None,
         selector: selector.into(),
         count,
         duration_ns: seconds * 1_000_000_000,

@@ -257,6 +257,7 @@ fn reserve(machines: usize, random: &mut Random) -> (Stream, Body) {
         _ => String::new(),
     };
     let reserve = v1::Reserve {
+        rollout: None,
         selector,
         count: 1 + random.below(2) as u32,
         duration_ns: (5 + random.below(90)) as i64 * 1_000_000_000,

@@ -22,6 +22,7 @@ pub(super) async fn reserve(session: &Session, arguments: ReserveArguments) -> R
         duration_ns: nanoseconds(arguments.duration),
         drain_ns: nanoseconds(arguments.drain),
         comment: arguments.comment,
+        rollout: None,
     };
     let record = session.client.reservation_command("reserve", Kind::Reserve(command)).await?;
     if !arguments.wait {

@@ -93,6 +93,7 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         Fact::Quarantined { reason } => machine.quarantine = Some(reason.clone()),
         Fact::BootObserved { boot_id } => machine.boot_id.clone_from(boot_id),
         Fact::Claimed(claim) => machine.claim.clone_from(claim),
+        Fact::PreparationAsked(preparation) => machine.preparation.clone_from(preparation),
         Fact::SettingsChanged(settings) => machine.settings.clone_from(settings),
         Fact::BootOrdered { .. } | Fact::BootAttempted { .. } | Fact::BootJudged { .. } => {
             apply_boot(machine, fact, at);
@@ -113,11 +114,12 @@ fn enter_phase(machine: &mut Machine, reason: &str, now: PoolTime) {
 
 fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
     match (fact, &mut machine.boot) {
-        (Fact::BootOrdered { kernel, nonce }, boot) => {
+        (Fact::BootOrdered { kernel, nonce, reservation }, boot) => {
             *boot = Some(Boot {
                 order: at.position,
                 kernel: kernel.clone(),
                 nonce: nonce.clone(),
+                reservation: *reservation,
                 attempt: 1,
                 verdict: None,
                 reason: String::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::boot::nonce_in;
-use muster_model::{BootDriver, BootOperation, BootVerdict, PoolTime, Position};
+use muster_model::{BootDriver, BootOperation, BootVerdict, KernelName, PoolTime, Position, ReservationId};
 
 use super::Kernel;
 use super::limits::{ATTEMPTS, BOOT_DRAIN, BOOT_WITHIN, INSTALL_WITHIN};
@@ -40,6 +40,8 @@ pub struct Boot {
     pub kernel: Option<Arc<Kernel>>,
     /// Random part of the nonce.
     pub nonce: String,
+    /// The reservation whose machine or kernel it is.
+    pub reservation: Option<ReservationId>,
     /// The present attempt, from 1.
     pub attempt: u32,
     /// What was proven last.
@@ -50,6 +52,19 @@ pub struct Boot {
     pub since: PoolTime,
     /// The boot that the ordered one has to differ from.
     pub from_boot_id: String,
+}
+
+/// What a reservation wants its machine booted into, once it is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preparation {
+    /// Which reservation.
+    pub reservation: ReservationId,
+    /// The kernel's name.
+    pub name: KernelName,
+    /// The kernel; none where there was none of that name.
+    pub kernel: Option<Arc<Kernel>>,
+    /// Random part of the nonce.
+    pub nonce: String,
 }
 
 impl Boot {

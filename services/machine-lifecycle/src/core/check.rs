@@ -86,6 +86,7 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         | Fact::ProtectionChanged(_)
         | Fact::TagsSet(_)
         | Fact::SettingsChanged(_)
+        | Fact::PreparationAsked(_)
         | Fact::Claimed(_) => Ok(()),
     }
 }

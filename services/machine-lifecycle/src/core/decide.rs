@@ -7,6 +7,7 @@ mod hello;
 mod kernels;
 mod orders;
 mod pool;
+mod preparation;
 mod protect;
 mod tenure;
 mod tick;
@@ -28,6 +29,7 @@ pub fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> De
         Input::Command(command) => return decide_command(state, observed, command, now),
         Input::Granted(grant) => tenure::granted(state, grant, now),
         Input::DeadlineMoved { reservation, deadline } => tenure::deadline_moved(state, *reservation, *deadline, now),
+        Input::Dropped { reservation, machine } => tenure::dropped(state, *reservation, machine, now),
         Input::Ended { reservation } => tenure::ended(state, *reservation, now),
         Input::FenceDone { machine, epoch } => tenure::fence_done(state, machine, *epoch, now),
         Input::Probed { machine, incarnation, batch, inventory } => {

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_model::{BootVerdict, Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position};
+use muster_model::{
+    BootVerdict, Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position, ReservationId,
+};
 
-use super::{Claim, Holder, Inventory, Kernel, LoadKey, Protection, Settings};
+use super::{Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings};
 
 /// One event of MACHINES.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +135,11 @@ pub enum Fact {
         kernel: Option<Arc<Kernel>>,
         /// Random part of the nonce.
         nonce: String,
+        /// The reservation whose machine or kernel it is.
+        reservation: Option<ReservationId>,
     },
+    /// Once it is the reservation's, it is booted into a kernel; none takes that back.
+    PreparationAsked(Option<Preparation>),
     /// A further attempt begins.
     BootAttempted {
         /// Its number.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{Epoch, Incarnation, MachineId, PoolTime, Position, ReservationId};
+use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, ReservationId};
 
 use super::{Command, Desired, Inventory, Kernel};
 
@@ -42,6 +42,8 @@ pub struct Grant {
     pub deadline: PoolTime,
     /// How long what runs there may take to end.
     pub drain: Duration,
+    /// The kernel that its machines are booted into, and the random part of the nonce.
+    pub kernel: Option<(KernelName, String)>,
 }
 
 /// An input.
@@ -59,6 +61,13 @@ pub enum Input {
         reservation: ReservationId,
         /// The new deadline.
         deadline: PoolTime,
+    },
+    /// RESERVATIONS: it goes on without one of its machines.
+    Dropped {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// The machine.
+        machine: MachineId,
     },
     /// RESERVATIONS: over.
     Ended {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_model::{Epoch, Flags, Incarnation, Phase, Position, ResourceId};
 
-use super::{Boot, Claim, Inventory, Past, Settings, Stage, Tenure};
+use super::{Boot, Claim, Inventory, Past, Preparation, Settings, Stage, Tenure};
 
 /// What tests may not touch (CARE), and what people gave to testing all the same (DONT).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,6 +63,8 @@ pub struct Machine {
     pub settings: Settings,
     /// The newest order to boot it.
     pub boot: Option<Boot>,
+    /// What it is booted into once it is the reservation's that asked for it.
+    pub preparation: Option<Preparation>,
 }
 
 impl Machine {

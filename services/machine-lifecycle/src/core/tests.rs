@@ -5,6 +5,7 @@ mod commands;
 mod health;
 mod hello;
 mod kernels;
+mod preparation;
 mod properties;
 mod protection;
 mod tenure;
@@ -229,6 +230,7 @@ pub(super) fn grant(world: &World, reservation: u64, names: &[&str]) -> Grant {
         machines: names.iter().map(|name| id(name)).collect(),
         deadline: world.now + seconds(3600),
         drain: seconds(30),
+        kernel: None,
     }
 }
 

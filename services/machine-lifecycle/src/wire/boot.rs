@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use muster_model::{BootDriver, BootVerdict, KernelName, PoolTime, Refusal, nanoseconds};
+use muster_model::{BootDriver, BootVerdict, KernelName, PoolTime, Refusal, ReservationId, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1;
 
 use super::holder::duration;
-use super::kernel::{kernel_from_wire, kernel_to_wire};
+use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
 use super::request::{invalid, selector_from_wire};
 use super::word;
-use crate::core::{Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Settings, SettingsChange};
+use crate::core::{Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Preparation, Settings, SettingsChange};
 
 fn driver_to_wire(driver: Option<BootDriver>) -> i32 {
     driver.map_or(v1::BootDriver::Unspecified, Into::into).into()
@@ -49,12 +49,38 @@ fn ordered_kernel(wire: Option<v1::Kernel>) -> Result<Option<Arc<Kernel>>, WireE
     wire.map(|kernel| kernel_from_wire(Some(kernel)).map(Arc::new)).transpose()
 }
 
-pub(super) fn ordered_to_wire(kernel: Option<&Arc<Kernel>>, nonce: &str) -> v1::BootOrdered {
-    v1::BootOrdered { kernel: kernel_of(kernel), nonce: nonce.to_owned() }
+pub(super) fn ordered_to_wire(
+    kernel: Option<&Arc<Kernel>>,
+    nonce: &str,
+    reservation: Option<ReservationId>,
+) -> v1::BootOrdered {
+    let reservation = reservation.unwrap_or_default().0;
+    v1::BootOrdered { kernel: kernel_of(kernel), nonce: nonce.to_owned(), reservation }
+}
+
+fn reservation(number: u64) -> Option<ReservationId> {
+    (number > 0).then_some(ReservationId(number))
+}
+
+/// Nothing asked for is reservation 0.
+pub(super) fn preparation_to_wire(asked: Option<&Preparation>) -> v1::PreparationAsked {
+    asked.map_or_else(v1::PreparationAsked::default, |asked| v1::PreparationAsked {
+        reservation: asked.reservation.0,
+        kernel_name: asked.name.to_string(),
+        kernel: kernel_of(asked.kernel.as_ref()),
+        nonce: asked.nonce.clone(),
+    })
+}
+
+pub(super) fn preparation_from_wire(wire: v1::PreparationAsked) -> Result<Option<Preparation>, WireError> {
+    let Some(reservation) = reservation(wire.reservation) else { return Ok(None) };
+    let name = kernel_name(&wire.kernel_name)?;
+    Ok(Some(Preparation { reservation, name, kernel: ordered_kernel(wire.kernel)?, nonce: wire.nonce }))
 }
 
 pub(super) fn ordered_from_wire(wire: v1::BootOrdered) -> Result<Fact, WireError> {
-    Ok(Fact::BootOrdered { kernel: ordered_kernel(wire.kernel)?, nonce: wire.nonce })
+    let reservation = reservation(wire.reservation);
+    Ok(Fact::BootOrdered { kernel: ordered_kernel(wire.kernel)?, nonce: wire.nonce, reservation })
 }
 
 pub(super) fn judged_to_wire(verdict: BootVerdict, reason: &str) -> v1::BootJudged {
@@ -79,6 +105,7 @@ pub(super) fn boot_to_wire(machine: &Machine) -> Option<v1::BootRecord> {
         since_ns: boot.since.0,
         from_boot_id: boot.from_boot_id.clone(),
         attempts_max: machine.settings.attempts_max,
+        reservation: boot.reservation.unwrap_or_default().0,
     })
 }
 
@@ -89,6 +116,7 @@ pub(super) fn boot_from_wire(wire: Option<v1::BootRecord>) -> Result<Option<Boot
         verdict: wire.verdict().known(),
         kernel: ordered_kernel(wire.kernel)?,
         nonce: wire.nonce,
+        reservation: reservation(wire.reservation),
         attempt: wire.attempt,
         reason: wire.reason,
         since: PoolTime(wire.since_ns),

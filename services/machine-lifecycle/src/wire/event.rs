@@ -8,7 +8,8 @@ use muster_proto::v1;
 use muster_proto::v1::machine_event::Kind;
 
 use super::boot::{
-    judged_from_wire, judged_to_wire, ordered_from_wire, ordered_to_wire, settings_from_wire, settings_to_wire,
+    judged_from_wire, judged_to_wire, ordered_from_wire, ordered_to_wire, preparation_from_wire, preparation_to_wire,
+    settings_from_wire, settings_to_wire,
 };
 use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
@@ -82,7 +83,10 @@ fn fact_to_wire(fact: &Fact) -> Kind {
         Fact::SettingsChanged(settings) => {
             Kind::SettingsChanged(v1::SettingsChanged { settings: Some(settings_to_wire(settings)) })
         }
-        Fact::BootOrdered { kernel, nonce } => Kind::BootOrdered(ordered_to_wire(kernel.as_ref(), nonce)),
+        Fact::BootOrdered { kernel, nonce, reservation } => {
+            Kind::BootOrdered(ordered_to_wire(kernel.as_ref(), nonce, *reservation))
+        }
+        Fact::PreparationAsked(asked) => Kind::PreparationAsked(preparation_to_wire(asked.as_ref())),
         Fact::BootAttempted { attempt, reason } => {
             Kind::BootAttempted(v1::BootAttempted { attempt: *attempt, reason: reason.clone() })
         }
@@ -165,6 +169,7 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
         Kind::LoadNumberSet(_) | Kind::KernelAdded(_) | Kind::KernelRemoved(_) => {
             return Err(WireError::invalid("MachineEvent", "machine", "load numbers and kernels have none"));
         }
+        Kind::PreparationAsked(asked) => Fact::PreparationAsked(preparation_from_wire(asked)?),
         Kind::DeadlineMoved(moved) => Fact::DeadlineMoved { deadline: PoolTime(moved.deadline_ns) },
         Kind::TagsSet(set) => Fact::TagsSet(set.tags.into_iter().collect()),
         Kind::Quarantined(quarantined) => Fact::Quarantined { reason: quarantined.reason },

@@ -14,6 +14,7 @@ use prost::Message;
 
 use super::holder::duration;
 use super::inventory::inventory_from_wire;
+use super::kernel::kernel_name;
 use super::machine_id;
 use crate::core::{Grant, Input};
 
@@ -43,8 +44,12 @@ pub fn inputs_of_reservation_event(event: v1::ReservationEvent) -> Result<Option
         Some(Kind::Extended(extended)) => {
             Some(Input::DeadlineMoved { reservation, deadline: PoolTime(extended.deadline_ns) })
         }
+        Some(Kind::MachineDropped(dropped)) => {
+            let machine = machine_id("ReservationMachineDropped", "machine", &dropped.machine)?;
+            Some(Input::Dropped { reservation, machine })
+        }
         Some(Kind::Ended(_)) => Some(Input::Ended { reservation }),
-        Some(Kind::Queued(_) | Kind::MachineReturned(_) | Kind::MachineSeen(_)) | None => None,
+        Some(Kind::Queued(_) | Kind::MachineReturned(_) | Kind::MachineSeen(_) | Kind::Countdown(_)) | None => None,
     })
 }
 
@@ -56,6 +61,10 @@ fn grant(reservation: ReservationId, granted: v1::ReservationGranted) -> Result<
         machines: ids.collect::<Result<_, _>>()?,
         deadline: PoolTime(granted.deadline_ns),
         drain: duration(granted.drain_ns),
+        kernel: match granted.kernel.as_str() {
+            "" => None,
+            name => Some((kernel_name(name)?, granted.nonce)),
+        },
     })
 }
 

@@ -6,7 +6,9 @@ use muster_model::{Epoch, Flags, Incarnation, MachineId, Position, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1;
 
-use super::boot::{boot_from_wire, boot_to_wire, settings_from_wire, settings_of};
+use super::boot::{
+    boot_from_wire, boot_to_wire, preparation_from_wire, preparation_to_wire, settings_from_wire, settings_of,
+};
 use super::holder::{
     claim_from_wire, holder_from_wire, holder_to_wire, phase_from_wire, tenure_from_wire, tenure_to_wire,
 };
@@ -53,6 +55,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         last_batch: machine.last_batch,
         settings: settings_of(machine),
         boot: boot_to_wire(machine),
+        preparation: machine.preparation.as_ref().map(|asked| preparation_to_wire(Some(asked))),
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -89,6 +92,7 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         quarantine: record.quarantined.then_some(reason),
         settings: settings_from_wire(record.settings),
         boot: boot_from_wire(record.boot)?,
+        preparation: record.preparation.map(preparation_from_wire).transpose()?.flatten(),
     };
     Ok((id, machine))
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use muster_bus::StoredMessage;
-use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
+use muster_model::{Epoch, KernelName, MachineId, PoolTime, ReservationId};
 use muster_proto::v1::{self, envelope::Body, reservation_event::Kind};
 use prost::Message;
 
@@ -34,19 +34,29 @@ fn a_turn_of_reservations_becomes_inputs_in_order() {
         deadline_ns: 70,
         drain_ns: 3,
         user: "user:anna".into(),
+        kernel: "k".into(),
+        nonce: "feed".into(),
     };
     let inputs = take_reservations(&turn(vec![
         Kind::Queued(v1::ReservationQueued::default()),
         Kind::Granted(granted),
         Kind::Extended(v1::ReservationExtended { deadline_ns: 90 }),
+        Kind::MachineDropped(v1::ReservationMachineDropped { machine: "b".into(), reason: "offline".into() }),
         Kind::Ended(v1::ReservationEnded::default()),
     ]))
     .unwrap();
-    let [Input::Granted(grant), Input::DeadlineMoved { deadline, .. }, Input::Ended { reservation }] = &inputs[..]
+    let [
+        Input::Granted(grant),
+        Input::DeadlineMoved { deadline, .. },
+        Input::Dropped { machine, .. },
+        Input::Ended { reservation },
+    ] = &inputs[..]
     else {
         panic!("{inputs:?}")
     };
     let machines: BTreeSet<_> = ["a", "b"].map(|name| MachineId::new(name).unwrap()).into();
+    assert_eq!(machine.as_str(), "b");
+    assert_eq!(grant.kernel, Some((KernelName::new("k").unwrap(), "feed".into())));
     assert_eq!((grant.reservation, &grant.machines, grant.deadline), (ReservationId(5), &machines, PoolTime(70)));
     assert_eq!((*deadline, *reservation), (PoolTime(90), ReservationId(5)));
 }

@@ -24,6 +24,8 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         | Event::Ready { id, .. }
         | Event::Extended { id, .. }
         | Event::Ended { id, .. }
+        | Event::Dropped { id, .. }
+        | Event::Countdown { id, .. }
         | Event::MachineReturned { id, .. } => {
             let reservation = state.reservations.get_mut(id).expect("an event follows the one that queued it");
             fold(reservation, event, at);
@@ -41,14 +43,13 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
 /// What an event makes of its reservation; used by commands too, to say what comes of them.
 pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
     match event {
-        Event::Granted { machines, deadline, .. } => {
-            let (machines, deadline) = (machines.clone(), *deadline);
-            let grant = Grant { machines, granted: at.time, deadline, arrived: Default::default() };
-            reservation.stage = Stage::Preparing(grant);
-        }
+        Event::Granted { machines, deadline, .. } => match reservation.grant_mut() {
+            Some(grant) => grant.machines.extend(machines.iter().cloned()),
+            None => reservation.stage = Stage::Preparing(Grant::of(machines.clone(), *deadline, at.time)),
+        },
         Event::Ready { deadline, .. } => {
             if let Stage::Preparing(grant) = &reservation.stage {
-                reservation.stage = Stage::Ready(Grant { deadline: *deadline, ..grant.clone() });
+                reservation.stage = Stage::Ready(Grant { deadline: *deadline, countdown: None, ..grant.clone() });
             }
         }
         Event::Extended { deadline, .. } => {
@@ -59,18 +60,31 @@ pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
             }
         }
         Event::Ended { end, reason, .. } => end_it(reservation, *end, reason, at),
-        Event::MachineReturned { machine, .. } => {
-            if let Stage::Ended(ended) = &mut reservation.stage {
-                ended.returning.remove(machine);
+        Event::Dropped { machine, .. } => {
+            if let Some(grant) = reservation.grant_mut()
+                && grant.machines.remove(machine)
+            {
+                grant.dropped.insert(machine.clone());
+                grant.returning.insert(machine.clone(), at.position);
             }
         }
+        Event::Countdown { ends, .. } => {
+            if let Some(grant) = reservation.grant_mut() {
+                grant.countdown = *ends;
+            }
+        }
+        Event::MachineReturned { machine, .. } => match &mut reservation.stage {
+            Stage::Queued => {}
+            Stage::Preparing(grant) | Stage::Ready(grant) => drop(grant.returning.remove(machine)),
+            Stage::Ended(ended) => drop(ended.returning.take(machine)),
+        },
         Event::Queued { .. } | Event::MachineSeen { .. } => {}
     }
 }
 
 fn end_it(reservation: &mut Reservation, end: End, reason: &str, at: &At<'_>) {
     let grant = reservation.grant().cloned();
-    let returning = grant.as_ref().map(|grant| grant.machines.clone()).unwrap_or_default();
+    let returning = reservation.outstanding().cloned().collect();
     let ended = Ended { end, reason: reason.to_owned(), time: at.time, position: at.position, grant, returning };
     reservation.stage = Stage::Ended(ended);
 }

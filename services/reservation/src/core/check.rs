@@ -22,7 +22,7 @@ pub fn check(state: &State) -> Result<(), String> {
 fn check_holders(state: &State) -> Result<(), String> {
     let mut holders = BTreeMap::new();
     for reservation in state.reservations() {
-        for machine in reservation.outstanding().into_iter().flatten() {
+        for machine in reservation.outstanding() {
             if let Some(other) = holders.insert(machine, reservation.id) {
                 return Err(format!("I1: machine {machine} is held by reservations {other} and {}", reservation.id));
             }
@@ -41,25 +41,44 @@ fn check_one(reservation: &Reservation) -> Result<(), String> {
 }
 
 fn check_grant(reservation: &Reservation, grant: &Grant) -> Result<(), String> {
-    if grant.machines.len() != reservation.request.count as usize {
-        return Err(format!(
-            "{} machines were granted, and {} asked for",
-            grant.machines.len(),
-            reservation.request.count
-        ));
+    let (granted, wanted) = (grant.machines.len(), reservation.request.count as usize);
+    let fits = if reservation.request.rollout.is_some() { granted <= wanted } else { granted == wanted };
+    if !fits {
+        return Err(format!("{granted} machines were granted, and {wanted} asked for"));
     }
+    check_dropped(reservation, grant)?;
     if grant.deadline <= grant.granted {
         return Err("its deadline is not after its grant".into());
     }
-    if grant.arrived.is_subset(&grant.machines) {
+    if grant.arrived.iter().all(|machine| grant.machines.contains(machine) || grant.dropped.contains(machine)) {
         Ok(())
     } else {
         Err("a machine arrived that it was not granted".into())
     }
 }
 
+/// What a rollout went on without is not among its machines, and a quorum is kept.
+fn check_dropped(reservation: &Reservation, grant: &Grant) -> Result<(), String> {
+    if !grant.dropped.is_disjoint(&grant.machines) {
+        return Err("a machine was dropped, and granted again".into());
+    }
+    if !grant.returning.keys().all(|machine| grant.dropped.contains(machine)) {
+        return Err("a machine is on its way back that was not dropped".into());
+    }
+    let Some(rollout) = &reservation.request.rollout else {
+        let plain = grant.dropped.is_empty() && grant.countdown.is_none();
+        return if plain { Ok(()) } else { Err("it is no rollout, and has a countdown or dropped a machine".into()) };
+    };
+    let started = matches!(reservation.stage, Stage::Ready(_));
+    if started && grant.machines.len() < rollout.minimum as usize {
+        return Err(format!("it started with {} machines, below its minimum", grant.machines.len()));
+    }
+    Ok(())
+}
+
 fn check_ended(reservation: &Reservation, ended: &Ended) -> Result<(), String> {
-    let machines = ended.grant.as_ref().map_or_else(MachineSet::new, |grant| grant.machines.clone());
+    let machines: MachineSet =
+        ended.grant.iter().flat_map(|grant| grant.machines.union(&grant.dropped)).cloned().collect();
     if !ended.returning.is_subset(&machines) {
         return Err("a machine is to come back that it never had".into());
     }
@@ -68,7 +87,9 @@ fn check_ended(reservation: &Reservation, ended: &Ended) -> Result<(), String> {
         End::Expired if deadline.is_none_or(|deadline| ended.time < deadline) => {
             Err("I5: it expired before its deadline".into())
         }
-        End::Failed if deadline.is_none() => Err("it failed without machines".into()),
+        End::Failed if deadline.is_none() && reservation.request.rollout.is_none() => {
+            Err("it failed without machines".into())
+        }
         End::Released | End::Expired | End::Canceled | End::Failed => match &ended.grant {
             Some(grant) => check_grant(reservation, grant),
             None => Ok(()),

@@ -32,13 +32,16 @@ pub(super) fn machine(state: &State, id: &MachineId, news: &News, now: Now) -> V
 /// before, never went to it and is free.
 pub(super) fn taken(state: &State, position: Position) -> Vec<Event> {
     let mut events = Vec::new();
+    let is_pool = |id: &&MachineId| state.machine(id).is_none_or(|machine| machine.tenure == Tenure::Pool);
     for reservation in state.open() {
-        let Stage::Ended(ended) = &reservation.stage else { continue };
-        if ended.position > position {
-            continue;
-        }
-        let is_pool = |id: &&MachineId| state.machine(id).is_none_or(|machine| machine.tenure == Tenure::Pool);
-        let back = ended.returning.iter().filter(is_pool);
+        let known: Vec<_> = match &reservation.stage {
+            Stage::Ended(ended) if ended.position <= position => ended.returning.iter().collect(),
+            Stage::Preparing(grant) | Stage::Ready(grant) => {
+                grant.returning.iter().filter(|(_, dropped)| **dropped <= position).map(|(id, _)| id).collect()
+            }
+            Stage::Queued | Stage::Ended(_) => Vec::new(),
+        };
+        let back = known.into_iter().filter(is_pool);
         events.extend(back.map(|id| Event::MachineReturned { id: reservation.id, machine: id.clone() }));
     }
     events

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_model::{MachineId, PoolTime, ReservationId};
+use muster_model::{KernelName, MachineId, PoolTime, ReservationId};
 
 use super::MachineSet;
 use super::machine::Machine;
@@ -18,14 +18,16 @@ pub enum Event {
         /// What was asked for.
         request: Request,
     },
-    /// Its machines are named: machine-lifecycle prepares them from here on.
+    /// Machines are named: machine-lifecycle prepares them from here on. A rollout may be granted further ones later.
     Granted {
         /// Which.
         id: ReservationId,
         /// Who gets them.
         user: String,
-        /// Its machines.
+        /// The machines that it gets now.
         machines: MachineSet,
+        /// The kernel that they are booted into, and the random part of the nonce.
+        kernel: Option<(KernelName, String)>,
         /// The latest that its deadline can be; it counts from ready.
         deadline: PoolTime,
         /// How long what runs there may take to end.
@@ -54,6 +56,22 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// A rollout goes on without one of its machines.
+    Dropped {
+        /// Which.
+        id: ReservationId,
+        /// The machine.
+        machine: MachineId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A rollout counts down, or does so no longer.
+    Countdown {
+        /// Which.
+        id: ReservationId,
+        /// When it ends; none when it is cancelled.
+        ends: Option<PoolTime>,
+    },
     /// One of its machines is the pool's again.
     MachineReturned {
         /// Which.
@@ -80,6 +98,8 @@ impl Event {
             | Self::Ready { id, .. }
             | Self::Extended { id, .. }
             | Self::Ended { id, .. }
+            | Self::Dropped { id, .. }
+            | Self::Countdown { id, .. }
             | Self::MachineReturned { id, .. } => Some(*id),
             Self::MachineSeen { .. } => None,
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_model::{MachineId, Position, ReservationId};
 
 use super::machine::News;
+use super::quorum::Rollout;
 
 /// One input.
 #[derive(Debug, Clone)]
@@ -33,18 +34,7 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Ask for machines.
-    Reserve {
-        /// Selector, not read yet.
-        selector: String,
-        /// How many.
-        count: u32,
-        /// For how long, from when they are ready.
-        duration: Duration,
-        /// How long what runs there may take to end.
-        drain: Duration,
-        /// For people.
-        comment: String,
-    },
+    Reserve(Reserve),
     /// Move the deadline.
     Extend {
         /// Which.
@@ -57,4 +47,21 @@ pub enum Command {
         /// Which.
         id: ReservationId,
     },
+}
+
+/// Ask for machines.
+#[derive(Debug, Clone, Default)]
+pub struct Reserve {
+    /// Selector, not read yet.
+    pub selector: String,
+    /// How many.
+    pub count: u32,
+    /// For how long, from when they are ready.
+    pub duration: Duration,
+    /// How long what runs there may take to end.
+    pub drain: Duration,
+    /// For people.
+    pub comment: String,
+    /// Boot them into a kernel, and start at a quorum.
+    pub rollout: Option<Rollout>,
 }

@@ -50,7 +50,15 @@ pub enum News {
     Phase {
         /// It is.
         ready: bool,
+        /// It was given up.
+        offline: bool,
     },
+    /// It was ordered into a kernel, for a reservation or for none.
+    Ordered(Option<ReservationId>),
+    /// Whether the kernel that it was ordered into is proven to run.
+    Proven(bool),
+    /// Whether it has a boot driver.
+    Bootable(bool),
     /// Whether it is down.
     Down(bool),
     /// Its whole new list of tags.
@@ -59,6 +67,15 @@ pub enum News {
     Quarantined,
     /// It says something of no concern.
     Other,
+}
+
+/// The newest order to boot a machine, as far as it concerns reservations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Boot {
+    /// The reservation whose machine or kernel it is.
+    pub reservation: Option<ReservationId>,
+    /// The ordered kernel is proven to run.
+    pub proven: bool,
 }
 
 /// A machine.
@@ -78,6 +95,12 @@ pub struct Machine {
     pub quarantined: bool,
     /// What is on it is ready for use.
     pub ready: bool,
+    /// It was given up after its attempts to boot it.
+    pub offline: bool,
+    /// The newest order to boot it.
+    pub boot: Boot,
+    /// It has a boot driver.
+    pub bootable: bool,
     /// Whose it is.
     pub tenure: Tenure,
     /// Its epoch.
@@ -109,7 +132,12 @@ impl Machine {
                 machine.tenure = holder.map_or(Tenure::Returning, Tenure::Held);
             }
             News::Fenced(epoch) => machine.fence(*epoch),
-            News::Phase { ready } => (machine.ready, machine.quarantined) = (*ready, false),
+            News::Phase { ready, offline } => {
+                (machine.ready, machine.offline, machine.quarantined) = (*ready, *offline, false);
+            }
+            News::Ordered(reservation) => machine.boot = Boot { reservation: *reservation, proven: false },
+            News::Proven(proven) => machine.boot.proven = *proven,
+            News::Bootable(bootable) => machine.bootable = *bootable,
             News::Down(down) => machine.down = *down,
             News::Quarantined => (machine.ready, machine.quarantined) = (false, true),
         }

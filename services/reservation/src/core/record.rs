@@ -25,11 +25,11 @@ impl Record {
         let (ready, reason) = match &reservation.stage {
             Stage::Queued => (Vec::new(), waits_for(state, reservation)),
             Stage::Preparing(grant) => {
-                let ready = ready_of(state, reservation.id, &grant.machines);
-                let reason = format!("{} of {} machines are ready", ready.len(), grant.machines.len());
+                let ready = ready_of(state, reservation, &grant.machines);
+                let reason = format!("{} of {} machines are ready", ready.len(), reservation.request.count);
                 (ready, reason)
             }
-            Stage::Ready(grant) => (ready_of(state, reservation.id, &grant.machines), String::new()),
+            Stage::Ready(grant) => (ready_of(state, reservation, &grant.machines), String::new()),
             Stage::Ended(ended) => (Vec::new(), ended.reason.clone()),
         };
         Self { reservation: reservation.clone(), ready, reason }
@@ -46,14 +46,14 @@ pub fn records(state: &State, wanted: Option<ReservationId>, ended: bool) -> Vec
     state.reservations().filter(shown).map(|reservation| Record::of(state, reservation)).collect()
 }
 
-fn ready_of(state: &State, id: ReservationId, machines: &MachineSet) -> Vec<MachineId> {
-    let is_ready = |machine: &&MachineId| state.machine(machine).is_some_and(|seen| seen.is_ready_for(id));
+fn ready_of(state: &State, reservation: &Reservation, machines: &MachineSet) -> Vec<MachineId> {
+    let is_ready = |machine: &&MachineId| state.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
     machines.iter().filter(is_ready).cloned().collect()
 }
 
 fn waits_for(state: &State, reservation: &Reservation) -> String {
     let outlook = Outlook::of(state, reservation, &MachineSet::new());
-    let wanted = reservation.request.count;
+    let wanted = reservation.count_min();
     let before = state.queue().take_while(|waiting| waiting.id < reservation.id).count();
     match before {
         0 => format!("{wanted} wanted, {} free of {} that match", outlook.free, outlook.matching),

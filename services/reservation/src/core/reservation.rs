@@ -1,10 +1,13 @@
 //! One reservation: what was asked for, and where it stands.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_model::{PoolTime, Position, ReservationId, Selector};
+use muster_model::{MachineId, PoolTime, Position, ReservationId, Selector};
 
 use super::MachineSet;
+use super::machine::Machine;
+use super::quorum::Rollout;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,7 +16,7 @@ pub struct Request {
     pub user: String,
     /// Which machines.
     pub selector: Selector,
-    /// How many.
+    /// How many; the target of a rollout.
     pub count: u32,
     /// For how long, from when they are ready.
     pub duration: Duration,
@@ -21,6 +24,8 @@ pub struct Request {
     pub drain: Duration,
     /// For people.
     pub comment: String,
+    /// Its kernel and quorum, where it is a rollout.
+    pub rollout: Option<Rollout>,
 }
 
 /// A timed claim on machines.
@@ -54,12 +59,25 @@ pub enum Stage {
 pub struct Grant {
     /// Its machines.
     pub machines: MachineSet,
-    /// When they were named.
+    /// When the first of them were named.
     pub granted: PoolTime,
     /// Its deadline; the latest that it can be, before it is ready.
     pub deadline: PoolTime,
     /// Machines of which MACHINES has said that they go or went to it, or were removed. Only such a machine can be back.
     pub arrived: MachineSet,
+    /// Machines that a rollout went on without: it does not get them again.
+    pub dropped: MachineSet,
+    /// Those of them that are not back yet, and where in RESERVATIONS they were dropped.
+    pub returning: BTreeMap<MachineId, Position>,
+    /// When a rollout starts with what is ready; none while it does not count down.
+    pub countdown: Option<PoolTime>,
+}
+
+impl Grant {
+    pub(super) fn of(machines: MachineSet, deadline: PoolTime, now: PoolTime) -> Self {
+        let (arrived, dropped) = (MachineSet::new(), MachineSet::new());
+        Self { machines, granted: now, deadline, arrived, dropped, returning: BTreeMap::new(), countdown: None }
+    }
 }
 
 /// How a reservation ended.
@@ -112,13 +130,27 @@ impl Reservation {
     }
 
     /// Machines that nobody else can have: granted, and not back.
+    pub fn outstanding(&self) -> impl Iterator<Item = &MachineId> {
+        let none = (None, None);
+        let (machines, dropped) = match &self.stage {
+            Stage::Queued => none,
+            Stage::Preparing(grant) | Stage::Ready(grant) => (Some(&grant.machines), Some(&grant.returning)),
+            Stage::Ended(ended) => (Some(&ended.returning), None),
+        };
+        machines.into_iter().flatten().chain(dropped.into_iter().flat_map(BTreeMap::keys))
+    }
+
+    /// A machine is what was asked for: held, fenced, working, and in the kernel where there is one.
     #[must_use]
-    pub fn outstanding(&self) -> Option<&MachineSet> {
-        match &self.stage {
-            Stage::Queued => None,
-            Stage::Preparing(grant) | Stage::Ready(grant) => Some(&grant.machines),
-            Stage::Ended(ended) => Some(&ended.returning),
-        }
+    pub fn is_served_by(&self, machine: &Machine) -> bool {
+        let proven = machine.boot.reservation == Some(self.id) && machine.boot.proven;
+        machine.is_ready_for(self.id) && (self.request.rollout.is_none() || proven)
+    }
+
+    /// Machines without which it waits: all of them, or the minimum of a rollout.
+    #[must_use]
+    pub fn count_min(&self) -> u32 {
+        self.request.rollout.as_ref().map_or(self.request.count, |rollout| rollout.minimum)
     }
 
     /// It is over, and nothing of it is left to wait for.

@@ -2,14 +2,17 @@
 //!
 //! One function for the hint that woke us and for the full pass: [`settle`] looks at one reservation, [`pass`] at all.
 
+use std::collections::BTreeSet;
+
 use muster_ledger::Now;
-use muster_model::{MachineId, PoolTime, quantity};
+use muster_model::{MachineId, PoolTime, ReservationId, quantity};
 
 use super::MachineSet;
 use super::event::Event;
 use super::limits::PREPARATION_MAX;
 use super::machine::{Machine, Named};
 use super::reservation::{End, Ended, Grant, Reservation, Stage};
+use super::rollout;
 use super::state::State;
 
 /// Machines as they are with the news that is being decided on.
@@ -26,7 +29,7 @@ impl<'a> Sight<'a> {
         Self { state, news: None }
     }
 
-    fn machine(&self, machine: &MachineId) -> Option<&'a Machine> {
+    pub(super) fn machine(&self, machine: &MachineId) -> Option<&'a Machine> {
         match self.news {
             Some((named, seen)) if named == machine => seen,
             _ => self.state.machine(machine),
@@ -38,23 +41,53 @@ impl<'a> Sight<'a> {
 pub(super) fn pass(state: &State, now: Now) -> Vec<Event> {
     let sight = Sight::of(state);
     let mut events: Vec<Event> = state.open().flat_map(|open| settle(sight, open, now.time)).collect();
-    events.extend(grants(state, None, now.time));
+    let given_up = |waiting: &Reservation| rollout::given_up(waiting, now.time);
+    events.extend(state.queue().filter_map(given_up));
+    let ended: BTreeSet<_> = events.iter().filter_map(ended_by).collect();
+    events.extend(grants(state, None, &ended, now.time));
     events
+}
+
+/// The reservation that an event leaves without need of machines.
+fn ended_by(event: &Event) -> Option<ReservationId> {
+    match event {
+        Event::Ended { id, .. } | Event::Ready { id, .. } => Some(*id),
+        Event::Queued { .. }
+        | Event::Granted { .. }
+        | Event::Extended { .. }
+        | Event::Dropped { .. }
+        | Event::Countdown { .. }
+        | Event::MachineReturned { .. }
+        | Event::MachineSeen { .. } => None,
+    }
 }
 
 /// What is due for one reservation.
 pub(super) fn settle(sight: Sight<'_>, reservation: &Reservation, now: PoolTime) -> Vec<Event> {
     match &reservation.stage {
         Stage::Queued => Vec::new(),
-        Stage::Preparing(grant) => prepare(sight, reservation, grant, now).into_iter().collect(),
-        Stage::Ready(grant) => expire(reservation, grant, now).into_iter().collect(),
-        Stage::Ended(ended) => come_back(sight, reservation, ended),
+        Stage::Preparing(grant) => {
+            let mut events = match &reservation.request.rollout {
+                Some(quorum) => rollout::advance(sight, reservation, (quorum, grant), now),
+                None => prepare(sight, reservation, grant, now).into_iter().collect(),
+            };
+            events.extend(come_back(sight, reservation.id, grant.returning.keys(), &grant.arrived));
+            events
+        }
+        Stage::Ready(grant) => {
+            let back = come_back(sight, reservation.id, grant.returning.keys(), &grant.arrived);
+            expire(reservation, grant, now).into_iter().chain(back).collect()
+        }
+        Stage::Ended(Ended { returning, grant: Some(grant), .. }) => {
+            come_back(sight, reservation.id, returning.iter(), &grant.arrived).collect()
+        }
+        Stage::Ended(_) => Vec::new(),
     }
 }
 
 fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Event> {
     let id = reservation.id;
-    let is_ready = |machine: &&MachineId| sight.machine(machine).is_some_and(|seen| seen.is_ready_for(id));
+    let is_ready = |machine: &&MachineId| sight.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
     let missing: Vec<_> = grant.machines.iter().filter(|machine| !is_ready(machine)).collect();
     if missing.is_empty() {
         return Some(Event::Ready { id, deadline: now + reservation.request.duration });
@@ -74,37 +107,60 @@ fn expire(reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Eve
 }
 
 /// Machines that are back: gone, or once under way to it and now the pool's.
-fn come_back(sight: Sight<'_>, reservation: &Reservation, ended: &Ended) -> Vec<Event> {
-    let arrived = |machine: &MachineId| ended.grant.as_ref().is_some_and(|grant| grant.arrived.contains(machine));
-    let is_back = |machine: &&MachineId| match sight.machine(machine) {
+fn come_back<'a>(
+    sight: Sight<'a>,
+    id: ReservationId,
+    returning: impl Iterator<Item = &'a MachineId>,
+    arrived: &'a MachineSet,
+) -> impl Iterator<Item = Event> {
+    let is_back = move |machine: &&MachineId| match sight.machine(machine) {
         None => true,
-        Some(seen) => arrived(machine) && seen.tenure == super::machine::Tenure::Pool,
+        Some(seen) => arrived.contains(*machine) && seen.tenure == super::machine::Tenure::Pool,
     };
-    let back = ended.returning.iter().filter(is_back);
-    back.map(|machine| Event::MachineReturned { id: reservation.id, machine: machine.clone() }).collect()
+    returning.filter(is_back).map(move |machine| Event::MachineReturned { id, machine: machine.clone() })
 }
 
-/// Grants what can be granted, first come first: the first that must wait stops all behind it. One that can not be granted at
-/// all now, because too few machines that match take part, holds nobody up.
-pub(super) fn grants(state: &State, newcomer: Option<&Reservation>, now: PoolTime) -> Vec<Event> {
+/// Grants what can be granted: first to rollouts that are under way, then first come first: the first that must wait stops all
+/// behind it. One that can not be granted at all now, because too few machines that match take part, holds nobody up. Those of
+/// `ended` need nothing any more.
+pub(super) fn grants(
+    state: &State,
+    newcomer: Option<&Reservation>,
+    ended: &BTreeSet<ReservationId>,
+    now: PoolTime,
+) -> Vec<Event> {
     let mut events = Vec::new();
     let mut named = MachineSet::new();
-    for waiting in state.queue().chain(newcomer) {
+    for open in state.open().filter(|open| !ended.contains(&open.id)) {
+        if let Some(machines) = rollout::further(state, open, &named) {
+            named.extend(machines.iter().cloned());
+            events.push(grant(open, machines, now));
+        }
+    }
+    for waiting in state.queue().filter(|waiting| !ended.contains(&waiting.id)).chain(newcomer) {
         let outlook = Outlook::of(state, waiting, &named);
-        if outlook.matching < waiting.request.count as usize {
+        if outlook.matching < waiting.count_min() as usize {
             continue;
         }
-        let Some(machines) = outlook.chosen else { break };
-        named.extend(machines.iter().cloned());
-        events.push(grant(waiting, machines, now));
+        if outlook.chosen.len() < waiting.count_min() as usize {
+            break;
+        }
+        named.extend(outlook.chosen.iter().cloned());
+        events.push(grant(waiting, outlook.chosen, now));
     }
     events
 }
 
-fn grant(waiting: &Reservation, machines: MachineSet, now: PoolTime) -> Event {
-    let (id, drain) = (waiting.id, waiting.request.drain);
-    let deadline = now + drain + PREPARATION_MAX + waiting.request.duration;
-    Event::Granted { id, user: waiting.request.user.clone(), machines, deadline, drain }
+fn grant(reservation: &Reservation, machines: MachineSet, now: PoolTime) -> Event {
+    let request = &reservation.request;
+    let rollout = request.rollout.as_ref();
+    let preparation = rollout.map_or(PREPARATION_MAX, |rollout| rollout.give_up + rollout.countdown);
+    let deadline = match reservation.grant() {
+        Some(grant) => grant.deadline,
+        None => now + request.drain + preparation + request.duration,
+    };
+    let kernel = rollout.map(|rollout| (rollout.kernel.clone(), rollout.nonce.clone()));
+    Event::Granted { id: reservation.id, user: request.user.clone(), machines, kernel, deadline, drain: request.drain }
 }
 
 /// What a request can hope for.
@@ -113,29 +169,36 @@ pub(super) struct Outlook {
     pub(super) matching: usize,
     /// Those of them that are free and work.
     pub(super) free: usize,
-    /// The machines that it would get, when there are enough.
-    pub(super) chosen: Option<MachineSet>,
+    /// The machines that it would get: as many as it lacks, or fewer.
+    pub(super) chosen: MachineSet,
 }
 
 impl Outlook {
-    /// The outlook of one that waits, `named` apart.
+    /// The outlook of one that waits or lacks machines, `named` apart.
     pub(super) fn of(state: &State, waiting: &Reservation, named: &MachineSet) -> Self {
-        let wanted = waiting.request.count as usize;
+        let (had, dropped) = waiting.grant().map_or((0, None), |grant| (grant.machines.len(), Some(&grant.dropped)));
+        let lacks = (waiting.request.count as usize).saturating_sub(had);
         let (mut matching, mut free, mut chosen) = (0, 0, MachineSet::new());
         for (id, machine) in state.machines() {
-            if !machine.takes_part() || !waiting.request.selector.matches(&Named(id, machine)) {
+            if !suits(waiting, machine) || !waiting.request.selector.matches(&Named(id, machine)) {
                 continue;
             }
             matching += 1;
-            if !named.contains(id) && is_free(state, id, machine) {
+            let again = dropped.is_some_and(|dropped| dropped.contains(id));
+            if !named.contains(id) && !again && is_free(state, id, machine) {
                 free += 1;
-                if chosen.len() < wanted {
+                if chosen.len() < lacks {
                     chosen.insert(id.clone());
                 }
             }
         }
-        Self { matching, free, chosen: (chosen.len() == wanted).then_some(chosen) }
+        Self { matching, free, chosen }
     }
+}
+
+/// It takes part, and can be booted where that is asked for.
+pub(super) fn suits(waiting: &Reservation, machine: &Machine) -> bool {
+    machine.takes_part() && (machine.bootable || waiting.request.rollout.is_none())
 }
 
 fn is_free(state: &State, id: &MachineId, machine: &Machine) -> bool {

@@ -102,7 +102,7 @@ impl State {
         if open {
             self.open.insert(id);
         }
-        for machine in reservation.outstanding().into_iter().flatten() {
+        for machine in reservation.outstanding() {
             self.taken.insert(machine.clone(), id);
         }
     }

@@ -1,6 +1,8 @@
 //! Tests of the core, through one [`Pool`] that decides, folds and checks every invariant after every event.
 
 mod histories;
+mod quorum;
+mod rollouts;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use muster_ledger::{At, Core, Now};
 use muster_model::{Epoch, Flag, MachineId, PoolTime, Position, Refusal, ReservationId, Term};
 
-use super::{Command, End, Event, Input, News, Record, ReservationCore, Stage, State, check, settle};
+use super::{Command, End, Event, Input, News, Record, ReservationCore, Reserve, Stage, State, check, settle};
 use crate::wire;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -40,7 +42,8 @@ impl Pool {
             News::Added { tags: [format!("rack{}", index / 2)].into() },
             News::Flag(Flag::Active, true),
             News::Attributes(attributes),
-            News::Phase { ready: true },
+            News::Phase { ready: true, offline: false },
+            News::Bootable(true),
         ] {
             self.hear(index, news);
         }
@@ -75,9 +78,8 @@ impl Pool {
 
     fn reserve(&mut self, selector: &str, count: u32) -> Result<ReservationId, Refusal> {
         let selector = selector.to_owned();
-        let command =
-            Command::Reserve { selector, count, duration: HOUR, drain: Duration::ZERO, comment: String::new() };
-        Ok(self.command("user:anna", command)?.reservation.id)
+        let reserve = Reserve { selector, count, duration: HOUR, ..Reserve::default() };
+        Ok(self.command("user:anna", Command::Reserve(reserve))?.reservation.id)
     }
 
     fn check_in(&mut self, id: ReservationId) -> Result<Record, Refusal> {

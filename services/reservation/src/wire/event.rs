@@ -6,7 +6,8 @@ use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_event::Kind};
 use prost::Message;
 
-use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, time};
+use super::rollout::{kernel_name, rollout_from_wire, rollout_to_wire};
+use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, set_time, time};
 use crate::core::{Event, Request};
 
 /// Encodes an event as `muster.v1.ReservationEvent`.
@@ -33,17 +34,30 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
             duration_ns: nanoseconds(request.duration),
             comment: request.comment.clone(),
             drain_ns: nanoseconds(request.drain),
+            rollout: request.rollout.as_ref().map(rollout_to_wire),
         }),
-        Event::Granted { user, machines, deadline, drain, .. } => Kind::Granted(v1::ReservationGranted {
-            machines: names(machines),
-            deadline_ns: deadline.0,
-            drain_ns: nanoseconds(*drain),
-            user: user.clone(),
-        }),
+        Event::Granted { user, machines, kernel, deadline, drain, .. } => {
+            let (kernel, nonce) =
+                kernel.as_ref().map(|(name, nonce)| (name.to_string(), nonce.clone())).unwrap_or_default();
+            Kind::Granted(v1::ReservationGranted {
+                machines: names(machines),
+                deadline_ns: deadline.0,
+                drain_ns: nanoseconds(*drain),
+                user: user.clone(),
+                kernel,
+                nonce,
+            })
+        }
         Event::Ready { deadline, .. } => Kind::Ready(v1::ReservationReady { deadline_ns: deadline.0 }),
         Event::Extended { deadline, .. } => Kind::Extended(v1::ReservationExtended { deadline_ns: deadline.0 }),
         Event::Ended { end, reason, .. } => {
             Kind::Ended(v1::ReservationEnded { end: end_to_wire(*end).into(), reason: reason.clone() })
+        }
+        Event::Dropped { machine, reason, .. } => {
+            Kind::MachineDropped(v1::ReservationMachineDropped { machine: machine.to_string(), reason: reason.clone() })
+        }
+        Event::Countdown { ends, .. } => {
+            Kind::Countdown(v1::ReservationCountdown { ends_ns: ends.unwrap_or_default().0 })
         }
         Event::MachineReturned { machine, .. } => {
             Kind::MachineReturned(v1::ReservationMachineReturned { machine: machine.to_string() })
@@ -62,12 +76,20 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
             id,
             user: granted.user,
             machines: machine_ids(&granted.machines)?,
+            kernel: match granted.kernel.as_str() {
+                "" => None,
+                name => Some((kernel_name("ReservationGranted", name)?, granted.nonce)),
+            },
             deadline: time(granted.deadline_ns),
             drain: duration(granted.drain_ns),
         },
         Kind::Ready(ready) => Event::Ready { id, deadline: time(ready.deadline_ns) },
         Kind::Extended(extended) => Event::Extended { id, deadline: time(extended.deadline_ns) },
         Kind::Ended(ended) => Event::Ended { id, end: end_from_wire(ended.end())?, reason: ended.reason },
+        Kind::MachineDropped(dropped) => {
+            Event::Dropped { id, machine: machine_id(&dropped.machine)?, reason: dropped.reason }
+        }
+        Kind::Countdown(countdown) => Event::Countdown { id, ends: set_time(countdown.ends_ns) },
         Kind::MachineReturned(returned) => Event::MachineReturned { id, machine: machine_id(&returned.machine)? },
         Kind::MachineSeen(seen) => {
             let (machine, seen) = machine::from_wire(seen)?;
@@ -86,5 +108,6 @@ fn request(queued: v1::ReservationQueued) -> Result<Request, WireError> {
         duration: duration(queued.duration_ns),
         drain: duration(queued.drain_ns),
         comment: queued.comment,
+        rollout: queued.rollout.map(rollout_from_wire).transpose()?,
     })
 }

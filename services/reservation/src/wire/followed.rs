@@ -73,7 +73,16 @@ fn news(kind: Kind) -> News {
         Kind::DrainingStarted(started) => News::Draining(holder(started.next)),
         Kind::EpochRaised(raised) => News::EpochRaised { epoch: Epoch(raised.epoch), holder: holder(raised.holder) },
         Kind::FenceReported(reported) => News::Fenced(Epoch(reported.epoch)),
-        Kind::PhaseChanged(changed) => News::Phase { ready: changed.to() == v1::Phase::Ready },
+        Kind::PhaseChanged(changed) => {
+            let to = changed.to();
+            News::Phase { ready: to == v1::Phase::Ready, offline: to == v1::Phase::Offline }
+        }
+        Kind::SettingsChanged(changed) => {
+            let driver = changed.settings.unwrap_or_default().boot_driver();
+            News::Bootable(driver != v1::BootDriver::Unspecified)
+        }
+        Kind::BootOrdered(ordered) => News::Ordered(Some(ReservationId(ordered.reservation)).filter(|id| id.0 > 0)),
+        Kind::BootJudged(judged) => News::Proven(judged.verdict() == v1::BootVerdict::Verified),
         Kind::HealthChanged(changed) => News::Down(changed.health() == v1::Health::Down),
         Kind::TagsSet(set) => News::Tags(set.tags.into_iter().collect::<BTreeSet<_>>()),
         Kind::Quarantined(_) => News::Quarantined,
@@ -82,10 +91,8 @@ fn news(kind: Kind) -> News {
         | Kind::LoadNumberSet(_)
         | Kind::KernelAdded(_)
         | Kind::KernelRemoved(_)
-        | Kind::SettingsChanged(_)
-        | Kind::BootOrdered(_)
         | Kind::BootAttempted(_)
-        | Kind::BootJudged(_)
+        | Kind::PreparationAsked(_)
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)
         | Kind::Claimed(_) => News::Other,

@@ -5,7 +5,7 @@ use muster_proto::WireError;
 use muster_proto::v1;
 
 use super::machine_id;
-use crate::core::{Machine, Tenure};
+use crate::core::{Boot, Machine, Tenure};
 
 pub(super) fn to_wire(id: &MachineId, seen: Option<&Machine>) -> v1::ReservationMachineSeen {
     let Some(machine) = seen else {
@@ -34,6 +34,10 @@ pub(super) fn to_wire(id: &MachineId, seen: Option<&Machine>) -> v1::Reservation
         fenced_epoch: machine.fenced.0,
         attributes: machine.attributes.iter().map(attribute).collect(),
         tags: machine.tags.iter().cloned().collect(),
+        offline: machine.offline,
+        ordered_for: machine.boot.reservation.unwrap_or_default().0,
+        proven: machine.boot.proven,
+        bootable: machine.bootable,
     }
 }
 
@@ -50,6 +54,9 @@ pub(super) fn from_wire(seen: v1::ReservationMachineSeen) -> Result<(MachineId, 
         down: seen.down,
         quarantined: seen.quarantined,
         ready: seen.ready,
+        offline: seen.offline,
+        boot: Boot { reservation: Some(ReservationId(seen.ordered_for)).filter(|id| id.0 > 0), proven: seen.proven },
+        bootable: seen.bootable,
         tenure: tenure(&seen)?,
         epoch: Epoch(seen.epoch),
         fenced: Epoch(seen.fenced_epoch),

@@ -6,22 +6,23 @@ use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_command::Kind, reservation_reply};
 use prost::Message;
 
-use super::{checked_duration, end_to_wire, names};
-use crate::core::{Command, Record, Reply, Stage};
+use super::{checked_duration, end_to_wire, names, rollout};
+use crate::core::{Command, Record, Reply, Reserve, Stage};
 
-/// What a command asks for.
+/// What a command asks for. The nonce is for the boots of a rollout.
 ///
 /// # Errors
 /// When it can not be understood.
-pub fn command(command: v1::ReservationCommand) -> Result<Command, WireError> {
+pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, WireError> {
     Ok(match command.kind.ok_or_else(|| WireError::missing("ReservationCommand", "kind"))? {
-        Kind::Reserve(reserve) => Command::Reserve {
+        Kind::Reserve(reserve) => Command::Reserve(Reserve {
+            rollout: reserve.rollout.map(|rollout| rollout::asked(rollout, nonce)).transpose()?,
             selector: reserve.selector,
             count: reserve.count,
             duration: checked_duration("Reserve", "duration_ns", reserve.duration_ns)?,
             drain: checked_duration("Reserve", "drain_ns", reserve.drain_ns)?,
             comment: reserve.comment,
-        },
+        }),
         Kind::Extend(extend) => Command::Extend {
             id: ReservationId(extend.reservation),
             by: checked_duration("Extend", "by_ns", extend.by_ns)?,
@@ -67,7 +68,11 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
         count: request.count,
         machines: grant.map_or_else(Vec::new, |grant| names(&grant.machines)),
         ready: names(&record.ready),
-        returning: ended.map_or_else(Vec::new, |ended| names(&ended.returning)),
+        returning: match (ended, grant) {
+            (Some(ended), _) => names(&ended.returning),
+            (None, Some(grant)) => names(grant.returning.keys()),
+            (None, None) => Vec::new(),
+        },
         queued_ns: reservation.queued.0,
         deadline_ns: grant.map_or(0, |grant| grant.deadline.0),
         duration_ns: nanoseconds(request.duration),
@@ -76,5 +81,8 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
         reason: record.reason.clone(),
         comment: request.comment.clone(),
         drain_ns: nanoseconds(request.drain),
+        rollout: request.rollout.as_ref().map(rollout::rollout_to_wire),
+        countdown_ends_ns: grant.and_then(|grant| grant.countdown).unwrap_or_default().0,
+        dropped: grant.map_or_else(Vec::new, |grant| names(&grant.dropped)),
     }
 }

@@ -1,12 +1,13 @@
 //! The state in snapshots: equal states give equal bytes.
 
 use bytes::Bytes;
-use muster_model::{PoolTime, ReservationId, Selector};
+use muster_model::{MachineId, PoolTime, Position, ReservationId, Selector};
 use muster_proto::WireError;
 use muster_proto::v1;
 use prost::Message;
 
-use super::{duration, end_from_wire, machine, machine_ids, names, record_to_wire, time};
+use super::rollout::rollout_from_wire;
+use super::{duration, end_from_wire, machine, machine_id, machine_ids, names, record_to_wire, set_time, time};
 use crate::core::{Ended, Grant, Record, Request, Reservation, Stage, State};
 
 /// Encodes the state as `muster.v1.ReservationSnapshot`.
@@ -51,7 +52,12 @@ fn reservation_to_wire(reservation: &Reservation) -> v1::SnapshotReservation {
         granted_ns: grant.map_or(0, |grant| grant.granted.0),
         ended_position: position,
         arrived: grant.map_or_else(Vec::new, |grant| names(&grant.arrived)),
+        returning: grant.into_iter().flat_map(|grant| &grant.returning).map(returning_to_wire).collect(),
     }
+}
+
+fn returning_to_wire((machine, dropped): (&MachineId, &Position)) -> v1::SnapshotReturning {
+    v1::SnapshotReturning { machine: machine.to_string(), dropped: Some((*dropped).into()) }
 }
 
 fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, WireError> {
@@ -65,6 +71,7 @@ fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, W
         duration: duration(record.duration_ns),
         drain: duration(record.drain_ns),
         comment: record.comment.clone(),
+        rollout: record.rollout.clone().map(rollout_from_wire).transpose()?,
     };
     let stage = stage(&kept, &record)?;
     Ok(Reservation { id: ReservationId(record.reservation), request, queued: time(record.queued_ns), stage })
@@ -96,5 +103,12 @@ fn grant(kept: &v1::SnapshotReservation, record: &v1::ReservationRecord) -> Resu
         granted: time(kept.granted_ns),
         deadline: time(record.deadline_ns),
         arrived: machine_ids(&kept.arrived)?,
+        dropped: machine_ids(&record.dropped)?,
+        returning: kept
+            .returning
+            .iter()
+            .map(|kept| Ok((machine_id(&kept.machine)?, kept.dropped.unwrap_or_default().into())))
+            .collect::<Result<_, WireError>>()?,
+        countdown: set_time(record.countdown_ends_ns),
     })
 }

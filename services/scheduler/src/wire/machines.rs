@@ -89,6 +89,7 @@ fn fact(kind: Kind) -> Option<Fact> {
         | Kind::BootJudged(_) => Fact::Other,
         // None of these changes what an agent is to know.
         Kind::ProtectionAcknowledged(_)
+        | Kind::PreparationAsked(_)
         | Kind::Claimed(_)
         | Kind::LoadNumberSet(_)
         | Kind::KernelAdded(_)

@@ -282,6 +282,25 @@ pub struct BootOrdered {
     /// Random part of the nonce that the command line of the ordered boots will hold.
     #[prost(string, tag = "2")]
     pub nonce: ::prost::alloc::string::String,
+    /// Number of the reservation whose machine it is, or whose kernel it is; 0 for none.
+    #[prost(uint64, tag = "3")]
+    pub reservation: u64,
+}
+/// PreparationAsked: once it is the reservation's, the machine is booted into a kernel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PreparationAsked {
+    /// Number of the reservation; 0 takes back what was asked.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// Name of the kernel.
+    #[prost(string, tag = "2")]
+    pub kernel_name: ::prost::alloc::string::String,
+    /// The kernel; unset where there was none of that name.
+    #[prost(message, optional, tag = "3")]
+    pub kernel: ::core::option::Option<Kernel>,
+    /// Random part of the nonce.
+    #[prost(string, tag = "4")]
+    pub nonce: ::prost::alloc::string::String,
 }
 /// BootAttempted: a further attempt begins.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -333,6 +352,9 @@ pub struct BootRecord {
     /// Attempts that this order has.
     #[prost(uint32, tag = "9")]
     pub attempts_max: u32,
+    /// Number of the reservation whose machine or kernel it is; 0 for none.
+    #[prost(uint64, tag = "10")]
+    pub reservation: u64,
 }
 /// BootOperation names an attempt of an order: whatever is told twice under one name is done once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -688,6 +710,9 @@ pub struct MachineRecord {
     /// The newest order to boot it; unset where there was none.
     #[prost(message, optional, tag = "30")]
     pub boot: ::core::option::Option<BootRecord>,
+    /// The kernel that it is booted into once it is the reservation's that asked for it; unset for none.
+    #[prost(message, optional, tag = "31")]
+    pub preparation: ::core::option::Option<PreparationAsked>,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4132,7 +4157,7 @@ pub struct ReservationEvent {
     #[prost(uint64, tag = "1")]
     pub reservation: u64,
     /// The fact.
-    #[prost(oneof = "reservation_event::Kind", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "reservation_event::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: ::core::option::Option<reservation_event::Kind>,
 }
 /// Nested message and enum types in `ReservationEvent`.
@@ -4161,7 +4186,32 @@ pub mod reservation_event {
         /// What MACHINES says of a machine, as far as this log needs it.
         #[prost(message, tag = "8")]
         MachineSeen(super::ReservationMachineSeen),
+        /// A rollout gives one of its machines back, and may get another one for it.
+        #[prost(message, tag = "9")]
+        MachineDropped(super::ReservationMachineDropped),
+        /// A rollout has its minimum, or has it no longer.
+        #[prost(message, tag = "10")]
+        Countdown(super::ReservationCountdown),
     }
+}
+/// Rollout is the quorum of a reservation whose machines are booted into a kernel. The count of the reservation is its target.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rollout {
+    /// Name of the kernel.
+    #[prost(string, tag = "1")]
+    pub kernel: ::prost::alloc::string::String,
+    /// With so many machines ready the countdown begins.
+    #[prost(uint32, tag = "2")]
+    pub minimum: u32,
+    /// So long after that it starts with what is ready, nanoseconds; without it, it starts at the target alone.
+    #[prost(int64, tag = "3")]
+    pub countdown_ns: i64,
+    /// So long after it was asked for it gives up below the minimum, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub give_up_ns: i64,
+    /// Random part of the nonce of its boots.
+    #[prost(string, tag = "5")]
+    pub nonce: ::prost::alloc::string::String,
 }
 /// ReservationQueued: it was asked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4184,8 +4234,11 @@ pub struct ReservationQueued {
     /// How long what runs on its machines may take to end before it is killed, nanoseconds.
     #[prost(int64, tag = "6")]
     pub drain_ns: i64,
+    /// Its kernel and quorum; unset where it is no rollout.
+    #[prost(message, optional, tag = "7")]
+    pub rollout: ::core::option::Option<Rollout>,
 }
-/// ReservationGranted: which machines.
+/// ReservationGranted: which machines. A rollout may be granted further ones later: these are then the new ones.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationGranted {
     /// Machine ids, sorted.
@@ -4200,6 +4253,29 @@ pub struct ReservationGranted {
     /// Who gets them: `Holder.user` on each machine.
     #[prost(string, tag = "4")]
     pub user: ::prost::alloc::string::String,
+    /// The kernel that they are booted into; empty for none.
+    #[prost(string, tag = "5")]
+    pub kernel: ::prost::alloc::string::String,
+    /// Random part of the nonce of these boots.
+    #[prost(string, tag = "6")]
+    pub nonce: ::prost::alloc::string::String,
+}
+/// ReservationMachineDropped: a rollout goes on without it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationMachineDropped {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Why, for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// ReservationCountdown: when a rollout starts with what is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationCountdown {
+    /// Pool time at which it starts, nanoseconds; 0 means that the countdown is cancelled.
+    #[prost(int64, tag = "1")]
+    pub ends_ns: i64,
 }
 /// ReservationReady: handed over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4280,6 +4356,18 @@ pub struct ReservationMachineSeen {
     /// Tags, sorted.
     #[prost(string, repeated, tag = "15")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Given up after its attempts to boot it were spent.
+    #[prost(bool, tag = "16")]
+    pub offline: bool,
+    /// The reservation whose kernel it was ordered into last; 0 for none.
+    #[prost(uint64, tag = "17")]
+    pub ordered_for: u64,
+    /// That kernel is proven to run.
+    #[prost(bool, tag = "18")]
+    pub proven: bool,
+    /// It has a boot driver.
+    #[prost(bool, tag = "19")]
+    pub bootable: bool,
 }
 /// ReservationEnd says how a reservation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -4363,6 +4451,9 @@ pub struct Reserve {
     /// Comment, for people.
     #[prost(string, tag = "5")]
     pub comment: ::prost::alloc::string::String,
+    /// Boot them into a kernel, and start at a quorum; the nonce is not read. Unset: the machines as they are.
+    #[prost(message, optional, tag = "6")]
+    pub rollout: ::core::option::Option<Rollout>,
 }
 /// Extend moves the deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4495,6 +4586,15 @@ pub struct ReservationRecord {
     /// How long what runs there may take to end, nanoseconds.
     #[prost(int64, tag = "16")]
     pub drain_ns: i64,
+    /// Its kernel and quorum; unset where it is no rollout.
+    #[prost(message, optional, tag = "17")]
+    pub rollout: ::core::option::Option<Rollout>,
+    /// Pool time at which a rollout starts with what is ready, nanoseconds; 0 while it does not count down.
+    #[prost(int64, tag = "18")]
+    pub countdown_ends_ns: i64,
+    /// Machines that a rollout went on without, sorted.
+    #[prost(string, repeated, tag = "19")]
+    pub dropped: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// ReservationState is where a reservation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -4777,7 +4877,7 @@ pub struct MachineEvent {
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -4858,6 +4958,9 @@ pub mod machine_event {
         /// What was proven of its boot.
         #[prost(message, tag = "25")]
         BootJudged(super::BootJudged),
+        /// Once it is the reservation's, it is booted into a kernel.
+        #[prost(message, tag = "26")]
+        PreparationAsked(super::PreparationAsked),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.
@@ -5264,7 +5367,7 @@ pub struct ReservationSnapshot {
     pub machines: ::prost::alloc::vec::Vec<ReservationMachineSeen>,
 }
 /// SnapshotReservation is a reservation with what its record leaves out.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SnapshotReservation {
     /// The record; what is derived in it (`ready`) is empty.
     #[prost(message, optional, tag = "1")]
@@ -5278,4 +5381,17 @@ pub struct SnapshotReservation {
     /// Its machines of which MACHINES has said that they go or went to it, sorted.
     #[prost(string, repeated, tag = "4")]
     pub arrived: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Machines that it went on without and that are not back yet, sorted.
+    #[prost(message, repeated, tag = "5")]
+    pub returning: ::prost::alloc::vec::Vec<SnapshotReturning>,
+}
+/// SnapshotReturning is a machine that a rollout goes on without, until it is back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotReturning {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Position in RESERVATIONS at which it was dropped.
+    #[prost(message, optional, tag = "2")]
+    pub dropped: ::core::option::Option<Position>,
 }

@@ -35,7 +35,7 @@ impl Part for ReservationPart {
 
     fn command(envelope: &v1::Envelope) -> Result<Input, Refusal> {
         let Some(Body::ReservationCommand(command)) = envelope.body.clone() else { return Err(super::misunderstood()) };
-        let command = wire::command(command).map_err(|_| super::misunderstood())?;
+        let command = wire::command(command, "simulated").map_err(|_| super::misunderstood())?;
         Ok(Input::Command { user: envelope.actor.clone(), command })
     }
 

@@ -102,7 +102,8 @@ pub(super) fn boot(state: &State, observed: &Observed, order: &BootOrder, now: N
     Ok(changes.into_decision(now))
 }
 
-fn begin(draft: &mut Draft<'_>, kernel: Option<Arc<Kernel>>, nonce: &str) {
+/// Begins the first attempt of an order.
+pub(super) fn begin(draft: &mut Draft<'_>, kernel: Option<Arc<Kernel>>, nonce: &str) {
     let reason = kernel.as_ref().map_or("ordered into the stock kernel".into(), |kernel| {
         format!("ordered into {} ({})", kernel.name, kernel.release)
     });
@@ -112,8 +113,8 @@ fn begin(draft: &mut Draft<'_>, kernel: Option<Arc<Kernel>>, nonce: &str) {
     if draft.machine().phase == Phase::Dirty {
         move_to(draft, Phase::Settling, &reason);
     }
-    let ordered = Fact::BootOrdered { kernel, nonce: nonce.to_owned() };
-    draft.push(ordered);
+    let reservation = draft.machine().tenure.holder.reservation();
+    draft.push(Fact::BootOrdered { kernel, nonce: nonce.to_owned(), reservation });
     let first = draft.machine().boot.as_ref().map_or(Phase::Rebooting, first_phase);
     if draft.machine().phase == Phase::Settling && first == Phase::Rebooting {
         move_to(draft, Phase::Installing, &reason);
@@ -159,13 +160,16 @@ fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kern
             return Err((format!("it is {phase}"), format!("wait until that has ended: `muster machine show {id}`")));
         }
     }
-    match (kernel, &machine.inventory) {
-        (Some(kernel), Some(found)) if found.architecture != kernel.architecture => {
-            let why = format!("it is {}, and the kernel is for {}", found.architecture, kernel.architecture);
-            Err((why, format!("select machines by `arch={}`", kernel.architecture)))
-        }
-        (_, _) => Ok(()),
+    match kernel.and_then(|kernel| Some((kernel, wrong_architecture(machine, kernel)?))) {
+        Some((kernel, why)) => Err((why, format!("select machines by `arch={}`", kernel.architecture))),
+        None => Ok(()),
     }
+}
+
+/// Says so where a kernel is not for this machine.
+pub(super) fn wrong_architecture(machine: &Machine, kernel: &Kernel) -> Option<String> {
+    let found = machine.inventory.as_ref().filter(|found| found.architecture != kernel.architecture)?;
+    Some(format!("it is {}, and the kernel is for {}", found.architecture, kernel.architecture))
 }
 
 /// Who is not heard can not be told to reboot.

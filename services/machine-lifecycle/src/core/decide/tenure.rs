@@ -1,16 +1,25 @@
 //! Change of holder: drain, raise the epoch, await the fence. The same way for check-out, check-in and the end of a deadline.
 
+use std::sync::Arc;
+
 use muster_ledger::Now;
 use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
 
 use super::draft::Draft;
+use super::preparation;
 use crate::core::limits::RETURN_DRAIN;
-use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Stage, State};
+use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Preparation, Stage, State};
 
 /// reservation granted machines: each drains towards it, or remembers it while it still changes hands.
 pub(super) fn granted(state: &State, grant: &Grant, now: Now) -> Vec<Event> {
     let next = Holder::Reservation { id: grant.reservation, user: grant.user.clone(), deadline: grant.deadline };
     let claim = Claim { next, drain: grant.drain };
+    let preparation = grant.kernel.as_ref().map(|(name, nonce)| Preparation {
+        reservation: grant.reservation,
+        name: name.clone(),
+        kernel: state.kernels.get(name).cloned().map(Arc::new),
+        nonce: nonce.clone(),
+    });
     let known = grant.machines.iter().filter_map(|id| Some((id, state.machines.get(id)?)));
     each(known, now, |draft| {
         let machine = draft.machine();
@@ -18,7 +27,10 @@ pub(super) fn granted(state: &State, grant: &Grant, now: Now) -> Vec<Event> {
         if machine.tenure.holder.is_same_party(&claim.next) || claimed {
             return;
         }
-        if machine.rests_in_pool() {
+        if machine.preparation != preparation {
+            draft.push(Fact::PreparationAsked(preparation.clone()));
+        }
+        if draft.machine().rests_in_pool() {
             follow(draft, &claim);
         } else {
             draft.push(Fact::Claimed(Some(claim.clone())));
@@ -44,15 +56,26 @@ pub(super) fn deadline_moved(state: &State, reservation: ReservationId, deadline
 
 /// The reservation is over: its machines go back to the pool, from wherever they are on the way.
 pub(super) fn ended(state: &State, reservation: ReservationId, now: Now) -> Vec<Event> {
-    each(concerned(state, reservation), now, |draft| {
-        let machine = draft.machine();
-        if machine.claim.as_ref().is_some_and(|claim| claim.next.reservation() == Some(reservation)) {
-            draft.push(Fact::Claimed(None));
-        }
-        if draft.machine().tenure.holder.reservation() == Some(reservation) {
-            return_to_pool(draft);
-        }
-    })
+    each(concerned(state, reservation), now, |draft| give_back(draft, reservation))
+}
+
+/// The reservation goes on without one of its machines: that one goes back.
+pub(super) fn dropped(state: &State, reservation: ReservationId, id: &MachineId, now: Now) -> Vec<Event> {
+    each(concerned(state, reservation).filter(|(known, _)| *known == id), now, |draft| give_back(draft, reservation))
+}
+
+fn give_back(draft: &mut Draft<'_>, reservation: ReservationId) {
+    let machine = draft.machine();
+    if machine.preparation.as_ref().is_some_and(|asked| asked.reservation == reservation) {
+        draft.push(Fact::PreparationAsked(None));
+    }
+    let machine = draft.machine();
+    if machine.claim.as_ref().is_some_and(|claim| claim.next.reservation() == Some(reservation)) {
+        draft.push(Fact::Claimed(None));
+    }
+    if draft.machine().tenure.holder.reservation() == Some(reservation) {
+        return_to_pool(draft);
+    }
 }
 
 /// An agent has reported a fence.
@@ -68,6 +91,7 @@ pub(super) fn take_fence(draft: &mut Draft<'_>, fenced: Epoch) {
     }
     let epoch = machine.epoch;
     draft.push(Fact::FenceReported { epoch });
+    preparation::arrived(draft);
     if draft.machine().rests_in_pool()
         && let Some(claim) = draft.machine().claim.clone()
     {

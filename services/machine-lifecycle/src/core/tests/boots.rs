@@ -10,7 +10,7 @@ const NONCE: &str = "feedfeed";
 
 impl World {
     /// A kernel `k`, and ready machines that can be booted.
-    fn bootable(names: &[&str]) -> Self {
+    pub(super) fn bootable(names: &[&str]) -> Self {
         let mut world = Self::new();
         world.command(Command::AddKernel(Box::new(kernel("k")))).unwrap();
         for name in names {
@@ -33,7 +33,7 @@ impl World {
     }
 
     /// The agent says how far it is with its present operation, and has everything that it was told.
-    fn progress(&mut self, name: &str, step: BootStep) -> Vec<Fact> {
+    pub(super) fn progress(&mut self, name: &str, step: BootStep) -> Vec<Fact> {
         let operation = self.machine(name).boot.as_ref().unwrap().operation();
         let boot = Some(BootProgress { operation, step, detail: "why".into() });
         let heartbeat = Heartbeat { boot, ..self.heartbeat(name) };
@@ -42,7 +42,7 @@ impl World {
     }
 
     /// Says hello in a new boot, running this kernel under this command line.
-    fn comes_back(&mut self, name: &str, boot_id: &str, running: (&str, &str), command_line: &str) {
+    pub(super) fn comes_back(&mut self, name: &str, boot_id: &str, running: (&str, &str), command_line: &str) {
         let found = Inventory {
             kernel_release: running.0.into(),
             kernel_build_id: running.1.into(),
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Comes back as ordered, in the present attempt.
-    fn comes_back_right(&mut self, name: &str, boot_id: &str) {
+    pub(super) fn comes_back_right(&mut self, name: &str, boot_id: &str) {
         let attempt = self.machine(name).boot.as_ref().unwrap().attempt;
         let k = kernel("k");
         let line = format!("quiet muster.boot={NONCE}.{attempt}");
@@ -67,13 +67,13 @@ impl World {
     }
 
     /// From the order to the moment at which it goes down.
-    fn goes_down(&mut self, name: &str) {
+    pub(super) fn goes_down(&mut self, name: &str) {
         self.progress(name, BootStep::Installed);
         assert_eq!(self.machine(name).phase, Phase::Rebooting);
         self.progress(name, BootStep::Rebooting);
     }
 
-    fn verdict(&self, name: &str) -> Option<BootVerdict> {
+    pub(super) fn verdict(&self, name: &str) -> Option<BootVerdict> {
         self.machine(name).boot.as_ref().and_then(|boot| boot.verdict)
     }
 
@@ -86,7 +86,7 @@ impl World {
     }
 }
 
-fn settings(name: &str, boot_driver: Option<Option<BootDriver>>, attempts_max: Option<u32>) -> Command {
+pub(super) fn settings(name: &str, boot_driver: Option<Option<BootDriver>>, attempts_max: Option<u32>) -> Command {
     let (install_within, boot_within, drain) = (None, None, None);
     let selector = selector(name);
     Command::SetSettings(SettingsChange { selector, boot_driver, attempts_max, install_within, boot_within, drain })

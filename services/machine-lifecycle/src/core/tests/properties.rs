@@ -11,7 +11,8 @@ use crate::core::{BootOrder, LoadKey, SettingsChange};
 enum Step {
     Hello { machine: usize, boot: u8, fenced: u64, forgets: bool, signed: bool },
     Beat { machine: usize, live: u32, stale: bool, fenced: bool },
-    Grant { reservation: u64, machines: Vec<usize>, drain: u64 },
+    Grant { reservation: u64, machines: Vec<usize>, drain: u64, kernel: u8 },
+    Dropped { reservation: u64, machine: usize },
     Moved { reservation: u64, by: u64 },
     Ended { reservation: u64 },
     Fence { machine: usize, below: u64 },
@@ -37,8 +38,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(machine, boot, fenced, forgets, signed)| Step::Hello { machine, boot, fenced, forgets, signed }),
         8 => (machine(), 0_u32..2, any::<bool>(), any::<bool>())
             .prop_map(|(machine, live, stale, fenced)| Step::Beat { machine, live, stale, fenced }),
-        4 => (1_u64..4, proptest::collection::vec(machine(), 1..3), 0_u64..20)
-            .prop_map(|(reservation, machines, drain)| Step::Grant { reservation, machines, drain }),
+        4 => (1_u64..4, proptest::collection::vec(machine(), 1..3), 0_u64..20, 0_u8..4)
+            .prop_map(|(reservation, machines, drain, kernel)| Step::Grant { reservation, machines, drain, kernel }),
+        2 => (1_u64..4, machine()).prop_map(|(reservation, machine)| Step::Dropped { reservation, machine }),
         2 => (1_u64..4, 0_u64..100).prop_map(|(reservation, by)| Step::Moved { reservation, by }),
         3 => (1_u64..4).prop_map(|reservation| Step::Ended { reservation }),
         5 => (machine(), 0_u64..2).prop_map(|(machine, below)| Step::Fence { machine, below }),
@@ -75,6 +77,7 @@ impl World {
             Step::Hello { .. }
             | Step::Back { .. }
             | Step::Grant { .. }
+            | Step::Dropped { .. }
             | Step::Moved { .. }
             | Step::Ended { .. }
             | Step::Fence { .. }
@@ -125,9 +128,14 @@ impl World {
                 })
             }
             Step::Back { machine, boot, kernel, attempt } => self.back(NAMES[*machine], *boot, *kernel, *attempt),
-            Step::Grant { reservation, machines, drain } => {
+            Step::Dropped { reservation, machine } => {
+                Input::Dropped { reservation: ReservationId(*reservation), machine: id(NAMES[*machine]) }
+            }
+            Step::Grant { reservation, machines, drain, kernel } => {
                 let names: Vec<&str> = machines.iter().map(|machine| NAMES[*machine]).collect();
+                let kernel = ["k", "unknown"].get(usize::from(*kernel)).map(|name| KernelName::new(name).unwrap());
                 Input::Granted(Grant {
+                    kernel: kernel.map(|name| (name, "feed".into())),
                     deadline: self.now + seconds(20),
                     drain: seconds(*drain),
                     ..grant(self, *reservation, &names)

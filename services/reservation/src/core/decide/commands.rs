@@ -1,5 +1,6 @@
 //! Commands: reserve, extend, check in.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_ledger::{At, Decision, Now};
@@ -9,6 +10,7 @@ use crate::core::event::Event;
 use crate::core::input::Command;
 use crate::core::limits::{COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, MACHINES_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX};
 use crate::core::machine::Named;
+use crate::core::quorum::Rollout;
 use crate::core::record::Record;
 use crate::core::reservation::{End, Ended, Grant, Request, Reservation, Stage};
 use crate::core::settle::{self, Outlook};
@@ -18,22 +20,24 @@ use crate::core::{MachineSet, Reply, ReservationCore, apply};
 type Decided = Result<Decision<ReservationCore>, Refusal>;
 
 const RESERVE: &str = "reserve machines";
+const ROLL_OUT: &str = "roll out a kernel";
 const LIST_HINT: &str = "`muster machine list` shows what there is";
 const RESERVATIONS_HINT: &str = "`muster reservation list` lists them";
 
 /// Decides on a command.
 pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now: Now) -> Decided {
     match command {
-        Command::Reserve { selector, count, duration, drain, comment } => {
+        Command::Reserve(reserve) => {
             let request = Request {
                 user: user.to_owned(),
-                selector: parse_selector(selector)?,
-                count: *count,
-                duration: *duration,
-                drain: *drain,
-                comment: comment.clone(),
+                selector: parse_selector(&reserve.selector)?,
+                count: reserve.count,
+                duration: reserve.duration,
+                drain: reserve.drain,
+                comment: reserve.comment.clone(),
+                rollout: reserve.rollout.clone(),
             };
-            reserve(state, request, now)
+            self::reserve(state, request, now)
         }
         Command::Extend { id, by } => extend(state, user, *id, *by, now),
         Command::CheckIn { id } => check_in(state, user, *id, now),
@@ -58,7 +62,7 @@ fn reserve(state: &State, request: Request, now: Now) -> Decided {
     let reservation = Reservation { id, request, queued: now.time, stage: Stage::Queued };
     check_possible(state, &reservation)?;
     let mut events = vec![Event::Queued { id, request: reservation.request.clone() }];
-    events.extend(settle::grants(state, Some(&reservation), now.time));
+    events.extend(settle::grants(state, Some(&reservation), &BTreeSet::new(), now.time));
     Ok(decided(state, reservation, events, now))
 }
 
@@ -92,6 +96,28 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
             "shorten it",
         );
     }
+    request.rollout.as_ref().map_or(Ok(()), |rollout| check_rollout(request.count, rollout))
+}
+
+fn check_rollout(target: u32, rollout: &Rollout) -> Result<(), Refusal> {
+    let invalid = |why: String, next: &str| Err(Refusal::new(RefusalCode::Invalid, ROLL_OUT, why, next));
+    if rollout.minimum == 0 || rollout.minimum > target {
+        let why = format!("the minimum is {}, and the target {target}", rollout.minimum);
+        return invalid(why, "give a minimum from 1 to the target");
+    }
+    if rollout.countdown.is_zero() {
+        let next =
+            "say how long it waits for more than the minimum, as `10m`; with the target as minimum it does not wait";
+        return invalid("the countdown is 0".into(), next);
+    }
+    if rollout.give_up.is_zero() {
+        return invalid("the time to give up is 0".into(), "say how long the minimum may take, as `1h`");
+    }
+    let longest = rollout.countdown.max(rollout.give_up);
+    if longest > DURATION_MAX {
+        let why = too_long("the countdown or the time to give up", longest, DURATION_MAX);
+        return Err(Refusal::new(RefusalCode::Limit, ROLL_OUT, why, "give less"));
+    }
     Ok(())
 }
 
@@ -101,7 +127,7 @@ fn too_long(what: &str, is: Duration, most: Duration) -> String {
 
 /// Refuses what no waiting can fulfil, with what comes nearest.
 fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusal> {
-    let (wanted, selector) = (reservation.request.count as usize, &reservation.request.selector);
+    let (wanted, selector) = (reservation.count_min() as usize, &reservation.request.selector);
     let matching = Outlook::of(state, reservation, &MachineSet::new()).matching;
     if matching >= wanted {
         return Ok(());
@@ -120,6 +146,9 @@ fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusa
         .collect();
     if !apart.is_empty() {
         why.push_str(&format!("; matching but not active: {}", apart.join(", ")));
+    }
+    if reservation.request.rollout.is_some() {
+        why.push_str("; only machines with a boot driver count (`muster machine set NAME boot=...`)");
     }
     let next = match matching {
         0 => LIST_HINT.to_owned(),

@@ -126,7 +126,7 @@ fn bad_requests_are_refused_and_change_nothing() {
         (DURATION_MAX + HOUR, Duration::ZERO, RefusalCode::Limit),
         (HOUR, HOUR * 2, RefusalCode::Limit),
     ] {
-        let command = Command::Reserve { selector: String::new(), count: 1, duration, drain, comment: String::new() };
+        let command = Command::Reserve(Reserve { count: 1, duration, drain, ..Reserve::default() });
         refused(pool.command("user:anna", command), code, "");
     }
     refused(pool.check_in(ReservationId(7)), RefusalCode::NotFound, "no reservation 7");
@@ -232,8 +232,8 @@ fn machines_that_do_not_work_are_not_granted() {
     for (news, again) in [
         (News::Down(true), News::Down(false)),
         (News::Flag(Flag::Maintenance, true), News::Flag(Flag::Maintenance, false)),
-        (News::Phase { ready: false }, News::Phase { ready: true }),
-        (News::Quarantined, News::Phase { ready: true }),
+        (News::Phase { ready: false, offline: false }, News::Phase { ready: true, offline: false }),
+        (News::Quarantined, News::Phase { ready: true, offline: false }),
         (News::Draining(None), News::Fenced(Epoch(1))),
     ] {
         let mut pool = Pool::of(1);

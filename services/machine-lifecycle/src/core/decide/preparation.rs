@@ -1,0 +1,62 @@
+//! What a machine that has changed hands is booted into: a reservation's kernel, or its own one again.
+//!
+//! Responsible for the order that follows from a change of holder. Not for its course (`boot`), nor for what people order (`orders`).
+
+use muster_model::Phase;
+
+use super::boot::{give_up, move_to};
+use super::draft::Draft;
+use super::orders::{begin, wrong_architecture};
+use crate::core::{Fact, Machine};
+
+/// The machine has a new holder, and nothing older lives on it.
+pub(super) fn arrived(draft: &mut Draft<'_>) {
+    let machine = draft.machine();
+    match machine.tenure.holder.reservation() {
+        None if is_left_in_a_kernel(machine) => {
+            let nonce = machine.boot.as_ref().map(|boot| boot.nonce.clone()).unwrap_or_default();
+            begin(draft, None, &nonce);
+        }
+        None => {}
+        Some(reservation) => {
+            let asked = machine.preparation.clone().filter(|asked| asked.reservation == reservation);
+            let Some(asked) = asked else { return };
+            let objection = objection(machine);
+            draft.push(Fact::PreparationAsked(None));
+            match (asked.kernel, objection) {
+                (Some(kernel), None) => begin(draft, Some(kernel), &asked.nonce),
+                (None, _) => refuse(draft, format!("there was no kernel {} when it was granted", asked.name)),
+                (Some(_), Some(why)) => refuse(draft, why),
+            }
+        }
+    }
+}
+
+/// What a reservation ordered it into is nobody's once the reservation is over.
+fn is_left_in_a_kernel(machine: &Machine) -> bool {
+    let ordered = machine.boot.as_ref().is_some_and(|boot| boot.reservation.is_some() && boot.kernel.is_some());
+    ordered && machine.settings.boot_driver.is_some() && !machine.protection.machine
+}
+
+/// Why it can not be booted into the kernel that was asked for.
+fn objection(machine: &Machine) -> Option<String> {
+    if machine.protection.machine {
+        return Some("it is protected as a whole".into());
+    }
+    if machine.settings.boot_driver.is_none() {
+        return Some("it has no boot driver".into());
+    }
+    let asked = machine.preparation.as_ref().and_then(|asked| asked.kernel.as_deref())?;
+    wrong_architecture(machine, asked)
+}
+
+/// It is as useful to the reservation as a machine that was given up, which it goes on without.
+fn refuse(draft: &mut Draft<'_>, why: String) {
+    let from = draft.machine().phase;
+    if from.may_become(Phase::Offline) || from == Phase::Ready {
+        give_up(draft, why);
+    } else {
+        move_to(draft, Phase::Dirty, &why);
+        move_to(draft, Phase::Offline, &why);
+    }
+}

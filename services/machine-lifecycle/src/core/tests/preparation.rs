@@ -1,0 +1,109 @@
+//! A reservation's kernel: booted once the machine is its own, and left again once it is not.
+
+use muster_model::{BootDriver, BootStep, BootVerdict};
+
+use super::*;
+use crate::core::Stage;
+
+/// A grant with a kernel.
+fn rollout(world: &World, reservation: u64, names: &[&str], kernel: &str) -> Input {
+    let kernel = Some((KernelName::new(kernel).unwrap(), "feedfeed".into()));
+    Input::Granted(Grant { kernel, ..grant(world, reservation, names) })
+}
+
+/// Drains empty and fences.
+fn arrive(world: &mut World, name: &str) {
+    world.beat(name);
+    world.tick();
+    let epoch = world.machine(name).epoch;
+    world.facts(Input::FenceDone { machine: id(name), epoch });
+}
+
+#[test]
+fn a_granted_machine_is_booted_once_it_is_the_reservations_and_into_its_own_kernel_once_it_is_not() {
+    let mut world = World::bootable(&["a"]);
+    let granted = rollout(&world, 1, &["a"], "k");
+    world.facts(granted);
+    assert!(world.machine("a").boot.is_none(), "it drains first");
+    arrive(&mut world, "a");
+    let boot = world.machine("a").boot.as_ref().unwrap();
+    assert_eq!((boot.reservation, boot.nonce.as_str()), (Some(ReservationId(1)), "feedfeed"));
+    assert_eq!(world.machine("a").phase, Phase::Installing);
+    assert!(world.machine("a").preparation.is_none());
+    world.goes_down("a");
+    world.comes_back_right("a", "boot-2");
+    assert_eq!((world.machine("a").phase, world.verdict("a")), (Phase::Ready, Some(BootVerdict::Verified)));
+
+    world.facts(Input::Ended { reservation: ReservationId(1) });
+    arrive(&mut world, "a");
+    let boot = world.machine("a").boot.as_ref().unwrap();
+    assert!(boot.kernel.is_none() && boot.reservation.is_none() && boot.is_pending());
+    assert_eq!(world.machine("a").phase, Phase::Rebooting);
+    world.progress("a", BootStep::Rebooting);
+    world.comes_back("a", "boot-3", ("6.1.0", "57"), "quiet");
+    assert_eq!((world.machine("a").phase, world.machine("a").trouble()), (Phase::Ready, String::new()));
+    assert!(world.machine("a").rests_in_pool());
+    world.check_replay();
+}
+
+#[test]
+fn a_machine_that_a_rollout_goes_on_without_goes_back_alone() {
+    let mut world = World::bootable(&["a", "b"]);
+    let granted = rollout(&world, 1, &["a", "b"], "k");
+    world.facts(granted);
+    world.facts(Input::Dropped { reservation: ReservationId(2), machine: id("a") });
+    assert!(world.machine("a").preparation.is_some(), "another reservation's word counts for nothing");
+    world.facts(Input::Dropped { reservation: ReservationId(1), machine: id("a") });
+    assert!(world.machine("a").preparation.is_none());
+    for name in ["a", "b"] {
+        arrive(&mut world, name);
+    }
+    assert!(world.machine("a").rests_in_pool() && world.machine("a").boot.is_none(), "it was never booted");
+    assert_eq!(world.machine("b").tenure.holder.reservation(), Some(ReservationId(1)));
+    assert_eq!(world.machine("b").phase, Phase::Installing);
+    world.check_replay();
+}
+
+#[test]
+fn what_can_not_be_booted_is_offline_for_its_reservation_and_usable_again_after_it() {
+    for (kernel, no_driver, why) in [("gone", false, "there was no kernel gone"), ("k", true, "it has no boot driver")]
+    {
+        let mut world = World::bootable(&["a"]);
+        let granted = rollout(&world, 1, &["a"], kernel);
+        world.facts(granted);
+        if no_driver {
+            world.command(super::boots::settings("a", Some(None), None)).unwrap();
+        }
+        arrive(&mut world, "a");
+        assert_eq!(world.machine("a").phase, Phase::Offline);
+        let said = world.log.iter().rev().find_map(|(_, _, event)| match event {
+            Event::Machine { fact: Fact::PhaseChanged { reason, .. }, .. } => Some(reason.clone()),
+            _ => None,
+        });
+        assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{said:?}");
+        world.facts(Input::Ended { reservation: ReservationId(1) });
+        arrive(&mut world, "a");
+        let again = later_hello(&world, "a");
+        world.hello(again);
+        assert_eq!((world.machine("a").phase, world.machine("a").tenure.stage), (Phase::Ready, Stage::Settled));
+    }
+}
+
+#[test]
+fn the_next_reservation_gets_a_machine_in_its_own_kernel() {
+    let mut world = World::bootable(&["a"]);
+    let granted = rollout(&world, 1, &["a"], "k");
+    world.facts(granted);
+    arrive(&mut world, "a");
+    world.goes_down("a");
+    world.comes_back_right("a", "boot-2");
+    world.facts(Input::Ended { reservation: ReservationId(1) });
+    let next = grant(&world, 2, &["a"]);
+    world.facts(Input::Granted(next));
+    arrive(&mut world, "a");
+    let machine = world.machine("a");
+    assert!(machine.boot_pending() && machine.boot.as_ref().is_some_and(|boot| boot.kernel.is_none()));
+    assert_eq!(machine.settings.boot_driver, Some(BootDriver::Simulated));
+    assert_eq!(machine.tenure.holder.reservation(), Some(ReservationId(2)));
+    world.check_replay();
+}

@@ -1,0 +1,88 @@
+//! The course of a rollout: machines that fail are replaced while others are free, until its quorum starts it or it gives up.
+//!
+//! Responsible for its machines and its count. Not for how a machine is booted (machine-lifecycle), nor for the rule of the quorum
+//! (`quorum`).
+
+use muster_model::{MachineId, PoolTime, quantity};
+
+use super::MachineSet;
+use super::event::Event;
+use super::machine::Machine;
+use super::quorum::{Due, Rollout, Standing};
+use super::reservation::{End, Grant, Reservation, Stage};
+use super::settle::{Outlook, Sight};
+use super::state::State;
+
+/// What is due while machines are prepared.
+pub(super) fn advance(
+    sight: Sight<'_>,
+    reservation: &Reservation,
+    (rollout, grant): (&Rollout, &Grant),
+    now: PoolTime,
+) -> Vec<Event> {
+    let id = reservation.id;
+    let dropped = |(machine, reason): (&MachineId, &str)| Event::Dropped {
+        id,
+        machine: machine.clone(),
+        reason: reason.to_owned(),
+    };
+    let lost = grant.machines.iter().filter_map(|machine| Some((machine, trouble(sight.machine(machine))?)));
+    let mut events: Vec<_> = lost.map(dropped).collect();
+    let is_ready = |machine: &&MachineId| sight.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
+    let ready = grant.machines.iter().filter(is_ready).count();
+    let standing = Standing {
+        ready: u32::try_from(ready).unwrap_or(u32::MAX),
+        target: reservation.request.count,
+        asked: reservation.queued,
+        countdown: grant.countdown,
+    };
+    match rollout.due(standing, now) {
+        Due::Wait => {}
+        Due::CountDown(ends) => events.push(Event::Countdown { id, ends: Some(ends) }),
+        Due::Cancel => events.push(Event::Countdown { id, ends: None }),
+        Due::Start => {
+            let late = grant.machines.iter().filter(|machine| !is_ready(machine));
+            let late = late.filter(|machine| trouble(sight.machine(machine)).is_none());
+            events.extend(late.map(|machine| dropped((machine, "it was not ready when the rollout started"))));
+            events.push(Event::Ready { id, deadline: now + reservation.request.duration });
+        }
+        Due::GiveUp => events.push(give_up(reservation, rollout, ready)),
+    }
+    events
+}
+
+/// A rollout that never got enough machines gives up as well.
+pub(super) fn given_up(waiting: &Reservation, now: PoolTime) -> Option<Event> {
+    let rollout = waiting.request.rollout.as_ref().filter(|_| waiting.stage == Stage::Queued)?;
+    let standing = Standing { ready: 0, target: waiting.request.count, asked: waiting.queued, countdown: None };
+    (rollout.due(standing, now) == Due::GiveUp).then(|| give_up(waiting, rollout, 0))
+}
+
+fn give_up(reservation: &Reservation, rollout: &Rollout, ready: usize) -> Event {
+    let within = quantity::print_duration(rollout.give_up);
+    let reason = format!("{ready} machines were ready within {within}, and {} is the minimum", rollout.minimum);
+    Event::Ended { id: reservation.id, end: End::Failed, reason }
+}
+
+/// Further machines for one that lacks some.
+pub(super) fn further(state: &State, open: &Reservation, named: &MachineSet) -> Option<MachineSet> {
+    let lacks = match (&open.stage, &open.request.rollout) {
+        (Stage::Preparing(grant), Some(_)) => grant.machines.len() < open.request.count as usize,
+        (Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) | Stage::Ended(_), _) => false,
+    };
+    let chosen = if lacks { Outlook::of(state, open, named).chosen } else { MachineSet::new() };
+    (!chosen.is_empty()).then_some(chosen)
+}
+
+/// Why a rollout goes on without a machine; one that is only slow, or down for a while, stays.
+fn trouble(machine: Option<&Machine>) -> Option<&'static str> {
+    let Some(machine) = machine else { return Some("it was removed") };
+    let words = [
+        (machine.offline, "it is offline: its attempts are spent"),
+        (machine.quarantined, "it is quarantined"),
+        (!machine.takes_part(), "it no longer takes part"),
+        (machine.maintenance, "it is in maintenance"),
+        (!machine.bootable, "it has no boot driver any more"),
+    ];
+    words.into_iter().find(|(applies, _)| *applies).map(|(_, word)| word)
+}
