@@ -46,6 +46,7 @@ pub fn ledger_options(instance: &str) -> LedgerOptions<JobCore> {
         tick: TICK,
         sources: vec![
             Source { stream: streams::MACHINES, filter: "", is_log: true, take: wire::machines::take },
+            Source { stream: streams::RESERVATIONS, filter: "", is_log: true, take: wire::attached::take },
             Source { stream: streams::REPORTS, filter: "", is_log: false, take: wire::agents::take_reports },
         ],
         projection: Some(PROJECTION),

@@ -1,7 +1,7 @@
 //! Queries: they look at acknowledged state and change nothing.
 
 use muster_ledger::View;
-use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode};
+use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode, ReservationId};
 use muster_proto::v1::{self, job_query, job_reply::Kind};
 use prost::Message;
 
@@ -31,6 +31,7 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
         job_query::Kind::Master(_) => {
             Kind::Master(v1::MasterReply { master: view.state.master.as_ref().map(Into::into) })
         }
+        job_query::Kind::Attached(list) => Kind::Attached(attached(view, ReservationId(list.reservation))),
         job_query::Kind::Triggers(list) => Kind::Triggers(triggers(view, list)),
         job_query::Kind::Status(_) => Kind::Status(view.status(instance)),
     })
@@ -105,6 +106,15 @@ fn processes(view: &JobView<'_>, list: &v1::ListProcesses) -> v1::ProcessList {
         found.processes.push(record);
     }
     found
+}
+
+/// Starts that wait, or waited, for one reservation or any.
+fn attached(view: &JobView<'_>, wanted: ReservationId) -> v1::AttachedList {
+    let chosen = view.state.reservations.iter().filter(|(id, _)| wanted == ReservationId(0) || **id == wanted);
+    let starts = chosen.filter_map(|(id, followed)| Some((*id, followed.attached.as_ref()?)));
+    let mut page = Page::new();
+    let records = starts.map(|(id, attached)| wire::attached::attached_to_wire(id, attached));
+    v1::AttachedList { starts: records.take_while(|record| page.takes(record)).collect() }
 }
 
 /// Arms by number, or firings with the newest first.

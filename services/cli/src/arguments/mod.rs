@@ -9,6 +9,7 @@ mod mix;
 mod pulses;
 mod reports;
 mod reservations;
+mod rollouts;
 mod triggers;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub(crate) use reports::{
     FilterArguments, LogName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
 pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
+pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 
 use crate::output::Format;
@@ -148,6 +150,9 @@ pub(crate) enum Command {
     /// Reservations
     #[command(subcommand)]
     Reservation(ReservationCommand),
+    /// Rollouts: machines that are taken into a kernel, and a quorum of them
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Move the deadline of a reservation
     Extend(ExtendArguments),
     /// Check machines in: give a reservation back

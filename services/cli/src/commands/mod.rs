@@ -25,6 +25,7 @@ mod reports;
 mod rerun;
 mod reservations;
 mod resources;
+mod rollouts;
 mod runs;
 mod set;
 mod show;
@@ -124,6 +125,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Clock => clock::run(session).await,
         Command::Reserve(arguments) => reservations::reserve(session, arguments).await,
         Command::Reservation(command) => reservations::run(session, &command).await,
+        Command::Rollout(command) => rollouts::run(session, command).await,
         Command::Extend(arguments) => reservations::extend(session, &arguments).await,
         Command::Checkin(number) => reservations::check_in(session, number.reservation).await,
         Command::Report(command) => reports::run(session, command).await,

@@ -34,7 +34,7 @@ pub(super) async fn reserve(session: &Session, arguments: ReserveArguments) -> R
 }
 
 /// Waits until a reservation is ready; gives its last record, and how the wait ended.
-async fn wait_ready(
+pub(super) async fn wait_ready(
     session: &Session,
     mut record: v1::ReservationRecord,
     within: Duration,
@@ -72,7 +72,7 @@ async fn wait_ready(
     }
 }
 
-async fn one(session: &Session, what: &str, number: u64) -> Result<v1::ReservationRecord, Failure> {
+pub(super) async fn one(session: &Session, what: &str, number: u64) -> Result<v1::ReservationRecord, Failure> {
     let found = session.client.reservations(what, number, true).await?;
     let missing =
         || not_found(what.to_owned(), format!("reservation {number}"), "`muster reservation list --all` shows all");
@@ -141,7 +141,7 @@ fn row(record: &v1::ReservationRecord) -> Vec<Cell> {
     ]
 }
 
-fn state(state: ReservationState) -> &'static str {
+pub(super) fn state(state: ReservationState) -> &'static str {
     match state {
         ReservationState::Unspecified => "unknown",
         ReservationState::Queued => "queued",
@@ -153,7 +153,7 @@ fn state(state: ReservationState) -> &'static str {
     }
 }
 
-fn end(end: v1::ReservationEnd) -> &'static str {
+pub(super) fn end(end: v1::ReservationEnd) -> &'static str {
     match end {
         v1::ReservationEnd::Unspecified => "",
         v1::ReservationEnd::Released => "released",

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use clap::Parser;
 use muster_model::{Dpid, JobNumber, ProcessNumber};
-use muster_proto::v1::{self, job_command, job_reply};
+use muster_proto::v1::{self, job_command, job_query, job_reply};
 
 use super::resources::kind_name;
 use super::{Session, wait};
-use crate::arguments::StartArguments;
+use crate::arguments::{Cli, Command, StartArguments};
 use crate::client::unexpected;
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Format, Table};
@@ -51,7 +52,59 @@ fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
         pulses: arguments.pulses,
         on_error: arguments.on_error.join(" "),
         again: None,
+        when_ready: false,
     })
+}
+
+/// Reads a start that is to follow a rollout: `start high-io --per-disk 2`.
+pub(super) fn attached(what: &str, text: &str) -> Result<v1::Start, Failure> {
+    let wrong = |why: String| Failure::Usage(format!("{what}: --then `{text}`: {why}"));
+    let words = shlex::split(text).ok_or_else(|| wrong("a quote is not closed".into()))?;
+    let read = Cli::try_parse_from(std::iter::once("muster".to_owned()).chain(words));
+    match read.map_err(|error| wrong(error.render().to_string()))?.command {
+        Some(Command::Start(arguments)) if arguments.reservation > 0 => {
+            Err(wrong("it runs on the machines of the rollout; leave --reservation out".into()))
+        }
+        Some(Command::Start(arguments)) if arguments.dry_run || arguments.wait.is_some() => {
+            Err(wrong("nobody waits for it; leave --dry-run and --wait out".into()))
+        }
+        Some(Command::Start(arguments)) => Ok(v1::Start { when_ready: true, ..command(arguments)? }),
+        _ => Err(wrong("it begins with `start`".into())),
+    }
+}
+
+/// Asks whether a start that is to follow could be taken.
+pub(super) async fn check_attached(session: &Session, what: &str, start: &v1::Start) -> Result<(), Failure> {
+    let start = v1::Start { dry_run: true, ..start.clone() };
+    session
+        .client
+        .job_command(&format!("{what}, then start {}", start.module), job_command::Kind::Start(start))
+        .await?;
+    Ok(())
+}
+
+/// Gives a start that waits for a reservation.
+pub(super) async fn attach(session: &Session, what: &str, number: u64, start: v1::Start) -> Result<(), Failure> {
+    let start = v1::Start { reservation: number, ..start };
+    let what = format!("{what}, then start {} on reservation {number}", start.module);
+    session.client.job_command(&what, job_command::Kind::Start(start)).await?;
+    Ok(())
+}
+
+/// What became of the start that waits, or waited, for a reservation, for people; empty for none.
+pub(super) async fn attached_to(session: &Session, reservation: u64) -> Result<String, Failure> {
+    let kind = job_query::Kind::Attached(v1::ListAttached { reservation });
+    let job_reply::Kind::Attached(list) = session.client.job_query("ask what is to follow", kind).await? else {
+        return Err(unexpected("scheduler"));
+    };
+    Ok(list.starts.first().map_or_else(String::new, |waits| {
+        let module = waits.start.as_ref().map_or("", |start| start.module.as_str());
+        match (waits.ended, waits.job) {
+            (false, _) => format!("start {module}, once it is ready"),
+            (true, 0) => format!("start {module}: {}", waits.reason),
+            (true, job) => format!("start {module}: job {job}"),
+        }
+    }))
 }
 
 /// Parameters as they travel, each once.

@@ -37,6 +37,8 @@ pub enum Event {
     Ready {
         /// Which.
         id: ReservationId,
+        /// Its machines.
+        machines: MachineSet,
         /// Its deadline.
         deadline: PoolTime,
     },

@@ -44,7 +44,8 @@ pub(super) fn advance(
             let late = grant.machines.iter().filter(|machine| !is_ready(machine));
             let late = late.filter(|machine| trouble(sight.machine(machine)).is_none());
             events.extend(late.map(|machine| dropped((machine, "it was not ready when the rollout started"))));
-            events.push(Event::Ready { id, deadline: now + reservation.request.duration });
+            let machines = grant.machines.iter().filter(is_ready).cloned().collect();
+            events.push(Event::Ready { id, machines, deadline: now + reservation.request.duration });
         }
         Due::GiveUp => events.push(give_up(reservation, rollout, ready)),
     }

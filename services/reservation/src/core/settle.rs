@@ -90,7 +90,8 @@ fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: Pool
     let is_ready = |machine: &&MachineId| sight.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
     let missing: Vec<_> = grant.machines.iter().filter(|machine| !is_ready(machine)).collect();
     if missing.is_empty() {
-        return Some(Event::Ready { id, deadline: now + reservation.request.duration });
+        let machines = grant.machines.clone();
+        return Some(Event::Ready { id, machines, deadline: now + reservation.request.duration });
     }
     let limit = reservation.request.drain + PREPARATION_MAX;
     if now.since(grant.granted) < limit {

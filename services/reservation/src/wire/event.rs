@@ -48,7 +48,9 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
                 nonce,
             })
         }
-        Event::Ready { deadline, .. } => Kind::Ready(v1::ReservationReady { deadline_ns: deadline.0 }),
+        Event::Ready { machines, deadline, .. } => {
+            Kind::Ready(v1::ReservationReady { deadline_ns: deadline.0, machines: names(machines) })
+        }
         Event::Extended { deadline, .. } => Kind::Extended(v1::ReservationExtended { deadline_ns: deadline.0 }),
         Event::Ended { end, reason, .. } => {
             Kind::Ended(v1::ReservationEnded { end: end_to_wire(*end).into(), reason: reason.clone() })
@@ -83,7 +85,9 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
             deadline: time(granted.deadline_ns),
             drain: duration(granted.drain_ns),
         },
-        Kind::Ready(ready) => Event::Ready { id, deadline: time(ready.deadline_ns) },
+        Kind::Ready(ready) => {
+            Event::Ready { id, machines: machine_ids(&ready.machines)?, deadline: time(ready.deadline_ns) }
+        }
         Kind::Extended(extended) => Event::Extended { id, deadline: time(extended.deadline_ns) },
         Kind::Ended(ended) => Event::Ended { id, end: end_from_wire(ended.end())?, reason: ended.reason },
         Kind::MachineDropped(dropped) => {

@@ -56,6 +56,9 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         }
         Event::JobChanged(changed) => change_job(state, changed, at),
         Event::MasterChanged(changed) => state.master.clone_from(&changed.master),
+        Event::ReservationSeen(id, news) => state.see_reservation(*id, news, at),
+        Event::StartAttached(start) => state.attach_start(start),
+        Event::AttachedEnded(id, outcome) => state.end_attached(*id, outcome),
         Event::TriggerArmed(armed) => state.arm(armed, at),
         Event::TriggerDisarmed(disarmed) => state.disarm(disarmed, at),
         Event::TriggerFired(firing) => state.note_fired(firing),

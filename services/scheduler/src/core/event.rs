@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use muster_model::{
     Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState,
-    Pulse, PulseNumber, ResourceId, ResourceKind, RunId, TriggerActed, TriggerNumber, Verdict,
+    Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TriggerActed, TriggerNumber, Verdict,
 };
 
+use super::attached::{Outcome, ReservationNews};
+use super::input::Start;
 use super::job::{Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::master::MasterChanged;
@@ -46,6 +48,12 @@ pub enum Event {
     JobChanged(JobChanged),
     /// Another command center is master, or none is.
     MasterChanged(MasterChanged),
+    /// What RESERVATIONS says of a reservation.
+    ReservationSeen(ReservationId, ReservationNews),
+    /// A start waits until its reservation is ready.
+    StartAttached(Box<Start>),
+    /// A start that waited became a job, or could not.
+    AttachedEnded(ReservationId, Outcome),
     /// Machines are armed for a trigger.
     TriggerArmed(TriggerArmed),
     /// Arms are taken away.

@@ -10,6 +10,7 @@ use muster_model::{
     Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerPolicy, Verdict,
 };
 
+use super::attached::{Attached, ReservationNews};
 use super::event::{JobChanged, Placement};
 use super::facts::MachineFact;
 use super::job::{Member, StartSpec};
@@ -24,6 +25,15 @@ pub use triggers::{Arm, Armed, Disarm, Fire};
 pub enum Input {
     /// Start processes.
     Start(Start),
+    /// Start processes once a reservation is ready.
+    Attach(Start),
+    /// RESERVATIONS says something of a reservation.
+    Reservation {
+        /// Which.
+        id: ReservationId,
+        /// What.
+        news: ReservationNews,
+    },
     /// Stop processes.
     Stop(Stop),
     /// Put a module into the catalogue.
@@ -94,7 +104,7 @@ impl Input {
     pub fn name(&self) -> String {
         match self {
             Self::Start(Start { again: Some(again), .. }) => format!("start job {} again", again.job),
-            Self::Start(start) => format!("start {}", start.module),
+            Self::Attach(start) | Self::Start(start) => format!("start {}", start.module),
             Self::Stop(_) => "stop".into(),
             Self::AddModule(module) => format!("add module {}", module.name),
             Self::RemoveModule(name) => format!("remove module {name}"),
@@ -108,6 +118,7 @@ impl Input {
             Self::FromCenter { input, .. } => input.name(),
             Self::ChangeMaster(_)
             | Self::Hello(_)
+            | Self::Reservation { .. }
             | Self::Machines { .. }
             | Self::Reports(_)
             | Self::Refused { .. }
@@ -118,7 +129,7 @@ impl Input {
 }
 
 /// Start processes of a module.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Start {
     /// Id of the command: seeds are derived from it.
     pub command: CommandId,
@@ -401,6 +412,8 @@ pub struct Heartbeat {
 pub enum Reply {
     /// A start was accepted, or would be.
     Started(Started),
+    /// Starts that wait, or waited, for a reservation.
+    Attached(Vec<(ReservationId, Attached)>),
     /// A stop was accepted.
     Stopped {
         /// Processes that were told now.

@@ -54,3 +54,8 @@ pub const CENTER_TEXT_MAX: usize = 64;
 pub const NAMED_MAX: usize = 5;
 /// Jobs that are named of those that a pulse gates.
 pub const GATED_JOBS_MAX: usize = 1_000;
+
+/// Reservations that are ready, or for which a start waits.
+pub const ATTACHED_MAX: usize = 4_096;
+/// A start that waited for its reservation waits no longer than this for machines that are said to be ready.
+pub const ATTACHED_PATIENCE: Duration = Duration::from_secs(30);

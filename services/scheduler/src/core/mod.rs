@@ -1,6 +1,7 @@
 //! The pure core of the scheduler: what runs, where, and what is to be told to whom. No I/O, clock or randomness.
 
 mod apply;
+pub mod attached;
 mod check;
 mod decide;
 mod dictionary;
@@ -23,7 +24,7 @@ mod pool_clock;
 mod pulses;
 pub mod resources;
 mod selection;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 pub mod trigger;
@@ -154,6 +155,7 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
             Vec::new()
         }
         Event::MasterChanged(_) => Vec::new(),
+        Event::ReservationSeen(..) | Event::StartAttached(_) | Event::AttachedEnded(..) => Vec::new(),
         Event::JobStarted(started) => {
             let job = started.spec.job;
             let machines = started.placements.iter().map(|placement| placement.machine.clone());

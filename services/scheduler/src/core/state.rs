@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use muster_model::{
-    Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, Pulse, PulseNumber, RunId,
+    Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, Pulse, PulseNumber,
+    ReservationId, RunId,
 };
 use muster_proto::process_digest;
 
+use super::attached::Followed;
 use super::input::Key;
 use super::job::{Job, Member, Process};
 use super::machine::{LoadNumbers, Machine};
@@ -40,6 +42,8 @@ pub struct State {
     pub master: Option<Master>,
     /// Firings that are remembered, in the order in which they were heard of.
     pub firings: Firings,
+    /// Reservations that are ready, or for which a start waits.
+    pub reservations: BTreeMap<ReservationId, Followed>,
     /// Ended jobs, by when they ended.
     pub(super) ended: BTreeSet<(PoolTime, JobNumber)>,
     /// Processes of ended jobs.
@@ -80,6 +84,7 @@ impl State {
             pulses: BTreeMap::new(),
             master: None,
             firings: Firings::new(),
+            reservations: BTreeMap::new(),
             ended: BTreeSet::new(),
             ended_processes: 0,
             pool: Pool::default(),

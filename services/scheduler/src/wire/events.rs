@@ -9,7 +9,8 @@ use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{machine_id, milliseconds, pulses};
+use super::{attached, machine_id, milliseconds, pulses};
+use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
 
@@ -65,6 +66,12 @@ impl From<&Event> for v1::JobEvent {
                 Kind::PulseCleared(v1::PulseCleared { numbers: pulses::numbers_to_wire(numbers) })
             }
             Event::JobChanged(changed) => Kind::JobChanged(changed.into()),
+            Event::ReservationSeen(id, news) => Kind::ReservationSeen(attached::seen_to_wire(*id, news)),
+            Event::StartAttached(start) => {
+                let waits = Attached { start: (**start).clone(), outcome: None };
+                Kind::StartAttached(attached::attached_to_wire(start.reservation, &waits))
+            }
+            Event::AttachedEnded(id, outcome) => Kind::AttachedEnded(attached::ended_to_wire(*id, outcome)),
             Event::TriggerArmed(armed) => Kind::TriggerArmed(armed.into()),
             Event::TriggerDisarmed(disarmed) => Kind::TriggerDisarmed(disarmed.into()),
             Event::TriggerFired(firing) => Kind::TriggerFired((&**firing).into()),
@@ -99,6 +106,15 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::MachineSeen(seen) => Self::MachineSeen(Box::new(seen.try_into()?)),
             Kind::ProcessReplaced(replaced) => Self::ProcessReplaced(replaced.try_into()?),
             Kind::MasterChanged(changed) => Self::MasterChanged(changed.try_into()?),
+            Kind::ReservationSeen(seen) => {
+                let (id, news) = attached::seen_from_wire(seen)?;
+                Self::ReservationSeen(id, news)
+            }
+            Kind::StartAttached(waits) => Self::StartAttached(Box::new(attached::attached_from_wire(waits)?.start)),
+            Kind::AttachedEnded(ended) => {
+                let (id, outcome) = attached::ended_from_wire(ended);
+                Self::AttachedEnded(id, outcome)
+            }
             Kind::TriggerArmed(armed) => Self::TriggerArmed(armed.try_into()?),
             Kind::TriggerDisarmed(disarmed) => Self::TriggerDisarmed(disarmed.try_into()?),
             Kind::TriggerFired(fired) => Self::TriggerFired(Box::new(fired.try_into()?)),

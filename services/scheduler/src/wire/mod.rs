@@ -1,6 +1,7 @@
 //! Conversions between the wire and the core. Domain types end here; nothing is decided here.
 
 pub mod agents;
+pub mod attached;
 pub mod events;
 pub mod machines;
 mod master;

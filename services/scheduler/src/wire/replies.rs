@@ -5,6 +5,7 @@ use muster_proto::v1;
 use muster_proto::v1::job_reply::Kind;
 use prost::Message;
 
+use super::attached::attached_to_wire;
 use super::triggers;
 use crate::core::Reply;
 use crate::core::input::LoadChange;
@@ -19,6 +20,9 @@ pub fn encode(reply: &Reply) -> Bytes {
             balance: started.balance_milli as f64 / 1000.0,
             seed: started.seed,
             loads: started.loads.iter().map(load_change).collect(),
+        })),
+        Reply::Attached(starts) => Some(Kind::Attached(v1::AttachedList {
+            starts: starts.iter().map(|(id, attached)| attached_to_wire(*id, attached)).collect(),
         })),
         Reply::Stopped { processes, jobs } => {
             Some(Kind::Stopped(v1::Stopped { processes: *processes, jobs: jobs.iter().map(|job| job.0).collect() }))

@@ -29,21 +29,8 @@ pub fn command(id: CommandId, actor: &str, command: v1::JobCommand) -> Result<In
 
 fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal> {
     match kind {
-        Some(Kind::Start(start)) => Ok(Input::Start(Start {
-            command: id,
-            actor: actor.to_owned(),
-            count: Count { number: start.processes, by: count_by(start.count_by)? },
-            module: start.module,
-            selector: start.selector,
-            resource_selector: start.resource_selector,
-            parameters: pairs(start.parameters),
-            dry_run: start.dry_run,
-            reservation: ReservationId(start.reservation),
-            seed: start.seed,
-            pulses: start.pulses,
-            on_error: start.on_error,
-            again: start.again.map(again),
-        })),
+        Some(Kind::Start(start)) if start.when_ready => self::start(id, actor, start).map(Input::Attach),
+        Some(Kind::Start(start)) => self::start(id, actor, start).map(Input::Start),
         Some(Kind::Stop(stop)) => Ok(Input::Stop(Stop {
             jobs: stop.jobs.into_iter().map(JobNumber).collect(),
             dpids: stop.dpids.into_iter().map(Into::into).collect(),
@@ -78,6 +65,25 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
         Some(Kind::FireTrigger(fire)) => Ok(Input::Fire(triggers::fire(id, actor, fire))),
         Some(Kind::Master(_)) | None => Err(unknown("command")),
     }
+}
+
+/// What is to be started.
+pub(super) fn start(id: CommandId, actor: &str, start: v1::Start) -> Result<Start, Refusal> {
+    Ok(Start {
+        command: id,
+        actor: actor.to_owned(),
+        count: Count { number: start.processes, by: count_by(start.count_by)? },
+        module: start.module,
+        selector: start.selector,
+        resource_selector: start.resource_selector,
+        parameters: pairs(start.parameters),
+        dry_run: start.dry_run,
+        reservation: ReservationId(start.reservation),
+        seed: start.seed,
+        pulses: start.pulses,
+        on_error: start.on_error,
+        again: start.again.map(again),
+    })
 }
 
 fn again(again: v1::Again) -> Again {

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{machine_id, milliseconds, position, pulses, resource_ids, triggers};
+use super::{attached, machine_id, milliseconds, position, pulses, resource_ids, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -33,6 +33,7 @@ pub fn encode(state: &State) -> Bytes {
         master: state.master.as_ref().map(Into::into),
         arms: triggers::arms(state),
         firings: state.firings.iter().map(triggers::firing).collect(),
+        reservations: attached::followed_to_wire(state),
     };
     snapshot.encode_to_vec().into()
 }
@@ -72,6 +73,8 @@ fn restore(snapshot: v1::JobSnapshot) -> Result<State, WireError> {
         state.pulses.insert(number, pulse);
     }
     triggers::restore_arms(&mut state, snapshot.arms)?;
+    state.reservations =
+        snapshot.reservations.into_iter().map(attached::followed_from_wire).collect::<Result<_, _>>()?;
     state.firings = snapshot.firings.into_iter().map(triggers::remembered).collect::<Result<_, _>>()?;
     Ok(state)
 }

@@ -2546,13 +2546,104 @@ impl AgentRefusal {
         }
     }
 }
+/// Start starts processes of a module.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Start {
+    /// Module name.
+    #[prost(string, tag = "1")]
+    pub module: ::prost::alloc::string::String,
+    /// How many; 1 to 65,535.
+    #[prost(uint32, tag = "2")]
+    pub processes: u32,
+    /// Selector of machines; empty means any.
+    #[prost(string, tag = "3")]
+    pub selector: ::prost::alloc::string::String,
+    /// Parameters.
+    #[prost(message, repeated, tag = "4")]
+    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
+    /// Say what would be done, and do nothing.
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+    /// Run on the machines of this reservation; 0 means the pool.
+    #[prost(uint64, tag = "6")]
+    pub reservation: u64,
+    /// Seed; 0 lets the scheduler derive one from the command id.
+    #[prost(uint64, tag = "7")]
+    pub seed: u64,
+    /// What `processes` counts.
+    #[prost(enumeration = "CountBy", tag = "8")]
+    pub count_by: i32,
+    /// Selector of resources: `kind=disk and type=ssd`, `disk-a`, `node-01/disk-*`; empty means any.
+    #[prost(string, tag = "9")]
+    pub resource_selector: ::prost::alloc::string::String,
+    /// Pulses that gate every iteration of every process; at most 8.
+    #[prost(uint32, repeated, tag = "10")]
+    pub pulses: ::prost::alloc::vec::Vec<u32>,
+    /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
+    #[prost(string, tag = "11")]
+    pub on_error: ::prost::alloc::string::String,
+    /// Start a job of this run again, with its placement, seed, parameters and all else; of this message only `dry_run` and `reservation`
+    /// count besides.
+    #[prost(message, optional, tag = "12")]
+    pub again: ::core::option::Option<Again>,
+    /// Not now: once `reservation` is ready. Nobody needs to wait for it; one start for each reservation.
+    #[prost(bool, tag = "13")]
+    pub when_ready: bool,
+}
+/// Again names a job that is to be started again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Again {
+    /// Run; 0 means the current one.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Job number.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+}
+/// CountBy is what the count of a start is multiplied by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CountBy {
+    /// The whole job.
+    Unspecified = 0,
+    /// So many on each machine that fits.
+    Machine = 1,
+    /// So many on each disk that may be used; a disk that several machines reach is one.
+    Disk = 2,
+    /// So many on each CPU that may be used.
+    Cpu = 3,
+}
+impl CountBy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COUNT_BY_UNSPECIFIED",
+            Self::Machine => "COUNT_BY_MACHINE",
+            Self::Disk => "COUNT_BY_DISK",
+            Self::Cpu => "COUNT_BY_CPU",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COUNT_BY_UNSPECIFIED" => Some(Self::Unspecified),
+            "COUNT_BY_MACHINE" => Some(Self::Machine),
+            "COUNT_BY_DISK" => Some(Self::Disk),
+            "COUNT_BY_CPU" => Some(Self::Cpu),
+            _ => None,
+        }
+    }
+}
 /// JobEvent is one fact.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -2609,6 +2700,15 @@ pub mod job_event {
         /// Arms are taken away.
         #[prost(message, tag = "15")]
         TriggerDisarmed(super::TriggerDisarmed),
+        /// What RESERVATIONS says of a reservation.
+        #[prost(message, tag = "19")]
+        ReservationSeen(super::ReservationSeen),
+        /// A start waits until a reservation is ready.
+        #[prost(message, tag = "20")]
+        StartAttached(super::AttachedStart),
+        /// A start that waited became a job, or could not.
+        #[prost(message, tag = "21")]
+        AttachedEnded(super::AttachedEnded),
         /// A trigger fired.
         #[prost(message, tag = "16")]
         TriggerFired(super::TriggerFired),
@@ -2888,6 +2988,57 @@ pub struct MasterChanged {
     pub master: ::core::option::Option<Master>,
     /// Why: `taken`, `taken-over`, `released`, `lapsed` (its center was not heard for too long).
     #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// ReservationSeen: a reservation is ready, or over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationSeen {
+    /// Number.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// It is over; else it is ready.
+    #[prost(bool, tag = "2")]
+    pub ended: bool,
+    /// Its machines when it became ready, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// AttachedStart is a start that waits, or waited, until a reservation is ready.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttachedStart {
+    /// Number of the reservation.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// Id of the command, from which a seed is derived.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub command: ::prost::bytes::Bytes,
+    /// Who.
+    #[prost(string, tag = "3")]
+    pub actor: ::prost::alloc::string::String,
+    /// What is to be started.
+    #[prost(message, optional, tag = "4")]
+    pub start: ::core::option::Option<Start>,
+    /// It is settled: `job` or `reason` says how.
+    #[prost(bool, tag = "5")]
+    pub ended: bool,
+    /// The job that it became; 0 for none.
+    #[prost(uint32, tag = "6")]
+    pub job: u32,
+    /// Why it could not be started.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// AttachedEnded: a start that waited is settled.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachedEnded {
+    /// Number of the reservation.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// The job that it became; 0 for none.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Why it could not be started.
+    #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
 /// MachineCommand may be refused.
@@ -3212,57 +3363,6 @@ pub mod job_command {
         FireTrigger(super::FireTrigger),
     }
 }
-/// Start starts processes of a module.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Start {
-    /// Module name.
-    #[prost(string, tag = "1")]
-    pub module: ::prost::alloc::string::String,
-    /// How many; 1 to 65,535.
-    #[prost(uint32, tag = "2")]
-    pub processes: u32,
-    /// Selector of machines; empty means any.
-    #[prost(string, tag = "3")]
-    pub selector: ::prost::alloc::string::String,
-    /// Parameters.
-    #[prost(message, repeated, tag = "4")]
-    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
-    /// Say what would be done, and do nothing.
-    #[prost(bool, tag = "5")]
-    pub dry_run: bool,
-    /// Run on the machines of this reservation; 0 means the pool.
-    #[prost(uint64, tag = "6")]
-    pub reservation: u64,
-    /// Seed; 0 lets the scheduler derive one from the command id.
-    #[prost(uint64, tag = "7")]
-    pub seed: u64,
-    /// What `processes` counts.
-    #[prost(enumeration = "CountBy", tag = "8")]
-    pub count_by: i32,
-    /// Selector of resources: `kind=disk and type=ssd`, `disk-a`, `node-01/disk-*`; empty means any.
-    #[prost(string, tag = "9")]
-    pub resource_selector: ::prost::alloc::string::String,
-    /// Pulses that gate every iteration of every process; at most 8.
-    #[prost(uint32, repeated, tag = "10")]
-    pub pulses: ::prost::alloc::vec::Vec<u32>,
-    /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
-    #[prost(string, tag = "11")]
-    pub on_error: ::prost::alloc::string::String,
-    /// Start a job of this run again, with its placement, seed, parameters and all else; of this message only `dry_run` and `reservation`
-    /// count besides.
-    #[prost(message, optional, tag = "12")]
-    pub again: ::core::option::Option<Again>,
-}
-/// Again names a job that is to be started again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Again {
-    /// Run; 0 means the current one.
-    #[prost(uint32, tag = "1")]
-    pub run: u32,
-    /// Job number.
-    #[prost(uint32, tag = "2")]
-    pub job: u32,
-}
 /// Stop stops processes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Stop {
@@ -3313,7 +3413,7 @@ pub struct ChangeMaster {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobQuery {
     /// The query.
-    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8")]
+    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8, 10")]
     pub kind: ::core::option::Option<job_query::Kind>,
 }
 /// Nested message and enum types in `JobQuery`.
@@ -3348,6 +3448,9 @@ pub mod job_query {
         /// Triggers: arms or firings.
         #[prost(message, tag = "8")]
         Triggers(super::ListTriggers),
+        /// Starts that wait, or waited, for a reservation.
+        #[prost(message, tag = "10")]
+        Attached(super::ListAttached),
     }
 }
 /// ListJobs lists jobs of the current run.
@@ -3410,13 +3513,20 @@ pub struct MasterQuery {
     #[prost(string, tag = "1")]
     pub center: ::prost::alloc::string::String,
 }
+/// ListAttached lists starts that wait, or waited, for a reservation that is not over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAttached {
+    /// Number of the reservation; 0 means all.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+}
 /// JobReply answers commands and queries.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobReply {
     /// The answer.
     #[prost(
         oneof = "job_reply::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15, 17"
     )]
     pub kind: ::core::option::Option<job_reply::Kind>,
 }
@@ -3473,6 +3583,9 @@ pub mod job_reply {
         /// A trigger may fire: say so to the agents.
         #[prost(message, tag = "15")]
         Fired(super::Fired),
+        /// Starts that wait, or waited, for a reservation.
+        #[prost(message, tag = "17")]
+        Attached(super::AttachedList),
     }
 }
 /// Started is what a start did, or would do.
@@ -3596,42 +3709,12 @@ pub struct MasterReply {
     #[prost(message, optional, tag = "1")]
     pub master: ::core::option::Option<Master>,
 }
-/// CountBy is what the count of a start is multiplied by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum CountBy {
-    /// The whole job.
-    Unspecified = 0,
-    /// So many on each machine that fits.
-    Machine = 1,
-    /// So many on each disk that may be used; a disk that several machines reach is one.
-    Disk = 2,
-    /// So many on each CPU that may be used.
-    Cpu = 3,
-}
-impl CountBy {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "COUNT_BY_UNSPECIFIED",
-            Self::Machine => "COUNT_BY_MACHINE",
-            Self::Disk => "COUNT_BY_DISK",
-            Self::Cpu => "COUNT_BY_CPU",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "COUNT_BY_UNSPECIFIED" => Some(Self::Unspecified),
-            "COUNT_BY_MACHINE" => Some(Self::Machine),
-            "COUNT_BY_DISK" => Some(Self::Disk),
-            "COUNT_BY_CPU" => Some(Self::Cpu),
-            _ => None,
-        }
-    }
+/// AttachedList lists starts that wait, or waited, for a reservation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttachedList {
+    /// Sorted by reservation.
+    #[prost(message, repeated, tag = "1")]
+    pub starts: ::prost::alloc::vec::Vec<AttachedStart>,
 }
 /// Turn is one message of a decision log: everything that one turn of the leader decided.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4278,11 +4361,14 @@ pub struct ReservationCountdown {
     pub ends_ns: i64,
 }
 /// ReservationReady: handed over.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationReady {
     /// Pool time of the deadline, nanoseconds.
     #[prost(int64, tag = "1")]
     pub deadline_ns: i64,
+    /// Its machines, sorted.
+    #[prost(string, repeated, tag = "2")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// ReservationExtended: the deadline moved.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5200,6 +5286,25 @@ pub struct JobSnapshot {
     /// Firings that are remembered, in the order in which they were heard of.
     #[prost(message, repeated, tag = "9")]
     pub firings: ::prost::alloc::vec::Vec<FiringRecord>,
+    /// Reservations that are ready, or for which a start waits, sorted by number.
+    #[prost(message, repeated, tag = "11")]
+    pub reservations: ::prost::alloc::vec::Vec<SnapshotFollowed>,
+}
+/// SnapshotFollowed is a reservation as the scheduler knows it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotFollowed {
+    /// Number.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// Pool time at which it was seen to be ready, nanoseconds; 0 before.
+    #[prost(int64, tag = "2")]
+    pub ready_ns: i64,
+    /// Its machines then, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The start that waits, or waited, for it.
+    #[prost(message, optional, tag = "4")]
+    pub attached: ::core::option::Option<AttachedStart>,
 }
 /// SnapshotMachine is a machine as the scheduler knows it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::output::{self, Format};
 use gather::Gatherer;
 pub(crate) use gather::{list_jobs, list_machines};
-use screen::Screen;
+pub(super) use screen::Screen;
 
 /// The view is drawn this often.
 const REFRESH: Duration = Duration::from_secs(1);

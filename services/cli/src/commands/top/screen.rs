@@ -18,14 +18,14 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 const SIZE_DEFAULT: (usize, usize) = (80, 24);
 
 /// The terminal while we draw on it.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     /// How the keyboard was set; none where stdin is no terminal.
     keyboard: Option<Termios>,
 }
 
 impl Screen {
     /// Takes the terminal: keys are neither shown nor kept for the shell. Ctrl-C stays a signal.
-    pub(super) fn enter() -> Self {
+    pub(crate) fn enter() -> Self {
         let keyboard = tcgetattr(stdin()).ok();
         if let Some(before) = &keyboard {
             let mut quiet = before.clone();
@@ -37,19 +37,19 @@ impl Screen {
     }
 
     /// Columns and rows of the terminal.
-    pub(super) fn size() -> (usize, usize) {
+    pub(crate) fn size() -> (usize, usize) {
         let known = |size: &rustix::termios::Winsize| size.ws_col > 0 && size.ws_row > 0;
         let size = tcgetwinsize(stdout()).ok().filter(known);
         size.map_or(SIZE_DEFAULT, |size| (size.ws_col.into(), size.ws_row.into()))
     }
 
     /// Draws over what is there, cut to the terminal.
-    pub(super) fn draw(&mut self, text: &str, columns: usize, rows: usize) -> Result<(), Failure> {
+    pub(crate) fn draw(&mut self, text: &str, columns: usize, rows: usize) -> Result<(), Failure> {
         output::write(&frame(text, columns, rows))
     }
 
     /// A `q` was typed since the last look.
-    pub(super) fn quit_typed(&mut self) -> bool {
+    pub(crate) fn quit_typed(&mut self) -> bool {
         if self.keyboard.is_none() {
             return false;
         }

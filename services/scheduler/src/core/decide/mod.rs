@@ -2,6 +2,7 @@
 
 mod again;
 mod arrange;
+mod attached;
 mod catalogue;
 mod changes;
 mod hello;
@@ -35,6 +36,8 @@ pub(super) fn decide(
 ) -> Result<Decision<JobCore>, Refusal> {
     match input {
         Input::Start(start) => start::start(state, observed, start, now),
+        Input::Attach(start) => attached::attach(state, start),
+        Input::Reservation { id, news } => Ok(silent(attached::seen(state, *id, news))),
         Input::Stop(stop) => stop::stop(state, stop),
         Input::AddModule(module) => catalogue::add(state, module),
         Input::RemoveModule(name) => catalogue::remove(state, name),
@@ -61,7 +64,8 @@ pub(super) fn decide(
         }
         Input::Tick => {
             let lapsed = observed.master.lapsed(state, now.time);
-            Ok(silent(tick::tick(state, now.time).into_iter().chain(lapsed).collect()))
+            let due = attached::due(state, observed, now);
+            Ok(silent(tick::tick(state, now.time).into_iter().chain(lapsed).chain(due).collect()))
         }
     }
 }

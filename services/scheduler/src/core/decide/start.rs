@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_ledger::{Decision, Now};
-use muster_model::{CommandId, JobNumber, Place, Refusal, RefusalCode, ResourceId, Selector};
+use muster_model::{CommandId, JobNumber, OnError, Place, PulseNumber, Refusal, RefusalCode, ResourceId, Selector};
 
 use super::super::JobCore;
 use super::super::event::{Event, JobStarted};
@@ -21,19 +21,37 @@ use super::super::state::State;
 use super::arrange::Wanted;
 use super::{again, answered, catalogue, on_error, preview, pulses};
 
-pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
-    if let Some(job) = start.again {
-        return again::again(state, observed, start, job, now.time);
-    }
+/// A start whose words are all known.
+pub(super) struct Asked<'a> {
+    what: String,
+    module: &'a Module,
+    parameters: Vec<(String, String)>,
+    pulses: Vec<PulseNumber>,
+    on_error: OnError,
+    selector: Selector,
+    resources: Selector,
+}
+
+/// Reads a start, without asking where it fits.
+pub(super) fn read<'a>(state: &'a State, start: &Start) -> Result<Asked<'a>, Refusal> {
     let what = format!("start {}", start.module);
     let module = find_module(state, &what, &start.module)?;
-    let wanted = Wanted { what: &what, module, count: start.count };
-    wanted.check_count()?;
+    Wanted { what: &what, module, count: start.count }.check_count()?;
     let parameters = parameters::complete(module, &start.parameters)?;
     let pulses = pulses::read(state, &what, &start.pulses)?;
     let on_error = on_error::read(&what, &start.on_error)?;
     let selector = read_selector(state, &what, &start.selector)?;
     let resources = read_resource_selector(state, &what, &start.resource_selector)?;
+    Ok(Asked { what, module, parameters, pulses, on_error, selector, resources })
+}
+
+/// Starts a job, or says where it would run.
+pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
+    if let Some(job) = start.again {
+        return again::again(state, observed, start, job, now.time);
+    }
+    let Asked { what, module, parameters, pulses, on_error, selector, resources } = read(state, start)?;
+    let wanted = Wanted { what: &what, module, count: start.count };
     let (reservation, now) = (start.reservation, now.time);
     let ask = Ask { module, selector: &selector, resources: &resources, reservation, now };
     let fit = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what.clone(), &ask))?;
