@@ -15,6 +15,7 @@ mod pulses;
 mod refusals;
 mod reservations;
 mod resources;
+mod rollouts;
 mod simulated;
 mod spine;
 mod system;
