@@ -102,6 +102,14 @@ text_id! {
     /// A resource, unique on its machine: `cpu0`, `disk-sda`.
     ResourceId, "resource id", is_resource, RESOURCE_RULE
 }
+text_id! {
+    /// What the power of several machines hangs on together: a PDU, a chassis, a hypervisor.
+    PowerDomain, "power domain", is_resource, RESOURCE_RULE
+}
+text_id! {
+    /// A state of a machine that it can be taken back to.
+    SnapshotName, "snapshot name", is_kernel, KERNEL_RULE
+}
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {

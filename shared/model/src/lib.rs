@@ -8,6 +8,7 @@ mod ids;
 mod machine;
 mod on_error;
 mod position;
+pub mod power;
 mod process;
 pub mod pulse;
 pub mod quantity;
@@ -21,12 +22,13 @@ mod trigger;
 pub use boot::{BootDriver, BootOperation, BootProgress, BootStep, BootVerdict};
 pub use firing::{ArmId, Firing, FiringSource, TriggerActed};
 pub use ids::{
-    Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, KernelName, MachineId, ModuleName, ProcessId,
-    ProcessNumber, ReservationId, ResourceId, RunId, SystemId, Term,
+    Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, KernelName, MachineId, ModuleName, PowerDomain,
+    ProcessId, ProcessNumber, ReservationId, ResourceId, RunId, SnapshotName, SystemId, Term,
 };
 pub use machine::{Flag, Flags, Phase};
 pub use on_error::{ON_ERRORS, OnError};
 pub use position::{Lineage, Position, Sequence};
+pub use power::{PowerAction, PowerSpec, PowerState, SnapshotAction, SnapshotSpec};
 pub use process::{ProcessState, Verdict, describe_exit};
 pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
