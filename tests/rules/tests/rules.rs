@@ -112,7 +112,7 @@ fn layer(folder: &str) -> u8 {
     match folder {
         "shared/model" | "shared/pattern" | "shared/kernel-image" => 0,
         "shared/proto" | "shared/module-protocol" | "shared/pulse-page" => 1,
-        "shared/bus" => 2,
+        "shared/bus" | "shared/drivers" => 2,
         "shared/ledger" | "shared/store" | "shared/chassis" => 3,
         "shared/telemetry" => 4,
         "modules/sdk" => 5,
