@@ -109,7 +109,7 @@ impl Program {
         }
     }
 
-    /// The error of a run that ended otherwise than with 0: program, exit and the first line that it complained with.
+    /// The error of a run that ended otherwise than with 0: program, exit and what it complained of.
     pub(crate) fn failed(&self, said: &Said) -> DriverError {
         let mut text = format!("`{}` ended with ", self.name);
         // Writing to a String does not fail.
@@ -117,10 +117,19 @@ impl Program {
             Some(code) => write!(text, "{code}"),
             None => write!(text, "{}", said.status),
         };
-        let _ =
-            write!(text, ": {}", first_line(&said.stderr).or(first_line(&said.stdout)).unwrap_or("it said nothing"));
+        let told = told(&said.stderr).or(told(&said.stdout));
+        let _ = write!(text, ": {}", told.as_deref().unwrap_or("it said nothing"));
         if said.status.code().is_some() { DriverError::Refused(text) } else { DriverError::Unclear(text) }
     }
+}
+
+/// What a complaint comes to: the line that it begins with and the one that it ends with. Some programs give the reason first, others a
+/// warning first and the reason last.
+fn told(text: &str) -> Option<String> {
+    let first = first_line(text)?;
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(|line| cut(line, TOLD_BYTES_MAX));
+    let last = last.filter(|last| *last != first);
+    Some(last.map_or_else(|| first.to_owned(), |last| format!("{first}; {last}")))
 }
 
 /// The first line that says anything, short enough to be told.
