@@ -40,11 +40,19 @@ impl Machine {
         self.wait_until_gone(deadline).await
     }
 
+    /// The process may still be ending after its last answer, with the disk in its hands.
     async fn wait_until_gone(&self, deadline: Deadline) -> Result<(), DriverError> {
-        while talk(&self.socket, deadline, async |_| Ok(())).await.is_ok_and(|answer| answer.is_some()) {
-            sleep(STEP).await;
+        loop {
+            match talk(&self.socket, deadline, async |_| Ok(())).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(())) | Err(DriverError::Unclear(_)) if !deadline.has_passed() => sleep(STEP).await,
+                Ok(Some(())) => {
+                    let (socket, given) = (self.socket.display(), deadline.given());
+                    return Err(DriverError::Unclear(format!("QEMU at {socket} did not end within {given:?}")));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 
     /// Starts QEMU, and returns when it answers. A machine that is there already is let run.
@@ -81,8 +89,11 @@ impl Machine {
                 let said = first_line(&said).unwrap_or("it said nothing");
                 return Err(DriverError::Refused(format!("the program that starts QEMU ended with {status}: {said}")));
             }
-            if self.run(deadline).await? {
-                return Ok(());
+            match self.run(deadline).await {
+                Ok(true) => return Ok(()),
+                // It listens before it looks at the rest of its arguments, and may end while one talks to it.
+                Ok(false) | Err(DriverError::Unclear(_)) => {}
+                Err(error) => return Err(error),
             }
             if deadline.has_passed() {
                 let (socket, given) = (self.socket.display(), deadline.given());
