@@ -176,6 +176,15 @@ impl Client {
         Err(unexpected(Service::Scheduler.as_str()))
     }
 
+    /// Whether all power operations and reboots are held.
+    pub(crate) async fn hold(&self) -> Result<Option<v1::Hold>, Failure> {
+        let (what, list) = ("ask for a hold", v1::ListMachines { brief: true, ..v1::ListMachines::default() });
+        match self.machine_query(what, v1::machine_query::Kind::List(list)).await? {
+            v1::machine_reply::Kind::Machines(page) => Ok(page.hold),
+            _ => Err(unexpected(Service::MachineLifecycle.as_str())),
+        }
+    }
+
     /// Machines that a selector names, all pages.
     pub(crate) async fn machines(
         &self,

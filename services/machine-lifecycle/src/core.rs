@@ -18,7 +18,9 @@ pub mod limits;
 mod load;
 mod machine;
 mod observed;
+pub mod power;
 pub mod protection;
+pub mod rails;
 mod state;
 mod tenure;
 #[cfg(test)]
@@ -30,10 +32,13 @@ use muster_ledger::{At, Core, Decision, Now, Scope};
 use muster_model::{MachineId, PoolTime, Refusal};
 
 pub use boot::{Boot, Preparation, Running, Settings};
-pub use command::{BootOrder, Command, FlagSetting, PoolEntry, ProtectionSetting, SettingsChange, TagSetting};
+pub use command::{
+    BootOrder, Command, FlagSetting, HoldSetting, PoolEntry, PowerOrdering, ProtectionSetting, SettingsChange,
+    TagSetting,
+};
 pub use event::{Event, Fact};
 pub use facts::MachineFacts;
-pub use input::{Grant, Hello, Input, Reply};
+pub use input::{Grant, Hello, Input, PowerActed, PowerLooked, Reply};
 pub use inventory::{CpuTopology, Inventory, Resource};
 pub use kernel::{Kernel, KernelFile};
 pub use load::LoadKey;
@@ -41,7 +46,7 @@ pub use machine::{Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
 pub use state::{Past, State};
 pub use tenure::{Claim, Holder, Stage, Tenure};
-pub use wanted::{BootTask, Desired, Effect, desired_of};
+pub use wanted::{BootTask, Desired, Effect, Switch, desired_of};
 
 use crate::wire;
 
@@ -80,7 +85,9 @@ impl Core for MachineCore {
     fn touched(_state: &State, event: &Event) -> Vec<MachineId> {
         match event {
             Event::Machine { id, .. } => vec![id.clone()],
-            Event::LoadNumberSet { .. } | Event::KernelAdded(_) | Event::KernelRemoved(_) => Vec::new(),
+            Event::LoadNumberSet { .. } | Event::KernelAdded(_) | Event::KernelRemoved(_) | Event::HoldSet { .. } => {
+                Vec::new()
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use muster_model::MachineId;
 use muster_proto::v1::{self, envelope::Body};
 
 use crate::core::{BootTask, Desired, Effect, Input, MachineCore, Observation};
-use crate::{metrics, wire};
+use crate::{metrics, switching, wire};
 
 /// How long an agent may take to have its desired state on disk.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -19,6 +19,8 @@ const VERB: &str = "machine";
 pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, handle: &Handle<MachineCore>) {
     match effect {
         Effect::SendDesired { machine, desired } => send_desired(bus, &machine, &desired, authority, handle).await,
+        Effect::Switch { machine, switch } => switching::switch(bus, machine, *switch, handle).await,
+        Effect::LookAtPower { machine, position, power } => switching::look(machine, position, power, handle).await,
         Effect::Boot { machine, task } => send_task(bus, &machine, &task, authority, handle).await,
     }
 }

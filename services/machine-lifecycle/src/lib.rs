@@ -11,6 +11,7 @@ mod hello;
 mod metrics;
 mod queries;
 mod shell;
+mod switching;
 pub mod wire;
 
 use std::sync::Arc;

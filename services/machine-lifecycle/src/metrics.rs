@@ -1,6 +1,7 @@
 //! Names and help of machine-lifecycle's own metrics.
 
 use crate::core::health::Health;
+use crate::core::power::{PowerOutcome, PowerTask};
 
 /// Heartbeats heard while leading.
 const HEARTBEATS: &str = "muster_machine_lifecycle_heartbeats_total";
@@ -12,6 +13,8 @@ const COMMANDS: &str = "muster_machine_lifecycle_commands_total";
 const DESIRED: &str = "muster_machine_lifecycle_desired_sent_total";
 /// Orders to install a kernel or to reboot, sent to agents, by result: taken, refused or unanswered.
 const BOOT_TASKS: &str = "muster_machine_lifecycle_boot_tasks_sent_total";
+/// Operations on power and snapshots by task and result: done, failed, unclear, dropped or asked.
+const SWITCHED: &str = "muster_machine_lifecycle_switched_total";
 /// Messages that could not be decoded.
 const INVALID: &str = "muster_machine_lifecycle_invalid_messages_total";
 /// Machines by health, as the leader sees them.
@@ -28,6 +31,10 @@ pub(crate) fn describe() {
     metrics::describe_counter!(
         BOOT_TASKS,
         "Orders to install a kernel or to reboot, sent to agents, by result: taken, refused or unanswered."
+    );
+    metrics::describe_counter!(
+        SWITCHED,
+        "Operations on power and snapshots by task and result: done, failed, unclear, dropped or asked."
     );
     metrics::describe_counter!(INVALID, "Messages that could not be decoded.");
     metrics::describe_gauge!(MACHINES, "Machines by health, as the leader sees them.");
@@ -52,6 +59,11 @@ pub(crate) fn desired(result: &'static str) {
 
 pub(crate) fn boot_task(result: &'static str) {
     metrics::counter!(BOOT_TASKS, "result" => result).increment(1);
+}
+
+pub(crate) fn switched(task: PowerTask, outcome: Option<PowerOutcome>) {
+    let outcome = outcome.map_or("asked", PowerOutcome::as_str);
+    metrics::counter!(SWITCHED, "task" => task.to_string(), "result" => outcome).increment(1);
 }
 
 pub(crate) fn invalid() {

@@ -64,7 +64,8 @@ pub(crate) fn answer(query: &Query, view: &View<'_, MachineCore>, instance: &str
 /// A page of machines, bounded by count and by size.
 fn list(view: &View<'_, MachineCore>, selector: &Selector, brief: bool, after: &str) -> v1::MachineList {
     let limit = if brief { PAGE_BRIEF } else { PAGE };
-    let mut page = v1::MachineList::default();
+    let hold = view.state.hold.as_ref().map(wire::hold_to_wire);
+    let mut page = v1::MachineList { hold, ..v1::MachineList::default() };
     let mut size = 0;
     for (id, machine) in view.state.selected(selector).filter(|(id, _)| id.as_str() > after) {
         let status = status(view, id, machine, brief);

@@ -7,6 +7,7 @@ mod followed;
 mod holder;
 mod inventory;
 mod kernel;
+mod power;
 mod record;
 mod reply;
 mod request;
@@ -23,6 +24,7 @@ pub use agent::{agent_command, desired_to_wire, heartbeat_answer, heartbeat_from
 pub use boot::boot_command;
 pub use followed::{inputs_of_report_batch, inputs_of_reservation_event, take_report, take_reservations};
 pub use kernel::kernel_to_wire;
+pub use power::hold_to_wire;
 pub use record::record_to_wire;
 pub use reply::load_number_to_wire;
 pub use request::{command_from_wire, selector_from_wire};

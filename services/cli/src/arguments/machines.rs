@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::boots::{MachineBootArguments, MachineSetArguments, SET_HELP};
+use super::boots::{
+    MachineBootArguments, MachinePowerArguments, MachineRevertArguments, MachineSetArguments, SET_HELP,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
@@ -27,6 +29,10 @@ pub(crate) enum MachineCommand {
     Set(MachineSetArguments),
     /// Boot machines into a kernel, and prove that it runs: what runs on them is stopped
     Boot(MachineBootArguments),
+    /// Switch machines: what runs on them is lost
+    Power(MachinePowerArguments),
+    /// Take machines back to their snapshot: what runs on them is stopped
+    Revert(MachineRevertArguments),
     /// Name machines and their protection before they appear
     #[command(after_help = POOL_HELP)]
     LoadPool {

@@ -17,7 +17,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
-pub(crate) use boots::{MachineBootArguments, MachineSetArguments};
+pub(crate) use boots::{
+    HoldCommand, MachineBootArguments, MachinePowerArguments, MachineRevertArguments, MachineSetArguments, PowerWait,
+    PowerWord,
+};
 pub(crate) use jobs::{
     JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
     RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
@@ -100,6 +103,9 @@ pub(crate) enum Command {
     /// Capacity weights of types of resources
     #[command(subcommand)]
     LoadNumber(LoadNumberCommand),
+    /// Whether machines are switched and rebooted at all
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// Kernels that machines can be booted into
     #[command(subcommand)]
     Kernel(KernelCommand),

@@ -45,13 +45,25 @@ fn take(set: &mut v1::SetSettings, setting: &str) -> Result<(), String> {
         "install-within" => set.install_within_ns = Some(span()?),
         "boot-within" => set.boot_within_ns = Some(span()?),
         "drain" => set.drain_ns = Some(span()?),
+        "power" => set.power = Some(value.to_owned()),
+        "snapshot" => set.snapshot = Some(value.to_owned()),
+        "leave-down" => set.leave_down = Some(yes_or_no(setting, value)?),
         other => {
             return Err(format!(
-                "`{other}` is no setting; there are boot, attempts, install-within, boot-within and drain"
+                "`{other}` is no setting; there are boot, attempts, install-within, boot-within, drain, power, snapshot and \
+                 leave-down"
             ));
         }
     }
     Ok(())
+}
+
+fn yes_or_no(setting: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" | "" => Ok(false),
+        _ => Err(format!("`{setting}`: write yes or no")),
+    }
 }
 
 fn driver(word: &str) -> Result<v1::BootDriver, String> {

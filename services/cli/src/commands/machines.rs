@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use muster_proto::v1::{self, machine_command::Kind};
 
-use super::{Session, boots, not_found, pool_file};
+use super::{Session, boots, not_found, pool_file, power};
 use crate::arguments::{ConfirmedSelector, MachineCommand, MachineFlagArguments, SelectorArguments};
 use crate::confirm::confirm;
 use crate::exit::Failure;
@@ -24,6 +24,8 @@ pub(super) async fn run(session: &Session, command: MachineCommand) -> Result<()
         MachineCommand::Remove(arguments) => remove(session, &arguments).await,
         MachineCommand::Set(arguments) => boots::set(session, &arguments).await,
         MachineCommand::Boot(arguments) => boots::boot(session, &arguments).await,
+        MachineCommand::Power(arguments) => power::power(session, &arguments).await,
+        MachineCommand::Revert(arguments) => power::revert(session, &arguments).await,
         MachineCommand::LoadPool { file } => load_pool(session, &file).await,
     }
 }
@@ -134,6 +136,13 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
         "boot_attempt",
         "boot_attempts_max",
         "boot_reason",
+        "power",
+        "snapshot",
+        "switched",
+        "switched_stands",
+        "switched_time",
+        "switched_reason",
+        "switched_detail",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     columns.extend([Column::new("tags"), Column::new("trouble")]);
@@ -149,7 +158,8 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
     let inventory = record.inventory.clone().unwrap_or_default();
     let holder = record.holder.clone().unwrap_or_default();
     let boot = record.boot.clone().unwrap_or_default();
-    let driver = record.settings.as_ref().and_then(|settings| settings.boot_driver().known());
+    let (settings, switched) = (record.settings.clone().unwrap_or_default(), record.power.clone().unwrap_or_default());
+    let driver = settings.boot_driver().known();
     let count = |kind: v1::ResourceKind| {
         Cell::Integer(inventory.resources.iter().filter(|resource| resource.kind() == kind).count() as u64)
     };
@@ -195,6 +205,13 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         if boot.order.is_some() { Cell::Integer(boot.attempt.into()) } else { Cell::None },
         if boot.order.is_some() { Cell::Integer(boot.attempts_max.into()) } else { Cell::None },
         Cell::text(&boot.reason),
+        Cell::text(settings.power),
+        Cell::text(settings.snapshot),
+        Cell::text(power::word(switched.task())),
+        Cell::text(power::stand(&switched)),
+        Cell::time_ns(switched.begun_ns),
+        Cell::text(switched.reason),
+        Cell::text(switched.detail),
         Cell::List(record.tags.clone()),
         Cell::text(&record.trouble),
     ]

@@ -17,6 +17,7 @@ mod mix;
 mod module_test;
 mod modules;
 mod pool_file;
+mod power;
 mod processes;
 mod pulse_report;
 mod pulses;
@@ -105,6 +106,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Machine(command) => machines::run(session, command).await,
         Command::Resource(command) => resources::run(session, command).await,
         Command::LoadNumber(command) => load_numbers::run(session, command).await,
+        Command::Hold(command) => power::hold(session, &command).await,
         Command::Kernel(command) => kernels::run(session, command).await,
         Command::Module(command) => modules::run(session, command).await,
         Command::Start(arguments) => start::run(session, arguments).await,

@@ -66,7 +66,7 @@ async fn play(bus: &Bus) -> Arc<Played> {
                 Some(request) = machines.next() => {
                     let record = v1::MachineRecord { machine: "node-1".into(), active: true, ..Default::default() };
                     let up = v1::MachineStatus { record: Some(record), health: v1::Health::Up.into(), ..Default::default() };
-                    let kind = Some(machine_reply::Kind::Machines(v1::MachineList { machines: vec![up], more: false }));
+                    let kind = Some(machine_reply::Kind::Machines(v1::MachineList { machines: vec![up], more: false, hold: None }));
                     request.answer(Body::MachineReply(v1::MachineReply { kind }), Authority::default()).await;
                 }
                 Some(request) = commands.next() => {

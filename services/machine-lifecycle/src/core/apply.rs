@@ -3,6 +3,7 @@
 use muster_ledger::At;
 use muster_model::{Phase, PoolTime};
 
+use super::power::{Hold, PowerOperation, PowerOrder};
 use super::{Boot, Event, Fact, Machine, Past, Stage, State, check};
 
 /// Folds one event.
@@ -19,6 +20,10 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         }
         Event::KernelRemoved(name) => {
             state.kernels.remove(name);
+        }
+        Event::HoldSet { held, actor, reason } => {
+            let hold = Hold { actor: actor.clone(), reason: reason.clone(), since: at.time };
+            state.hold = held.then_some(hold);
         }
         Event::Machine { id, fact: fact @ Fact::Added { .. } } => {
             let mut machine = Machine::after(state.removed.remove(id));
@@ -79,8 +84,12 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             machine.fenced_epoch = *epoch;
             machine.tenure.stage = Stage::Settled;
         }
-        Fact::PhaseChanged { to, reason, .. } => {
+        Fact::PhaseChanged { from, to, reason } => {
             machine.phase = *to;
+            if [from, to].iter().any(|phase| matches!(phase, Phase::Reverting | Phase::Settling)) {
+                // Its agent refuses starts while it is taken back.
+                machine.generation = at.position;
+            }
             machine.quarantine = None;
             enter_phase(machine, reason, at.time);
         }
@@ -94,7 +103,12 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         Fact::BootObserved { boot_id } => machine.boot_id.clone_from(boot_id),
         Fact::Claimed(claim) => machine.claim.clone_from(claim),
         Fact::PreparationAsked(preparation) => machine.preparation.clone_from(preparation),
-        Fact::SettingsChanged(settings) => machine.settings.clone_from(settings),
+        Fact::SettingsChanged(settings) => machine.settings.clone_from(&**settings),
+        Fact::PowerOrdered { .. }
+        | Fact::PowerOrderDropped { .. }
+        | Fact::PowerBegun { .. }
+        | Fact::PowerAsked
+        | Fact::PowerEnded { .. } => apply_power(machine, fact, at),
         Fact::BootOrdered { .. } | Fact::BootAttempted { .. } | Fact::BootJudged { .. } => {
             apply_boot(machine, fact, at);
             machine.generation = at.position;
@@ -112,6 +126,39 @@ fn enter_phase(machine: &mut Machine, reason: &str, now: PoolTime) {
     }
 }
 
+fn apply_power(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
+    match (fact, &mut machine.power) {
+        (Fact::PowerOrdered { task, actor }, _) => {
+            machine.power_order = Some(PowerOrder { task: *task, actor: actor.clone(), since: at.time });
+        }
+        (Fact::PowerOrderDropped { .. }, _) => machine.power_order = None,
+        (Fact::PowerBegun { task, reason }, power) => {
+            *power = Some(PowerOperation {
+                position: at.position,
+                task: *task,
+                reason: reason.clone(),
+                begun: at.time,
+                from_boot_id: machine.boot_id.clone(),
+                asked: false,
+                outcome: None,
+                detail: String::new(),
+                ended: PoolTime::NEVER,
+            });
+            machine.power_order = None;
+            if let Some(boot) = machine.boot.as_mut().filter(|boot| boot.is_pending()) {
+                boot.escalations += 1;
+                boot.since = at.time;
+            }
+        }
+        (Fact::PowerAsked, Some(power)) => power.asked = true,
+        (Fact::PowerEnded { outcome, detail }, Some(power)) => {
+            (power.outcome, power.ended) = (Some(*outcome), at.time);
+            power.detail.clone_from(detail);
+        }
+        (_, _) => {}
+    }
+}
+
 fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
     match (fact, &mut machine.boot) {
         (Fact::BootOrdered { kernel, nonce, reservation }, boot) => {
@@ -120,6 +167,7 @@ fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
                 kernel: kernel.clone(),
                 nonce: nonce.clone(),
                 reservation: *reservation,
+                escalations: 0,
                 attempt: 1,
                 verdict: None,
                 reason: String::new(),
@@ -128,7 +176,7 @@ fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             });
         }
         (Fact::BootAttempted { attempt, reason }, Some(boot)) => {
-            boot.attempt = *attempt;
+            (boot.attempt, boot.escalations) = (*attempt, 0);
             boot.since = at.time;
             boot.reason.clone_from(reason);
             boot.from_boot_id.clone_from(&machine.boot_id);

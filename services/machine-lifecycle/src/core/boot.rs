@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::boot::nonce_in;
-use muster_model::{BootDriver, BootOperation, BootVerdict, KernelName, PoolTime, Position, ReservationId};
+use muster_model::{
+    BootDriver, BootOperation, BootVerdict, KernelName, PoolTime, Position, PowerSpec, ReservationId, SnapshotSpec,
+};
 
 use super::Kernel;
 use super::limits::{ATTEMPTS, BOOT_DRAIN, BOOT_WITHIN, INSTALL_WITHIN};
 
-/// How a machine is booted.
+/// How a machine is booted and switched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How it is taken into a kernel; without one it is not booted.
@@ -22,12 +24,27 @@ pub struct Settings {
     pub boot_within: Duration,
     /// What runs may take so long to end before a reboot.
     pub drain: Duration,
+    /// How its power is switched; without it, it is not.
+    pub power: Option<PowerSpec>,
+    /// How it is taken back to a snapshot; without it, it is not.
+    pub snapshot: Option<SnapshotSpec>,
+    /// It is not switched by itself when it is down or does not come back.
+    pub leave_down: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (install_within, boot_within) = (INSTALL_WITHIN, BOOT_WITHIN);
-        Self { boot_driver: None, attempts_max: ATTEMPTS, install_within, boot_within, drain: BOOT_DRAIN }
+        Self {
+            boot_driver: None,
+            attempts_max: ATTEMPTS,
+            install_within,
+            boot_within,
+            drain: BOOT_DRAIN,
+            power: None,
+            snapshot: None,
+            leave_down: false,
+        }
     }
 }
 
@@ -44,6 +61,8 @@ pub struct Boot {
     pub reservation: Option<ReservationId>,
     /// The present attempt, from 1.
     pub attempt: u32,
+    /// How often power was used in the present attempt.
+    pub escalations: u32,
     /// What was proven last.
     pub verdict: Option<BootVerdict>,
     /// Why it is where it is, for people.

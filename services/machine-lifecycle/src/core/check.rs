@@ -19,7 +19,10 @@ pub fn legal(state: &State, event: &Event) -> Result<(), String> {
         Event::KernelRemoved(name) if !state.kernels.contains_key(name) => {
             return Err(format!("the kernel {name} is not known"));
         }
-        Event::KernelAdded(_) | Event::KernelRemoved(_) => return Ok(()),
+        Event::HoldSet { held, .. } if *held == state.hold.is_some() => {
+            return Err("a hold is set once, and taken away once".into());
+        }
+        Event::KernelAdded(_) | Event::KernelRemoved(_) | Event::HoldSet { .. } => return Ok(()),
     };
     match (state.machines.get(id), fact) {
         (None, Fact::Added { .. }) if state.machines.len() >= MACHINES_MAX => Err(format!("{id}: too many machines")),
@@ -79,6 +82,17 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
                 }
             });
             rule(fits, "a pending boot is judged, and only a proven one crashes back")
+        }
+        Fact::PowerOrdered { .. } => rule(machine.power_order.is_none(), "one order waits at a time"),
+        Fact::PowerOrderDropped { .. } => rule(machine.power_order.is_some(), "what is dropped waited before"),
+        Fact::PowerBegun { .. } => {
+            rule(!machine.protection.machine, "I13: what is protected is not switched")?;
+            let open = machine.power.as_ref().is_some_and(|known| known.is_open());
+            rule(!open, "one operation is under way at a time")
+        }
+        Fact::PowerAsked | Fact::PowerEnded { .. } => {
+            let open = machine.power.as_ref().is_some_and(|known| known.is_open());
+            rule(open, "an operation ends once, after it began")
         }
         Fact::Quarantined { .. } => rule(machine.quarantine.is_none(), "it is quarantined already"),
         Fact::FlagChanged { .. }

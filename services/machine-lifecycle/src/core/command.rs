@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use muster_model::{BootDriver, Flag, KernelName, MachineId, Selector};
+use muster_model::{BootDriver, Flag, KernelName, MachineId, PowerSpec, Selector, SnapshotSpec};
 
+use super::power::PowerTask;
 use super::{Kernel, LoadKey};
 
 /// A command.
@@ -27,12 +28,40 @@ pub enum Command {
     /// Take a kernel out of the list.
     RemoveKernel(KernelName),
     /// Change how machines are booted.
-    SetSettings(SettingsChange),
+    SetSettings(Box<SettingsChange>),
     /// Boot machines.
     Boot(BootOrder),
+    /// Do something to the power or the snapshot of machines.
+    Power(PowerOrdering),
+    /// Hold all power operations and reboots, or let them go on.
+    Hold(HoldSetting),
 }
 
-/// Change how all machines that a selector names are booted: what is given. Nothing, or zero, is the default.
+/// Do something to the power or the snapshot of all machines that a selector names.
+#[derive(Debug, Clone)]
+pub struct PowerOrdering {
+    /// Machines.
+    pub selector: Selector,
+    /// What.
+    pub task: PowerTask,
+    /// A person has done what was asked of them.
+    pub done: bool,
+    /// Who orders it.
+    pub actor: String,
+}
+
+/// Hold all power operations and reboots, or let them go on.
+#[derive(Debug, Clone)]
+pub struct HoldSetting {
+    /// Hold them.
+    pub held: bool,
+    /// Who.
+    pub actor: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Change how all machines that a selector names are booted and switched: what is given. Nothing, or zero, is the default.
 #[derive(Debug, Clone)]
 pub struct SettingsChange {
     /// Machines.
@@ -47,6 +76,22 @@ pub struct SettingsChange {
     pub boot_within: Option<Duration>,
     /// What runs may take so long to end before a reboot.
     pub drain: Option<Duration>,
+    /// How its power is switched.
+    pub power: Option<Option<PowerSpec>>,
+    /// How it is taken back to a snapshot.
+    pub snapshot: Option<Option<SnapshotSpec>>,
+    /// It is not switched by itself.
+    pub leave_down: Option<bool>,
+}
+
+impl SettingsChange {
+    /// Nothing changes yet.
+    #[must_use]
+    pub fn of(selector: Selector) -> Self {
+        let (install_within, boot_within, drain) = (None, None, None);
+        let (boot_driver, attempts_max, power, snapshot, leave_down) = (None, None, None, None, None);
+        Self { selector, boot_driver, attempts_max, install_within, boot_within, drain, power, snapshot, leave_down }
+    }
 }
 
 /// Boot all machines that a selector names.

@@ -7,6 +7,7 @@ mod hello;
 mod kernels;
 mod orders;
 mod pool;
+mod power;
 mod preparation;
 mod protect;
 mod tenure;
@@ -38,6 +39,8 @@ pub fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> De
         Input::DesiredTaken { machine, incarnation, generation } => {
             protect::desired_taken(state, machine, *incarnation, *generation, now)
         }
+        Input::PowerActed { machine, acted } => power::acted(state, machine, acted, now),
+        Input::PowerLooked { machine, looked } => power::seen(state, machine, looked, now),
         Input::Tick => tick::tick(state, observed, now),
     };
     Ok(Decision { events, reply: None })
@@ -54,6 +57,8 @@ fn decide_command(state: &State, observed: &Observed, command: &Command, now: No
         Command::AddKernel(kernel) => kernels::add(state, kernel, now),
         Command::RemoveKernel(name) => kernels::remove(state, name),
         Command::SetSettings(change) => orders::set_settings(state, change, now),
+        Command::Power(ordering) => power::order(state, ordering, now),
+        Command::Hold(setting) => power::hold(state, setting, now),
         Command::Boot(order) => orders::boot(state, observed, order, now),
     }
 }

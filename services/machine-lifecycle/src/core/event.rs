@@ -7,6 +7,7 @@ use muster_model::{
     BootVerdict, Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position, ReservationId,
 };
 
+use super::power::{PowerOutcome, PowerTask};
 use super::{Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings};
 
 /// One event of MACHINES.
@@ -30,6 +31,15 @@ pub enum Event {
     KernelAdded(Kernel),
     /// A kernel can be booted no longer.
     KernelRemoved(KernelName),
+    /// People hold all power operations and reboots, or let them go on.
+    HoldSet {
+        /// They are held.
+        held: bool,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// One fact of one machine.
@@ -128,7 +138,7 @@ pub enum Fact {
     /// Who is next, while it still changes hands; none withdraws the claim.
     Claimed(Option<Claim>),
     /// The whole new settings of how it is booted.
-    SettingsChanged(Settings),
+    SettingsChanged(Box<Settings>),
     /// It is to be booted: the first attempt begins.
     BootOrdered {
         /// The kernel; none is the stock kernel.
@@ -146,6 +156,34 @@ pub enum Fact {
         attempt: u32,
         /// What came of the one before.
         reason: String,
+    },
+    /// A person wants something done to it from outside; it waits for the rails.
+    PowerOrdered {
+        /// What.
+        task: PowerTask,
+        /// Who.
+        actor: String,
+    },
+    /// That waited too long.
+    PowerOrderDropped {
+        /// Why.
+        reason: String,
+    },
+    /// Something is done to it from outside, once.
+    PowerBegun {
+        /// What.
+        task: PowerTask,
+        /// Who wants it, or why it must be.
+        reason: String,
+    },
+    /// A person is asked to do it.
+    PowerAsked,
+    /// What became of it.
+    PowerEnded {
+        /// What.
+        outcome: PowerOutcome,
+        /// What was seen, or what went wrong.
+        detail: String,
     },
     /// What was proven of a boot.
     BootJudged {

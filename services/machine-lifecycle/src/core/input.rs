@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, ReservationId};
+use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ReservationId};
 
+use super::power::PowerOutcome;
 use super::{Command, Desired, Inventory, Kernel};
 
 /// An agent's hello.
@@ -44,6 +45,26 @@ pub struct Grant {
     pub drain: Duration,
     /// The kernel that its machines are booted into, and the random part of the nonce.
     pub kernel: Option<(KernelName, String)>,
+}
+
+/// What became of an operation, by its driver.
+#[derive(Debug, Clone)]
+pub struct PowerActed {
+    /// Its position.
+    pub position: Position,
+    /// What became of it; none when a person was asked.
+    pub outcome: Option<PowerOutcome>,
+    /// What was seen, or what went wrong.
+    pub detail: String,
+}
+
+/// What is seen of an operation that an earlier leader began.
+#[derive(Debug, Clone)]
+pub struct PowerLooked {
+    /// Its position.
+    pub position: Position,
+    /// The state of the machine's power now.
+    pub state: PowerState,
 }
 
 /// An input.
@@ -100,6 +121,20 @@ pub enum Input {
         incarnation: Incarnation,
         /// The generation that it has.
         generation: Position,
+    },
+    /// What became of an operation on a machine's power or snapshot.
+    PowerActed {
+        /// Which machine.
+        machine: MachineId,
+        /// What.
+        acted: PowerActed,
+    },
+    /// What is seen of an operation that an earlier leader began.
+    PowerLooked {
+        /// Which machine.
+        machine: MachineId,
+        /// What.
+        looked: PowerLooked,
     },
     /// Timers, and the repair by the full pass.
     Tick,

@@ -54,3 +54,29 @@ pub const WITHIN_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const VERIFY_WITHIN: Duration = Duration::from_secs(60);
 /// A load number is at most so large.
 pub const LOAD_MAX: u32 = 65_535;
+/// Power operations at once in one pool: effects have 64 places, and drains and fences need some of them.
+pub const POWER_AT_ONCE_MAX: usize = 32;
+/// Power operations at once in one power domain.
+pub const POWER_IN_DOMAIN_MAX: usize = 4;
+/// Between two power operations that begin in one power domain.
+pub const POWER_STAGGER: Duration = Duration::from_secs(1);
+/// Between two power operations that begin on one machine.
+pub const POWER_QUIET: Duration = Duration::from_secs(30);
+/// More than so many percent of a power domain's machines failing stop power there.
+pub const BREAKER_PERCENT: usize = 20;
+/// And at least so many.
+pub const BREAKER_FAILURES_MIN: usize = 5;
+/// A failure counts for so long.
+pub const BREAKER_WINDOW: Duration = Duration::from_secs(3_600);
+/// An operation that was begun and not done within this is dropped.
+pub const POWER_AGE_MAX: Duration = Duration::from_secs(60);
+/// An order of a person waits for the rails no longer than this.
+pub const ORDER_AGE_MAX: Duration = Duration::from_secs(600);
+/// A machine that says nothing for so long is switched by itself.
+pub const RECOVER_AFTER: Duration = Duration::from_secs(300);
+/// A machine that was given up is switched this often.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1_800);
+/// Machines of one order to switch.
+pub const POWER_MACHINES_MAX: usize = 512;
+/// A machine that was taken back to its snapshot says hello within this, or is dirty until it does.
+pub const SETTLE_WITHIN: Duration = Duration::from_secs(120);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster_model::{Epoch, Flags, Incarnation, Phase, Position, ResourceId};
 
+use super::power::{PowerOperation, PowerOrder};
 use super::{Boot, Claim, Inventory, Past, Preparation, Settings, Stage, Tenure};
 
 /// What tests may not touch (CARE), and what people gave to testing all the same (DONT).
@@ -65,6 +66,10 @@ pub struct Machine {
     pub boot: Option<Boot>,
     /// What it is booted into once it is the reservation's that asked for it.
     pub preparation: Option<Preparation>,
+    /// The newest operation on its power or snapshot.
+    pub power: Option<PowerOperation>,
+    /// An order for one that waits.
+    pub power_order: Option<PowerOrder>,
 }
 
 impl Machine {
@@ -99,7 +104,8 @@ impl Machine {
     /// Its agent refuses starts.
     #[must_use]
     pub fn refuses_starts(&self) -> bool {
-        matches!(self.tenure.stage, Stage::Draining { .. }) || self.boot_pending()
+        let reverts = matches!(self.phase, Phase::Reverting | Phase::Settling);
+        matches!(self.tenure.stage, Stage::Draining { .. }) || self.boot_pending() || reverts
     }
 
     /// It is the pool's and not changing hands.

@@ -60,6 +60,13 @@ pub enum Observation {
         /// The generation that it has.
         generation: Position,
     },
+    /// A driver is called now: the operation is never performed again by this leader.
+    PowerCalled {
+        /// Which machine.
+        machine: MachineId,
+        /// Its position.
+        position: Position,
+    },
     /// An agent answered how far it is with an order to install a kernel or to reboot.
     BootProgress {
         /// Who.
@@ -76,6 +83,10 @@ pub enum Observation {
 pub struct Observed {
     /// Since when this service hears what there is to hear.
     pub listening_since: Option<PoolTime>,
+    /// Since when this service leads.
+    pub leading_since: Option<PoolTime>,
+    /// The newest operation of each machine for which a driver was called.
+    called: BTreeMap<MachineId, Position>,
     seen: BTreeMap<MachineId, Seen>,
 }
 
@@ -83,7 +94,10 @@ impl Observed {
     /// Takes news. What an unknown machine or an old incarnation says counts for nothing.
     pub fn take(&mut self, state: &State, observation: Observation, now: PoolTime) {
         match observation {
-            Observation::LeadershipBegan => *self = Self { listening_since: Some(now), seen: BTreeMap::new() },
+            Observation::LeadershipBegan => {
+                *self = Self { listening_since: Some(now), leading_since: Some(now), ..Self::default() };
+            }
+            Observation::PowerCalled { machine, position } => drop(self.called.insert(machine, position)),
             Observation::Reconnected => self.listening_since = Some(now),
             Observation::Heartbeat(heartbeat) => self.take_heartbeat(state, heartbeat, now),
             Observation::DesiredTaken { machine, incarnation, generation } => {
@@ -126,6 +140,12 @@ impl Observed {
             old_heartbeats = seen.old_heartbeats;
         }
         self.seen.insert(heartbeat.machine.clone(), Seen { at: now, heartbeat, old_heartbeats });
+    }
+
+    /// A driver was called for this operation.
+    #[must_use]
+    pub fn was_called(&self, id: &MachineId, position: Position) -> bool {
+        self.called.get(id).is_some_and(|called| *called >= position)
     }
 
     /// The newest heartbeat of the machine's present life.

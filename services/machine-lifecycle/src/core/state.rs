@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use muster_model::{Epoch, Incarnation, KernelName, MachineId};
 
+use super::power::Hold;
 use super::{Kernel, LoadKey, Machine};
 
 /// What outlives the record of a removed machine: its numbers never go back.
@@ -26,4 +27,6 @@ pub struct State {
     pub removed: BTreeMap<MachineId, Past>,
     /// Kernels by name.
     pub kernels: BTreeMap<KernelName, Kernel>,
+    /// All power operations and reboots are held.
+    pub hold: Option<Hold>,
 }

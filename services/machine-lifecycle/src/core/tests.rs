@@ -5,6 +5,7 @@ mod commands;
 mod health;
 mod hello;
 mod kernels;
+mod power;
 mod preparation;
 mod properties;
 mod protection;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use muster_ledger::Scope;
 use muster_model::{
-    BootDriver, BootOperation, BootStep, Epoch, Incarnation, MachineId, Phase, PoolTime, Position, ResourceId,
+    BootDriver, BootOperation, BootStep, Epoch, Incarnation, MachineId, Phase, PoolTime, Position, PowerSpec,
+    ResourceId, SnapshotSpec,
 };
 
 use super::health::{Health, brake, health};
+use super::power::PowerTask;
 use super::{Holder, Kernel, Machine, Observed, Seen, State};
 
 /// The desired state of a machine, as its agent gets it.
@@ -40,6 +42,22 @@ pub enum Effect {
         /// What.
         desired: Box<Desired>,
     },
+    /// Do something to a machine's power or snapshot, once.
+    Switch {
+        /// Which machine.
+        machine: MachineId,
+        /// What.
+        switch: Box<Switch>,
+    },
+    /// Look at the power of a machine on which an earlier leader began something.
+    LookAtPower {
+        /// Which machine.
+        machine: MachineId,
+        /// The operation.
+        position: Position,
+        /// How.
+        power: Option<Box<PowerSpec>>,
+    },
     /// Tell an agent to install a kernel, or to reboot. The agent does what it is told under one name once.
     Boot {
         /// Whom.
@@ -47,6 +65,21 @@ pub enum Effect {
         /// What.
         task: Box<BootTask>,
     },
+}
+
+/// An operation as it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switch {
+    /// Its position: with the machine, its name.
+    pub position: Position,
+    /// What.
+    pub task: PowerTask,
+    /// When it began.
+    pub begun: PoolTime,
+    /// How power is switched.
+    pub power: Option<PowerSpec>,
+    /// How the snapshot is taken back to.
+    pub snapshot: Option<SnapshotSpec>,
 }
 
 /// What an agent is told of an ordered boot.
@@ -74,6 +107,8 @@ impl Effect {
     pub fn key(&self) -> String {
         match self {
             Self::SendDesired { machine, desired } => format!("desired/{machine}/{}", desired.generation),
+            Self::Switch { machine, switch } => format!("switch/{machine}/{}", switch.position),
+            Self::LookAtPower { machine, position, .. } => format!("look/{machine}/{position}"),
             Self::Boot { machine, task } => {
                 let verb = if task.reboot { "reboot" } else { "install" };
                 format!("{verb}/{machine}/{}", task.operation)
@@ -105,17 +140,35 @@ pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Machin
             behind.then(|| Effect::SendDesired { machine: id.clone(), desired: Box::new(desired_of(machine)) });
         let task = seen.and_then(|seen| boot_task(machine, seen, now));
         let boot = task.map(|task| Effect::Boot { machine: id.clone(), task: Box::new(task) });
-        desired.into_iter().chain(boot)
+        desired.into_iter().chain(boot).chain(switch(id, machine, observed))
     };
     let mut wanted: Vec<Effect> = match scope {
         Scope::Full => state.machines.iter().flat_map(effects).collect(),
         Scope::Keys(keys) => keys.iter().filter_map(|id| state.machines.get_key_value(id)).flat_map(effects).collect(),
     };
     let is_reboot = |effect: &Effect| matches!(effect, Effect::Boot { task, .. } if task.reboot);
-    if wanted.iter().any(is_reboot) && brake(state, observed, now) {
+    if wanted.iter().any(is_reboot) && (state.hold.is_some() || brake(state, observed, now)) {
         wanted.retain(|effect| !is_reboot(effect));
     }
     wanted
+}
+
+/// What is to be done to a machine from outside: what this leader began, once; and a look at what an earlier one began.
+fn switch(id: &MachineId, machine: &Machine, observed: &Observed) -> Option<Effect> {
+    let operation = machine.power.as_ref().filter(|known| known.is_open() && !known.asked)?;
+    let (settings, position) = (&machine.settings, operation.position);
+    if observed.was_called(id, position) {
+        return None;
+    }
+    let leading_since = observed.leading_since?;
+    Some(if operation.begun > leading_since {
+        let (power, snapshot) = (settings.power.clone(), settings.snapshot.clone());
+        let switch = Switch { position, task: operation.task, begun: operation.begun, power, snapshot };
+        Effect::Switch { machine: id.clone(), switch: Box::new(switch) }
+    } else {
+        let power = settings.power.clone().map(Box::new);
+        Effect::LookAtPower { machine: id.clone(), position, power }
+    })
 }
 
 /// What an agent that is heard is to be told of its machine's boot; none where it knows, or has to wait. Protection beats every order.

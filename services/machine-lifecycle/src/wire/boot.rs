@@ -1,8 +1,10 @@
 //! Settings and boots: events, records, commands, and what agents are told and say of them.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
-use muster_model::{BootDriver, BootVerdict, KernelName, PoolTime, Refusal, ReservationId, nanoseconds};
+use muster_model::power::SpecError;
+use muster_model::{BootDriver, BootVerdict, KernelName, PoolTime, Refusal, RefusalCode, ReservationId, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1;
 
@@ -23,17 +25,30 @@ pub(super) fn settings_to_wire(settings: &Settings) -> v1::MachineSettings {
         install_within_ns: nanoseconds(settings.install_within),
         boot_within_ns: nanoseconds(settings.boot_within),
         drain_ns: nanoseconds(settings.drain),
+        power: settings.power.as_ref().map_or_else(String::new, ToString::to_string),
+        snapshot: settings.snapshot.as_ref().map_or_else(String::new, ToString::to_string),
+        leave_down: settings.leave_down,
     }
 }
 
-pub(super) fn settings_from_wire(wire: Option<v1::MachineSettings>) -> Settings {
-    wire.map_or_else(Settings::default, |wire| Settings {
+pub(super) fn settings_from_wire(wire: Option<v1::MachineSettings>) -> Result<Settings, WireError> {
+    let Some(wire) = wire else { return Ok(Settings::default()) };
+    Ok(Settings {
         boot_driver: wire.boot_driver().known(),
         attempts_max: wire.attempts_max,
         install_within: duration(wire.install_within_ns),
         boot_within: duration(wire.boot_within_ns),
         drain: duration(wire.drain_ns),
+        power: spec("power", &wire.power)?,
+        snapshot: spec("snapshot", &wire.snapshot)?,
+        leave_down: wire.leave_down,
     })
+}
+
+/// A setting of a driver; an empty text is none.
+fn spec<S: FromStr<Err = SpecError>>(field: &'static str, text: &str) -> Result<Option<S>, WireError> {
+    let read = (!text.is_empty()).then(|| text.parse()).transpose();
+    read.map_err(|error| WireError::invalid("MachineSettings", field, error))
 }
 
 /// Settings of a record: unset while nothing was set.
@@ -106,6 +121,7 @@ pub(super) fn boot_to_wire(machine: &Machine) -> Option<v1::BootRecord> {
         from_boot_id: boot.from_boot_id.clone(),
         attempts_max: machine.settings.attempts_max,
         reservation: boot.reservation.unwrap_or_default().0,
+        escalations: boot.escalations,
     })
 }
 
@@ -118,6 +134,7 @@ pub(super) fn boot_from_wire(wire: Option<v1::BootRecord>) -> Result<Option<Boot
         nonce: wire.nonce,
         reservation: reservation(wire.reservation),
         attempt: wire.attempt,
+        escalations: wire.escalations,
         reason: wire.reason,
         since: PoolTime(wire.since_ns),
         from_boot_id: wire.from_boot_id,
@@ -130,14 +147,25 @@ pub(super) fn settings_change(set: &v1::SetSettings) -> Result<Command, Refusal>
         let known = v1::BootDriver::try_from(number);
         known.map_err(|_| invalid(what, &WireError::invalid("SetSettings", "boot_driver", number)))
     });
-    Ok(Command::SetSettings(SettingsChange {
+    Ok(Command::SetSettings(Box::new(SettingsChange {
         selector: selector_from_wire(what, &set.selector)?,
         boot_driver: boot_driver.transpose()?.map(v1::BootDriver::known),
         attempts_max: set.attempts_max,
         install_within: set.install_within_ns.map(duration),
         boot_within: set.boot_within_ns.map(duration),
         drain: set.drain_ns.map(duration),
-    }))
+        power: set.power.as_deref().map(|text| setting(what, "power", text)).transpose()?,
+        snapshot: set.snapshot.as_deref().map(|text| setting(what, "snapshot", text)).transpose()?,
+        leave_down: set.leave_down,
+    })))
+}
+
+/// A setting of a driver, as people write it.
+fn setting<S: FromStr<Err = SpecError>>(what: &str, name: &str, text: &str) -> Result<Option<S>, Refusal> {
+    (!text.is_empty()).then(|| text.parse()).transpose().map_err(|error: SpecError| {
+        let next = "`muster machine set --help` has an example for each driver";
+        Refusal::new(RefusalCode::Invalid, what, format!("{name}: {error}"), next)
+    })
 }
 
 pub(super) fn boot_order(boot: &v1::BootMachines, actor: &str, nonce: &str) -> Result<Command, Refusal> {

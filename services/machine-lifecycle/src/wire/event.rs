@@ -14,7 +14,7 @@ use super::boot::{
 use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
-use super::{machine_id, word};
+use super::{machine_id, power, word};
 use crate::core::{Claim, Event, Fact, Protection};
 
 pub(super) fn to_wire(event: &Event) -> v1::MachineEvent {
@@ -30,6 +30,10 @@ pub(super) fn to_wire(event: &Event) -> v1::MachineEvent {
         Event::KernelRemoved(name) => {
             let kind = Kind::KernelRemoved(v1::KernelRemoved { name: name.to_string() });
             v1::MachineEvent { machine: String::new(), kind: Some(kind) }
+        }
+        Event::HoldSet { held, actor, reason } => {
+            let set = v1::HoldSet { held: *held, actor: actor.clone(), reason: reason.clone() };
+            v1::MachineEvent { machine: String::new(), kind: Some(Kind::HoldSet(set)) }
         }
         Event::Machine { id, fact } => v1::MachineEvent { machine: id.to_string(), kind: Some(fact_to_wire(fact)) },
     }
@@ -87,6 +91,11 @@ fn fact_to_wire(fact: &Fact) -> Kind {
             Kind::BootOrdered(ordered_to_wire(kernel.as_ref(), nonce, *reservation))
         }
         Fact::PreparationAsked(asked) => Kind::PreparationAsked(preparation_to_wire(asked.as_ref())),
+        Fact::PowerOrdered { task, actor } => Kind::PowerOrdered(power::ordered_to_wire(*task, actor)),
+        Fact::PowerOrderDropped { reason } => Kind::PowerOrderDropped(v1::PowerOrderDropped { reason: reason.clone() }),
+        Fact::PowerBegun { task, reason } => Kind::PowerBegun(power::begun_to_wire(*task, reason)),
+        Fact::PowerAsked => Kind::PowerAsked(v1::PowerAsked {}),
+        Fact::PowerEnded { outcome, detail } => Kind::PowerEnded(power::ended_to_wire(*outcome, detail)),
         Fact::BootAttempted { attempt, reason } => {
             Kind::BootAttempted(v1::BootAttempted { attempt: *attempt, reason: reason.clone() })
         }
@@ -119,6 +128,7 @@ pub(super) fn from_wire(event: v1::MachineEvent) -> Result<Event, WireError> {
         }
         Kind::KernelAdded(added) => Ok(Event::KernelAdded(kernel_from_wire(added.kernel)?)),
         Kind::KernelRemoved(removed) => Ok(Event::KernelRemoved(kernel_name(&removed.name)?)),
+        Kind::HoldSet(v1::HoldSet { held, actor, reason }) => Ok(Event::HoldSet { held, actor, reason }),
         kind => {
             let id = machine_id("MachineEvent", "machine", &event.machine)?;
             Ok(Event::Machine { id, fact: fact_from_wire(kind)? })
@@ -166,16 +176,21 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
             Fact::HealthChanged { down: health == v1::Health::Down }
         }
         // Handled by the caller: they are of no machine.
-        Kind::LoadNumberSet(_) | Kind::KernelAdded(_) | Kind::KernelRemoved(_) => {
-            return Err(WireError::invalid("MachineEvent", "machine", "load numbers and kernels have none"));
+        Kind::LoadNumberSet(_) | Kind::KernelAdded(_) | Kind::KernelRemoved(_) | Kind::HoldSet(_) => {
+            return Err(WireError::invalid("MachineEvent", "machine", "load numbers, kernels and holds have none"));
         }
+        Kind::PowerOrdered(ordered) => power::ordered_from_wire(ordered)?,
+        Kind::PowerOrderDropped(dropped) => Fact::PowerOrderDropped { reason: dropped.reason },
+        Kind::PowerBegun(begun) => power::begun_from_wire(begun)?,
+        Kind::PowerAsked(_) => Fact::PowerAsked,
+        Kind::PowerEnded(ended) => power::ended_from_wire(ended)?,
         Kind::PreparationAsked(asked) => Fact::PreparationAsked(preparation_from_wire(asked)?),
         Kind::DeadlineMoved(moved) => Fact::DeadlineMoved { deadline: PoolTime(moved.deadline_ns) },
         Kind::TagsSet(set) => Fact::TagsSet(set.tags.into_iter().collect()),
         Kind::Quarantined(quarantined) => Fact::Quarantined { reason: quarantined.reason },
         Kind::BootObserved(observed) => Fact::BootObserved { boot_id: observed.boot_id },
         Kind::Claimed(claimed) => Fact::Claimed(claim_from_wire(claimed.next, claimed.drain_ns)),
-        Kind::SettingsChanged(changed) => Fact::SettingsChanged(settings_from_wire(changed.settings)),
+        Kind::SettingsChanged(changed) => Fact::SettingsChanged(Box::new(settings_from_wire(changed.settings)?)),
         Kind::BootOrdered(ordered) => ordered_from_wire(ordered)?,
         Kind::BootAttempted(attempted) => Fact::BootAttempted { attempt: attempted.attempt, reason: attempted.reason },
         Kind::BootJudged(judged) => judged_from_wire(judged)?,

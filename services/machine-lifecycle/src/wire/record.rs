@@ -14,7 +14,7 @@ use super::holder::{
 };
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::kernel::{kernel_from_wire, kernel_to_wire};
-use super::machine_id;
+use super::{machine_id, power};
 use crate::core::{Machine, Past, Protection, State};
 
 /// What a quarantined machine's trouble begins with.
@@ -56,6 +56,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         settings: settings_of(machine),
         boot: boot_to_wire(machine),
         preparation: machine.preparation.as_ref().map(|asked| preparation_to_wire(Some(asked))),
+        power: power::record_to_wire(machine),
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -65,6 +66,7 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
     let phase = phase_from_wire("MachineRecord", record.phase())?;
     let tenure = tenure_from_wire(record.tenure(), holder_from_wire(record.holder.clone()), record.drain_deadline_ns)?;
     let position = |position: Option<v1::Position>| position.unwrap_or_default().into();
+    let (operation, power_order) = power::record_from_wire(record.power)?;
     let reason = record.trouble.strip_prefix(QUARANTINED).unwrap_or(&record.trouble).to_owned();
     let machine = Machine {
         flags: Flags { active: record.active, maintenance: record.maintenance, retired: record.retired },
@@ -90,7 +92,9 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         tags: record.tags.into_iter().collect(),
         down: record.down,
         quarantine: record.quarantined.then_some(reason),
-        settings: settings_from_wire(record.settings),
+        settings: settings_from_wire(record.settings)?,
+        power: operation,
+        power_order,
         boot: boot_from_wire(record.boot)?,
         preparation: record.preparation.map(preparation_from_wire).transpose()?.flatten(),
     };
@@ -108,6 +112,7 @@ pub(super) fn state_to_wire(state: &State) -> v1::MachinesState {
         load_numbers: state.load_numbers.iter().map(|(key, load)| load_to_wire(key, *load)).collect(),
         removed: state.removed.iter().map(removed).collect(),
         kernels: state.kernels.values().map(kernel_to_wire).collect(),
+        hold: state.hold.as_ref().map(power::hold_to_wire),
     }
 }
 
@@ -117,6 +122,7 @@ pub(super) fn state_from_wire(wire: v1::MachinesState) -> Result<State, WireErro
         Ok((id, Past { epoch: Epoch(past.epoch), incarnation: Incarnation(past.incarnation) }))
     };
     Ok(State {
+        hold: wire.hold.map(power::hold_from_wire),
         machines: wire.machines.into_iter().map(record_from_wire).collect::<Result<_, _>>()?,
         load_numbers: wire
             .load_numbers

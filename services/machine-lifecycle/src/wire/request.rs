@@ -5,10 +5,10 @@ use muster_proto::WireError;
 use muster_proto::v1;
 use muster_proto::v1::machine_command::Kind;
 
-use super::boot;
 use super::holder::flag_from_wire;
 use super::inventory::load_from_wire;
 use super::kernel::{kernel_from_wire, kernel_name};
+use super::{boot, power};
 use crate::core::{Command, FlagSetting, PoolEntry, ProtectionSetting, TagSetting};
 
 /// A command of `actor`; `nonce` is random, and proves the boots that it orders.
@@ -50,6 +50,8 @@ pub fn command_from_wire(command: v1::MachineCommand, actor: &str, nonce: &str) 
             Command::RemoveKernel(kernel_name(&remove.name).map_err(|error| invalid("remove a kernel", &error))?)
         }
         Kind::SetSettings(set) => boot::settings_change(&set)?,
+        Kind::Power(order) => power::ordering(&order, actor)?,
+        Kind::SetHold(set) => power::hold_setting(set, actor),
         Kind::Boot(order) => boot::boot_order(&order, actor, nonce)?,
         Kind::LoadPool(load) => Command::LoadPool(load.machines.into_iter().map(entry).collect::<Result<_, _>>()?),
     })

@@ -93,6 +93,12 @@ fn news(kind: Kind) -> News {
         | Kind::KernelRemoved(_)
         | Kind::BootAttempted(_)
         | Kind::PreparationAsked(_)
+        | Kind::PowerOrdered(_)
+        | Kind::PowerOrderDropped(_)
+        | Kind::PowerBegun(_)
+        | Kind::PowerAsked(_)
+        | Kind::PowerEnded(_)
+        | Kind::HoldSet(_)
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)
         | Kind::Claimed(_) => News::Other,

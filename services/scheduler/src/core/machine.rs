@@ -131,7 +131,7 @@ impl Seen {
     /// It was ordered into a kernel: what runs is to end before it reboots.
     #[must_use]
     pub fn is_booting(&self) -> bool {
-        matches!(self.phase, Some(Phase::Installing | Phase::Rebooting | Phase::Verifying))
+        matches!(self.phase, Some(Phase::Reverting | Phase::Installing | Phase::Rebooting | Phase::Verifying))
     }
 
     /// Nothing may touch this resource (invariant I13): a signature protects until a person releases it.

@@ -50,7 +50,7 @@ fn fact_of(event: v1::MachineEvent) -> Result<Option<MachineFact>, String> {
         // A kind of a later version has no places here that it could weigh.
         return Ok(number.try_into().ok().map(MachineFact::LoadNumber));
     }
-    if matches!(kind, Kind::KernelAdded(_) | Kind::KernelRemoved(_)) {
+    if matches!(kind, Kind::KernelAdded(_) | Kind::KernelRemoved(_) | Kind::HoldSet(_)) {
         return Ok(None);
     }
     let machine = MachineId::new(&event.machine).map_err(|error| error.to_string())?;
@@ -90,6 +90,12 @@ fn fact(kind: Kind) -> Option<Fact> {
         // None of these changes what an agent is to know.
         Kind::ProtectionAcknowledged(_)
         | Kind::PreparationAsked(_)
+        | Kind::PowerOrdered(_)
+        | Kind::PowerOrderDropped(_)
+        | Kind::PowerBegun(_)
+        | Kind::PowerAsked(_)
+        | Kind::PowerEnded(_)
+        | Kind::HoldSet(_)
         | Kind::Claimed(_)
         | Kind::LoadNumberSet(_)
         | Kind::KernelAdded(_)

@@ -216,7 +216,7 @@ pub struct KernelChanged {
     pub unused: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// MachineSettings is how a machine is booted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MachineSettings {
     /// How it is taken into a kernel.
     #[prost(enumeration = "BootDriver", tag = "1")]
@@ -233,9 +233,18 @@ pub struct MachineSettings {
     /// What runs may take so long to end before a reboot, nanoseconds; 0 means the default.
     #[prost(int64, tag = "5")]
     pub drain_ns: i64,
+    /// How its power is switched, as `muster machine set power=` takes it; empty for not at all.
+    #[prost(string, tag = "6")]
+    pub power: ::prost::alloc::string::String,
+    /// How it is taken back to a snapshot; empty for not at all.
+    #[prost(string, tag = "7")]
+    pub snapshot: ::prost::alloc::string::String,
+    /// It is not power-cycled by itself when it is down or does not come back.
+    #[prost(bool, tag = "8")]
+    pub leave_down: bool,
 }
 /// SettingsChanged: the whole new settings of a machine.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SettingsChanged {
     /// The settings.
     #[prost(message, optional, tag = "1")]
@@ -262,6 +271,15 @@ pub struct SetSettings {
     /// What runs may take so long to end before a reboot, nanoseconds; 0 means the default.
     #[prost(int64, optional, tag = "6")]
     pub drain_ns: ::core::option::Option<i64>,
+    /// How its power is switched; empty takes it away.
+    #[prost(string, optional, tag = "7")]
+    pub power: ::core::option::Option<::prost::alloc::string::String>,
+    /// How it is taken back to a snapshot; empty takes it away.
+    #[prost(string, optional, tag = "8")]
+    pub snapshot: ::core::option::Option<::prost::alloc::string::String>,
+    /// It is not power-cycled by itself.
+    #[prost(bool, optional, tag = "9")]
+    pub leave_down: ::core::option::Option<bool>,
 }
 /// BootMachines orders machines into a kernel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -355,6 +373,9 @@ pub struct BootRecord {
     /// Number of the reservation whose machine or kernel it is; 0 for none.
     #[prost(uint64, tag = "10")]
     pub reservation: u64,
+    /// How often power was used in the present attempt.
+    #[prost(uint32, tag = "11")]
+    pub escalations: u32,
 }
 /// BootOperation names an attempt of an order: whatever is told twice under one name is done once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -531,6 +552,222 @@ impl BootStep {
             "BOOT_STEP_INSTALLED" => Some(Self::Installed),
             "BOOT_STEP_FAILED" => Some(Self::Failed),
             "BOOT_STEP_REBOOTING" => Some(Self::Rebooting),
+            _ => None,
+        }
+    }
+}
+/// PowerOrdered: a person wants it done; it waits for the rails.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerOrdered {
+    /// What.
+    #[prost(enumeration = "PowerTask", tag = "1")]
+    pub task: i32,
+    /// Who.
+    #[prost(string, tag = "2")]
+    pub actor: ::prost::alloc::string::String,
+}
+/// PowerOrderDropped: the order waited too long, or can not be done any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerOrderDropped {
+    /// Why, for people.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// PowerBegun: it is done from here on, once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerBegun {
+    /// What.
+    #[prost(enumeration = "PowerTask", tag = "1")]
+    pub task: i32,
+    /// Who wants it, or why it must be, for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// PowerAsked: the driver is a person, who is to say when it is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerAsked {}
+/// PowerEnded: what became of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerEnded {
+    /// What.
+    #[prost(enumeration = "PowerOutcome", tag = "1")]
+    pub outcome: i32,
+    /// What was seen, or what went wrong, for people.
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
+}
+/// HoldSet: people hold all power operations and reboots, or let them go on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldSet {
+    /// They are held.
+    #[prost(bool, tag = "1")]
+    pub held: bool,
+    /// Who.
+    #[prost(string, tag = "2")]
+    pub actor: ::prost::alloc::string::String,
+    /// Why, for people.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// PowerRecord is the newest operation on a machine, and an order that waits.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerRecord {
+    /// MACHINES position at which it began; unset while only an order waits.
+    #[prost(message, optional, tag = "1")]
+    pub begun: ::core::option::Option<Position>,
+    /// What.
+    #[prost(enumeration = "PowerTask", tag = "2")]
+    pub task: i32,
+    /// Who wanted it, or why it had to be.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Pool time at which it began, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub begun_ns: i64,
+    /// Boot id of the machine then.
+    #[prost(string, tag = "5")]
+    pub from_boot_id: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(enumeration = "PowerOutcome", tag = "6")]
+    pub outcome: i32,
+    /// What was seen, or what went wrong.
+    #[prost(string, tag = "7")]
+    pub detail: ::prost::alloc::string::String,
+    /// Pool time at which it ended, nanoseconds; 0 before.
+    #[prost(int64, tag = "8")]
+    pub ended_ns: i64,
+    /// A person is asked to do it.
+    #[prost(bool, tag = "9")]
+    pub asked: bool,
+    /// An order that waits for the rails.
+    #[prost(message, optional, tag = "10")]
+    pub ordered: ::core::option::Option<PowerOrdered>,
+    /// Pool time of that order, nanoseconds.
+    #[prost(int64, tag = "11")]
+    pub ordered_ns: i64,
+}
+/// PowerMachines orders something to be done to all machines that a selector names.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PowerMachines {
+    /// Selector.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// What.
+    #[prost(enumeration = "PowerTask", tag = "2")]
+    pub task: i32,
+    /// A person has done what was asked of them.
+    #[prost(bool, tag = "3")]
+    pub done: bool,
+}
+/// SetHold holds all power operations and reboots, or lets them go on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetHold {
+    /// Hold them.
+    #[prost(bool, tag = "1")]
+    pub held: bool,
+    /// Why, for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Hold is in force while it is set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hold {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub actor: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Pool time since when, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub since_ns: i64,
+}
+/// PowerTask is what is done to a machine from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PowerTask {
+    /// Never sent.
+    Unspecified = 0,
+    /// Power is given.
+    On = 1,
+    /// Power is taken away, whatever runs.
+    Off = 2,
+    /// Off, a pause, and on.
+    Cycle = 3,
+    /// The processors begin anew.
+    Reset = 4,
+    /// The kernel writes a dump, or its memory is written from outside.
+    Dump = 5,
+    /// It is taken back to its snapshot.
+    Revert = 6,
+}
+impl PowerTask {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POWER_TASK_UNSPECIFIED",
+            Self::On => "POWER_TASK_ON",
+            Self::Off => "POWER_TASK_OFF",
+            Self::Cycle => "POWER_TASK_CYCLE",
+            Self::Reset => "POWER_TASK_RESET",
+            Self::Dump => "POWER_TASK_DUMP",
+            Self::Revert => "POWER_TASK_REVERT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POWER_TASK_UNSPECIFIED" => Some(Self::Unspecified),
+            "POWER_TASK_ON" => Some(Self::On),
+            "POWER_TASK_OFF" => Some(Self::Off),
+            "POWER_TASK_CYCLE" => Some(Self::Cycle),
+            "POWER_TASK_RESET" => Some(Self::Reset),
+            "POWER_TASK_DUMP" => Some(Self::Dump),
+            "POWER_TASK_REVERT" => Some(Self::Revert),
+            _ => None,
+        }
+    }
+}
+/// PowerOutcome is what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PowerOutcome {
+    /// Nothing is known yet.
+    Unspecified = 0,
+    /// Done, and seen.
+    Done = 1,
+    /// It was not done, or the machine is in another state than it leads to.
+    Failed = 2,
+    /// It may have been done: nobody can tell.
+    Unclear = 3,
+    /// It was too old when its turn came, and was not done.
+    Dropped = 4,
+}
+impl PowerOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POWER_OUTCOME_UNSPECIFIED",
+            Self::Done => "POWER_OUTCOME_DONE",
+            Self::Failed => "POWER_OUTCOME_FAILED",
+            Self::Unclear => "POWER_OUTCOME_UNCLEAR",
+            Self::Dropped => "POWER_OUTCOME_DROPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POWER_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "POWER_OUTCOME_DONE" => Some(Self::Done),
+            "POWER_OUTCOME_FAILED" => Some(Self::Failed),
+            "POWER_OUTCOME_UNCLEAR" => Some(Self::Unclear),
+            "POWER_OUTCOME_DROPPED" => Some(Self::Dropped),
             _ => None,
         }
     }
@@ -713,6 +950,9 @@ pub struct MachineRecord {
     /// The kernel that it is booted into once it is the reservation's that asked for it; unset for none.
     #[prost(message, optional, tag = "31")]
     pub preparation: ::core::option::Option<PreparationAsked>,
+    /// The newest operation on its power or snapshot; unset where there was none.
+    #[prost(message, optional, tag = "32")]
+    pub power: ::core::option::Option<PowerRecord>,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3045,7 +3285,10 @@ pub struct AttachedEnded {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MachineCommand {
     /// The command.
-    #[prost(oneof = "machine_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "machine_command::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub kind: ::core::option::Option<machine_command::Kind>,
 }
 /// Nested message and enum types in `MachineCommand`.
@@ -3083,6 +3326,12 @@ pub mod machine_command {
         /// Boot machines into a kernel.
         #[prost(message, tag = "10")]
         Boot(super::BootMachines),
+        /// Do something to the power or the snapshot of machines.
+        #[prost(message, tag = "11")]
+        Power(super::PowerMachines),
+        /// Hold all power operations and reboots, or let them go on.
+        #[prost(message, tag = "12")]
+        SetHold(super::SetHold),
     }
 }
 /// SetFlag changes a flag on all machines that a selector names.
@@ -3269,6 +3518,9 @@ pub struct MachineList {
     /// There are more: ask again after the last one.
     #[prost(bool, tag = "2")]
     pub more: bool,
+    /// All power operations and reboots are held; unset when they are not.
+    #[prost(message, optional, tag = "3")]
+    pub hold: ::core::option::Option<Hold>,
 }
 /// LoadNumberList lists all that are set and all defaults.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4963,7 +5215,7 @@ pub struct MachineEvent {
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -5047,6 +5299,24 @@ pub mod machine_event {
         /// Once it is the reservation's, it is booted into a kernel.
         #[prost(message, tag = "26")]
         PreparationAsked(super::PreparationAsked),
+        /// A person wants something done to its power or snapshot.
+        #[prost(message, tag = "27")]
+        PowerOrdered(super::PowerOrdered),
+        /// That waited too long.
+        #[prost(message, tag = "28")]
+        PowerOrderDropped(super::PowerOrderDropped),
+        /// Something is done to it from outside, once.
+        #[prost(message, tag = "29")]
+        PowerBegun(super::PowerBegun),
+        /// A person is asked to do it.
+        #[prost(message, tag = "30")]
+        PowerAsked(super::PowerAsked),
+        /// What became of it.
+        #[prost(message, tag = "31")]
+        PowerEnded(super::PowerEnded),
+        /// All power operations and reboots are held, or go on.
+        #[prost(message, tag = "32")]
+        HoldSet(super::HoldSet),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.
@@ -5444,6 +5714,9 @@ pub struct MachinesState {
     /// Kernels, sorted by name.
     #[prost(message, repeated, tag = "4")]
     pub kernels: ::prost::alloc::vec::Vec<Kernel>,
+    /// All power operations and reboots are held; unset when they are not.
+    #[prost(message, optional, tag = "5")]
+    pub hold: ::core::option::Option<Hold>,
 }
 /// RemovedMachine is what outlives the record of a machine.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

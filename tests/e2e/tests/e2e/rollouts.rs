@@ -27,10 +27,10 @@ kind = "wrong-build"
 boots = 3
 "#;
 
-fn rollout(lab: &Lab, number: &str) -> Value {
+fn rollout(lab: &Lab, number: u64) -> Value {
     let rows = lab.muster_json(&["rollout", "list", "--all"]).unwrap_or_default();
     let rows = rows.as_array().cloned().unwrap_or_default();
-    rows.into_iter().find(|row| row["rollout"].to_string() == number).unwrap_or_default()
+    rows.into_iter().find(|row| row["rollout"].as_u64() == Some(number)).unwrap_or_default()
 }
 
 fn names(list: &Value) -> Vec<&str> {
@@ -78,23 +78,27 @@ fn a_rollout_starts_with_its_quorum_replaces_who_fails_and_gives_everything_back
     let quorum = ["--target", "10", "--minimum", "8", "--countdown", "90s", "--give-up", "10m", "--for", "1h"];
     let then = ["--then", "start idle --per-machine 1", "--yes"];
     let started = lab.muster_json(&[&["rollout", "start", "--kernel", KERNEL], &quorum[..], &then[..]].concat());
-    let number = started.expect("it begins")[0]["rollout"].to_string();
+    let number = started.expect("it begins")[0]["rollout"].as_u64().expect("a number");
     for service in ["reservation-a", "machine-lifecycle-a", "scheduler-a"] {
         lab.service(service).and_then(|service| service.restart()).expect("it starts again");
     }
-    wait_until("it is ready", SETTLE_LIMIT * 2, || rollout(&lab, &number)["state"] == "ready")
-        .unwrap_or_else(|error| panic!("{error}\n{}\n{}", rollout(&lab, &number), lab.tails()));
-    let found = rollout(&lab, &number);
+    wait_until("it is ready", SETTLE_LIMIT * 2, || rollout(&lab, number)["state"] == "ready")
+        .unwrap_or_else(|error| panic!("{error}\n{}\n{}", rollout(&lab, number), lab.tails()));
+    let found = rollout(&lab, number);
     assert_eq!(names(&found["dropped"]), ["sim-2", "sim-3"], "{found}");
-    assert_eq!((names(&found["machines"]).len(), found["ready"].as_u64()), (10, Some(10)), "the others took their place");
+    assert_eq!(
+        (names(&found["machines"]).len(), found["ready"].as_u64()),
+        (10, Some(10)),
+        "the others took their place"
+    );
     wait_state(&lab, 1, "running", 10).expect("what was to follow runs on all of them");
     let rows = lab.muster_json(&["ps", "--job", "1"]).expect("processes are listed");
     let on: Vec<_> = rows.as_array().into_iter().flatten().filter_map(|row| row["machine"].as_str()).collect();
     assert!(!on.contains(&"sim-2") && !on.contains(&"sim-3"), "nothing runs where nothing is proven: {on:?}");
-    let shown = lab.muster_ok(&["rollout", "show", &number]).expect("it is shown");
+    let shown = lab.muster_ok(&["rollout", "show", &number.to_string()]).expect("it is shown");
     assert!(shown.contains("10 ready, minimum 8, target 10") && shown.contains("start idle: job 1"), "{shown}");
 
-    lab.muster_ok(&["checkin", &number]).expect("it is given back");
+    lab.muster_ok(&["checkin", &number.to_string()]).expect("it is given back");
     wait_until("all are the pool's again, in their own kernel", SETTLE_LIMIT * 2, || all_are_back(&lab))
         .unwrap_or_else(|error| panic!("{error}\n{}\n{}", told(&lab), lab.tails()));
     wait_state(&lab, 1, "finished", 10).expect("what ran was stopped");

@@ -5,7 +5,7 @@ use muster_bus::StoredMessage;
 use muster_model::{CommandId, Refusal};
 use muster_proto::v1::{self, agent_command, envelope::Body, hello_answer};
 use muster_scheduler::core::{Effect, Input, JobCore, Observation, State, check, desired};
-use muster_scheduler::wire::{agents, machines, requests};
+use muster_scheduler::wire::{agents, attached, machines, requests};
 use prost::Message;
 
 use super::machine_id;
@@ -16,10 +16,14 @@ pub(crate) struct JobPart;
 impl Part for JobPart {
     type Core = JobCore;
     const LOG: Stream = Stream::Jobs;
-    const SOURCES: &'static [Stream] = &[Stream::Machines, Stream::Reports];
+    const SOURCES: &'static [Stream] = &[Stream::Machines, Stream::Reservations, Stream::Reports];
 
     fn take(stream: Stream, message: &StoredMessage) -> Result<Vec<Input>, String> {
-        if stream == Stream::Reports { agents::take_reports(message) } else { machines::take(message) }
+        match stream {
+            Stream::Reports => agents::take_reports(message),
+            Stream::Reservations => attached::take(message),
+            Stream::Machines | Stream::Jobs => machines::take(message),
+        }
     }
 
     fn check(state: &State) -> Result<(), String> {

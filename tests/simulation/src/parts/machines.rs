@@ -11,6 +11,9 @@ use prost::Message;
 use super::machine_id;
 use crate::service::{AgentOrder, News, Part, Stream};
 
+/// Why nothing is switched here.
+const NO_DRIVERS: &str = "nobody sets a power or snapshot driver in the simulation";
+
 pub(crate) struct MachinePart;
 
 impl Part for MachinePart {
@@ -74,6 +77,7 @@ impl Part for MachinePart {
                 incarnation: task.incarnation.0,
                 command: wire::boot_command(task),
             },
+            Effect::Switch { .. } | Effect::LookAtPower { .. } => unreachable!("{NO_DRIVERS}"),
         }
     }
 
@@ -86,6 +90,7 @@ impl Part for MachinePart {
                 let news = progress.map(|progress| Observation::BootProgress { machine, incarnation, progress });
                 return (news.into_iter().collect(), Vec::new());
             }
+            Effect::Switch { .. } | Effect::LookAtPower { .. } => unreachable!("{NO_DRIVERS}"),
         };
         if reply.refusal() != v1::AgentRefusal::Unspecified {
             return (Vec::new(), Vec::new());

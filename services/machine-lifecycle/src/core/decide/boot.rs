@@ -7,7 +7,10 @@ use muster_ledger::Now;
 use muster_model::{BootStep, BootVerdict, Phase};
 
 use super::draft::Draft;
+use super::power;
 use crate::core::limits::VERIFY_WITHIN;
+use crate::core::power::PowerTask;
+use crate::core::rails::Rails;
 use crate::core::{Boot, Fact, Hello, Machine, Running, Seen};
 
 /// What is due without a hello.
@@ -43,9 +46,16 @@ pub(super) fn due(machine: &Machine, seen: Option<&Seen>, may_be_late: bool, now
     (may_be_late && (boot.since + limit).is_due(now.time)).then_some(Due::Late)
 }
 
-/// Does what is due.
-pub(super) fn advance(draft: &mut Draft<'_>, due: Due) {
+/// Does what is due. A machine that does not come back, or does not answer, is switched before its attempt is lost.
+pub(super) fn advance(draft: &mut Draft<'_>, due: Due, rails: &mut Rails, is_heard: bool) {
     let from = draft.machine().phase;
+    let hangs = from == Phase::Rebooting || (from == Phase::Installing && !is_heard);
+    if due == Due::Late
+        && hangs
+        && let Some(task) = power::next_rung(draft.machine())
+    {
+        return escalate(draft, rails, task);
+    }
     match (due, from) {
         (Due::Installed, _) => move_to(draft, Phase::Rebooting, "its kernel is installed"),
         (Due::Failed(why), Phase::Installing) => fail(draft, None, format!("it could not be installed: {why}")),
@@ -62,6 +72,20 @@ pub(super) fn advance(draft: &mut Draft<'_>, due: Due) {
     }
 }
 
+/// What is under way is waited for; what the rails do not allow yet is tried again at the next tick.
+fn escalate(draft: &mut Draft<'_>, rails: &mut Rails, task: PowerTask) {
+    if draft.machine().power.as_ref().is_some_and(|known| known.is_open() && !known.asked) {
+        return;
+    }
+    let reason = match draft.machine().phase {
+        Phase::Installing => "it does not answer, and is to be installed",
+        _ => "it did not come back from its reboot",
+    };
+    if power::begin(draft, rails, task, reason) {
+        move_to(draft, Phase::Rebooting, &format!("{reason}: {task}"));
+    }
+}
+
 /// Takes the words of a hello into account. With a pending boot nothing else makes a machine ready.
 pub(super) fn greeted(draft: &mut Draft<'_>, hello: &Hello, new_boot: bool) {
     let machine = draft.machine();
@@ -70,6 +94,10 @@ pub(super) fn greeted(draft: &mut Draft<'_>, hello: &Hello, new_boot: bool) {
     let judged = boot.judge(&running(hello));
     match machine.phase {
         Phase::Ready if new_boot && boot.kernel.is_some() => came_back(draft, hello, judged),
+        // It was switched, or taken back to a snapshot: it may be in another kernel now.
+        Phase::Dirty | Phase::Settling if !boot.is_pending() && boot.kernel.is_some() => {
+            came_back(draft, hello, judged)
+        }
         Phase::Rebooting if other_boot => {
             move_to(draft, Phase::Verifying, "it is back in another boot");
             verify(draft, judged);
@@ -131,8 +159,22 @@ fn fail(draft: &mut Draft<'_>, verdict: Option<BootVerdict>, reason: String) {
         return give_up(draft, format!("{reason} ({attempt} of {attempts_max} attempts)"));
     }
     draft.push(Fact::BootAttempted { attempt: attempt + 1, reason: reason.clone() });
-    let again = draft.machine().boot.as_ref().map_or(Phase::Rebooting, first_phase);
-    move_to(draft, again, &reason);
+    start_over(draft, &reason);
+}
+
+/// Goes to the phase in which an attempt begins, from wherever the machine is.
+pub(super) fn start_over(draft: &mut Draft<'_>, reason: &str) {
+    let first = draft.machine().boot.as_ref().map_or(Phase::Rebooting, first_phase);
+    if draft.machine().phase == Phase::Offline {
+        move_to(draft, Phase::Dirty, reason);
+    }
+    if draft.machine().phase == Phase::Dirty {
+        move_to(draft, Phase::Settling, reason);
+    }
+    if draft.machine().phase == Phase::Settling && first == Phase::Rebooting {
+        move_to(draft, Phase::Installing, reason);
+    }
+    move_to(draft, first, reason);
 }
 
 /// The phase in which an attempt begins.

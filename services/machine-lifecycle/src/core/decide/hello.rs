@@ -129,7 +129,7 @@ fn settle_phase(draft: &mut Draft<'_>, new_boot: bool) {
     let machine = draft.machine();
     let from = machine.phase;
     let explained = machine.quarantine.is_none() || new_boot;
-    if explained && !machine.boot_pending() && matches!(from, Phase::Dirty | Phase::Offline) {
+    if explained && !machine.boot_pending() && matches!(from, Phase::Dirty | Phase::Settling | Phase::Offline) {
         draft.push(Fact::PhaseChanged { from, to: Phase::Ready, reason: "its agent said hello".into() });
     }
 }

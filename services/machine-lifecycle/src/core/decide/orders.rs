@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_ledger::Now;
 use muster_model::{MachineId, Phase, Refusal, RefusalCode};
 
-use super::boot::{first_phase, move_to};
+use super::boot::start_over;
 use super::commands::selected;
 use super::draft::Draft;
 use super::{Changes, Decided, kernels};
@@ -26,7 +26,7 @@ pub(super) fn set_settings(state: &State, change: &SettingsChange, now: Now) -> 
         let mut draft = Draft::new(id, machine.clone(), now);
         let settings = change.on(&machine.settings);
         if settings != machine.settings {
-            draft.push(Fact::SettingsChanged(settings));
+            draft.push(Fact::SettingsChanged(Box::new(settings)));
         }
         changes.take(id, draft.into_events());
     }
@@ -67,6 +67,9 @@ impl SettingsChange {
             install_within: span(self.install_within, before.install_within, defaults.install_within),
             boot_within: span(self.boot_within, before.boot_within, defaults.boot_within),
             drain: span(self.drain, before.drain, defaults.drain),
+            power: self.power.clone().unwrap_or_else(|| before.power.clone()),
+            snapshot: self.snapshot.clone().unwrap_or_else(|| before.snapshot.clone()),
+            leave_down: self.leave_down.unwrap_or(before.leave_down),
         }
     }
 }
@@ -107,25 +110,15 @@ pub(super) fn begin(draft: &mut Draft<'_>, kernel: Option<Arc<Kernel>>, nonce: &
     let reason = kernel.as_ref().map_or("ordered into the stock kernel".into(), |kernel| {
         format!("ordered into {} ({})", kernel.name, kernel.release)
     });
-    if draft.machine().phase == Phase::Offline {
-        move_to(draft, Phase::Dirty, &reason);
-    }
-    if draft.machine().phase == Phase::Dirty {
-        move_to(draft, Phase::Settling, &reason);
-    }
     let reservation = draft.machine().tenure.holder.reservation();
     draft.push(Fact::BootOrdered { kernel, nonce: nonce.to_owned(), reservation });
-    let first = draft.machine().boot.as_ref().map_or(Phase::Rebooting, first_phase);
-    if draft.machine().phase == Phase::Settling && first == Phase::Rebooting {
-        move_to(draft, Phase::Installing, &reason);
-    }
-    move_to(draft, first, &reason);
+    start_over(draft, &reason);
 }
 
-type Objection = (String, String);
+pub(super) type Objection = (String, String);
 
-/// Protection and people come first: why a machine may not be booted, and what to do about it.
-fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kernel>) -> Result<(), Objection> {
+/// Protection and people come first: why a machine may not be touched at all, and what to do about it.
+pub(super) fn may_touch(id: &MachineId, machine: &Machine, actor: &str) -> Result<(), Objection> {
     let object = |why: &str, next: String| Err((why.to_owned(), next));
     if machine.protection.machine {
         return object("it is protected as a whole", format!("`muster resource release {id} --machine` first"));
@@ -136,9 +129,6 @@ fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kern
     if !machine.flags.active {
         return object("nobody let it take part", format!("`muster machine activate {id}` first"));
     }
-    if machine.is_new() {
-        return object("its agent was never heard", "start the node agent there".into());
-    }
     if let Holder::Reservation { id: reservation, user, .. } = &machine.tenure.holder
         && user != actor
     {
@@ -146,6 +136,16 @@ fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kern
     }
     if machine.tenure.stage != Stage::Settled || machine.claim.is_some() {
         return object("it is changing hands", "try again in a moment".into());
+    }
+    Ok(())
+}
+
+/// Why a machine may not be booted, and what to do about it.
+fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kernel>) -> Result<(), Objection> {
+    let object = |why: &str, next: String| Err((why.to_owned(), next));
+    may_touch(id, machine, actor)?;
+    if machine.is_new() {
+        return object("its agent was never heard", "start the node agent there".into());
     }
     if machine.quarantine.is_some() {
         return object("it is quarantined", format!("look at it, then `muster machine activate {id}`"));

@@ -4,15 +4,17 @@ use muster_ledger::Now;
 use muster_model::Phase;
 
 use super::draft::Draft;
-use super::{boot, protect, tenure};
+use super::{boot, power, protect, tenure};
 use crate::core::health::{Health, brake, health, may_judge};
-use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, TICK_FACTS_MAX};
+use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, RECOVER_AFTER, TICK_FACTS_MAX};
+use crate::core::rails::Rails;
 use crate::core::{Event, Fact, Machine, Observed, Seen, Stage, State};
 
 /// Decides everything that is due. What does not fit waits for the next tick.
 pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
     let braked = brake(state, observed, now.time);
     let may_be_late = may_judge(observed, now.time) && !braked;
+    let mut rails = Rails::of(state, now.time);
     let mut events = Vec::new();
     for (id, machine) in &state.machines {
         if events.len() >= TICK_FACTS_MAX {
@@ -21,17 +23,39 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
         let health = health(observed, id, now.time);
         let seen = observed.current(id, machine);
         let due = boot::due(machine, seen, may_be_late, now);
-        if due.is_none() && is_quiet(machine, seen, health, braked, now) {
+        let down_for_long = may_be_late && is_down_for_long(machine, observed.newest(id), now);
+        let waits = matches!(machine.phase, Phase::Offline | Phase::Settling);
+        let needs_power = machine.power_order.is_some() || down_for_long || waits;
+        if due.is_none() && !needs_power && is_quiet(machine, seen, health, braked, now) {
             continue;
         }
         let mut draft = Draft::new(id, machine.clone(), now);
         if let Some(due) = due {
-            boot::advance(&mut draft, due);
+            boot::advance(&mut draft, due, &mut rails, health == Health::Up);
         }
         look(&mut draft, seen, health, braked);
+        if needs_power {
+            power::look(&mut draft, &mut rails, seen.is_none_or(|seen| is_empty(machine, seen)), down_for_long);
+        }
         events.extend(draft.into_events());
     }
     events
+}
+
+/// It takes part, and nothing was heard of it for so long that it hangs.
+fn is_down_for_long(machine: &Machine, newest: Option<&Seen>, now: Now) -> bool {
+    let silent = newest.is_none_or(|seen| now.time.since(seen.at) >= RECOVER_AFTER);
+    machine.down
+        && silent
+        && machine.flags.takes_part()
+        && machine.settings.power.is_some()
+        && !machine.settings.leave_down
+}
+
+/// Its agent knows that it drains, and nothing lives.
+fn is_empty(machine: &Machine, seen: &Seen) -> bool {
+    let heartbeat = &seen.heartbeat;
+    heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation
 }
 
 /// Nothing can be due: the common case, decided without copying the machine.
@@ -80,10 +104,7 @@ fn deadline_passed(machine: &Machine, now: Now) -> bool {
 fn raise_epoch_if_drained(draft: &mut Draft<'_>, seen: Option<&Seen>) {
     let machine = draft.machine();
     let Stage::Draining { deadline } = machine.tenure.stage else { return };
-    let empty = seen.is_some_and(|seen| {
-        let heartbeat = &seen.heartbeat;
-        heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation
-    });
+    let empty = seen.is_some_and(|seen| is_empty(machine, seen));
     if empty || deadline.is_due(draft.now().time) {
         let (epoch, holder) = (machine.epoch.next(), machine.tenure.holder.clone());
         draft.push(Fact::EpochRaised { epoch, holder });

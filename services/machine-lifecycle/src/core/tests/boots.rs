@@ -22,7 +22,7 @@ impl World {
         world
     }
 
-    fn order(&mut self, name: &str, kernel: Option<&str>) -> Result<Vec<Fact>, Refusal> {
+    pub(super) fn order(&mut self, name: &str, kernel: Option<&str>) -> Result<Vec<Fact>, Refusal> {
         self.order_by("user:anna", name, kernel)
     }
 
@@ -77,19 +77,17 @@ impl World {
         self.machine(name).boot.as_ref().and_then(|boot| boot.verdict)
     }
 
-    fn tasks(&self) -> Vec<BootTask> {
+    pub(super) fn tasks(&self) -> Vec<BootTask> {
         let task = |effect: Effect| match effect {
             Effect::Boot { task, .. } => Some(*task),
-            Effect::SendDesired { .. } => None,
+            Effect::SendDesired { .. } | Effect::Switch { .. } | Effect::LookAtPower { .. } => None,
         };
         self.wanted().into_iter().filter_map(task).collect()
     }
 }
 
 pub(super) fn settings(name: &str, boot_driver: Option<Option<BootDriver>>, attempts_max: Option<u32>) -> Command {
-    let (install_within, boot_within, drain) = (None, None, None);
-    let selector = selector(name);
-    Command::SetSettings(SettingsChange { selector, boot_driver, attempts_max, install_within, boot_within, drain })
+    Command::SetSettings(Box::new(SettingsChange { boot_driver, attempts_max, ..SettingsChange::of(selector(name)) }))
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
-use muster_model::{BootDriver, BootProgress, BootStep};
+use muster_model::{BootDriver, BootProgress, BootStep, PowerAction, PowerState};
 
 use super::kernels::kernel;
 use super::*;
-use crate::core::{BootOrder, LoadKey, SettingsChange};
+use crate::core::power::{PowerOutcome, PowerTask};
+use crate::core::{BootOrder, HoldSetting, LoadKey, PowerActed, PowerLooked, PowerOrdering, SettingsChange};
 
 /// Something that happens to one of three machines.
 #[derive(Debug, Clone)]
@@ -25,6 +26,10 @@ enum Step {
     Boot { machine: usize, stock: bool },
     Progress { machine: usize, step: usize },
     Back { machine: usize, boot: u8, kernel: u8, attempt: u32 },
+    Switch { machine: usize, task: usize },
+    Acted { machine: usize, outcome: usize },
+    Looked { machine: usize, on: bool },
+    Hold { held: bool },
     Listen { fresh: bool },
     Wait { ms: u64 },
 }
@@ -54,6 +59,10 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (machine(), 0_usize..4).prop_map(|(machine, step)| Step::Progress { machine, step }),
         8 => (machine(), 1_u8..6, 0_u8..3, 1_u32..4)
             .prop_map(|(machine, boot, kernel, attempt)| Step::Back { machine, boot, kernel, attempt }),
+        3 => (machine(), 0_usize..4).prop_map(|(machine, task)| Step::Switch { machine, task }),
+        4 => (machine(), 0_usize..5).prop_map(|(machine, outcome)| Step::Acted { machine, outcome }),
+        1 => (machine(), any::<bool>()).prop_map(|(machine, on)| Step::Looked { machine, on }),
+        1 => any::<bool>().prop_map(|held| Step::Hold { held }),
         1 => any::<bool>().prop_map(|fresh| Step::Listen { fresh }),
         6 => (0_u64..20_000).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -67,6 +76,8 @@ impl World {
                 self.step_observed(step)
             }
             Step::Boot { .. }
+            | Step::Switch { .. }
+            | Step::Hold { .. }
             | Step::Flag { .. }
             | Step::Protect { .. }
             | Step::Remove { .. }
@@ -81,6 +92,8 @@ impl World {
             | Step::Moved { .. }
             | Step::Ended { .. }
             | Step::Fence { .. }
+            | Step::Acted { .. }
+            | Step::Looked { .. }
             | Step::Taken { .. } => {
                 let input = self.input(step);
                 let _ = self.check(input);
@@ -144,6 +157,12 @@ impl World {
             Step::Moved { reservation, by } => {
                 Input::DeadlineMoved { reservation: ReservationId(*reservation), deadline: self.now + seconds(*by) }
             }
+            Step::Acted { machine, outcome } => self.acted_on(NAMES[*machine], *outcome),
+            Step::Looked { machine, on } => {
+                let state = if *on { PowerState::On } else { PowerState::Off };
+                let looked = PowerLooked { position: self.switched_at(NAMES[*machine]), state };
+                Input::PowerLooked { machine: id(NAMES[*machine]), looked }
+            }
             Step::Ended { reservation } => Input::Ended { reservation: ReservationId(*reservation) },
             Step::Fence { machine, below } => {
                 let machine = id(NAMES[*machine]);
@@ -161,6 +180,18 @@ impl World {
 }
 
 impl World {
+    fn switched_at(&self, name: &str) -> Position {
+        let machine = self.state.machines.get(&id(name));
+        machine.and_then(|machine| machine.power.as_ref()).map_or(Position::new(1, 0), |known| known.position)
+    }
+
+    /// What a driver says; none of the outcomes is a person who is asked.
+    fn acted_on(&self, name: &str, outcome: usize) -> Input {
+        let outcomes = [PowerOutcome::Done, PowerOutcome::Failed, PowerOutcome::Unclear, PowerOutcome::Dropped];
+        let (position, outcome) = (self.switched_at(name), outcomes.get(outcome).copied());
+        Input::PowerActed { machine: id(name), acted: PowerActed { position, outcome, detail: String::new() } }
+    }
+
     /// A heartbeat with the progress of the present operation.
     fn tell_progress(&mut self, name: &str, step: BootStep) {
         let boot = self.state.machines.get(&id(name)).and_then(|machine| machine.boot.as_ref());
@@ -214,14 +245,15 @@ impl World {
         for name in NAMES {
             let command = Command::LoadPool(vec![entry(name, &[], true)]);
             self.facts(Input::Command(command));
-            self.facts(Input::Command(Command::SetSettings(SettingsChange {
-                selector: selector(name),
+            self.facts(Input::Command(Command::SetSettings(Box::new(SettingsChange {
                 boot_driver: Some(Some(BootDriver::Simulated)),
                 attempts_max: Some(2),
-                install_within: None,
                 boot_within: Some(seconds(20)),
                 drain: Some(seconds(5)),
-            })));
+                power: Some(Some("simulated domain=rack".parse().unwrap())),
+                snapshot: Some(Some("simulated".parse().unwrap())),
+                ..SettingsChange::of(selector(name))
+            }))));
         }
     }
 }
@@ -234,6 +266,15 @@ fn command(step: &Step) -> Command {
             nonce: "feed".into(),
             actor: "user:anna".into(),
         }),
+        Step::Switch { machine, task } => {
+            let power = [PowerAction::Off, PowerAction::Cycle, PowerAction::Reset].get(*task);
+            let task = power.map_or(PowerTask::Revert, |action| PowerTask::Power(*action));
+            let (selector, actor) = (selector(NAMES[*machine]), "user:anna".into());
+            Command::Power(PowerOrdering { selector, task, done: false, actor })
+        }
+        Step::Hold { held } => {
+            Command::Hold(HoldSetting { held: *held, actor: "user:anna".into(), reason: String::new() })
+        }
         Step::Flag { machine, flag, value } => {
             let flag = [Flag::Active, Flag::Maintenance, Flag::Retired][usize::from(*flag)];
             Command::SetFlag(FlagSetting { selector: selector(NAMES[*machine]), flag, value: *value })
@@ -287,13 +328,17 @@ proptest! {
             world.facts(Input::Ended { reservation: ReservationId(reservation) });
         }
         let names: Vec<String> = world.state.machines.keys().map(ToString::to_string).collect();
+        let hold = HoldSetting { held: false, actor: "user:anna".into(), reason: String::new() };
+        world.facts(Input::Command(Command::Hold(hold)));
         for name in &names {
             let again = later_hello(&world, name);
             world.hello(Hello { boot_id: "boot-9".into(), ..again });
         }
-        for round in 0..40 {
+        for round in 0..200 {
             world.now = world.now + seconds(1);
             for name in &names {
+                let acted = world.acted_on(name, 0);
+                world.facts(acted);
                 world.go_on_booting(name, round);
                 let boot = world.observed.newest(&id(name)).and_then(|seen| seen.heartbeat.boot.clone());
                 let heartbeat = Heartbeat { fenced_epoch: world.machine(name).epoch, boot, ..world.heartbeat(name) };
