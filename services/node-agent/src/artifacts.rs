@@ -105,20 +105,21 @@ fn mark(path: &Path) -> Option<Mark> {
 
 /// SHA-256 of a file, lower-case hex.
 pub(crate) async fn digest(path: PathBuf) -> anyhow::Result<String> {
-    tokio::task::spawn_blocking(move || {
-        let mut file = File::open(&path).with_context(|| format!("read {}", path.display()))?;
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let size = file.read(&mut buffer).with_context(|| format!("read {}", path.display()))?;
-            if size == 0 {
-                return Ok(hex(&hasher.finalize()));
-            }
-            hasher.update(&buffer[..size]);
+    tokio::task::spawn_blocking(move || digest_now(&path)).await.context("take a digest")?
+}
+
+/// SHA-256 of a file, lower-case hex, on this thread.
+pub(crate) fn digest_now(path: &Path) -> anyhow::Result<String> {
+    let mut file = File::open(path).with_context(|| format!("read {}", path.display()))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let size = file.read(&mut buffer).with_context(|| format!("read {}", path.display()))?;
+        if size == 0 {
+            return Ok(hex(&hasher.finalize()));
         }
-    })
-    .await
-    .context("take a digest")?
+        hasher.update(&buffer[..size]);
+    }
 }
 
 /// SHA-256 of bytes, lower-case hex.

@@ -6,6 +6,8 @@ use anyhow::Context;
 use muster_chassis::CommonArguments;
 use muster_model::{BootDriver, MachineId};
 
+use crate::boot::{BootArguments, Places};
+
 /// A process's log is stopped beyond this.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 /// The kernel's store that lives through a crash, where systemd brings its content at boot, and where kdump leaves dumps.
@@ -55,6 +57,9 @@ pub struct Arguments {
     /// How this machine may be booted by order: simulated (a lab), kexec, grub, systemd-boot; may be repeated. Without it not at all
     #[arg(long = "allow-boot", value_name = "DRIVER", env = "MUSTER_ALLOW_BOOT", value_delimiter = ',', value_parser = boot_driver)]
     pub allow_boot: Vec<BootDriver>,
+    /// Where its boot loaders have their files.
+    #[command(flatten)]
+    pub boot: BootArguments,
     /// File that this agent's log goes to, to be read by `muster logs --agent`
     #[arg(long)]
     pub log_file: Option<PathBuf>,
@@ -85,6 +90,8 @@ pub(crate) struct Settings {
     pub crash_file_bytes_max: u64,
     /// How this machine may be booted by order.
     pub allow_boot: Vec<BootDriver>,
+    /// Where boot drivers have their files.
+    pub boot: Places,
     /// The agent's own log.
     pub log_file: Option<PathBuf>,
     /// A process whose log is larger is stopped.
@@ -116,6 +123,7 @@ impl Settings {
         });
         Ok(Self {
             machine,
+            boot: Places::new(&arguments.boot, &state),
             state,
             disks: disks.collect::<anyhow::Result<_>>()?,
             keeper: arguments.keeper.clone().map_or_else(keeper_beside, Ok)?,

@@ -32,6 +32,7 @@ mod workplace;
 
 use tokio_util::sync::CancellationToken;
 
+pub use boot::BootArguments;
 pub use config::Arguments;
 pub use keeper::{KeeperArguments, run as run_keeper};
 

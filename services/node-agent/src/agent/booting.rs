@@ -1,6 +1,6 @@
 //! Orders to install a kernel and to reboot: each operation once, written down before it is done, and told in every heartbeat.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -11,7 +11,8 @@ use muster_proto::v1::{self, AgentReply, InstallKernel, Kernel, RebootMachine};
 
 use super::{Agent, Input};
 use crate::artifacts::Artifacts;
-use crate::boot::{self, Entry, Files, Target};
+use crate::boot::{self, Entry, Files, Target, command_line};
+use crate::config::Settings;
 use crate::connection::Connection;
 use crate::core::life::Event;
 use crate::disk::boot::{BootFile, BootOrder, Step};
@@ -30,8 +31,17 @@ pub(super) struct Booting {
 }
 
 impl Booting {
-    /// Goes on where an earlier life of this agent was.
-    pub(super) fn open(state: &Path, connection: &Connection) -> Self {
+    /// Goes on where an earlier life of this agent was. What that prepared is not booted by accident later.
+    pub(super) fn open(settings: &Settings, connection: &Connection) -> Self {
+        let state = &settings.state;
+        if let Err(error) = command_line::note_stock(state, &crate::probe::command_line()) {
+            tracing::warn!(%error, "the command line of the stock kernel can not be written down");
+        }
+        for driver in &settings.allow_boot {
+            if let Err(error) = boot::driver(*driver, &settings.boot).settle() {
+                tracing::warn!(%driver, error = format!("{error:#}"), "a prepared boot can not be taken back");
+            }
+        }
         let kernels = Artifacts::new(state.join("kernels"), Bucket::Kernels, connection.clone());
         let (file, order) = BootFile::open(state, &crate::probe::boot_id());
         Self { file, order, kernels, going_down: None }
@@ -68,7 +78,7 @@ impl Agent {
     }
 
     fn begin_install(&self, operation: BootOperation, order: &InstallKernel) -> anyhow::Result<()> {
-        let driver = boot::driver(self.permitted(order.driver())?, &self.settings.state)?;
+        let driver = boot::driver(self.permitted(order.driver())?, &self.settings.boot);
         let kernel = order.kernel.clone().context("it names no kernel")?;
         let entry = entry_of(&kernel)?;
         let (kernels, inputs) = (self.booting.kernels.clone(), self.inputs.clone());
@@ -146,7 +156,7 @@ impl Agent {
             return;
         }
         self.booting.going_down = None;
-        let booted = boot::driver(driver, &self.settings.state).and_then(|driver| driver.boot(&target));
+        let booted = boot::driver(driver, &self.settings.boot).boot(&target);
         if let (Err(error), Some(order)) = (booted, &self.booting.order) {
             tracing::error!(error = format!("{error:#}"), "this machine can not be booted");
             self.note_boot(order.operation(), Step::Failed, &format!("{error:#}"), None);
@@ -186,6 +196,8 @@ fn entry_of(kernel: &Kernel) -> anyhow::Result<Entry> {
         release: kernel.release.clone(),
         build_id: kernel.build_id.clone(),
         command_line: kernel.command_line.clone(),
+        image_sha256: kernel.image_sha256.clone(),
+        initrd_sha256: kernel.initrd_sha256.clone(),
     })
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     let now = Instant::now();
     let mut agent = Agent {
         standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
-        booting: Booting::open(&settings.state, &connection),
+        booting: Booting::open(&settings, &connection),
         artifacts: Artifacts::new(settings.state.join("cache"), Bucket::Modules, connection.clone()),
         uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
         places,

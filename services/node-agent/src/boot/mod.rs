@@ -3,14 +3,22 @@
 //! Responsible for where a kernel lies and for what the next boot takes. Not for when (machine-lifecycle), nor for the proof. A driver
 //! acts only where the agent's own arguments permit it; what it installs has a place of its own, and the stock kernel is never touched.
 
+pub(crate) mod command_line;
+mod down;
+mod files;
+mod grub;
+mod kexec;
+mod places;
+mod real;
 mod simulated;
+mod systemd_boot;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use muster_model::BootDriver;
 
-use crate::disk::atomic;
+pub use places::BootArguments;
+pub(crate) use places::Places;
 
 /// A kernel that is installed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,6 +31,12 @@ pub(crate) struct Entry {
     pub build_id: String,
     /// What is added to the command line.
     pub command_line: String,
+    /// SHA-256 of the image; empty where an older agent installed it.
+    #[serde(default)]
+    pub image_sha256: String,
+    /// SHA-256 of the initial RAM disk; empty for none.
+    #[serde(default)]
+    pub initrd_sha256: String,
 }
 
 /// What the next boot is to take.
@@ -54,36 +68,16 @@ pub(crate) trait Driver: Send + Sync {
     fn install(&self, entry: &Entry, files: &Files) -> anyhow::Result<()>;
     /// Boots once into the target. It returns when the machine is going down, or says why it does not.
     fn boot(&self, target: &Target) -> anyhow::Result<()>;
+    /// Takes back what an earlier life of the agent prepared for a boot that did not take it.
+    fn settle(&self) -> anyhow::Result<()>;
 }
 
-/// The driver of a word, for an agent that keeps its things below `state`.
-///
-/// # Errors
-/// When this version has none.
-pub(crate) fn driver(driver: BootDriver, state: &Path) -> anyhow::Result<Box<dyn Driver>> {
+/// The driver of a word, for an agent that keeps its things in these places.
+pub(crate) fn driver(driver: BootDriver, places: &Places) -> Box<dyn Driver> {
     match driver {
-        BootDriver::Simulated => Ok(Box::new(simulated::Simulated::new(state))),
-        BootDriver::Kexec | BootDriver::Grub | BootDriver::SystemdBoot => {
-            anyhow::bail!("this version of the node agent has no boot driver `{driver}`")
-        }
-    }
-}
-
-/// Copies a kernel's files into a folder of its own, whole or not at all.
-fn put_files(folder: &Path, files: &Files) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    let put = |from: &Path, name: &str| {
-        let content = std::fs::read(from).with_context(|| format!("read {}", from.display()))?;
-        atomic::write(&folder.join(name), &content).with_context(|| format!("write {}", folder.join(name).display()))
-    };
-    put(&files.image, "vmlinuz")?;
-    match &files.initrd {
-        Some(initrd) => put(initrd, "initrd"),
-        None => match std::fs::remove_file(folder.join("initrd")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).context("take the old initrd away")
-            }
-            _ => Ok(()),
-        },
+        BootDriver::Simulated => Box::new(simulated::Simulated::new(&places.state)),
+        BootDriver::Kexec => Box::new(real::Real::new(kexec::Kexec::new(places), places)),
+        BootDriver::Grub => Box::new(real::Real::new(grub::Grub::new(places), places)),
+        BootDriver::SystemdBoot => Box::new(real::Real::new(systemd_boot::SystemdBoot::new(places), places)),
     }
 }

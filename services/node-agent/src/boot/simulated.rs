@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::{Driver, Entry, Files, Target, put_files};
+use super::files::{Installed, check, put};
+use super::{Driver, Entry, Files, Target};
 use crate::disk::atomic;
 use crate::probe::{Pretended, command_line};
 
@@ -19,8 +20,8 @@ impl Simulated {
         Self { state: state.to_owned() }
     }
 
-    fn folder(&self, entry: &Entry) -> PathBuf {
-        self.state.join("boot").join(&entry.name)
+    fn folder(&self) -> PathBuf {
+        self.state.join("boot")
     }
 
     /// What the next life of the agent tells of its boot.
@@ -40,13 +41,13 @@ impl Simulated {
 
 impl Driver for Simulated {
     fn install(&self, entry: &Entry, files: &Files) -> anyhow::Result<()> {
-        put_files(&self.folder(entry), files)
+        put(&self.folder(), entry, files)
     }
 
     fn boot(&self, target: &Target) -> anyhow::Result<()> {
         if let Target::Entry { entry, .. } = target {
-            let image = self.folder(entry).join("vmlinuz");
-            anyhow::ensure!(image.is_file(), "boot {}: {} is not there", entry.name, image.display());
+            let kernel = Installed::new(&self.folder(), entry);
+            check(&kernel, entry).with_context(|| format!("check {} again before the boot", entry.name))?;
         }
         tracing::info!(before = command_line(), "this machine pretends to boot");
         let content = serde_json::to_vec_pretty(&Self::pretended(target)).context("encode the pretended boot")?;
@@ -55,5 +56,9 @@ impl Driver for Simulated {
         let mut arguments = std::env::args_os();
         arguments.next();
         Err(std::process::Command::new("/proc/self/exe").args(arguments).exec()).context("begin another life")
+    }
+
+    fn settle(&self) -> anyhow::Result<()> {
+        Ok(())
     }
 }
