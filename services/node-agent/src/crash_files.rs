@@ -135,6 +135,9 @@ impl Watcher {
             }
             self.keep(path, mark).await;
         }
+        if self.files.end_look() {
+            self.write();
+        }
     }
 
     /// Brings a file into the object store and says so; then it is known.

@@ -1,7 +1,8 @@
 //! Files that crashes of this machine leave: which of them are new and whole, and which firing they belong to.
 //!
-//! A file belongs to a firing that crashed the machine where it is found in the boot of the crash or in the one after it. What is
-//! found later, or without such a firing, is of a crash that nobody asked for.
+//! A file belongs to a firing that crashed the machine where it is found in the boot of the crash or in the one after it. A boot that
+//! was too short to find files in does not count: a machine that crashed may be sent away at once, into the kernel that it is to run.
+//! What is found later, or without such a firing, is of a crash that nobody asked for.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,14 +39,18 @@ pub(crate) struct Crash {
 pub(crate) struct CrashFiles {
     /// This boot.
     pub boot: String,
-    /// The boot before it in which an agent ran; empty where there is none.
+    /// The boot before it in which an agent looked for files, or which a firing ended; empty where there is none.
     pub boot_before: String,
+    /// What was there in this boot from its begin has been found.
+    pub looked: bool,
     /// The last crash by a firing.
     pub crash: Option<Crash>,
     /// Files that were there before anybody asked, or were taken; none before the first look.
     pub known: Option<BTreeMap<PathBuf, Mark>>,
-    /// What the last look found.
-    seen: BTreeMap<PathBuf, Mark>,
+    /// What the last look of this life found; none before the first one.
+    seen: Option<BTreeMap<PathBuf, Mark>>,
+    /// That was the second one, or a later one: a file is whole only then.
+    looks_again: bool,
 }
 
 impl CrashFiles {
@@ -53,10 +58,11 @@ impl CrashFiles {
     pub(crate) fn read(
         boot: String,
         boot_before: String,
+        looked: bool,
         crash: Option<Crash>,
         known: Option<BTreeMap<PathBuf, Mark>>,
     ) -> Self {
-        Self { boot, boot_before, crash, known, seen: BTreeMap::new() }
+        Self { boot, boot_before, looked, crash, known, seen: None, looks_again: false }
     }
 
     /// A life begins in this boot; the last one had begun a crash by this firing, if any, and did not live to report it.
@@ -67,7 +73,10 @@ impl CrashFiles {
             self.crash = Some(Crash { firing, boot: of });
         }
         if last != boot {
-            self.boot_before = last;
+            if self.looked || self.crash.as_ref().is_some_and(|crash| crash.boot == last) {
+                self.boot_before = last;
+            }
+            self.looked = false;
         }
     }
 
@@ -92,10 +101,19 @@ impl CrashFiles {
             known.retain(|path, _| found.contains_key(path));
         }
         let is_new = |path: &Path, mark: &Mark| known.get(path) != Some(mark) && mark.size > 0 && is_dump(path);
-        let due = found.iter().filter(|(path, mark)| is_new(path, mark) && self.seen.get(*path) == Some(mark));
+        self.looks_again = self.seen.is_some();
+        let seen = self.seen.take().unwrap_or_default();
+        let due = found.iter().filter(|(path, mark)| is_new(path, mark) && seen.get(*path) == Some(mark));
         let due = due.map(|(path, mark)| (path.clone(), *mark)).collect();
-        self.seen = found;
+        self.seen = Some(found);
         due
+    }
+
+    /// Everything that was due at the last look was tried. True where this boot counts from now on.
+    pub(crate) fn end_look(&mut self) -> bool {
+        let is_new = self.looks_again && !self.looked;
+        self.looked |= self.looks_again;
+        is_new
     }
 
     /// A file is kept, or given up.
@@ -161,8 +179,27 @@ mod tests {
         assert_eq!(files.firing(), Some(FIRING));
         files.begin("b", None);
         assert_eq!(files.firing(), Some(FIRING), "the agent was started again");
+        let look_twice = |files: &mut CrashFiles| {
+            look(files, &[]);
+            assert!(!files.end_look(), "a file is not whole before the second look");
+            look(files, &[]);
+            assert!(files.end_look());
+        };
+        look(&mut files, &[]);
+        look_twice(&mut files);
         files.begin("c", None);
         assert_eq!(files.firing(), None, "nobody asked for the crash of boot b");
+    }
+
+    #[test]
+    fn a_boot_that_was_too_short_to_find_files_in_does_not_count() {
+        let mut files = begun("kernel under test");
+        look(&mut files, &[]);
+        files.begin("stock kernel", Some(FIRING));
+        look(&mut files, &[("/c/dmesg", 4)]);
+        assert!(!files.end_look());
+        files.begin("kernel under test again", None);
+        assert_eq!(files.firing(), Some(FIRING), "it was sent away at once");
     }
 
     #[test]

@@ -14,10 +14,17 @@ use crate::core::crash_files::{Crash, CrashFiles, Mark};
 struct Saved {
     boot: String,
     boot_before: String,
+    /// Older agents did not say.
+    #[serde(default = "yes")]
+    looked: bool,
     /// Firing, and the boot that it ended.
     crash: Option<([u8; 16], String)>,
     /// Path, size and time of change; none before the first look.
     known: Option<Vec<(PathBuf, u64, i64)>>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn path_in(state: &Path) -> PathBuf {
@@ -42,7 +49,7 @@ pub(crate) fn read(state: &Path) -> io::Result<CrashFiles> {
     let known = saved
         .known
         .map(|known| known.into_iter().map(|(path, size, changed_ns)| (path, Mark { size, changed_ns })).collect());
-    Ok(CrashFiles::read(saved.boot, saved.boot_before, crash, known))
+    Ok(CrashFiles::read(saved.boot, saved.boot_before, saved.looked, crash, known))
 }
 
 /// Returns when it is on the disk.
@@ -54,6 +61,7 @@ pub(crate) fn write(state: &Path, files: &CrashFiles) -> io::Result<()> {
     let saved = Saved {
         boot: files.boot.clone(),
         boot_before: files.boot_before.clone(),
+        looked: files.looked,
         crash: files.crash.as_ref().map(|crash| (crash.firing.0, crash.boot.clone())),
         known: known.map(|known| known.iter().map(|(path, mark)| (path.clone(), mark.size, mark.changed_ns)).collect()),
     };
@@ -77,7 +85,7 @@ mod tests {
         assert_eq!(
             (&again, again.firing()),
             (
-                &CrashFiles::read("b".into(), "a".into(), files.crash.clone(), files.known.clone()),
+                &CrashFiles::read("b".into(), "a".into(), false, files.crash.clone(), files.known.clone()),
                 Some(FiringId([7; 16]))
             )
         );
