@@ -181,8 +181,18 @@ impl Lab {
             let spawn = self.simulated_spawn();
             self.agents.push(Process::start(spawn)?);
         }
-        self.wait_machines("up", self.options.machines + self.options.simulated)?;
-        self.muster_ok(&["machine", "activate", "*", "--yes"])?;
+        self.let_take_part(self.options.machines + self.options.simulated)
+    }
+
+    /// Waits until so many machines are up, and activates them.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn let_take_part(&self, machines: u32) -> anyhow::Result<()> {
+        if machines > 0 {
+            self.wait_machines("up", machines)?;
+            self.muster_ok(&["machine", "activate", "*", "--yes"])?;
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod nats;
 mod ports;
 mod postgres;
 mod process;
+pub mod qemu;
 mod system;
 mod terminal;
 pub mod tools;

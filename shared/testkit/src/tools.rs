@@ -141,11 +141,59 @@ fn install_postgres() -> anyhow::Result<()> {
 /// # Errors
 /// Says what to install by hand.
 pub fn packaged(program: &str) -> anyhow::Result<PathBuf> {
-    if !runs(program, &["--version"]) {
-        eprintln!("installing {program} from the distribution's packages");
-        apt_install(&[program]).with_context(|| format!("obtain {program}: it is not on PATH"))?;
+    packaged_in(program, program)
+}
+
+/// A program of a package of the distribution; installs that if need be, saying so on stderr.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn packaged_in(program: &str, package: &str) -> anyhow::Result<PathBuf> {
+    if let Some(found) = on_path(program) {
+        return Ok(found);
     }
-    Ok(program.into())
+    eprintln!("installing {package} from the distribution's packages");
+    apt_install(&[package]).with_context(|| format!("obtain {program}: it is not on PATH"))?;
+    on_path(program).with_context(|| format!("find {program} after {package} was installed"))
+}
+
+/// Programs for administrators are not on everybody's PATH.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Folder with the files of a package that need not be installed; downloads it if need be, saying so on stderr.
+///
+/// # Errors
+/// When it can not be downloaded.
+pub fn unpacked(package: &str) -> anyhow::Result<PathBuf> {
+    let folder = make_directory()?.join("packages").join(package);
+    if !folder.is_dir() {
+        eprintln!("obtaining the package {package} into {}", folder.display());
+        download_package(package, &folder)
+            .with_context(|| format!("obtain the package {package}; unpack it by hand into {}", folder.display()))?;
+    }
+    Ok(folder)
+}
+
+fn download_package(package: &str, target: &Path) -> anyhow::Result<()> {
+    let parent = target.parent().context("the folder has a parent")?;
+    std::fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+    let scratch = tempfile::tempdir_in(parent).context("make a scratch folder")?;
+    let download = || run_in(scratch.path(), "apt-get", &["download", "-q", package]);
+    if download().is_err() {
+        let _ = run_in(Path::new("/"), "apt-get", &["update", "-q"]);
+        download()?;
+    }
+    let file = find(scratch.path(), |name| name.ends_with(".deb")).context("find the downloaded package")?;
+    run_in(scratch.path(), "dpkg", &["-x", &file.to_string_lossy(), "unpacked"])?;
+    match std::fs::rename(scratch.path().join("unpacked"), target) {
+        // Another process obtained it meanwhile.
+        Err(_) if target.is_dir() => Ok(()),
+        renamed => renamed.context("keep it"),
+    }
 }
 
 /// Installs packages of the distribution; only root on a Debian-like system may.
@@ -168,7 +216,11 @@ fn runs(program: &str, arguments: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn run_in(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs a program to its end.
+///
+/// # Errors
+/// When it fails, with the last that it said.
+pub fn run_in(directory: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(directory)
