@@ -12,6 +12,7 @@ mod live;
 mod locks;
 mod on_error;
 mod pulses;
+mod qemu;
 mod refusals;
 mod reservations;
 mod resources;

@@ -1,0 +1,89 @@
+//! Machines that boot for real, in QEMU: two kernels of the distribution, boot loaders and the node agent as they are.
+
+mod grub;
+
+use std::time::Duration;
+
+use muster_e2e::{options, programs};
+use muster_testkit::lab::Lab;
+use muster_testkit::qemu::{Firmware, Guest, GuestOptions, Images, images};
+use muster_testkit::wait_until;
+use serde_json::Value;
+
+/// Ten times what one boot takes on an idle machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(150);
+/// What the ordered kernel is called.
+const KERNEL: &str = "other";
+
+/// A lab whose only machine is a guest.
+struct GuestLab {
+    lab: Lab,
+    guest: Guest,
+    images: Images,
+    scratch: tempfile::TempDir,
+}
+
+impl GuestLab {
+    /// Brings it up, with the other kernel in the list and the guest booted by `driver` where it is ordered into it.
+    fn up(firmware: Firmware, memory_mib: u32, driver: &str) -> Self {
+        let (options, scratch) = options(0, 1).expect("a folder is made");
+        let lab = Lab::up(options, &|_| ()).expect("the lab comes up");
+        let images = images(&programs().expect("they are built")).expect("the images are made");
+        let options = GuestOptions {
+            machine: "guest-1".into(),
+            nats: lab.nats_url().replace("127.0.0.1", "10.0.2.2"),
+            folder: lab.directory().join("guest-1"),
+            lab: lab.directory().to_owned(),
+            memory_mib,
+            firmware,
+        };
+        let guest = Guest::start(&images, &options).expect("the guest starts");
+        let this = Self { lab, guest, images, scratch };
+        this.muster_ok(&this.add_kernel());
+        this.wait("the guest is up", |row| row["health"] == "up");
+        this.lab.let_take_part(1).expect("it takes part");
+        let boot = format!("boot={driver}");
+        this.muster_ok(&["machine", "set", "guest-1", &boot, "attempts=3", "boot-within=150s", "drain=5s"]);
+        this
+    }
+
+    fn add_kernel(&self) -> [String; 7] {
+        let (image, initrd) = (self.images.other.image.display(), self.images.other_initrd());
+        let words = ["kernel", "add", &image.to_string(), "--initrd", &initrd.display().to_string(), "--name", KERNEL];
+        words.map(str::to_owned)
+    }
+
+    /// Runs the command line tool, which has to succeed.
+    fn muster_ok(&self, arguments: &[impl AsRef<str>]) -> String {
+        let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
+        self.lab.muster_ok(&arguments).unwrap_or_else(|error| panic!("{error:#}\n{}", self.told()))
+    }
+
+    /// Orders a boot and waits for its end.
+    fn boot(&self, into: &[&str]) -> Value {
+        let order = ["machine", "boot", "guest-1", "--yes", "--wait", "--within", "400s"];
+        let booted = self.lab.muster_json(&[&order, into].concat());
+        booted.unwrap_or_else(|error| panic!("{error:#}\n{}", self.told()))[0].clone()
+    }
+
+    /// The guest as Muster sees it.
+    fn row(&self) -> Value {
+        self.lab.muster_json(&["machine", "list"]).unwrap_or_default()[0].clone()
+    }
+
+    /// Waits until it is seen so.
+    fn wait(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        wait_until(what, BOOT_LIMIT, || holds(&self.row())).unwrap_or_else(|error| panic!("{error}\n{}", self.told()));
+    }
+
+    /// How often it was judged so, by the log.
+    fn judged(&self, verdict: &str) -> usize {
+        let log = self.muster_ok(&["events", "--log", "machines"]);
+        let fits = |line: &&str| line.contains("boot_judged") && line.to_lowercase().contains(verdict);
+        log.lines().filter(fits).count()
+    }
+
+    fn told(&self) -> String {
+        format!("{}\n{}\n{}", self.row(), self.lab.tails(), self.guest.console_tail())
+    }
+}
