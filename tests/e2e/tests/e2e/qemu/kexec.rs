@@ -1,0 +1,16 @@
+//! kexec takes a machine into the ordered kernel without its firmware; the boot after that goes through it, into the stock kernel.
+
+use muster_testkit::qemu::Firmware;
+
+use super::{GuestLab, KERNEL};
+
+#[test]
+fn the_running_kernel_starts_the_ordered_one_and_the_next_boot_is_the_stock_kernel() {
+    let guest = GuestLab::up(Firmware::Bios, 512, "kexec");
+    let booted = guest.boot(&["--kernel", KERNEL]);
+    assert_eq!((&booted["verdict"], &booted["attempt"]), (&"verified".into(), &1.into()), "{}", guest.told());
+    assert_eq!(guest.row()["kernel_release"], guest.images.other.release.as_str());
+    guest.boot(&["--stock"]);
+    assert_eq!(guest.row()["kernel_release"], guest.images.stock.release.as_str());
+    guest.lab.down().expect("nothing is left running");
+}
