@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &TestArguments) -> anyhow::Result<()> {
     step(start, "servers");
     muster_testkit::tools::nats_server()?;
     muster_testkit::tools::postgres_programs()?;
+    muster_testkit::qemu::obtain()?;
     step(start, "tests");
     let programs = target().join("debug");
     let mut command = vec!["test", "--quiet", "--workspace", "--no-fail-fast"];

@@ -206,7 +206,9 @@ pub fn apt_install(packages: &[&str]) -> anyhow::Result<()> {
         bail!("installing packages needs root and apt-get; install by hand: {list}");
     }
     let _ = run_in(Path::new("/"), "apt-get", &["update", "-q"]);
-    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"];
+    // Another process may install something too.
+    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"];
+    arguments.extend(["-o", "Dpkg::Options::=--force-confold"]);
     arguments.extend(packages);
     run_in(Path::new("/"), "apt-get", &arguments).with_context(|| format!("install {list}"))
 }

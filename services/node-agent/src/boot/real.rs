@@ -52,17 +52,11 @@ impl<L: Loader> Driver for Real<L> {
     }
 
     fn boot(&self, target: &Target) -> anyhow::Result<()> {
-        let way = match target {
-            Target::Stock => {
-                self.loader.disarm().context("take an earlier boot back")?;
-                down::Way::Firmware
-            }
-            Target::Entry { entry, nonce_word } => {
-                self.prepare(entry, nonce_word)?;
-                self.loader.way()
-            }
+        let prepared = match target {
+            Target::Stock => self.loader.disarm().context("take an earlier boot back").map(|()| down::Way::Firmware),
+            Target::Entry { entry, nonce_word } => self.prepare(entry, nonce_word).map(|()| self.loader.way()),
         };
-        down::go_down(way).inspect_err(|_| {
+        prepared.and_then(down::go_down).inspect_err(|_| {
             // What can not be taken back now is taken back when the agent starts.
             if let Err(error) = self.loader.disarm() {
                 tracing::error!(error = format!("{error:#}"), "a prepared boot could not be taken back");

@@ -15,3 +15,31 @@ mod qmp;
 pub use guest::{Firmware, Guest, GuestOptions};
 pub use images::{Images, images};
 pub use kernels::GuestKernel;
+
+use crate::tools::{packaged_in, unpacked};
+
+/// Programs, and the packages that have them.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("grub-mkimage", "grub-common"),
+    ("mke2fs", "e2fsprogs"),
+    ("mcopy", "mtools"),
+    ("strip", "binutils"),
+];
+/// Packages of which only files are needed.
+const UNPACKED: [&str; 4] = ["busybox-static", "grub-pc-bin", "systemd-boot-efi", "ovmf"];
+
+/// Obtains everything that guests need and that is not there yet, saying so on stderr.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn obtain() -> anyhow::Result<()> {
+    for (program, package) in PROGRAMS {
+        packaged_in(program, package)?;
+    }
+    for package in UNPACKED {
+        unpacked(package)?;
+    }
+    kernels::two().map(drop)
+}

@@ -17,6 +17,8 @@ fn an_ordered_kernel_is_proven_and_after_its_crash_again_with_the_record_of_it()
     assert_eq!(row["kernel_release"], guest.images.other.release.as_str());
     assert_eq!(row["kernel_build_id"], kernels[0]["build_id"], "the build id of the image is that of the kernel");
 
+    assert!(guest.guest.console().contains("the init of this machine is asked to reboot"), "{}", guest.told());
+
     arm(&guest.lab, &["7", "--on", "guest-1", "--action", "crash"]);
     let fired = guest.lab.muster_json(&["trigger", "fire", "7", "--note", "a real crash", "--yes"]);
     let firing = fired.expect("it fires")[0]["firing"].as_str().expect("a firing").to_owned();

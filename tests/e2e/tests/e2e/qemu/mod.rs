@@ -3,6 +3,7 @@
 mod grub;
 mod ignored;
 mod kexec;
+mod power;
 mod restarts;
 mod systemd_boot;
 
