@@ -108,8 +108,10 @@ async fn wait(
     let mut progress = Progress::begin(what, total as u64, false);
     loop {
         let found = ordered(session, what, order).await?;
-        let count = |phase: Phase| found.iter().filter(|machine| phase_of(machine) == phase).count();
-        let (ready, offline) = (count(Phase::Ready), count(Phase::Offline));
+        let offline = found.iter().filter(|machine| phase_of(machine) == Phase::Offline).count();
+        // Its hello proved it; before its first heartbeat it takes neither a start nor another order.
+        let is_back = |machine: &v1::MachineStatus| machine.health() == v1::Health::Up;
+        let ready = found.iter().filter(|machine| phase_of(machine) == Phase::Ready && is_back(machine)).count();
         progress.set((ready + offline) as u64, &phases(&found));
         if ready + offline >= found.len() {
             progress.end(&format!("{ready} verified, {offline} offline after {}", short(begun.elapsed())));
