@@ -44,7 +44,7 @@ impl GuestLab {
         };
         let guest = Guest::start(&images, &options).expect("the guest starts");
         let this = Self { lab, guest, images, scratch };
-        this.muster_ok(&this.add_kernel());
+        this.add_kernel(KERNEL, "");
         this.wait("the guest is up", |row| row["health"] == "up");
         this.lab.let_take_part(1).expect("it takes part");
         let boot = format!("boot={driver}");
@@ -52,16 +52,17 @@ impl GuestLab {
         this
     }
 
-    fn add_kernel(&self) -> [String; 7] {
+    /// Puts the other kernel into the list, with what it adds to the command line.
+    fn add_kernel(&self, name: &str, command_line: &str) {
         let (image, initrd) = (self.images.other.image.display(), self.images.other_initrd());
-        let words = ["kernel", "add", &image.to_string(), "--initrd", &initrd.display().to_string(), "--name", KERNEL];
-        words.map(str::to_owned)
+        let (image, initrd) = (image.to_string(), initrd.display().to_string());
+        let command_line = format!("--cmdline={command_line}");
+        self.muster_ok(&["kernel", "add", &image, "--initrd", &initrd, "--name", name, &command_line]);
     }
 
     /// Runs the command line tool, which has to succeed.
-    fn muster_ok(&self, arguments: &[impl AsRef<str>]) -> String {
-        let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
-        self.lab.muster_ok(&arguments).unwrap_or_else(|error| panic!("{error:#}\n{}", self.told()))
+    fn muster_ok(&self, arguments: &[&str]) -> String {
+        self.lab.muster_ok(arguments).unwrap_or_else(|error| panic!("{error:#}\n{}", self.told()))
     }
 
     /// Orders a boot and waits for its end.

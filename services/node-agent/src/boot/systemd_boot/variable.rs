@@ -1,4 +1,4 @@
-//! The firmware's variable `LoaderEntryOneShot`, as efivarfs has it: four bytes of attributes, then UTF-16 with an end of zero.
+//! Variables of the firmware that systemd-boot reads, as efivarfs has them: four bytes of attributes, then UTF-16 with an end of zero.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -7,21 +7,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
-/// Its name, with the vendor of systemd-boot.
-const VARIABLE: &str = "LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-/// It outlives a reboot, and is there for boot loaders and for the running system.
+/// What is booted once.
+pub(super) const ONE_SHOT: &str = "LoaderEntryOneShot";
+/// What is booted otherwise, where a person chose it.
+pub(super) const DEFAULT: &str = "LoaderEntryDefault";
+/// The vendor of systemd-boot's variables.
+const VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+/// A variable outlives a reboot, and is there for boot loaders and for the running system.
 const ATTRIBUTES: [u8; 4] = 7_u32.to_le_bytes();
 
-/// The variable.
+/// A variable.
 #[derive(Debug)]
-pub(super) struct OneShot {
+pub(super) struct Variable {
     path: PathBuf,
 }
 
-impl OneShot {
-    /// The variable in a directory of variables.
-    pub(super) fn new(efivars: &Path) -> Self {
-        Self { path: efivars.join(VARIABLE) }
+impl Variable {
+    /// A variable in a directory of variables.
+    pub(super) fn new(efivars: &Path, name: &str) -> Self {
+        Self { path: efivars.join(format!("{name}-{VENDOR}")) }
     }
 
     /// What it says; none where it is not there.
@@ -37,9 +41,8 @@ impl OneShot {
 
     /// Sets it, and reads it back.
     pub(super) fn set(&self, text: &str) -> anyhow::Result<()> {
-        self.unlock()
-            .and_then(|()| self.write(&encoded(text)))
-            .with_context(|| format!("write {}", self.path.display()))?;
+        let written = self.unlock().and_then(|()| self.write(&encoded(text)));
+        written.with_context(|| format!("write {}", self.path.display()))?;
         ensure!(self.get()?.as_deref() == Some(text), "write {}: another content is read back", self.path.display());
         Ok(())
     }
@@ -96,7 +99,7 @@ mod tests {
     #[test]
     fn it_is_set_replaced_and_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let variable = OneShot::new(directory.path());
+        let variable = Variable::new(directory.path(), ONE_SHOT);
         assert_eq!(variable.get().unwrap(), None);
         variable.set("muster-a.conf").unwrap();
         variable.set("muster-b.conf").unwrap();
