@@ -1,9 +1,10 @@
 //! Our entry in GRUB's menu: a part of `custom.cfg` between two lines of our own. The rest of that file is a person's.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::mounts::Mount;
 use crate::boot::command_line::words;
 use crate::boot::files::Installed;
 
@@ -26,7 +27,8 @@ impl MenuEntry {
     pub(super) fn new(kernel: &Installed, command_line: &str, mounts: &str) -> anyhow::Result<Self> {
         let seen = |path: &PathBuf| {
             let real = path.canonicalize().with_context(|| format!("find {}", path.display()))?;
-            on_file_system(mounts, &real).with_context(|| format!("find the file system of {}", path.display()))
+            let mount = Mount::of(mounts, &real).and_then(|mount| mount.inside(&real));
+            mount.with_context(|| format!("find the file system of {}", path.display()))
         };
         Ok(Self {
             name: kernel.name.clone(),
@@ -73,35 +75,6 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A path below the root of its file system, by the longest mount that it is below.
-fn on_file_system(mounts: &str, path: &Path) -> Option<String> {
-    let mut found: Option<(PathBuf, PathBuf)> = None;
-    for line in mounts.lines() {
-        let mut fields = line.split(' ').skip(3).map(unescaped);
-        let (Some(root), Some(mount)) = (fields.next(), fields.next()) else { continue };
-        // Of mounts one above the other the last is seen.
-        let is_better = found.as_ref().is_none_or(|(_, best)| mount.components().count() >= best.components().count());
-        if path.starts_with(&mount) && is_better {
-            found = Some((root, mount));
-        }
-    }
-    let (root, mount) = found?;
-    Some(root.join(path.strip_prefix(mount).ok()?).to_str()?.to_owned())
-}
-
-/// A path of mountinfo, which has blanks and backslashes as octal numbers.
-fn unescaped(field: &str) -> PathBuf {
-    let mut parts = field.split('\\');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => text.push_str(&format!("{}{}", char::from(byte), &part[3..])),
-            None => text.push_str(&format!("\\{part}")),
-        }
-    }
-    text.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,16 +105,5 @@ mod tests {
     fn words_come_through_the_shell_of_grub_as_they_are() {
         let text = entry("k", "memmap=1M$0x7000000 dyndbg=\"file a.c +p\" x='y'").text();
         assert!(text.contains(r"'memmap=1M$0x7000000' 'dyndbg=file a.c +p' 'x='\''y'\'''"), "{text}");
-    }
-
-    #[test]
-    fn paths_are_those_of_the_file_system() {
-        let mounts = "22 1 254:1 / / rw - ext4 /dev/vda1 rw\n\
-                      30 22 254:2 / /boot rw - ext4 /dev/vda2 rw\n\
-                      31 22 0:30 /@boot /mnt/a\\040b rw - btrfs /dev/vdb rw\n";
-        let seen = |path: &str| on_file_system(mounts, Path::new(path));
-        assert_eq!(seen("/boot/muster/k/vmlinuz").as_deref(), Some("/muster/k/vmlinuz"));
-        assert_eq!(seen("/bootx/vmlinuz").as_deref(), Some("/bootx/vmlinuz"));
-        assert_eq!(seen("/mnt/a b/vmlinuz").as_deref(), Some("/@boot/vmlinuz"));
     }
 }

@@ -3,8 +3,9 @@
 
 mod environment;
 mod menu;
+mod mounts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -13,9 +14,12 @@ use super::files::Installed;
 use super::real::Loader;
 use crate::disk::atomic;
 use menu::MenuEntry;
+use mounts::Mount;
 
 /// The variable of GRUB's environment that names what is booted once.
 const NEXT_ENTRY: &str = "next_entry";
+/// What the kernel tells of block devices, by their numbers.
+const BLOCKS: &str = "/sys/dev/block";
 
 /// GRUB as the loader of the next boot.
 pub(super) struct Grub {
@@ -33,6 +37,28 @@ impl Grub {
         }
     }
 
+    /// Where GRUB can not clear what it took once, a kernel that crashes early would be booted for ever.
+    fn check_once(&self, mounts: &str) -> anyhow::Result<()> {
+        let folder = self.environment.canonicalize().or_else(|_| grub_folder(&self.environment).canonicalize());
+        let folder = folder.with_context(|| format!("find {}", self.environment.display()))?;
+        let mount = Mount::of(mounts, &folder);
+        if let Some(why) = mount.and_then(|mount| mount.read_only_because(Path::new(BLOCKS))) {
+            anyhow::bail!(
+                "GRUB can not write to {}, which {why}, and so boots nothing once; move /boot to a plain partition, or use kexec",
+                self.environment.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Prepares a boot, with the mounts of /proc/self/mountinfo.
+    fn arm_with(&self, mounts: &str, kernel: &Installed, command_line: &str) -> anyhow::Result<()> {
+        self.check_once(mounts)?;
+        let entry = MenuEntry::new(kernel, command_line, mounts)?;
+        self.write_entry(&entry)?;
+        environment::set(&self.environment, NEXT_ENTRY, Some(&entry.id()))
+    }
+
     fn write_entry(&self, entry: &MenuEntry) -> anyhow::Result<()> {
         let path = &self.configuration;
         let before = match std::fs::read_to_string(path) {
@@ -44,9 +70,13 @@ impl Grub {
     }
 }
 
+fn grub_folder(environment: &Path) -> &Path {
+    environment.parent().unwrap_or(environment)
+}
+
 impl Loader for Grub {
     fn folder(&self) -> anyhow::Result<PathBuf> {
-        let grub = self.environment.parent().unwrap_or(&self.folder);
+        let grub = grub_folder(&self.environment);
         anyhow::ensure!(
             grub.is_dir(),
             "use GRUB: {} is not there; say where it is with --grub-directory",
@@ -57,9 +87,7 @@ impl Loader for Grub {
 
     fn arm(&self, kernel: &Installed, command_line: &str) -> anyhow::Result<()> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
-        let entry = MenuEntry::new(kernel, command_line, &mounts)?;
-        self.write_entry(&entry)?;
-        environment::set(&self.environment, NEXT_ENTRY, Some(&entry.id()))
+        self.arm_with(&mounts, kernel, command_line)
     }
 
     fn disarm(&self) -> anyhow::Result<()> {
@@ -95,7 +123,10 @@ mod tests {
         std::fs::create_dir_all(boot.join("muster/6.1.0-test")).unwrap();
         std::fs::write(&image, "").unwrap();
         let kernel = Installed { name: "6.1.0-test".into(), image, initrd: None };
-        grub.arm(&kernel, "root=/dev/vda1 muster.boot=a.1").unwrap();
+        let mounts = |kind: &str| format!("22 1 0:0 / / rw - {kind} /dev/vda1 rw\n");
+        let error = grub.arm_with(&mounts("btrfs"), &kernel, "quiet").unwrap_err();
+        assert!(error.to_string().contains("boots nothing once") && next().is_none(), "{error}");
+        grub.arm_with(&mounts("ext4"), &kernel, "root=/dev/vda1 muster.boot=a.1").unwrap();
         assert_eq!(next().as_deref(), Some("muster-6.1.0-test"));
         let configuration = std::fs::read_to_string(grub_folder.join("custom.cfg")).unwrap();
         assert!(configuration.starts_with("set colour=blue\n") && configuration.contains("'muster.boot=a.1'"));
