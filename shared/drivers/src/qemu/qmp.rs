@@ -116,7 +116,10 @@ pub(super) async fn talk<T>(
     match timeout_at(deadline.at(), whole).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(QmpError::Said(why))) => Err(DriverError::Refused(format!("QEMU at {shown}: {why}"))),
-        Ok(Err(QmpError::Broken(error))) if error.kind() == io::ErrorKind::PermissionDenied => {
+        // Not permitted, or a path that is too long for a socket.
+        Ok(Err(QmpError::Broken(error)))
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
+        {
             Err(DriverError::Unable(format!("talk to QEMU at {shown}: {error}")))
         }
         Ok(Err(QmpError::Broken(error))) => Err(DriverError::Unclear(format!("talk to QEMU at {shown}: {error}"))),

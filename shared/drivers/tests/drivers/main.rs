@@ -4,6 +4,7 @@ mod command;
 mod ipmitool;
 mod libvirt;
 mod manual;
+mod page;
 mod qemu;
 mod redfish;
 mod rude;

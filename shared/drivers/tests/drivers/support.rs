@@ -1,6 +1,5 @@
 //! What the tests share: tools that are obtained, servers that are ended by pid, waiting with a deadline.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -80,11 +79,12 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// An executable script.
+/// An executable script. Another process writes it: a file that this one has open for writing would be held by whatever another test
+/// starts at that moment, and could not be run.
 pub(crate) fn script(folder: &Path, name: &str, lines: &str) -> PathBuf {
     let path = folder.join(name);
-    std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("it is written");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("it becomes executable");
+    let write = r#"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""#;
+    run("sh", &["-c", write, "sh", &path.to_string_lossy(), lines]).expect("it is written");
     path
 }
 

@@ -22,13 +22,72 @@ const fn may(name: &'static str, says: &'static str) -> Key {
 }
 
 const DOMAIN: Key = may("domain", "the power domain: what this machine's power hangs on with others");
-const PASSWORD_FILE: Key = may("password-file", "a file whose first line is the password");
+const PASSWORD_FILE: Key =
+    may("password-file", "a file whose first line is the password; this or password-env is needed");
 const PASSWORD_ENV: Key = may("password-env", "a variable of the service's environment that is the password");
 const URI: Key = need("uri", "the hypervisor, as virsh takes it: qemu:///system");
 const GUEST: Key = need("guest", "the name of the virtual machine; `domain=` is the power domain");
 const SOCKET: Key = need("socket", "the path of QEMU's QMP socket (-qmp unix:PATH,server=on,wait=off)");
 const NAME: Key = may("name", "the name of the snapshot; `clean` without it");
 const DIRECTORY: Key = may("directory", "the folder with a file for each machine");
+
+const POWER_COMMAND: &[Key] = &[
+    may("on", "the program that gives power"),
+    may("off", "the program that takes it away"),
+    may("cycle", "the program that does both, where off and on are not there"),
+    may("reset", "the program that resets"),
+    may("dump", "the program that makes the kernel write a dump"),
+    may("state", "the program that says the state in a line"),
+    may("state-on", "what the line says when power is there; `on` without it"),
+    may("state-off", "what the line says when there is none; `off` without it"),
+    DOMAIN,
+];
+const POWER_IPMITOOL: &[Key] = &[
+    need("host", "the controller's name or address"),
+    need("user", "who logs in"),
+    PASSWORD_FILE,
+    PASSWORD_ENV,
+    may("port", "the controller's UDP port; 623 without it"),
+    may("interface", "`lanplus` or `lan`; lanplus without it"),
+    may("cipher", "the cipher suite of lanplus, by number"),
+    DOMAIN,
+];
+const POWER_LIBVIRT: &[Key] =
+    &[URI, GUEST, may("dump-file", "where the host writes the guest's memory; an NMI is sent without it"), DOMAIN];
+const POWER_MANUAL: &[Key] = &[DOMAIN];
+const POWER_QEMU: &[Key] = &[
+    SOCKET,
+    may("start", "the program that starts QEMU; power can not be given without it"),
+    may("dump-file", "where QEMU writes the guest's memory; an NMI is sent without it"),
+    DOMAIN,
+];
+const POWER_REDFISH: &[Key] = &[
+    need("url", "the system: https://HOST/redfish/v1/Systems/ID"),
+    need("user", "who logs in"),
+    PASSWORD_FILE,
+    PASSWORD_ENV,
+    may("ca-file", "the certificates that are trusted; the system's own without it"),
+    may("insecure", "`yes` trusts any certificate, and plain http"),
+    DOMAIN,
+];
+const POWER_SIMULATED: &[Key] = &[DIRECTORY, DOMAIN];
+
+const SNAPSHOT_COMMAND: &[Key] = &[
+    need("revert", "the program that takes the machine back"),
+    may("take", "the program that takes the snapshot"),
+    may("exists", "the program that ends with 0 where the snapshot is there, with 1 where it is not"),
+];
+const SNAPSHOT_LIBVIRT: &[Key] = &[URI, GUEST, NAME];
+const SNAPSHOT_MANUAL: &[Key] = &[];
+const SNAPSHOT_QEMU: &[Key] = &[SOCKET, NAME];
+const SNAPSHOT_QEMU_OVERLAY: &[Key] = &[
+    SOCKET,
+    need("start", "the program that starts QEMU on the overlay"),
+    need("base", "the image that never changes"),
+    need("overlay", "the image that is made anew over it"),
+    may("base-format", "the format of the base; qcow2 without it"),
+];
+const SNAPSHOT_SIMULATED: &[Key] = &[DIRECTORY, NAME];
 
 /// How power is given and taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,70 +137,13 @@ impl PowerDriverKind {
     #[must_use]
     pub fn keys(self) -> &'static [Key] {
         match self {
-            Self::Command => {
-                const {
-                    &[
-                        may("on", "the program that gives power"),
-                        may("off", "the program that takes it away"),
-                        may("cycle", "the program that does both, where off and on are not there"),
-                        may("reset", "the program that resets"),
-                        may("dump", "the program that makes the kernel write a dump"),
-                        may("state", "the program that says the state in a line"),
-                        may("state-on", "what the line says when power is there; `on` without it"),
-                        may("state-off", "what the line says when there is none; `off` without it"),
-                        DOMAIN,
-                    ]
-                }
-            }
-            Self::Ipmitool => {
-                const {
-                    &[
-                        need("host", "the controller's name or address"),
-                        need("user", "who logs in"),
-                        PASSWORD_FILE,
-                        PASSWORD_ENV,
-                        may("port", "the controller's UDP port; 623 without it"),
-                        may("interface", "`lanplus` or `lan`; lanplus without it"),
-                        may("cipher", "the cipher suite of lanplus, by number"),
-                        DOMAIN,
-                    ]
-                }
-            }
-            Self::Libvirt => {
-                const {
-                    &[
-                        URI,
-                        GUEST,
-                        may("dump-file", "where the host writes the guest's memory; an NMI is sent without it"),
-                        DOMAIN,
-                    ]
-                }
-            }
-            Self::Manual => &[DOMAIN],
-            Self::Qemu => {
-                const {
-                    &[
-                        SOCKET,
-                        may("start", "the program that starts QEMU; power can not be given without it"),
-                        may("dump-file", "where QEMU writes the guest's memory; an NMI is sent without it"),
-                        DOMAIN,
-                    ]
-                }
-            }
-            Self::Redfish => {
-                const {
-                    &[
-                        need("url", "the system: https://HOST/redfish/v1/Systems/ID"),
-                        need("user", "who logs in"),
-                        PASSWORD_FILE,
-                        PASSWORD_ENV,
-                        may("ca-file", "the certificates that are trusted; the system's own without it"),
-                        may("insecure", "`yes` trusts any certificate, and plain http"),
-                        DOMAIN,
-                    ]
-                }
-            }
-            Self::Simulated => &[DIRECTORY, DOMAIN],
+            Self::Command => POWER_COMMAND,
+            Self::Ipmitool => POWER_IPMITOOL,
+            Self::Libvirt => POWER_LIBVIRT,
+            Self::Manual => POWER_MANUAL,
+            Self::Qemu => POWER_QEMU,
+            Self::Redfish => POWER_REDFISH,
+            Self::Simulated => POWER_SIMULATED,
         }
     }
 }
@@ -197,33 +199,12 @@ impl SnapshotDriverKind {
     #[must_use]
     pub fn keys(self) -> &'static [Key] {
         match self {
-            Self::Command => {
-                const {
-                    &[
-                        need("revert", "the program that takes the machine back"),
-                        may("take", "the program that takes the snapshot"),
-                        may(
-                            "exists",
-                            "the program that ends with 0 where the snapshot is there, with 1 where it is not",
-                        ),
-                    ]
-                }
-            }
-            Self::Libvirt => &[URI, GUEST, NAME],
-            Self::Manual => &[],
-            Self::Qemu => &[SOCKET, NAME],
-            Self::QemuOverlay => {
-                const {
-                    &[
-                        SOCKET,
-                        need("start", "the program that starts QEMU on the overlay"),
-                        need("base", "the image that never changes"),
-                        need("overlay", "the image that is made anew over it"),
-                        may("base-format", "the format of the base; qcow2 without it"),
-                    ]
-                }
-            }
-            Self::Simulated => &[DIRECTORY, NAME],
+            Self::Command => SNAPSHOT_COMMAND,
+            Self::Libvirt => SNAPSHOT_LIBVIRT,
+            Self::Manual => SNAPSHOT_MANUAL,
+            Self::Qemu => SNAPSHOT_QEMU,
+            Self::QemuOverlay => SNAPSHOT_QEMU_OVERLAY,
+            Self::Simulated => SNAPSHOT_SIMULATED,
         }
     }
 }
