@@ -53,6 +53,18 @@ async fn a_program_that_hangs_is_killed_with_its_children() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_given_up_leaves_no_program_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pid = folder.path().join("pid");
+    let hangs = script(folder.path(), "hangs", &format!("sleep 600 & echo $! > {}; wait", pid.display()));
+    let driver = power(&format!("command on={}", hangs.display()));
+    let given_up = tokio::time::timeout(SHORT, act(&*driver, PowerAction::On)).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+    let child = pid_in(&pid).expect("it began");
+    until("the program is gone", || !is_alive(child)).await;
+}
+
+#[tokio::test]
 async fn a_program_that_ends_is_not_waited_for_through_what_it_left_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let pid = folder.path().join("pid");

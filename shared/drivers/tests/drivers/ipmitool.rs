@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
-use muster_drivers::{DriverError, PowerDriver};
+use muster_drivers::{DriverError, Outcome, PowerDriver, act_and_read_back};
 use muster_model::{PowerAction, PowerState};
 
 use crate::support::*;
@@ -29,10 +29,14 @@ const PASSWORD_VARIABLE: &str = "CARGO_PKG_NAME";
 
 impl Controller {
     async fn start() -> Self {
+        Self::start_with(CHASSIS).await
+    }
+
+    async fn start_with(chassis: &str) -> Self {
         packaged(&["ipmitool", "ipmi_sim"]);
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
-        let chassis = script(folder.path(), "chassis", CHASSIS);
+        let chassis = script(folder.path(), "chassis", chassis);
         let password = env!("CARGO_PKG_NAME");
         let configuration = format!(
             "name \"muster\"\nchassis_control \"{} 0x20\"\nstartlan 1\naddr 127.0.0.1 {port}\npriv_limit admin\n\
@@ -84,6 +88,15 @@ async fn a_controller_is_driven_by_ipmi() {
     let error = failed(&*driver, PowerAction::Dump, LIMIT).await;
     let expected = "`ipmitool` ended with 1: Set Chassis Power Control to Diag failed: Invalid data field in request";
     assert_eq!(error, DriverError::Refused(expected.into()));
+}
+
+#[tokio::test]
+async fn a_controller_that_lies_is_found_out() {
+    let controller = Controller::start_with("[ $2 != get ] || echo power:0").await;
+    let driver =
+        controller.power(&format!("user=muster cipher=3 password-file={}", controller.file("password").display()));
+    let acted = act_and_read_back(&*driver, PowerAction::On, LIMIT, &HASTY).await;
+    assert_eq!((acted.outcome, acted.seen, acted.complaint), (Outcome::Differs, PowerState::Off, None));
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_drivers::{Deadline, DriverError, Outcome, restore_and_read_back};
+use muster_drivers::{Deadline, DriverError, Outcome, act_and_read_back, restore_and_read_back};
 use muster_model::{PowerAction, PowerState, SnapshotAction};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::rude::Rude;
+use crate::rude::{self, Rude};
 use crate::support::*;
 
 /// What a virtual machine needs, without display, devices and hardware virtualisation.
@@ -111,7 +111,7 @@ async fn a_qemu_that_does_not_answer_is_killed() {
         let error = state(&*driver, SHORT / 7).await.expect_err("it does not answer");
         assert!(matches!(error, DriverError::Unclear(_)), "{error}");
     }
-    let acted = muster_drivers::act_and_read_back(&*driver, PowerAction::Off, SHORT * 2, &PACE).await;
+    let acted = act_and_read_back(&*driver, PowerAction::Off, SHORT * 2, &PACE).await;
     assert_eq!((acted.outcome, acted.seen), (Outcome::Confirmed, PowerState::Off), "{acted:?}");
     until("the process is gone", || !is_alive(pid)).await;
 }
@@ -148,6 +148,16 @@ async fn rubbish_on_the_socket_is_no_state() {
         let seen = state(&*driver, SHORT / 7).await;
         assert!(matches!(seen, Err(DriverError::Unclear(_))), "{name}: {seen:?}");
     }
+}
+
+#[tokio::test]
+async fn a_qemu_that_agrees_and_goes_on_is_found_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = rude::agreeing_qemu(&folder.path().join("qmp"));
+    let driver = power(&format!("qemu socket={}", socket.display()));
+    let acted = act_and_read_back(&*driver, PowerAction::Off, SHORT, &HASTY).await;
+    assert_eq!((acted.outcome, acted.seen), (Outcome::Failed, PowerState::On));
+    assert!(matches!(acted.complaint, Some(DriverError::Unclear(_))), "{:?}", acted.complaint);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Servers that behave badly: they take every connection, and say nothing, or always the same.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,21 @@ impl Rude {
         });
         Self { path: path.to_owned() }
     }
+}
+
+/// A QEMU that agrees to everything, and does nothing. Gives its socket.
+pub(crate) fn agreeing_qemu(path: &Path) -> PathBuf {
+    let listener = UnixListener::bind(path).expect("the socket is free");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"{\"QMP\": {}}\n");
+            let Ok(requests) = stream.try_clone() else { continue };
+            for _ in BufReader::new(requests).lines().map_while(Result::ok) {
+                let _ = stream.write_all(b"{\"event\": \"NICE\"}\n{\"return\": {\"status\": \"running\"}}\n");
+            }
+        }
+    });
+    path.to_owned()
 }
 
 /// A web server that answers each request as `answer` says to its first line; where that is nothing, never. Gives its port.
