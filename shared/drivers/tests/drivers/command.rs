@@ -27,9 +27,11 @@ async fn a_power_strip_is_switched_and_its_cycle_goes_through_off() {
     let folder = tempfile::tempdir().expect("a folder");
     let driver = power(&strip(folder.path()));
     assert_eq!(state(&*driver, LIMIT).await, Ok(PowerState::Off));
-    confirmed(&*driver, PowerAction::On).await;
-    confirmed(&*driver, PowerAction::Off).await;
-    confirmed(&*driver, PowerAction::Cycle).await;
+    for action in [PowerAction::On, PowerAction::Off, PowerAction::Cycle] {
+        let acted = act(&*driver, action).await;
+        assert_eq!((acted.outcome, acted.seen), (Outcome::Confirmed, action.leads_to()), "{acted:?}");
+        assert!(acted.took < PACE.settle_max, "it looks no longer than it has to: {acted:?}");
+    }
     let journal = std::fs::read_to_string(folder.path().join("journal")).expect("it is kept");
     assert_eq!(journal, "on m1\noff m1\noff m1\non m1\n");
     let error = failed(&*driver, PowerAction::Reset, LIMIT).await;

@@ -103,6 +103,11 @@ async fn who_is_not_believed_is_told_nothing() {
     assert_eq!(state(&*driver, LIMIT).await, Ok(PowerState::Off));
     let error = failed(&*power(&service.setting("password", "")), PowerAction::On, LIMIT).await;
     assert!(!error.was_begun() && error.to_string().contains("UnknownIssuer"), "{error}");
+    let stranger = tempfile::tempdir().expect("a folder");
+    certify(stranger.path());
+    let trust = format!("ca-file={}", stranger.path().join("ca.pem").display());
+    let error = failed(&*power(&service.setting("password", &trust)), PowerAction::On, LIMIT).await;
+    assert!(!error.was_begun() && error.to_string().contains("invalid peer certificate"), "{error}");
     let error = failed(&*power(&service.setting("wrong", &service.trusting())), PowerAction::On, LIMIT).await;
     assert!(!error.was_begun() && error.to_string().ends_with("; look at user and password"), "{error}");
     let error = failed(&*power(&service.setting("password", "ca-file=/nowhere")), PowerAction::On, LIMIT).await;
