@@ -49,6 +49,7 @@ pub struct GuestOptions {
 #[derive(Debug)]
 pub struct Guest {
     process: Process,
+    command: String,
     folder: PathBuf,
     is_on: bool,
 }
@@ -62,7 +63,8 @@ impl Guest {
         std::fs::create_dir_all(&options.folder).context("make the folder of a guest")?;
         make_layers(images, options)?;
         let spawn = spawn(options)?;
-        let mut guest = Self { process: Process::start(spawn)?, folder: options.folder.clone(), is_on: true };
+        let command = format!("{} {}", text(&spawn.program), spawn.arguments.join(" "));
+        let mut guest = Self { process: Process::start(spawn)?, command, folder: options.folder.clone(), is_on: true };
         guest.wait_monitor()?;
         Ok(guest)
     }
@@ -73,6 +75,18 @@ impl Guest {
     /// When it is off, or refuses.
     pub fn qmp(&self, command: &str, arguments: &Value) -> anyhow::Result<Value> {
         Qmp::connect(&self.socket())?.ask(command, arguments)
+    }
+
+    /// The setting of its power, for whoever is to switch it: its socket, and what starts it.
+    #[must_use]
+    pub fn power_setting(&self) -> String {
+        format!("power=qemu socket={} start='{}'", self.socket().display(), self.command)
+    }
+
+    /// The setting of its snapshot, which [`Guest::save`] keeps as `clean`.
+    #[must_use]
+    pub fn snapshot_setting(&self) -> String {
+        format!("snapshot=qemu socket={}", self.socket().display())
     }
 
     /// Whether it has power.

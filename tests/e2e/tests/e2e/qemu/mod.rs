@@ -34,15 +34,7 @@ impl GuestLab {
         let (options, scratch) = options(0, 1).expect("a folder is made");
         let lab = Lab::up(options, &|_| ()).expect("the lab comes up");
         let images = images(&programs().expect("they are built")).expect("the images are made");
-        let options = GuestOptions {
-            machine: "guest-1".into(),
-            nats: lab.nats_url().replace("127.0.0.1", "10.0.2.2"),
-            folder: lab.directory().join("guest-1"),
-            lab: lab.directory().to_owned(),
-            memory_mib,
-            firmware,
-        };
-        let guest = Guest::start(&images, &options).expect("the guest starts");
+        let guest = start(&lab, &images, "guest-1", memory_mib, firmware);
         let this = Self { lab, guest, images, scratch };
         this.add_kernel(KERNEL, "");
         this.wait("the guest is up", |row| row["health"] == "up");
@@ -50,6 +42,20 @@ impl GuestLab {
         let boot = format!("boot={driver}");
         this.muster_ok(&["machine", "set", "guest-1", &boot, "attempts=3", "boot-within=150s", "drain=5s"]);
         this
+    }
+
+    /// One more guest of the lab.
+    fn another(&self, number: u32, memory_mib: u32) -> Guest {
+        start(&self.lab, &self.images, &format!("guest-{number}"), memory_mib, Firmware::Bios)
+    }
+
+    /// Waits until so many machines are seen so.
+    fn wait_all(&self, what: &str, count: usize, holds: impl Fn(&Value) -> bool) {
+        let all = || {
+            let rows = self.lab.muster_json(&["machine", "list"]).unwrap_or_default();
+            rows.as_array().into_iter().flatten().filter(|row| holds(row)).count() >= count
+        };
+        wait_until(what, BOOT_LIMIT, all).unwrap_or_else(|error| panic!("{error}\n{}", self.told()));
     }
 
     /// Puts the other kernel into the list, with what it adds to the command line.
@@ -92,4 +98,16 @@ impl GuestLab {
     fn told(&self) -> String {
         format!("{}\n{}\n{}", self.row(), self.lab.tails(), self.guest.console_tail())
     }
+}
+
+fn start(lab: &Lab, images: &Images, machine: &str, memory_mib: u32, firmware: Firmware) -> Guest {
+    let options = GuestOptions {
+        machine: machine.into(),
+        nats: lab.nats_url().replace("127.0.0.1", "10.0.2.2"),
+        folder: lab.directory().join(machine),
+        lab: lab.directory().to_owned(),
+        memory_mib,
+        firmware,
+    };
+    Guest::start(images, &options).expect("the guest starts")
 }
