@@ -10,6 +10,7 @@ mod preparation;
 mod properties;
 mod protection;
 mod tenure;
+mod thousand;
 mod transitions;
 
 use std::collections::BTreeSet;
@@ -65,6 +66,18 @@ impl World {
         world.observe(Observation::LeadershipBegan);
         world.now = world.now + seconds(60);
         world
+    }
+
+    /// Decides and folds one input, each event checked for itself alone: for worlds that are too large to be looked at whole each time.
+    pub(super) fn feed(&mut self, input: Input) {
+        let position = Position::new(1, self.sequence + 1);
+        let now = Now { time: self.now, position, term: Term(1) };
+        let decision = MachineCore::decide(&self.state, &self.observed, &input, now).unwrap();
+        self.sequence += u64::from(!decision.events.is_empty());
+        for event in decision.events {
+            check::legal(&self.state, &event).unwrap_or_else(|error| panic!("{error}: {event:?}"));
+            MachineCore::apply(&mut self.state, &event, &At { position, time: self.now, actor: "" });
+        }
     }
 
     /// Feeds one input: decides, folds, checks every invariant, and that events read back as they were.

@@ -43,19 +43,24 @@ impl World {
 
     /// Says hello in a new boot, running this kernel under this command line.
     pub(super) fn comes_back(&mut self, name: &str, boot_id: &str, running: (&str, &str), command_line: &str) {
+        let hello = self.back_in(name, boot_id, running, command_line);
+        self.hello(hello);
+        self.beat(name);
+    }
+
+    /// The hello of such a boot.
+    pub(super) fn back_in(&self, name: &str, boot_id: &str, running: (&str, &str), command_line: &str) -> Hello {
         let found = Inventory {
             kernel_release: running.0.into(),
             kernel_build_id: running.1.into(),
             ..Inventory::clone(&inventory(vec![]))
         };
-        let hello = Hello {
+        Hello {
             boot_id: boot_id.into(),
             command_line: command_line.into(),
             inventory: Some(Arc::new(found)),
             ..later_hello(self, name)
-        };
-        self.hello(hello);
-        self.beat(name);
+        }
     }
 
     /// Comes back as ordered, in the present attempt.
