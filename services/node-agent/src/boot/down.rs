@@ -11,6 +11,9 @@ use rustix::system::{RebootCommand, reboot};
 /// systemd is the init of this machine where it has this.
 const SYSTEMD: &str = "/run/systemd/system";
 
+/// What runs the scripts of initial RAM disks.
+const SHELLS: [&str; 4] = ["sh", "ash", "bash", "dash"];
+
 /// What comes after it went down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -53,17 +56,18 @@ fn ask_systemd(way: Way) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Process 1 is an init, and not this agent or a script of an initial RAM disk: only an init waits for Ctrl-Alt-Del.
+/// Process 1 is an init, and not this agent or a script of an initial RAM disk. What it waits for can not be told from outside: some
+/// inits fetch their signals, and have no handler.
 fn init_listens() -> bool {
-    let status = std::fs::read_to_string("/proc/1/status").unwrap_or_default();
-    std::process::id() != 1 && waits_for(&status, Signal::INT)
+    let command_line = std::fs::read("/proc/1/cmdline").unwrap_or_default();
+    std::process::id() != 1 && !is_script(&command_line)
 }
 
-/// Whether a process has a handler for a signal, or fetches it, by its file `status` (proc_pid_status(5)).
-fn waits_for(status: &str, signal: Signal) -> bool {
-    let bit = 1_u64 << (signal.as_raw() - 1);
-    let masks = status.lines().filter_map(|line| line.strip_prefix("SigCgt:").or_else(|| line.strip_prefix("SigBlk:")));
-    masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & bit != 0)
+/// Whether a shell runs a script, by its file `cmdline` (proc_pid_cmdline(5)).
+fn is_script(command_line: &[u8]) -> bool {
+    let mut words = command_line.split(|byte| *byte == 0).map(|word| word.rsplit(|byte| *byte == b'/').next());
+    let program = words.find(|word| *word != Some(b"busybox")).flatten().unwrap_or_default();
+    SHELLS.iter().any(|shell| shell.as_bytes() == program)
 }
 
 #[cfg(test)]
@@ -71,13 +75,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_init_is_told_from_a_script_by_what_it_waits_for() {
-        let status =
-            |blocked: &str, caught: &str| format!("SigBlk:\t{blocked}\nSigIgn:\t0000000000001003\nSigCgt:\t{caught}\n");
-        let systemd = status("7be3c0fe28014a03", "00000001800004ec");
-        let sysvinit = status("0000000000000000", "000000015005ceab");
-        let shell = status("0000000000010000", "0000000000010000");
-        assert_eq!([systemd, sysvinit, shell].map(|status| waits_for(&status, Signal::INT)), [true, true, false]);
-        assert!(!waits_for("", Signal::INT));
+    fn an_init_is_told_from_a_script() {
+        for init in [
+            "/sbin/init\0",
+            "/lib/systemd/systemd\0--switched-root\0",
+            "init\0",
+            "/bin/busybox\0init\0",
+            "/usr/bin/shinit\0",
+        ] {
+            assert!(!is_script(init.as_bytes()), "{init}");
+        }
+        for script in ["/bin/sh\0/init\0", "/bin/busybox\0sh\0/init\0", "bash\0"] {
+            assert!(is_script(script.as_bytes()), "{script}");
+        }
     }
 }

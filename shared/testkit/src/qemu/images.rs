@@ -15,8 +15,9 @@ use crate::tools;
 
 /// Programs that guests run.
 const PROGRAMS: [&str; 2] = ["muster-agent", "muster-keeper"];
-/// Raised when what is made of the same programs is another: part of the folder's name.
-const VERSION: u32 = 1;
+/// How images are made, which they depend on too.
+const SOURCES: [&str; 4] =
+    [include_str!("archive.rs"), include_str!("disk.rs"), include_str!("images.rs"), include_str!("initrd.rs")];
 /// What guests boot with in any case. A megabyte of their memory is kept out of use for what the kernel says of its crash.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=1 memmap=1M$0xb000000 ramoops.mem_address=0xb000000 ramoops.mem_size=0x100000 \
                             ramoops.record_size=0x20000 ramoops.ecc=1";
@@ -109,8 +110,7 @@ pub fn images(programs: &Path) -> anyhow::Result<Images> {
 /// What the images depend on, as a number.
 fn key(programs: &Path, kernels: &[&GuestKernel]) -> anyhow::Result<u64> {
     let mut hasher = DefaultHasher::new();
-    VERSION.hash(&mut hasher);
-    (COMMAND_LINE, GRUB, AGENT, include_str!("initrd.rs"), include_str!("disk.rs")).hash(&mut hasher);
+    SOURCES.hash(&mut hasher);
     for kernel in kernels {
         kernel.release.hash(&mut hasher);
     }

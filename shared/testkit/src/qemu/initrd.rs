@@ -10,7 +10,7 @@ use super::kernels::GuestKernel;
 use crate::tools;
 
 /// Modules in the order in which they are loaded; a kernel that has one built in has no file of it.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 23] = [
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_legacy_dev",
@@ -34,7 +34,6 @@ const MODULES: [&str; 24] = [
     "fs/pstore/ramoops",
     "fs/efivarfs/efivarfs",
     "drivers/firmware/efi/efi-pstore",
-    "drivers/net/ethernet/intel/e1000/e1000",
 ];
 
 /// What the init does. On Ctrl-Alt-Del it ends everything, unmounts and reboots.

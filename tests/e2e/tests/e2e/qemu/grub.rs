@@ -25,7 +25,7 @@ fn an_ordered_kernel_is_proven_and_after_its_crash_again_with_the_record_of_it()
     wait_until("it crashed", BOOT_LIMIT, || guest.judged("crashed_back") == 1)
         .unwrap_or_else(|error| panic!("{error}\n{}", guest.told()));
     guest.wait("it is proven again", |row| {
-        row["phase"] == "ready" && row["boot_verdict"] == "verified" && row["boot_attempt"] == 2
+        row["health"] == "up" && row["boot_verdict"] == "verified" && row["boot_attempt"] == 2
     });
     assert_eq!(guest.row()["kernel_release"], guest.images.other.release.as_str());
     let files = || guest.lab.muster_json(&["artifact", "list", "--firing", &firing]).unwrap_or_default();

@@ -9,7 +9,7 @@ fn the_wrong_kernel_is_noticed_tried_again_and_given_up_with_its_reason() {
     let guest = GuestLab::up(Firmware::BiosWithoutBootOnce, 256, "grub");
     guest.muster_ok(&["machine", "set", "guest-1", "attempts=2"]);
     guest.muster_ok(&["machine", "boot", "guest-1", "--yes", "--kernel", KERNEL]);
-    guest.wait("it is given up", |row| row["phase"] == "offline");
+    guest.wait("it is given up", |row| row["phase"] == "offline" && row["health"] == "up");
     let row = guest.row();
     assert_eq!((&row["boot_verdict"], &row["boot_attempt"]), (&"wrong_kernel".into(), &2.into()), "{row}");
     let reason = row["boot_reason"].as_str().unwrap_or_default();
