@@ -146,7 +146,7 @@ fn apply_power(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             });
             machine.power_order = None;
             if let Some(boot) = machine.boot.as_mut().filter(|boot| boot.is_pending()) {
-                boot.escalations += 1;
+                boot.escalations += u32::from(task.is_rung());
                 boot.since = at.time;
             }
         }

@@ -26,6 +26,12 @@ impl PowerTask {
         }
     }
 
+    /// It helps a machine that hangs or does not come back: a rung of the ladder.
+    #[must_use]
+    pub fn is_rung(self) -> bool {
+        matches!(self, Self::Power(PowerAction::Reset | PowerAction::Cycle))
+    }
+
     /// The settings of a machine name a driver that can do it.
     #[must_use]
     pub fn is_possible(self, settings: &Settings) -> bool {

@@ -9,6 +9,7 @@ mod power;
 mod preparation;
 mod properties;
 mod protection;
+mod restarts;
 mod tenure;
 mod thousand;
 mod transitions;

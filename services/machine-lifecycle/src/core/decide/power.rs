@@ -12,7 +12,7 @@ use super::draft::Draft;
 use super::orders::{Objection, may_touch};
 use super::{Changes, Decided};
 use crate::core::limits::{ORDER_AGE_MAX, POWER_MACHINES_MAX, PROBE_EVERY, RECOVER_AFTER, SETTLE_WITHIN};
-use crate::core::power::{PowerOutcome, PowerTask};
+use crate::core::power::{PowerOperation, PowerOutcome, PowerTask};
 use crate::core::rails::Rails;
 use crate::core::{Event, Fact, HoldSetting, Holder, Machine, PowerOrdering, Stage, State};
 
@@ -115,6 +115,9 @@ pub(super) fn look(draft: &mut Draft<'_>, rails: &mut Rails, is_empty: bool, dow
         return;
     }
     settle(draft);
+    if is_switched_off(draft.machine()) {
+        return;
+    }
     if down_for_long {
         recover(draft, rails);
     }
@@ -148,6 +151,11 @@ fn leave_ready(draft: &mut Draft<'_>, reason: &str) {
     }
 }
 
+/// Somebody wanted it off, and nobody wanted anything else since.
+fn is_switched_off(machine: &Machine) -> bool {
+    machine.power.as_ref().is_some_and(|known| known.task == PowerTask::Power(PowerAction::Off))
+}
+
 /// A machine that went back and says nothing is no longer waited for; its hello makes it ready all the same.
 fn settle(draft: &mut Draft<'_>) {
     let machine = draft.machine();
@@ -167,7 +175,8 @@ fn recover(draft: &mut Draft<'_>, rails: &mut Rails) {
     if !ours || machine.tenure.stage != Stage::Settled || !matches!(machine.phase, Phase::Ready | Phase::Dirty) {
         return;
     }
-    let newest = machine.power.as_ref().filter(|operation| operation.from_boot_id == machine.boot_id);
+    let here = |known: &&PowerOperation| known.from_boot_id == machine.boot_id && known.task.is_rung();
+    let newest = machine.power.as_ref().filter(here);
     let waited = newest.is_none_or(|operation| (operation.begun + RECOVER_AFTER).is_due(draft.now().time));
     if !waited {
         return;
@@ -231,7 +240,12 @@ pub(super) fn seen(state: &State, id: &MachineId, looked: &crate::core::PowerLoo
     };
     let outcome = if by_state || has_booted(machine) { PowerOutcome::Done } else { PowerOutcome::Unclear };
     let mut draft = Draft::new(id, machine.clone(), now);
+    let half_done = known.task == PowerTask::Power(PowerAction::Cycle) && looked.state == PowerState::Off;
     end(&mut draft, outcome, format!("the service was away; its power is {}", looked.state));
+    let on = PowerTask::Power(PowerAction::On);
+    if half_done && machine.power_order.is_none() && on.is_possible(&machine.settings) {
+        draft.push(Fact::PowerOrdered { task: on, actor: "muster, for the other half of a cycle".into() });
+    }
     draft.into_events()
 }
 

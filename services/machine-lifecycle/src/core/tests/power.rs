@@ -15,7 +15,7 @@ const OFF: PowerTask = PowerTask::Power(PowerAction::Off);
 
 impl World {
     /// Ready machines with power in one domain, which can be booted into `k`.
-    fn powered(names: &[&str]) -> Self {
+    pub(super) fn powered(names: &[&str]) -> Self {
         let mut world = Self::bootable(names);
         for name in names {
             let power = Some(Some("simulated domain=rack".parse().unwrap()));
@@ -99,6 +99,7 @@ fn a_new_leader_looks_and_never_repeats() {
         (OFF, PowerState::On, false, PowerOutcome::Unclear),
         (PowerTask::Power(PowerAction::On), PowerState::On, false, PowerOutcome::Done),
         (CYCLE, PowerState::On, false, PowerOutcome::Unclear),
+        (CYCLE, PowerState::Off, false, PowerOutcome::Unclear),
         (CYCLE, PowerState::On, true, PowerOutcome::Done),
         (RESET, PowerState::Unknown, false, PowerOutcome::Unclear),
         (RESET, PowerState::Unknown, true, PowerOutcome::Done),
@@ -118,6 +119,9 @@ fn a_new_leader_looks_and_never_repeats() {
         world.facts(Input::PowerLooked { machine: id("a"), looked: looked.clone() });
         assert_eq!(world.outcome("a"), Some(expected), "{task} {state} {booted}");
         assert!(world.facts(Input::PowerLooked { machine: id("a"), looked }).is_empty(), "once");
+        let follows = world.machine("a").power_order.as_ref().map(|order| order.task);
+        let half = task == CYCLE && state == PowerState::Off;
+        assert_eq!(follows, half.then_some(PowerTask::Power(PowerAction::On)), "a cycle does not end half-way");
         assert_eq!((world.switches().len(), world.looks()), (0, 0));
         world.check_replay();
     }
