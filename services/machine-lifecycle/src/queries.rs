@@ -5,6 +5,7 @@ use muster_model::{MachineId, Refusal, RefusalCode, Selector};
 use muster_proto::v1::{self, machine_query, machine_reply::Kind};
 
 use crate::core::health::{Health, health};
+use crate::core::rails::{Rails, waits_for};
 use crate::core::{Machine, MachineCore};
 use crate::wire;
 
@@ -67,8 +68,10 @@ fn list(view: &View<'_, MachineCore>, selector: &Selector, brief: bool, after: &
     let hold = view.state.hold.as_ref().map(wire::hold_to_wire);
     let mut page = v1::MachineList { hold, ..v1::MachineList::default() };
     let mut size = 0;
+    let rails = Rails::of(view.state, view.now.time);
     for (id, machine) in view.state.selected(selector).filter(|(id, _)| id.as_str() > after) {
-        let status = status(view, id, machine, brief);
+        let mut status = status(view, id, machine, brief);
+        status.switch_waits_for = waits_for(&rails, machine, view.now.time);
         size += prost::Message::encoded_len(&status);
         if page.machines.len() == limit || (size > PAGE_SIZE_MAX && !page.machines.is_empty()) {
             page.more = true;
@@ -96,6 +99,7 @@ fn status(view: &View<'_, MachineCore>, id: &MachineId, machine: &Machine, brief
         record: Some(record),
         health: health.into(),
         heartbeat_age_ms: u64::try_from(age).unwrap_or(u64::MAX),
+        switch_waits_for: String::new(),
         processes_live: newest.map_or(0, |seen| seen.heartbeat.processes_live),
     }
 }

@@ -143,6 +143,7 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
         "switched_time",
         "switched_reason",
         "switched_detail",
+        "switch_waits_for",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     columns.extend([Column::new("tags"), Column::new("trouble")]);
@@ -212,6 +213,7 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         Cell::time_ns(switched.begun_ns),
         Cell::text(switched.reason),
         Cell::text(switched.detail),
+        Cell::text(&status.switch_waits_for),
         Cell::List(record.tags.clone()),
         Cell::text(&record.trouble),
     ]

@@ -61,10 +61,13 @@ async fn wait_for(
     let begun = Instant::now();
     let mut progress = Progress::begin(what, named.len() as u64, false);
     loop {
-        let found = session.client.machines(what, "", true).await?.into_iter().filter_map(|status| status.record);
+        let all = session.client.machines(what, "", true).await?;
+        let waits_for = all.iter().map(|status| status.switch_waits_for.as_str()).find(|why| !why.is_empty());
+        let waits_for = waits_for.unwrap_or_default().to_owned();
+        let found = all.into_iter().filter_map(|status| status.record);
         let found: Vec<_> = found.filter(|record| named.contains(&record.machine)).collect();
         let ended = found.iter().filter(|record| is_over(record, since)).count();
-        progress.set(ended as u64, &stands(&found));
+        progress.set(ended as u64, &stands(&found, &waits_for));
         if ended >= named.len() {
             progress.end(&format!("all after {}", short(begun.elapsed())));
             let failed = found.iter().filter(|record| !is_done(record)).count();
@@ -96,15 +99,16 @@ fn is_done(record: &v1::MachineRecord) -> bool {
     power_of(record).outcome() == PowerOutcome::Done
 }
 
-fn stands(found: &[v1::MachineRecord]) -> String {
+fn stands(found: &[v1::MachineRecord], waits_for: &str) -> String {
     let count =
         |holds: &dyn Fn(&v1::PowerRecord) -> bool| found.iter().filter(|record| holds(&power_of(record))).count();
     let waiting = count(&|power| power.ordered.is_some());
     let asked = count(&|power| power.asked && power.outcome() == PowerOutcome::Unspecified);
     match (waiting, asked) {
         (0, 0) => String::new(),
-        (waiting, 0) => format!("{waiting} wait for their turn"),
-        (waiting, asked) => format!("{waiting} wait for their turn, {asked} for a person (--done)"),
+        (waiting, 0) => format!("{waiting} wait: {waits_for}"),
+        (0, asked) => format!("{asked} wait for a person (--done)"),
+        (waiting, asked) => format!("{waiting} wait: {waits_for}; {asked} wait for a person (--done)"),
     }
 }
 

@@ -139,7 +139,10 @@ impl Machine {
     /// Its phase, with what is known of the boot that it is in for.
     fn phase_in_words(&self) -> String {
         let Some(boot) = self.boot.as_ref().filter(|boot| boot.is_pending()) else {
-            return self.phase.as_str().to_owned();
+            return match self.power.as_ref().filter(|_| self.phase != Phase::Ready) {
+                Some(known) => format!("{}: {}, {}", self.phase, known.task, known.reason),
+                None => self.phase.as_str().to_owned(),
+            };
         };
         let reason = if boot.reason.is_empty() { String::new() } else { format!(": {}", boot.reason) };
         let (attempt, attempts_max) = (boot.attempt, self.settings.attempts_max);

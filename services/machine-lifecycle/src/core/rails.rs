@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_model::{MachineId, PoolTime, PowerDomain};
+use muster_model::{PoolTime, PowerDomain};
 
 use super::limits::{
     BREAKER_FAILURES_MIN, BREAKER_PERCENT, BREAKER_WINDOW, POWER_AT_ONCE_MAX, POWER_IN_DOMAIN_MAX, POWER_QUIET,
@@ -130,9 +130,9 @@ fn wait(why: &str, until: PoolTime, now: PoolTime) -> String {
     format!("{why}; it goes on in {:?}", Duration::from_secs(seconds as u64))
 }
 
-/// What an order that waits for power waits for, for people; empty when it need not.
+/// What an order that waits for its turn waits for, for people; empty where none waits, or it need not.
 #[must_use]
-pub fn waits_for(state: &State, id: &MachineId, now: PoolTime) -> String {
-    let machine = state.machines.get(id).filter(|machine| machine.power_order.is_some());
-    machine.and_then(|machine| Rails::of(state, now).allow(machine, now).err()).unwrap_or_default()
+pub fn waits_for(rails: &Rails, machine: &Machine, now: PoolTime) -> String {
+    let waiting = machine.power_order.as_ref().map(|_| rails.allow(machine, now));
+    waiting.and_then(Result::err).unwrap_or_default()
 }

@@ -969,6 +969,9 @@ pub struct MachineStatus {
     /// Live processes by the newest heartbeat.
     #[prost(uint32, tag = "4")]
     pub processes_live: u32,
+    /// What an order to switch it waits for, for people; empty for nothing.
+    #[prost(string, tag = "5")]
+    pub switch_waits_for: ::prost::alloc::string::String,
 }
 /// LoadNumber is the capacity weight of a resource type.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

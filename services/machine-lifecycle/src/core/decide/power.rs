@@ -108,13 +108,28 @@ pub(super) fn next_rung(machine: &Machine) -> Option<PowerTask> {
     rungs.into_iter().filter(|task| task.is_possible(&machine.settings)).nth(used)
 }
 
+/// How a machine stands, as far as it is heard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stands {
+    /// Its agent is heard.
+    pub(super) is_up: bool,
+    /// Nothing lives on it, as far as that is known.
+    pub(super) is_empty: bool,
+    /// Nothing was heard of it for so long that it hangs.
+    pub(super) down_for_long: bool,
+}
+
 /// Looks whether a person's order is due, or a machine is to be helped that is down by itself or was given up.
-pub(super) fn look(draft: &mut Draft<'_>, rails: &mut Rails, is_empty: bool, down_for_long: bool) {
+pub(super) fn look(draft: &mut Draft<'_>, rails: &mut Rails, stands: Stands) {
+    let Stands { is_up, is_empty, down_for_long } = stands;
     carry_out_order(draft, rails, is_empty);
     if draft.machine().power.as_ref().is_some_and(|operation| operation.is_open()) {
         return;
     }
     settle(draft);
+    if is_up {
+        never_went_down(draft);
+    }
     if is_switched_off(draft.machine()) {
         return;
     }
@@ -148,6 +163,22 @@ fn carry_out_order(draft: &mut Draft<'_>, rails: &mut Rails, is_empty: bool) {
 fn leave_ready(draft: &mut Draft<'_>, reason: &str) {
     if draft.machine().phase == Phase::Ready {
         move_to(draft, Phase::Dirty, reason);
+    }
+}
+
+/// It was said to be switched, and is heard in the same boot long after: what was proven of that boot still holds.
+fn never_went_down(draft: &mut Draft<'_>) {
+    let machine = draft.machine();
+    if machine.phase != Phase::Dirty {
+        return;
+    }
+    // Whether it was taken back, only a new hello says.
+    let switched = |known: &&PowerOperation| !known.is_open() && known.task != PowerTask::Revert;
+    let Some(known) = machine.power.as_ref().filter(switched) else { return };
+    let waited = (known.ended + machine.settings.boot_within).is_due(draft.now().time);
+    if waited && known.from_boot_id == machine.boot_id && !machine.boot_pending() && machine.quarantine.is_none() {
+        let reason = format!("its {} is {:?} ago, and it never went down", known.task, machine.settings.boot_within);
+        move_to(draft, Phase::Ready, &reason);
     }
 }
 

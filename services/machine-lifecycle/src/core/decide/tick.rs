@@ -24,7 +24,7 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
         let seen = observed.current(id, machine);
         let due = boot::due(machine, seen, may_be_late, now);
         let down_for_long = may_be_late && is_down_for_long(machine, observed.newest(id), now);
-        let waits = matches!(machine.phase, Phase::Offline | Phase::Settling);
+        let waits = matches!(machine.phase, Phase::Dirty | Phase::Offline | Phase::Settling);
         let needs_power = machine.power_order.is_some() || down_for_long || waits;
         if due.is_none() && !needs_power && is_quiet(machine, seen, health, braked, now) {
             continue;
@@ -35,7 +35,9 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
         }
         look(&mut draft, seen, health, braked);
         if needs_power {
-            power::look(&mut draft, &mut rails, seen.is_none_or(|seen| is_empty(machine, seen)), down_for_long);
+            let is_empty = seen.is_none_or(|seen| is_empty(machine, seen));
+            let stands = power::Stands { is_up: health == Health::Up, is_empty, down_for_long };
+            power::look(&mut draft, &mut rails, stands);
         }
         events.extend(draft.into_events());
     }

@@ -7,6 +7,7 @@ use crate::core::limits::{
     BOOT_WITHIN, ORDER_AGE_MAX, POWER_IN_DOMAIN_MAX, POWER_QUIET, POWER_STAGGER, PROBE_EVERY, RECOVER_AFTER,
 };
 use crate::core::power::{PowerOutcome, PowerTask};
+use crate::core::rails::{Rails, waits_for};
 use crate::core::{HoldSetting, PowerActed, PowerLooked, PowerOrdering, SettingsChange, Switch};
 
 const CYCLE: PowerTask = PowerTask::Power(PowerAction::Cycle);
@@ -62,6 +63,10 @@ impl World {
 
     fn task(&self, name: &str) -> Option<PowerTask> {
         self.machine(name).power.as_ref().map(|operation| operation.task)
+    }
+
+    fn waits_for(&self, name: &str) -> String {
+        waits_for(&Rails::of(&self.state, self.now), self.machine(name), self.now)
     }
 
     fn pass(&mut self, time: Duration) {
@@ -292,7 +297,7 @@ fn where_power_fails_on_too_many_machines_nothing_more_is_switched() {
     world.pass(POWER_STAGGER);
     world.tick();
     assert!(world.machine("f").power.is_none());
-    let why = crate::core::rails::waits_for(&world.state, &id("f"), world.now);
+    let why = world.waits_for("f");
     assert!(why.contains("power fails on 5 of 6 machines of the power domain rack"), "{why}");
     world.pass(ORDER_AGE_MAX);
     let facts = world.tick();
@@ -309,7 +314,7 @@ fn a_hold_stops_power_and_reboots_and_the_quiet_time_holds_for_each_machine() {
     world.beat("b");
     world.tick();
     assert!(world.machine("a").power.is_none() && world.tasks().is_empty(), "neither power nor a reboot");
-    let why = crate::core::rails::waits_for(&world.state, &id("a"), world.now);
+    let why = world.waits_for("a");
     assert_eq!(why, "held by user:anna: the floor is wet");
     world.hold(false);
     world.tick();
@@ -398,4 +403,22 @@ fn orders_that_may_not_be_are_refused_and_change_nothing() {
     world.facts(Input::Granted(granted));
     refused(&mut world, "a", CYCLE, "user:bo has it");
     assert!(world.machine("a").power_order.is_none());
+}
+
+#[test]
+fn a_machine_that_was_said_to_be_switched_and_never_went_down_is_used_again() {
+    let mut world = World::powered(&["a", "b"]);
+    world.switch("a", CYCLE).unwrap();
+    world.tick();
+    world.acted("a", Some(PowerOutcome::Done));
+    assert!(world.machine("a").trouble().contains("cycle"), "{}", world.machine("a").trouble());
+    world.pass(BOOT_WITHIN - seconds(2));
+    world.stay_up(&["a", "b"]);
+    world.tick();
+    assert_eq!(world.machine("a").phase, Phase::Dirty);
+    world.pass(seconds(3));
+    world.stay_up(&["a", "b"]);
+    world.tick();
+    assert_eq!(world.machine("a").phase, Phase::Ready);
+    world.check_replay();
 }
