@@ -33,7 +33,7 @@ pub(crate) enum MachineCommand {
     Power(MachinePowerArguments),
     /// Take machines back to their snapshot: what runs on them is stopped
     Revert(MachineRevertArguments),
-    /// Name machines and their protection before they appear
+    /// Name machines before they appear, with their protection and their settings: all of the file, or nothing
     #[command(after_help = POOL_HELP)]
     LoadPool {
         /// TOML file with a `[[machine]]` table for each machine
@@ -42,7 +42,10 @@ pub(crate) enum MachineCommand {
 }
 
 const POOL_HELP: &str = "The file:\n\n  [[machine]]\n  name = \"node-1\"\n  protect = [\"disk-sda\", \"nic-*\"]\n  \
-    tags = [\"rack-a\"]\n  active = true\n\n  [[machine]]\n  name = \"node-2\"\n  protect_machine = true   # no test touches it";
+    tags = [\"rack-a\"]\n  active = true\n\n  [machine.set]            # of node-1, as `muster machine set` takes it; what is not said stays\n  \
+    boot = \"grub\"\n  attempts = 3\n  boot-within = \"15m\"\n  \
+    power = \"ipmitool host=bmc-{machine} user=admin password-file=/etc/muster/bmc\"\n  leave-down = false\n\n  \
+    [[machine]]\n  name = \"node-2\"\n  protect_machine = true   # no test touches it";
 
 #[derive(Debug, Args)]
 pub(crate) struct SelectorArguments {

@@ -27,7 +27,7 @@ pub(super) async fn set(session: &Session, arguments: &MachineSetArguments) -> R
 }
 
 /// Takes one `NAME=VALUE`; an empty value is the default.
-fn take(set: &mut v1::SetSettings, setting: &str) -> Result<(), String> {
+pub(super) fn take(set: &mut v1::SetSettings, setting: &str) -> Result<(), String> {
     let (name, value) = setting.split_once('=').ok_or_else(|| format!("`{setting}`: write `name=value`"))?;
     let span = || match value {
         "" => Ok(0),

@@ -28,7 +28,12 @@ pub enum Command {
     /// Take a kernel out of the list.
     RemoveKernel(KernelName),
     /// Change how machines are booted.
-    SetSettings(Box<SettingsChange>),
+    SetSettings {
+        /// Of which machines.
+        selector: Selector,
+        /// What changes.
+        change: Box<SettingsChange>,
+    },
     /// Boot machines.
     Boot(BootOrder),
     /// Do something to the power or the snapshot of machines.
@@ -61,11 +66,9 @@ pub struct HoldSetting {
     pub reason: String,
 }
 
-/// Change how all machines that a selector names are booted and switched: what is given. Nothing, or zero, is the default.
-#[derive(Debug, Clone)]
+/// Change how machines are booted and switched: what is given. Nothing, or zero, is the default.
+#[derive(Debug, Clone, Default)]
 pub struct SettingsChange {
-    /// Machines.
-    pub selector: Selector,
     /// How they are taken into a kernel.
     pub boot_driver: Option<Option<BootDriver>>,
     /// Attempts for each order.
@@ -82,16 +85,6 @@ pub struct SettingsChange {
     pub snapshot: Option<Option<SnapshotSpec>>,
     /// It is not switched by itself.
     pub leave_down: Option<bool>,
-}
-
-impl SettingsChange {
-    /// Nothing changes yet.
-    #[must_use]
-    pub fn of(selector: Selector) -> Self {
-        let (install_within, boot_within, drain) = (None, None, None);
-        let (boot_driver, attempts_max, power, snapshot, leave_down) = (None, None, None, None, None);
-        Self { selector, boot_driver, attempts_max, install_within, boot_within, drain, power, snapshot, leave_down }
-    }
 }
 
 /// Boot all machines that a selector names.
@@ -155,4 +148,6 @@ pub struct PoolEntry {
     pub tags: BTreeSet<String>,
     /// Make it active at once.
     pub active: bool,
+    /// How it is booted and switched: what the file says of it.
+    pub settings: SettingsChange,
 }

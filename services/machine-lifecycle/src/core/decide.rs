@@ -56,7 +56,7 @@ fn decide_command(state: &State, observed: &Observed, command: &Command, now: No
         Command::LoadPool(entries) => pool::load_pool(state, entries, now),
         Command::AddKernel(kernel) => kernels::add(state, kernel, now),
         Command::RemoveKernel(name) => kernels::remove(state, name),
-        Command::SetSettings(change) => orders::set_settings(state, change, now),
+        Command::SetSettings { selector, change } => orders::set_settings(state, selector, change, now),
         Command::Power(ordering) => power::order(state, ordering, now),
         Command::Hold(setting) => power::hold(state, setting, now),
         Command::Boot(order) => orders::boot(state, observed, order, now),

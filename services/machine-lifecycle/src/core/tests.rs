@@ -26,7 +26,7 @@ use muster_model::{
 
 use super::{
     Command, Desired, Effect, Event, Fact, FlagSetting, Grant, Heartbeat, Hello, Input, Inventory, Machine,
-    MachineCore, Observation, Observed, PoolEntry, ProtectionSetting, Reply, Resource, State, check,
+    MachineCore, Observation, Observed, PoolEntry, ProtectionSetting, Reply, Resource, SettingsChange, State, check,
 };
 
 /// A core with its log, on a clock of its own.
@@ -260,5 +260,6 @@ pub(super) fn protect(resources: &[&str], protect: bool) -> Command {
 
 pub(super) fn entry(name: &str, protect: &[&str], active: bool) -> PoolEntry {
     let protect: BTreeSet<String> = protect.iter().map(ToString::to_string).collect();
-    PoolEntry { machine: id(name), protect, protect_machine: false, tags: BTreeSet::from(["lab".into()]), active }
+    let (tags, settings) = (BTreeSet::from(["lab".into()]), SettingsChange::default());
+    PoolEntry { machine: id(name), protect, protect_machine: false, tags, active, settings }
 }

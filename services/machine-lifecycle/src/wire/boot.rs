@@ -141,14 +141,13 @@ pub(super) fn boot_from_wire(wire: Option<v1::BootRecord>) -> Result<Option<Boot
     }))
 }
 
-pub(super) fn settings_change(set: &v1::SetSettings) -> Result<Command, Refusal> {
-    let what = "set how machines are booted";
+/// What a command or an entry of a pool file says of settings; its selector is not looked at.
+pub(super) fn settings_change(what: &str, set: &v1::SetSettings) -> Result<SettingsChange, Refusal> {
     let boot_driver = set.boot_driver.map(|number| {
         let known = v1::BootDriver::try_from(number);
         known.map_err(|_| invalid(what, &WireError::invalid("SetSettings", "boot_driver", number)))
     });
-    Ok(Command::SetSettings(Box::new(SettingsChange {
-        selector: selector_from_wire(what, &set.selector)?,
+    Ok(SettingsChange {
         boot_driver: boot_driver.transpose()?.map(v1::BootDriver::known),
         attempts_max: set.attempts_max,
         install_within: set.install_within_ns.map(duration),
@@ -157,7 +156,7 @@ pub(super) fn settings_change(set: &v1::SetSettings) -> Result<Command, Refusal>
         power: set.power.as_deref().map(|text| setting(what, "power", text)).transpose()?,
         snapshot: set.snapshot.as_deref().map(|text| setting(what, "snapshot", text)).transpose()?,
         leave_down: set.leave_down,
-    })))
+    })
 }
 
 /// A setting of a driver, as people write it.

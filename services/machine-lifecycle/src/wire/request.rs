@@ -49,7 +49,11 @@ pub fn command_from_wire(command: v1::MachineCommand, actor: &str, nonce: &str) 
         Kind::RemoveKernel(remove) => {
             Command::RemoveKernel(kernel_name(&remove.name).map_err(|error| invalid("remove a kernel", &error))?)
         }
-        Kind::SetSettings(set) => boot::settings_change(&set)?,
+        Kind::SetSettings(set) => {
+            let what = "set how machines are booted";
+            let change = Box::new(boot::settings_change(what, &set)?);
+            Command::SetSettings { selector: selector_from_wire(what, &set.selector)?, change }
+        }
         Kind::Power(order) => power::ordering(&order, actor)?,
         Kind::SetHold(set) => power::hold_setting(set, actor),
         Kind::Boot(order) => boot::boot_order(&order, actor, nonce)?,
@@ -76,7 +80,10 @@ fn flag(set: v1::SetFlag) -> Result<FlagSetting, Refusal> {
 }
 
 fn entry(machine: v1::PoolMachine) -> Result<PoolEntry, Refusal> {
+    let what = format!("load the pool file, settings of {}", machine.machine);
+    let settings = boot::settings_change(&what, &machine.settings.unwrap_or_default())?;
     Ok(PoolEntry {
+        settings,
         machine: name("load the pool file", &machine.machine)?,
         protect: machine.protect.into_iter().collect(),
         protect_machine: machine.protect_machine,

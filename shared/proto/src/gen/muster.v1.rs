@@ -3421,6 +3421,9 @@ pub struct PoolMachine {
     /// Protect the machine as a whole.
     #[prost(bool, tag = "5")]
     pub protect_machine: bool,
+    /// How it is booted and switched, without a selector: what is given; unset changes nothing.
+    #[prost(message, optional, tag = "6")]
+    pub settings: ::core::option::Option<SetSettings>,
 }
 /// MachineQuery changes nothing.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

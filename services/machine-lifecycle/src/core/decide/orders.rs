@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_ledger::Now;
-use muster_model::{MachineId, Phase, Refusal, RefusalCode};
+use muster_model::{MachineId, Phase, Refusal, RefusalCode, Selector};
 
 use super::boot::start_over;
 use super::commands::selected;
@@ -18,22 +18,28 @@ use crate::core::{BootOrder, Fact, Holder, Kernel, Machine, Observed, Settings, 
 ///
 /// # Errors
 /// When no machine is named, or a value is out of range.
-pub(super) fn set_settings(state: &State, change: &SettingsChange, now: Now) -> Decided {
-    let what = format!("set how {} is booted", change.selector);
+pub(super) fn set_settings(state: &State, selector: &Selector, change: &SettingsChange, now: Now) -> Decided {
+    let what = format!("set how {selector} is booted");
     check_settings(change, &what)?;
     let mut changes = Changes::default();
-    for (id, machine) in selected(state, &change.selector, &what)? {
+    for (id, machine) in selected(state, selector, &what)? {
         let mut draft = Draft::new(id, machine.clone(), now);
-        let settings = change.on(&machine.settings);
-        if settings != machine.settings {
-            draft.push(Fact::SettingsChanged(Box::new(settings)));
-        }
+        change_settings(&mut draft, change);
         changes.take(id, draft.into_events());
     }
     Ok(changes.into_decision(now))
 }
 
-fn check_settings(change: &SettingsChange, what: &str) -> Result<(), Refusal> {
+/// Changes the settings of one machine, if they become others.
+pub(super) fn change_settings(draft: &mut Draft<'_>, change: &SettingsChange) {
+    let settings = change.on(&draft.machine().settings);
+    if settings != draft.machine().settings {
+        draft.push(Fact::SettingsChanged(Box::new(settings)));
+    }
+}
+
+/// Says which value of a change is out of range.
+pub(super) fn check_settings(change: &SettingsChange, what: &str) -> Result<(), Refusal> {
     let invalid = |why: String, next: String| Err(Refusal::new(RefusalCode::Invalid, what, why, next));
     if change.attempts_max.is_some_and(|attempts| attempts > ATTEMPTS_MAX) {
         return invalid(

@@ -1,4 +1,4 @@
-//! The pool file: machines and their protection, named before their first start. All of it, or nothing.
+//! The pool file: machines, their protection and their settings, named before their first start. All of it, or nothing.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use muster_model::{Flag, Refusal, RefusalCode};
 
 use super::commands::check_tag;
 use super::draft::Draft;
+use super::orders::{change_settings, check_settings};
 use super::{Changes, Decided};
 use crate::core::limits::{MACHINES_MAX, POOL_ENTRIES_MAX, RULES_MAX, TAGS_MAX};
 use crate::core::{Fact, Machine, PoolEntry, Protection, State};
@@ -34,6 +35,7 @@ pub(super) fn load_pool(state: &State, entries: &[PoolEntry], now: Now) -> Decid
                 draft
             }
         };
+        change_settings(&mut draft, &entry.settings);
         if entry.active && !draft.machine().flags.active && !draft.machine().flags.retired {
             draft.push(Fact::FlagChanged { flag: Flag::Active, value: true });
         }
@@ -83,6 +85,7 @@ fn check_entries(state: &State, entries: &[PoolEntry]) -> Result<(), Refusal> {
         for tag in &entry.tags {
             check_tag(tag, WHAT)?;
         }
+        check_settings(&entry.settings, &format!("{WHAT}, settings of {id}"))?;
         if let Some(glob) = entry.protect.iter().find(|glob| !is_resource_glob(glob)) {
             return Err(invalid(format!("`{glob}` of {id} can not name a resource")));
         }

@@ -4,7 +4,7 @@ use muster_model::{BootDriver, BootProgress, BootStep, BootVerdict};
 
 use super::kernels::kernel;
 use super::*;
-use crate::core::{BootOrder, BootTask, Holder, Kernel, SettingsChange};
+use crate::core::{BootOrder, BootTask, Holder, Kernel};
 
 const NONCE: &str = "feedfeed";
 
@@ -92,7 +92,8 @@ impl World {
 }
 
 pub(super) fn settings(name: &str, boot_driver: Option<Option<BootDriver>>, attempts_max: Option<u32>) -> Command {
-    Command::SetSettings(Box::new(SettingsChange { boot_driver, attempts_max, ..SettingsChange::of(selector(name)) }))
+    let change = Box::new(SettingsChange { boot_driver, attempts_max, ..SettingsChange::default() });
+    Command::SetSettings { selector: selector(name), change }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::core::{LoadKey, TagSetting};
-use muster_model::RefusalCode;
+use crate::core::{LoadKey, Settings, TagSetting};
+use muster_model::{BootDriver, RefusalCode};
 
 fn set_flag(text: &str, flag: Flag, value: bool) -> Command {
     Command::SetFlag(FlagSetting { selector: selector(text), flag, value })
@@ -90,6 +90,34 @@ fn a_pool_file_protects_whole_machines_new_and_known_and_releases_none() {
     let without = vec![entry("a", &[], true), entry("b", &[], true)];
     assert!(world.command(Command::LoadPool(without)).unwrap().is_empty(), "an entry takes nothing away");
     assert_eq!(protected(&world), [true, true, false]);
+}
+
+#[test]
+fn a_pool_file_carries_settings_and_changes_no_others() {
+    let mut world = World::new();
+    world.ready_machine("a");
+    let with = |name: &str, settings: SettingsChange| PoolEntry { settings, ..entry(name, &[], true) };
+    let grub = |attempts: u32| SettingsChange {
+        boot_driver: Some(Some(BootDriver::Grub)),
+        attempts_max: Some(attempts),
+        ..SettingsChange::default()
+    };
+    let bad = vec![with("b", grub(2)), with("a", grub(21)), with("c", grub(2))];
+    let refusal = world.command(Command::LoadPool(bad)).unwrap_err();
+    assert!(refusal.to_string().contains("settings of a") && refusal.why.contains("attempts"), "{refusal}");
+    assert_eq!((world.state.machines.len(), &world.machine("a").settings), (1, &Settings::default()));
+
+    let good = vec![with("a", grub(2)), with("b", grub(5))];
+    world.command(Command::LoadPool(good.clone())).unwrap();
+    let drivers = ["a", "b"].map(|name| world.machine(name).settings.boot_driver);
+    assert_eq!(drivers, [Some(BootDriver::Grub); 2]);
+    assert!(world.command(Command::LoadPool(good)).unwrap().is_empty(), "loaded again");
+    let less = SettingsChange { drain: Some(seconds(7)), attempts_max: Some(0), ..SettingsChange::default() };
+    world.command(Command::LoadPool(vec![with("a", less), entry("b", &[], true)])).unwrap();
+    let a = Settings { boot_driver: Some(BootDriver::Grub), drain: seconds(7), ..Settings::default() };
+    assert_eq!(world.machine("a").settings, a, "what the file does not say stays, and nothing is the default again");
+    assert_eq!(world.machine("b").settings.attempts_max, 5);
+    world.check_replay();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::core::limits::{
 };
 use crate::core::power::{PowerOutcome, PowerTask};
 use crate::core::rails::{Rails, waits_for};
-use crate::core::{HoldSetting, PowerActed, PowerLooked, PowerOrdering, SettingsChange, Switch};
+use crate::core::{HoldSetting, PowerActed, PowerLooked, PowerOrdering, Switch};
 
 const CYCLE: PowerTask = PowerTask::Power(PowerAction::Cycle);
 const RESET: PowerTask = PowerTask::Power(PowerAction::Reset);
@@ -21,8 +21,8 @@ impl World {
         for name in names {
             let power = Some(Some("simulated domain=rack".parse().unwrap()));
             let snapshot = Some(Some("simulated".parse().unwrap()));
-            let change = SettingsChange { power, snapshot, ..SettingsChange::of(selector(name)) };
-            world.command(Command::SetSettings(Box::new(change))).unwrap();
+            let change = Box::new(SettingsChange { power, snapshot, ..SettingsChange::default() });
+            world.command(Command::SetSettings { selector: selector(name), change }).unwrap();
         }
         world
     }
@@ -226,8 +226,8 @@ fn who_is_to_be_left_down_is_and_so_is_what_a_person_has_for_themselves() {
     for leave in [true, false] {
         let mut world = World::powered(&["a", "b", "c", "d"]);
         if leave {
-            let change = SettingsChange { leave_down: Some(true), ..SettingsChange::of(selector("a")) };
-            world.command(Command::SetSettings(Box::new(change))).unwrap();
+            let change = Box::new(SettingsChange { leave_down: Some(true), ..SettingsChange::default() });
+            world.command(Command::SetSettings { selector: selector("a"), change }).unwrap();
         } else {
             let granted = Grant { deadline: world.now + seconds(9_000), ..grant(&world, 1, &["a"]) };
             world.facts(Input::Granted(granted));

@@ -5,7 +5,7 @@ use muster_model::{BootDriver, BootProgress, BootStep, PowerAction, PowerState};
 use super::kernels::kernel;
 use super::*;
 use crate::core::power::{PowerOutcome, PowerTask};
-use crate::core::{BootOrder, HoldSetting, LoadKey, PowerActed, PowerLooked, PowerOrdering, SettingsChange};
+use crate::core::{BootOrder, HoldSetting, LoadKey, PowerActed, PowerLooked, PowerOrdering};
 
 /// Something that happens to one of three machines.
 #[derive(Debug, Clone)]
@@ -245,15 +245,16 @@ impl World {
         for name in NAMES {
             let command = Command::LoadPool(vec![entry(name, &[], true)]);
             self.facts(Input::Command(command));
-            self.facts(Input::Command(Command::SetSettings(Box::new(SettingsChange {
+            let change = Box::new(SettingsChange {
                 boot_driver: Some(Some(BootDriver::Simulated)),
                 attempts_max: Some(2),
                 boot_within: Some(seconds(20)),
                 drain: Some(seconds(5)),
                 power: Some(Some("simulated domain=rack".parse().unwrap())),
                 snapshot: Some(Some("simulated".parse().unwrap())),
-                ..SettingsChange::of(selector(name))
-            }))));
+                ..SettingsChange::default()
+            });
+            self.facts(Input::Command(Command::SetSettings { selector: selector(name), change }));
         }
     }
 }
