@@ -10,6 +10,7 @@ mod command;
 pub mod decide;
 mod event;
 mod facts;
+mod flakiness;
 pub mod health;
 mod input;
 mod inventory;
@@ -38,6 +39,7 @@ pub use command::{
 };
 pub use event::{Event, Fact};
 pub use facts::MachineFacts;
+pub use flakiness::Recent;
 pub use input::{Grant, Hello, Input, PowerActed, PowerLooked, Reply};
 pub use inventory::{CpuTopology, Inventory, Resource};
 pub use kernel::{Kernel, KernelFile};

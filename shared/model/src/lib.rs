@@ -6,6 +6,7 @@ pub mod boot;
 mod firing;
 mod ids;
 mod machine;
+mod occurrence;
 mod on_error;
 mod position;
 pub mod power;
@@ -26,6 +27,7 @@ pub use ids::{
     ProcessId, ProcessNumber, ReservationId, ResourceId, RunId, SnapshotName, SystemId, Term,
 };
 pub use machine::{Flag, Flags, Phase};
+pub use occurrence::Occurrence;
 pub use on_error::{ON_ERRORS, OnError};
 pub use position::{Lineage, Position, Sequence};
 pub use power::{PowerAction, PowerSpec, PowerState, SnapshotAction, SnapshotSpec};

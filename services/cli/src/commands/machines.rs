@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use muster_model::Occurrence;
 use muster_proto::v1::{self, machine_command::Kind};
 
 use super::{Session, boots, not_found, pool_file, power};
@@ -144,6 +145,8 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
         "switched_reason",
         "switched_detail",
         "switch_waits_for",
+        "flakiness",
+        "recent_failures",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     columns.extend([Column::new("tags"), Column::new("trouble")]);
@@ -161,6 +164,7 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
     let boot = record.boot.clone().unwrap_or_default();
     let (settings, switched) = (record.settings.clone().unwrap_or_default(), record.power.clone().unwrap_or_default());
     let driver = settings.boot_driver().known();
+    let failures = Occurrence::failures(record.recent().filter_map(v1::Occurrence::known));
     let count = |kind: v1::ResourceKind| {
         Cell::Integer(inventory.resources.iter().filter(|resource| resource.kind() == kind).count() as u64)
     };
@@ -214,6 +218,8 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         Cell::text(switched.reason),
         Cell::text(switched.detail),
         Cell::text(&status.switch_waits_for),
+        Cell::Integer(failures.iter().map(|(_, count)| *count as u64).sum()),
+        Cell::List(failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect()),
         Cell::List(record.tags.clone()),
         Cell::text(&record.trouble),
     ]

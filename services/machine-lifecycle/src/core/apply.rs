@@ -3,6 +3,7 @@
 use muster_ledger::At;
 use muster_model::{Phase, PoolTime};
 
+use super::flakiness::remember;
 use super::power::{Hold, PowerOperation, PowerOrder};
 use super::{Boot, Event, Fact, Machine, Past, Stage, State, check};
 
@@ -46,6 +47,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
 
 /// Folds one fact into its machine. A change of what the agent is to know moves the generation.
 pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
+    remember(machine, fact);
     match fact {
         Fact::Added { protect, tags } => {
             machine.protection.rules.clone_from(protect);

@@ -3,6 +3,7 @@
 mod boot;
 mod commands;
 mod draft;
+mod flaky;
 mod hello;
 mod kernels;
 mod orders;

@@ -52,6 +52,12 @@ pub const BOOT_DRAIN: Duration = Duration::from_secs(30);
 pub const WITHIN_MAX: Duration = Duration::from_secs(24 * 3600);
 /// An agent that is back says within this which kernel runs.
 pub const VERIFY_WITHIN: Duration = Duration::from_secs(60);
+/// So many ends of boots and troubles of a machine are remembered.
+pub const RECENT_MAX: usize = 20;
+/// A machine is too flaky to be used with so many failures among them.
+pub const FLAKY_FAILURES_MIN: usize = 8;
+/// And of so many kinds: a single kind may as well be the kernel's fault.
+pub const FLAKY_KINDS_MIN: usize = 2;
 /// A load number is at most so large.
 pub const LOAD_MAX: u32 = 65_535;
 /// Power operations at once in one pool: effects have 64 places, and drains and fences need some of them.

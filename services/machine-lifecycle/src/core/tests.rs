@@ -2,6 +2,7 @@
 
 mod boots;
 mod commands;
+mod flakiness;
 mod health;
 mod hello;
 mod kernels;

@@ -12,7 +12,9 @@ use super::holder::duration;
 use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
 use super::request::{invalid, selector_from_wire};
 use super::word;
-use crate::core::{Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Preparation, Settings, SettingsChange};
+use crate::core::{
+    Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Preparation, Recent, Settings, SettingsChange,
+};
 
 fn driver_to_wire(driver: Option<BootDriver>) -> i32 {
     driver.map_or(v1::BootDriver::Unspecified, Into::into).into()
@@ -139,6 +141,16 @@ pub(super) fn boot_from_wire(wire: Option<v1::BootRecord>) -> Result<Option<Boot
         since: PoolTime(wire.since_ns),
         from_boot_id: wire.from_boot_id,
     }))
+}
+
+/// What came of the newest boots.
+pub(super) fn recent_to_wire(recent: &Recent) -> Vec<i32> {
+    recent.iter().map(|occurrence| v1::Occurrence::from(occurrence).into()).collect()
+}
+
+pub(super) fn recent_from_wire(wire: Vec<i32>) -> Result<Recent, WireError> {
+    let known = |number| Ok(word::<v1::Occurrence>("MachineRecord", "recent", number)?.known());
+    Ok(Recent::new(wire.into_iter().map(known).collect::<Result<Vec<_>, WireError>>()?.into_iter().flatten()))
 }
 
 /// What a command or an entry of a pool file says of settings; its selector is not looked at.

@@ -279,7 +279,9 @@ fn remedy_of(trouble: Trouble, machine: &str) -> String {
         Trouble::Inactive => format!("let it take part with `muster machine activate {machine}`"),
         Trouble::Maintenance => format!("end its maintenance with `muster machine maintenance {machine} --off`"),
         Trouble::Retired | Trouble::Removed => "it was taken out for good; add another machine".into(),
-        Trouble::Quarantined => format!("look at `muster machine show {machine}`, then restart its agent"),
+        Trouble::Quarantined => {
+            format!("look at `muster machine show {machine}`, then `muster machine activate {machine}`")
+        }
         Trouble::Protected => format!("release it with `muster resource release {machine} --machine`"),
         Trouble::NeverSeen => "start its agent".into(),
         Trouble::Down => "bring it up: its agent is not heard".into(),

@@ -56,6 +56,43 @@ impl v1::BootVerdict {
     }
 }
 
+impl From<model::Occurrence> for v1::Occurrence {
+    fn from(occurrence: model::Occurrence) -> Self {
+        match occurrence {
+            model::Occurrence::Verified => Self::Verified,
+            model::Occurrence::WrongKernel => Self::WrongKernel,
+            model::Occurrence::WrongBuild => Self::WrongBuild,
+            model::Occurrence::StaleBoot => Self::StaleBoot,
+            model::Occurrence::CrashedBack => Self::CrashedBack,
+            model::Occurrence::InstallFailed => Self::InstallFailed,
+            model::Occurrence::PowerFailed => Self::PowerFailed,
+            model::Occurrence::PowerUnclear => Self::PowerUnclear,
+            model::Occurrence::WentDown => Self::WentDown,
+            model::Occurrence::UnorderedBoot => Self::UnorderedBoot,
+        }
+    }
+}
+
+impl v1::Occurrence {
+    /// The occurrence that is said; none where it is not said.
+    #[must_use]
+    pub fn known(self) -> Option<model::Occurrence> {
+        match self {
+            Self::Unspecified => None,
+            Self::Verified => Some(model::Occurrence::Verified),
+            Self::WrongKernel => Some(model::Occurrence::WrongKernel),
+            Self::WrongBuild => Some(model::Occurrence::WrongBuild),
+            Self::StaleBoot => Some(model::Occurrence::StaleBoot),
+            Self::CrashedBack => Some(model::Occurrence::CrashedBack),
+            Self::InstallFailed => Some(model::Occurrence::InstallFailed),
+            Self::PowerFailed => Some(model::Occurrence::PowerFailed),
+            Self::PowerUnclear => Some(model::Occurrence::PowerUnclear),
+            Self::WentDown => Some(model::Occurrence::WentDown),
+            Self::UnorderedBoot => Some(model::Occurrence::UnorderedBoot),
+        }
+    }
+}
+
 impl From<model::BootOperation> for v1::BootOperation {
     fn from(operation: model::BootOperation) -> Self {
         Self { order: Some(operation.order.into()), attempt: operation.attempt }

@@ -953,6 +953,9 @@ pub struct MachineRecord {
     /// The newest operation on its power or snapshot; unset where there was none.
     #[prost(message, optional, tag = "32")]
     pub power: ::core::option::Option<PowerRecord>,
+    /// What came of its newest boots and what trouble it made, oldest first; at most 20.
+    #[prost(enumeration = "Occurrence", repeated, tag = "33")]
+    pub recent: ::prost::alloc::vec::Vec<i32>,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1162,6 +1165,71 @@ impl Tenure {
             "TENURE_DRAINING" => Some(Self::Draining),
             "TENURE_HELD" => Some(Self::Held),
             "TENURE_RETURNING" => Some(Self::Returning),
+            _ => None,
+        }
+    }
+}
+/// Occurrence is the end of a boot, or a trouble: what the flakiness of a machine is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Occurrence {
+    /// Never sent.
+    Unspecified = 0,
+    /// The kernel that was ordered runs.
+    Verified = 1,
+    /// Another kernel came up.
+    WrongKernel = 2,
+    /// Another build of the kernel came up.
+    WrongBuild = 3,
+    /// No new boot was seen in time.
+    StaleBoot = 4,
+    /// A proven kernel was left without an order.
+    CrashedBack = 5,
+    /// A kernel could not be installed.
+    InstallFailed = 6,
+    /// Its power was not switched.
+    PowerFailed = 7,
+    /// Nobody can tell whether its power was switched.
+    PowerUnclear = 8,
+    /// It was in use, and went down by itself.
+    WentDown = 9,
+    /// It booted, and nobody had ordered that.
+    UnorderedBoot = 10,
+}
+impl Occurrence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OCCURRENCE_UNSPECIFIED",
+            Self::Verified => "OCCURRENCE_VERIFIED",
+            Self::WrongKernel => "OCCURRENCE_WRONG_KERNEL",
+            Self::WrongBuild => "OCCURRENCE_WRONG_BUILD",
+            Self::StaleBoot => "OCCURRENCE_STALE_BOOT",
+            Self::CrashedBack => "OCCURRENCE_CRASHED_BACK",
+            Self::InstallFailed => "OCCURRENCE_INSTALL_FAILED",
+            Self::PowerFailed => "OCCURRENCE_POWER_FAILED",
+            Self::PowerUnclear => "OCCURRENCE_POWER_UNCLEAR",
+            Self::WentDown => "OCCURRENCE_WENT_DOWN",
+            Self::UnorderedBoot => "OCCURRENCE_UNORDERED_BOOT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OCCURRENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "OCCURRENCE_VERIFIED" => Some(Self::Verified),
+            "OCCURRENCE_WRONG_KERNEL" => Some(Self::WrongKernel),
+            "OCCURRENCE_WRONG_BUILD" => Some(Self::WrongBuild),
+            "OCCURRENCE_STALE_BOOT" => Some(Self::StaleBoot),
+            "OCCURRENCE_CRASHED_BACK" => Some(Self::CrashedBack),
+            "OCCURRENCE_INSTALL_FAILED" => Some(Self::InstallFailed),
+            "OCCURRENCE_POWER_FAILED" => Some(Self::PowerFailed),
+            "OCCURRENCE_POWER_UNCLEAR" => Some(Self::PowerUnclear),
+            "OCCURRENCE_WENT_DOWN" => Some(Self::WentDown),
+            "OCCURRENCE_UNORDERED_BOOT" => Some(Self::UnorderedBoot),
             _ => None,
         }
     }

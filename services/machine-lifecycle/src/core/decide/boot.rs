@@ -7,7 +7,7 @@ use muster_ledger::Now;
 use muster_model::{BootStep, BootVerdict, Phase};
 
 use super::draft::Draft;
-use super::power;
+use super::{flaky, power};
 use crate::core::limits::VERIFY_WITHIN;
 use crate::core::power::PowerTask;
 use crate::core::rails::Rails;
@@ -130,7 +130,7 @@ fn verify(draft: &mut Draft<'_>, judged: Option<(BootVerdict, String)>) {
         None => {}
         Some((BootVerdict::Verified, reason)) => {
             draft.push(Fact::BootJudged { verdict: BootVerdict::Verified, reason });
-            move_to(draft, Phase::Ready, "the ordered kernel runs");
+            flaky::become_ready(draft, "the ordered kernel runs");
         }
         Some((verdict, reason)) => fail(draft, Some(verdict), reason),
     }

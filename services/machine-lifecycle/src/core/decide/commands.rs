@@ -26,10 +26,12 @@ pub(super) fn set_flag(state: &State, setting: &FlagSetting, now: Now) -> Decide
     let mut changes = Changes::default();
     for (id, machine) in machines {
         let mut draft = Draft::new(id, machine.clone(), now);
-        if machine.flags.get(flag) != value {
+        let activated = flag == Flag::Active && value;
+        // Said again of a flaky machine it is news: its count begins anew.
+        if machine.flags.get(flag) != value || (activated && machine.recent.flaky().is_some()) {
             draft.push(Fact::FlagChanged { flag, value });
         }
-        if flag == Flag::Active && value && machine.quarantine.is_some() {
+        if activated && machine.quarantine.is_some() {
             release_quarantine(&mut draft);
         }
         changes.take(id, draft.into_events());

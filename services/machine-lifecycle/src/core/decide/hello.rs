@@ -7,7 +7,7 @@ use muster_ledger::{Decision, Now};
 use muster_model::{Epoch, Incarnation, MachineId, Phase, Refusal, RefusalCode};
 
 use super::draft::Draft;
-use super::{Decided, boot, tenure};
+use super::{Decided, boot, flaky, tenure};
 use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
 use crate::core::{Desired, Event, Fact, Hello, Holder, Inventory, Machine, Observed, Reply, Stage, State, desired_of};
 
@@ -47,6 +47,7 @@ pub(super) fn hello(state: &State, observed: &Observed, hello: &Hello, now: Now)
     fence(&mut draft, hello.fenced_epoch, first);
     boot::greeted(&mut draft, hello, new_boot);
     settle_phase(&mut draft, new_boot);
+    flaky::look(&mut draft);
     let (machine, events) = draft.into_parts();
     Ok(Decision { events, reply: Some(Reply::Hello(answer(&machine, now))) })
 }
@@ -130,7 +131,7 @@ fn settle_phase(draft: &mut Draft<'_>, new_boot: bool) {
     let from = machine.phase;
     let explained = machine.quarantine.is_none() || new_boot;
     if explained && !machine.boot_pending() && matches!(from, Phase::Dirty | Phase::Settling | Phase::Offline) {
-        draft.push(Fact::PhaseChanged { from, to: Phase::Ready, reason: "its agent said hello".into() });
+        flaky::become_ready(draft, "its agent said hello");
     }
 }
 

@@ -4,7 +4,7 @@ use muster_ledger::Now;
 use muster_model::Phase;
 
 use super::draft::Draft;
-use super::{boot, power, protect, tenure};
+use super::{boot, flaky, power, protect, tenure};
 use crate::core::health::{Health, brake, health, may_judge};
 use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, RECOVER_AFTER, TICK_FACTS_MAX};
 use crate::core::rails::Rails;
@@ -72,6 +72,9 @@ fn is_quiet(machine: &Machine, seen: Option<&Seen>, health: Health, braked: bool
 fn look(draft: &mut Draft<'_>, seen: Option<&Seen>, health: Health, braked: bool) {
     if let Some(down) = health_change(draft.machine(), health, braked) {
         draft.push(Fact::HealthChanged { down });
+        if !down {
+            flaky::look(draft);
+        }
     }
     if let Some(seen) = seen {
         tenure::take_fence(draft, seen.heartbeat.fenced_epoch);

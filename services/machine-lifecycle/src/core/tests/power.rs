@@ -27,7 +27,7 @@ impl World {
         world
     }
 
-    fn switch(&mut self, name: &str, task: PowerTask) -> Result<Vec<Fact>, Refusal> {
+    pub(super) fn switch(&mut self, name: &str, task: PowerTask) -> Result<Vec<Fact>, Refusal> {
         let ordering = PowerOrdering { selector: selector(name), task, done: false, actor: "user:anna".into() };
         self.command(Command::Power(ordering))
     }
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// The driver was called, and said this.
-    fn acted(&mut self, name: &str, outcome: Option<PowerOutcome>) -> Vec<Fact> {
+    pub(super) fn acted(&mut self, name: &str, outcome: Option<PowerOutcome>) -> Vec<Fact> {
         let position = self.machine(name).power.as_ref().unwrap().position;
         self.observe(Observation::PowerCalled { machine: id(name), position });
         let acted = PowerActed { position, outcome, detail: "seen".into() };
