@@ -59,7 +59,7 @@ fn acted(world: &mut World) {
 /// Machine `a` in a phase, beside others that stay up.
 fn world_in(phase: Phase) -> World {
     let mut world = World::powered(&["a", "b", "c", "d", "e"]);
-    let attempts = SettingsChange { attempts_max: Some(1), ..SettingsChange::of(selector("a")) };
+    let attempts = SettingsChange { attempts_max: Some(1), ..SettingsChange::default() };
     match phase {
         Phase::Ready => {}
         Phase::Dirty => {
@@ -80,7 +80,8 @@ fn world_in(phase: Phase) -> World {
             world.goes_down("a");
         }
         Phase::Offline => {
-            world.command(Command::SetSettings(Box::new(attempts))).unwrap();
+            let change = Box::new(attempts);
+            world.command(Command::SetSettings { selector: selector("a"), change }).unwrap();
             world.order("a", Some("k")).unwrap();
             world.progress("a", BootStep::Failed);
         }

@@ -70,9 +70,9 @@ impl Pool {
             attempts_max: Some(ATTEMPTS),
             boot_within: Some(seconds(60)),
             power: Some(Some("simulated".parse().unwrap())),
-            ..SettingsChange::of(all)
+            ..SettingsChange::default()
         };
-        world.feed(Input::Command(Command::SetSettings(Box::new(change))));
+        world.feed(Input::Command(Command::SetSettings { selector: all, change: Box::new(change) }));
         let alive = Truth { alive: true, command_line: "quiet".into(), ..Truth::default() };
         let truth = names.iter().map(|name| (id(name), alive.clone())).collect();
         Self { world, chance: Chance(seed), truth }
