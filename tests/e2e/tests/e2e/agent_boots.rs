@@ -2,6 +2,7 @@
 
 use muster_e2e::{SETTLE_LIMIT, lab, start, wait_state};
 use muster_testkit::kernel::{bzimage, vmlinux};
+use muster_testkit::lab::Lab;
 use muster_testkit::wait_until;
 
 const KERNEL: &str = "6.12.1-muster-test";
@@ -15,7 +16,7 @@ fn an_agent_installs_an_ordered_kernel_once_and_comes_back_in_it_where_it_has_le
     lab.muster_ok(&["kernel", "add", &image.display().to_string(), "--cmdline", "panic=1"]).expect("it is added");
     let own = lab.muster_json(&["machine", "list"]).expect("machines are listed")[0]["kernel_release"].clone();
 
-    lab.muster_ok(&["machine", "set", "node-1", "boot=simulated", "drain=5s"]).expect("settings are taken");
+    a_pool_file_sets_how_it_is_booted(&lab, scratch.path());
     let job = start(&lab, "idle", 2, &[]).expect("a job runs");
     let boot = ["machine", "boot", "node-1", "--kernel", KERNEL, "--yes", "--wait", "--within", "90s"];
     let booted = lab.muster_json(&boot).unwrap_or_else(|error| panic!("{error}\n{}", lab.tails()));
@@ -39,4 +40,32 @@ fn an_agent_installs_an_ordered_kernel_once_and_comes_back_in_it_where_it_has_le
     })
     .expect("it is back");
     lab.down().expect("nothing is left running");
+}
+
+/// A file with one wrong setting changes nothing, wherever that is found out; a right one says how the machine is booted.
+fn a_pool_file_sets_how_it_is_booted(lab: &Lab, scratch: &std::path::Path) {
+    let path = scratch.join("pool.toml");
+    let file = path.display().to_string();
+    let load = |settings: &str| {
+        let text =
+            format!("[[machine]]\nname = \"node-1\"\n[machine.set]\nboot = \"simulated\"\ndrain = \"5s\"\n{settings}");
+        std::fs::write(&path, text).expect("the file is written");
+        lab.muster(&["machine", "load-pool", &file]).expect("muster runs")
+    };
+    let listed = || lab.muster_json(&["machine", "list"]).expect("machines are listed");
+    for (settings, words) in [
+        ("leave-down = \"perhaps\"\n", ["line 6", "leave-down=perhaps"]),
+        ("\n[[machine]]\nname = \"spare\"\n[machine.set]\npower = \"telepathy\"\n", ["spare", "power"]),
+        ("\n[[machine]]\nname = \"spare\"\n[machine.set]\nattempts = 21\n", ["spare", "attempts"]),
+    ] {
+        let output = load(settings);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && words.iter().all(|word| error.contains(word)), "{error}");
+        let rows = listed();
+        assert_eq!((rows.as_array().map(Vec::len), &rows[0]["boot_driver"]), (Some(1), &serde_json::Value::Null));
+    }
+    assert!(load("power = \"simulated\"\n").status.success(), "{}", lab.tails());
+    assert!(load("").status.success(), "loaded again, with less");
+    assert_eq!((&listed()[0]["boot_driver"], &listed()[0]["power"]), (&"simulated".into(), &"simulated".into()));
+    lab.muster_ok(&["machine", "set", "node-1", "power="]).expect("settings are taken");
 }
