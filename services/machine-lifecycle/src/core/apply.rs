@@ -4,7 +4,7 @@ use muster_ledger::At;
 use muster_model::{Phase, PoolTime};
 
 use super::flakiness::remember;
-use super::power::{Hold, PowerOperation, PowerOrder};
+use super::power::{Hold, PowerOperation, PowerOrder, PowerOutcome, PowerTask};
 use super::{Boot, Event, Fact, Machine, Past, Stage, State, check};
 
 /// Folds one event.
@@ -133,19 +133,21 @@ fn apply_power(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         (Fact::PowerOrdered { task, actor }, _) => {
             machine.power_order = Some(PowerOrder { task: *task, actor: actor.clone(), since: at.time });
         }
-        (Fact::PowerOrderDropped { .. }, _) => machine.power_order = None,
+        (Fact::PowerOrderDropped { reason }, power) => {
+            let dropped = machine.power_order.take().filter(|order| order.task == PowerTask::Revert);
+            if let Some(order) = dropped {
+                // Nothing was done: what waited for it can go on as before.
+                let operation = PowerOperation {
+                    outcome: Some(PowerOutcome::Dropped),
+                    detail: reason.clone(),
+                    ended: at.time,
+                    ..begun(order.task, &order.actor, &machine.boot_id, at)
+                };
+                *power = Some(operation);
+            }
+        }
         (Fact::PowerBegun { task, reason }, power) => {
-            *power = Some(PowerOperation {
-                position: at.position,
-                task: *task,
-                reason: reason.clone(),
-                begun: at.time,
-                from_boot_id: machine.boot_id.clone(),
-                asked: false,
-                outcome: None,
-                detail: String::new(),
-                ended: PoolTime::NEVER,
-            });
+            *power = Some(begun(*task, reason, &machine.boot_id, at));
             machine.power_order = None;
             if let Some(boot) = machine.boot.as_mut().filter(|boot| boot.is_pending()) {
                 boot.escalations += u32::from(task.is_rung());
@@ -158,6 +160,20 @@ fn apply_power(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             power.detail.clone_from(detail);
         }
         (_, _) => {}
+    }
+}
+
+fn begun(task: PowerTask, reason: &str, boot_id: &str, at: &At<'_>) -> PowerOperation {
+    PowerOperation {
+        position: at.position,
+        task,
+        reason: reason.to_owned(),
+        begun: at.time,
+        from_boot_id: boot_id.to_owned(),
+        asked: false,
+        outcome: None,
+        detail: String::new(),
+        ended: PoolTime::NEVER,
     }
 }
 

@@ -10,7 +10,7 @@ use super::boot::{give_up, move_to};
 use super::commands::selected;
 use super::draft::Draft;
 use super::orders::{Objection, may_touch};
-use super::{Changes, Decided};
+use super::{Changes, Decided, preparation};
 use crate::core::limits::{ORDER_AGE_MAX, POWER_MACHINES_MAX, PROBE_EVERY, RECOVER_AFTER, SETTLE_WITHIN};
 use crate::core::power::{PowerOperation, PowerOutcome, PowerTask};
 use crate::core::rails::Rails;
@@ -57,6 +57,9 @@ fn may_switch(id: &MachineId, machine: &Machine, task: PowerTask) -> Result<(), 
     }
     if machine.power.as_ref().is_some_and(|operation| operation.is_open()) {
         return Err(("something is done to it already".into(), format!("`muster machine show {id}` says what")));
+    }
+    if task == PowerTask::Revert && machine.quarantine.is_some() {
+        return Err(("it is quarantined".into(), format!("look at it, then `muster machine activate {id}`")));
     }
     let booting = matches!(machine.phase, Phase::Installing | Phase::Rebooting | Phase::Verifying | Phase::Reverting);
     if booting && task == PowerTask::Revert {
@@ -150,6 +153,9 @@ fn carry_out_order(draft: &mut Draft<'_>, rails: &mut Rails, is_empty: bool) {
         }
         return;
     }
+    if draft.machine().tenure.stage != Stage::Settled {
+        return;
+    }
     let drained = (order.since + draft.machine().settings.drain).is_due(now);
     if order.task == PowerTask::Revert && !is_empty && !drained {
         return;
@@ -166,19 +172,24 @@ fn leave_ready(draft: &mut Draft<'_>, reason: &str) {
     }
 }
 
-/// It was said to be switched, and is heard in the same boot long after: what was proven of that boot still holds.
+/// It is heard in the same boot: because its revert was dropped, or long after it was said to be switched. What was proven of that boot
+/// still holds. Whether it was taken back, only a new hello says.
 fn never_went_down(draft: &mut Draft<'_>) {
-    let machine = draft.machine();
-    if machine.phase != Phase::Dirty {
+    let (machine, now) = (draft.machine(), draft.now().time);
+    if machine.phase != Phase::Dirty || machine.quarantine.is_some() {
         return;
     }
-    // Whether it was taken back, only a new hello says.
-    let switched = |known: &&PowerOperation| !known.is_open() && known.task != PowerTask::Revert;
-    let Some(known) = machine.power.as_ref().filter(switched) else { return };
-    let waited = (known.ended + machine.settings.boot_within).is_due(draft.now().time);
-    if waited && known.from_boot_id == machine.boot_id && !machine.boot_pending() && machine.quarantine.is_none() {
-        let reason = format!("its {} is {:?} ago, and it never went down", known.task, machine.settings.boot_within);
+    let Some(known) = machine.power.as_ref().filter(|known| !known.is_open()) else { return };
+    let dropped = known.outcome == Some(PowerOutcome::Dropped);
+    let waited = known.task != PowerTask::Revert && (known.ended + machine.settings.boot_within).is_due(now);
+    if known.from_boot_id != machine.boot_id || !(dropped || waited) {
+        return;
+    }
+    let reason = format!("its {} did nothing: it never went down", known.task);
+    if !machine.boot_pending() {
         move_to(draft, Phase::Ready, &reason);
+    } else if dropped {
+        give_up(draft, reason);
     }
 }
 
@@ -298,5 +309,9 @@ fn end(draft: &mut Draft<'_>, outcome: PowerOutcome, detail: String) {
         PowerOutcome::Failed | PowerOutcome::Dropped => {
             move_to(draft, Phase::Dirty, &format!("its revert failed: {detail}"))
         }
+    }
+    if draft.machine().tenure.stage == Stage::Settled {
+        // Its holder may have changed meanwhile.
+        preparation::arrived(draft);
     }
 }

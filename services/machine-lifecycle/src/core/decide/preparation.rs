@@ -7,10 +7,21 @@ use muster_model::Phase;
 use super::boot::{give_up, move_to};
 use super::draft::Draft;
 use super::orders::{begin, wrong_architecture};
+use crate::core::power::PowerOperation;
 use crate::core::{Fact, Machine};
 
-/// The machine has a new holder, and nothing older lives on it.
+/// The machine has a new holder, and nothing older lives on it. What was ordered for the one before is not done any more; a revert that is
+/// under way is waited for.
 pub(super) fn arrived(draft: &mut Draft<'_>) {
+    if draft.machine().power_order.is_some() {
+        draft.push(Fact::PowerOrderDropped { reason: "the machine changed hands".into() });
+    }
+    if draft.machine().phase == Phase::Reverting {
+        if draft.machine().power.as_ref().is_some_and(PowerOperation::is_open) {
+            return;
+        }
+        move_to(draft, Phase::Dirty, "its revert was dropped");
+    }
     let machine = draft.machine();
     match machine.tenure.holder.reservation() {
         None if is_left_in_a_kernel(machine) => {

@@ -3,7 +3,8 @@
 use muster_model::{BootDriver, BootStep, BootVerdict};
 
 use super::*;
-use crate::core::Stage;
+use crate::core::power::{PowerOutcome, PowerTask};
+use crate::core::{PowerActed, PowerOrdering, Stage};
 
 /// A grant with a kernel.
 fn rollout(world: &World, reservation: u64, names: &[&str], kernel: &str) -> Input {
@@ -106,4 +107,36 @@ fn the_next_reservation_gets_a_machine_in_its_own_kernel() {
     assert_eq!(machine.settings.boot_driver, Some(BootDriver::Simulated));
     assert_eq!(machine.tenure.holder.reservation(), Some(ReservationId(2)));
     world.check_replay();
+}
+
+#[test]
+fn a_machine_that_changes_hands_while_it_is_taken_back_is_booted_after_that() {
+    for begun in [false, true] {
+        let mut world = World::powered(&["a"]);
+        let ordering =
+            PowerOrdering { selector: selector("a"), task: PowerTask::Revert, done: false, actor: "user:anna".into() };
+        world.command(Command::Power(ordering)).unwrap();
+        if begun {
+            world.beat("a");
+            world.tick();
+        }
+        let granted = rollout(&world, 1, &["a"], "k");
+        world.facts(granted);
+        let busy = Heartbeat { processes_live: 1, ..world.heartbeat("a") };
+        world.now = world.now + seconds(31);
+        world.observe(Observation::Heartbeat(busy));
+        world.tick();
+        let epoch = world.machine("a").epoch;
+        world.facts(Input::FenceDone { machine: id("a"), epoch });
+        if begun {
+            assert_eq!(world.machine("a").phase, Phase::Reverting, "what is under way is waited for");
+            let position = world.machine("a").power.as_ref().unwrap().position;
+            let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new() };
+            world.facts(Input::PowerActed { machine: id("a"), acted });
+        }
+        assert!(world.machine("a").power_order.is_none(), "the order of the holder before is not carried out");
+        assert_eq!(world.machine("a").phase, Phase::Installing, "begun: {begun}");
+        assert_eq!(world.machine("a").boot.as_ref().and_then(|boot| boot.reservation), Some(ReservationId(1)));
+        world.check_replay();
+    }
 }
