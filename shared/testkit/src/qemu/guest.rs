@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::images::Images;
@@ -116,6 +117,14 @@ impl Guest {
             self.wait_monitor()?;
         }
         Ok(())
+    }
+
+    /// Lets nothing of it move, its monitor included: only who takes its power away gets on.
+    ///
+    /// # Errors
+    /// When it is off.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::STOP)
     }
 
     /// Presses its reset button.
