@@ -45,8 +45,8 @@ fn a_guest_that_hangs_is_reset_and_power_cycled_and_then_proven() {
     guest.wait("its button is pressed", |row| row["switched"] == "reset");
     guest.wait("its power is to be cycled", |row| row["switched"] == "cycle");
     guest.wait("its power is cycled", |row| row["switched"] == "cycle" && row["switched_stands"] == "done");
+    guest.wait("the cycle took it into its own kernel", |row| row["boot_attempt"].as_u64() >= Some(2));
     guest.wait("it is proven", |row| row["phase"] == "ready" && row["boot_verdict"] == "verified");
-    assert!(guest.row()["boot_attempt"].as_u64() >= Some(2), "the cycle took it into its own kernel: {}", guest.row());
     assert!(!guest.guest.is_on(), "another QEMU runs it now");
     let log = guest.muster_ok(&["events", "--log", "machines"]).to_lowercase();
     let begun: Vec<_> = log.lines().filter(|line| line.contains("power_begun")).take(2).collect();
