@@ -1,5 +1,7 @@
 //! Queries: they look at acknowledged state and change nothing.
 
+use std::cell::LazyCell;
+
 use muster_ledger::View;
 use muster_model::{MachineId, Refusal, RefusalCode, Selector};
 use muster_proto::v1::{self, machine_query, machine_reply::Kind};
@@ -68,10 +70,12 @@ fn list(view: &View<'_, MachineCore>, selector: &Selector, brief: bool, after: &
     let hold = view.state.hold.as_ref().map(wire::hold_to_wire);
     let mut page = v1::MachineList { hold, ..v1::MachineList::default() };
     let mut size = 0;
-    let rails = Rails::of(view.state, view.now.time);
+    let rails = LazyCell::new(|| Rails::of(view.state, view.now.time));
     for (id, machine) in view.state.selected(selector).filter(|(id, _)| id.as_str() > after) {
         let mut status = status(view, id, machine, brief);
-        status.switch_waits_for = waits_for(&rails, machine, view.now.time);
+        if machine.power_order.is_some() {
+            status.switch_waits_for = waits_for(&rails, machine, view.now.time);
+        }
         size += prost::Message::encoded_len(&status);
         if page.machines.len() == limit || (size > PAGE_SIZE_MAX && !page.machines.is_empty()) {
             page.more = true;

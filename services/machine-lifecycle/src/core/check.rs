@@ -87,11 +87,11 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         Fact::PowerOrderDropped { .. } => rule(machine.power_order.is_some(), "what is dropped waited before"),
         Fact::PowerBegun { .. } => {
             rule(!machine.protection.machine, "I13: what is protected is not switched")?;
-            let open = machine.power.as_ref().is_some_and(|known| known.is_open());
+            let open = machine.is_being_switched();
             rule(!open, "one operation is under way at a time")
         }
         Fact::PowerAsked | Fact::PowerEnded { .. } => {
-            let open = machine.power.as_ref().is_some_and(|known| known.is_open());
+            let open = machine.is_being_switched();
             rule(open, "an operation ends once, after it began")
         }
         Fact::Quarantined { .. } => rule(machine.quarantine.is_none(), "it is quarantined already"),

@@ -103,6 +103,12 @@ impl Machine {
         self.boot.as_ref().is_some_and(Boot::is_pending)
     }
 
+    /// Something is done to it from outside, and what became of it is not known yet.
+    #[must_use]
+    pub fn is_being_switched(&self) -> bool {
+        self.power.as_ref().is_some_and(PowerOperation::is_open)
+    }
+
     /// Its agent refuses starts.
     #[must_use]
     pub fn refuses_starts(&self) -> bool {

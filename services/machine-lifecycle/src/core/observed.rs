@@ -42,6 +42,15 @@ pub struct Seen {
     pub old_heartbeats: u32,
 }
 
+impl Seen {
+    /// Its agent knows that it drains, and nothing lives.
+    #[must_use]
+    pub fn is_drained(&self, machine: &Machine) -> bool {
+        let heartbeat = &self.heartbeat;
+        heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation
+    }
+}
+
 /// News.
 #[derive(Debug, Clone)]
 pub enum Observation {

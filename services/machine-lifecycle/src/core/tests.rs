@@ -188,6 +188,14 @@ impl World {
     }
 }
 
+/// Drains empty, fences: the machine arrives where it was going.
+pub(super) fn arrive(world: &mut World, name: &str) {
+    world.beat(name);
+    world.tick();
+    let epoch = world.machine(name).epoch;
+    world.facts(Input::FenceDone { machine: id(name), epoch });
+}
+
 pub(super) fn disk(name: &str, signatures: &[&str]) -> Resource {
     Resource {
         id: resource(name),

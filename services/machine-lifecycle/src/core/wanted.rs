@@ -180,9 +180,7 @@ fn boot_task(machine: &Machine, seen: &Seen, now: PoolTime) -> Option<BootTask> 
         (Phase::Rebooting, None | Some(BootStep::Installing | BootStep::Installed)) => true,
         (_, _) => return None,
     };
-    let heartbeat = &seen.heartbeat;
-    let is_empty = heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation;
-    let may_reboot = is_empty || (boot.since + machine.settings.drain).is_due(now);
+    let may_reboot = seen.is_drained(machine) || (boot.since + machine.settings.drain).is_due(now);
     if machine.protection.machine || (reboot && !may_reboot) {
         return None;
     }

@@ -4,7 +4,7 @@ use muster_model::{MachineId, ReservationId};
 
 use super::MachineSet;
 use super::reservation::{Reservation, Stage};
-use super::settle::Outlook;
+use super::settle::{Outlook, Sight};
 use super::state::State;
 
 /// A reservation with what is derived beside it.
@@ -47,7 +47,7 @@ pub fn records(state: &State, wanted: Option<ReservationId>, ended: bool) -> Vec
 }
 
 fn ready_of(state: &State, reservation: &Reservation, machines: &MachineSet) -> Vec<MachineId> {
-    let is_ready = |machine: &&MachineId| state.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
+    let is_ready = |machine: &&MachineId| Sight::of(state).serves(machine, reservation);
     machines.iter().filter(is_ready).cloned().collect()
 }
 

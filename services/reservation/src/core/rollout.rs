@@ -28,7 +28,7 @@ pub(super) fn advance(
     };
     let lost = grant.machines.iter().filter_map(|machine| Some((machine, trouble(sight.machine(machine))?)));
     let mut events: Vec<_> = lost.map(dropped).collect();
-    let is_ready = |machine: &&MachineId| sight.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
+    let is_ready = |machine: &&MachineId| sight.serves(machine, reservation);
     let ready = grant.machines.iter().filter(is_ready).count();
     let standing = Standing {
         ready: u32::try_from(ready).unwrap_or(u32::MAX),

@@ -29,6 +29,11 @@ impl<'a> Sight<'a> {
         Self { state, news: None }
     }
 
+    /// A machine is what a reservation asked for.
+    pub(super) fn serves(&self, machine: &MachineId, reservation: &Reservation) -> bool {
+        self.machine(machine).is_some_and(|seen| reservation.is_served_by(seen))
+    }
+
     pub(super) fn machine(&self, machine: &MachineId) -> Option<&'a Machine> {
         match self.news {
             Some((named, seen)) if named == machine => seen,
@@ -87,7 +92,7 @@ pub(super) fn settle(sight: Sight<'_>, reservation: &Reservation, now: PoolTime)
 
 fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Event> {
     let id = reservation.id;
-    let is_ready = |machine: &&MachineId| sight.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
+    let is_ready = |machine: &&MachineId| sight.serves(machine, reservation);
     let missing: Vec<_> = grant.machines.iter().filter(|machine| !is_ready(machine)).collect();
     if missing.is_empty() {
         let machines = grant.machines.clone();
@@ -198,7 +203,7 @@ impl Outlook {
 }
 
 /// It takes part, and can be booted where that is asked for.
-pub(super) fn suits(waiting: &Reservation, machine: &Machine) -> bool {
+fn suits(waiting: &Reservation, machine: &Machine) -> bool {
     machine.takes_part() && (machine.bootable || waiting.request.rollout.is_none())
 }
 

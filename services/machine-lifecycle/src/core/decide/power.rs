@@ -4,7 +4,7 @@
 //! themselves (`rails`). An operation is logged before it is done, and never begun again under its name.
 
 use muster_ledger::Now;
-use muster_model::{MachineId, Phase, PowerAction, PowerState, Refusal, RefusalCode};
+use muster_model::{MachineId, Phase, Position, PowerAction, PowerState, Refusal, RefusalCode};
 
 use super::boot::{give_up, move_to};
 use super::commands::selected;
@@ -14,7 +14,7 @@ use super::{Changes, Decided, preparation};
 use crate::core::limits::{ORDER_AGE_MAX, POWER_MACHINES_MAX, PROBE_EVERY, RECOVER_AFTER, SETTLE_WITHIN};
 use crate::core::power::{PowerOperation, PowerOutcome, PowerTask};
 use crate::core::rails::Rails;
-use crate::core::{Event, Fact, HoldSetting, Holder, Machine, PowerOrdering, Stage, State};
+use crate::core::{Event, Fact, HoldSetting, Holder, Machine, PowerActed, PowerLooked, PowerOrdering, Stage, State};
 
 /// Orders something for all machines that a selector names, or says that a person has done it.
 ///
@@ -55,7 +55,7 @@ fn may_switch(id: &MachineId, machine: &Machine, task: PowerTask) -> Result<(), 
     if let Some(order) = &machine.power_order {
         return Err((format!("{} of {} waits already", order.task, order.actor), "wait until it is done".into()));
     }
-    if machine.power.as_ref().is_some_and(|operation| operation.is_open()) {
+    if machine.is_being_switched() {
         return Err(("something is done to it already".into(), format!("`muster machine show {id}` says what")));
     }
     if task == PowerTask::Revert && machine.quarantine.is_some() {
@@ -126,7 +126,7 @@ pub(super) struct Stands {
 pub(super) fn look(draft: &mut Draft<'_>, rails: &mut Rails, stands: Stands) {
     let Stands { is_up, is_empty, down_for_long } = stands;
     carry_out_order(draft, rails, is_empty);
-    if draft.machine().power.as_ref().is_some_and(|operation| operation.is_open()) {
+    if draft.machine().is_being_switched() {
         return;
     }
     settle(draft);
@@ -257,10 +257,9 @@ fn probe(draft: &mut Draft<'_>, rails: &mut Rails) {
 }
 
 /// What became of an operation, by its driver.
-pub(super) fn acted(state: &State, id: &MachineId, acted: &crate::core::PowerActed, now: Now) -> Vec<Event> {
+pub(super) fn acted(state: &State, id: &MachineId, acted: &PowerActed, now: Now) -> Vec<Event> {
     let Some(machine) = state.machines.get(id) else { return Vec::new() };
-    let known = machine.power.as_ref().filter(|known| known.is_open() && known.position == acted.position);
-    let Some(known) = known else { return Vec::new() };
+    let Some(known) = open_at(machine, acted.position) else { return Vec::new() };
     let mut draft = Draft::new(id, machine.clone(), now);
     match acted.outcome {
         Some(outcome) => end(&mut draft, outcome, acted.detail.clone()),
@@ -271,10 +270,9 @@ pub(super) fn acted(state: &State, id: &MachineId, acted: &crate::core::PowerAct
 }
 
 /// What is seen of an operation whose driver's word was lost with an earlier leader: only evidence counts.
-pub(super) fn seen(state: &State, id: &MachineId, looked: &crate::core::PowerLooked, now: Now) -> Vec<Event> {
+pub(super) fn seen(state: &State, id: &MachineId, looked: &PowerLooked, now: Now) -> Vec<Event> {
     let Some(machine) = state.machines.get(id) else { return Vec::new() };
-    let known = machine.power.as_ref().filter(|known| known.is_open() && known.position == looked.position);
-    let Some(known) = known else { return Vec::new() };
+    let Some(known) = open_at(machine, looked.position) else { return Vec::new() };
     let by_state = match known.task {
         PowerTask::Power(PowerAction::On) => looked.state == PowerState::On,
         PowerTask::Power(PowerAction::Off) => looked.state == PowerState::Off,
@@ -289,6 +287,11 @@ pub(super) fn seen(state: &State, id: &MachineId, looked: &crate::core::PowerLoo
         draft.push(Fact::PowerOrdered { task: on, actor: "muster, for the other half of a cycle".into() });
     }
     draft.into_events()
+}
+
+/// The operation that began there, while it is not known what became of it.
+fn open_at(machine: &Machine, position: Position) -> Option<&PowerOperation> {
+    machine.power.as_ref().filter(|known| known.is_open() && known.position == position)
 }
 
 /// It is in another boot than when the operation began.

@@ -7,7 +7,6 @@ use muster_model::Phase;
 use super::boot::{give_up, move_to};
 use super::draft::Draft;
 use super::orders::{begin, wrong_architecture};
-use crate::core::power::PowerOperation;
 use crate::core::{Fact, Machine};
 
 /// The machine has a new holder, and nothing older lives on it. What was ordered for the one before is not done any more; a revert that is
@@ -17,7 +16,7 @@ pub(super) fn arrived(draft: &mut Draft<'_>) {
         draft.push(Fact::PowerOrderDropped { reason: "the machine changed hands".into() });
     }
     if draft.machine().phase == Phase::Reverting {
-        if draft.machine().power.as_ref().is_some_and(PowerOperation::is_open) {
+        if draft.machine().is_being_switched() {
             return;
         }
         move_to(draft, Phase::Dirty, "its revert was dropped");

@@ -14,7 +14,8 @@ use crate::core::{Event, Fact, Machine, Observed, Seen, Stage, State};
 pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
     let braked = brake(state, observed, now.time);
     let may_be_late = may_judge(observed, now.time) && !braked;
-    let mut rails = Rails::of(state, now.time);
+    // Counting all machines is for a tick in which something may be switched.
+    let mut rails = None;
     let mut events = Vec::new();
     for (id, machine) in &state.machines {
         if events.len() >= TICK_FACTS_MAX {
@@ -30,14 +31,15 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
             continue;
         }
         let mut draft = Draft::new(id, machine.clone(), now);
+        let rails = rails.get_or_insert_with(|| Rails::of(state, now.time));
         if let Some(due) = due {
-            boot::advance(&mut draft, due, &mut rails, health == Health::Up);
+            boot::advance(&mut draft, due, rails, health == Health::Up);
         }
         look(&mut draft, seen, health, braked);
         if needs_power {
-            let is_empty = seen.is_none_or(|seen| is_empty(machine, seen));
+            let is_empty = seen.is_none_or(|seen| seen.is_drained(machine));
             let stands = power::Stands { is_up: health == Health::Up, is_empty, down_for_long };
-            power::look(&mut draft, &mut rails, stands);
+            power::look(&mut draft, rails, stands);
         }
         events.extend(draft.into_events());
     }
@@ -52,12 +54,6 @@ fn is_down_for_long(machine: &Machine, newest: Option<&Seen>, now: Now) -> bool 
         && machine.flags.takes_part()
         && machine.settings.power.is_some()
         && !machine.settings.leave_down
-}
-
-/// Its agent knows that it drains, and nothing lives.
-fn is_empty(machine: &Machine, seen: &Seen) -> bool {
-    let heartbeat = &seen.heartbeat;
-    heartbeat.draining && heartbeat.processes_live == 0 && heartbeat.generation >= machine.generation
 }
 
 /// Nothing can be due: the common case, decided without copying the machine.
@@ -109,7 +105,7 @@ fn deadline_passed(machine: &Machine, now: Now) -> bool {
 fn raise_epoch_if_drained(draft: &mut Draft<'_>, seen: Option<&Seen>) {
     let machine = draft.machine();
     let Stage::Draining { deadline } = machine.tenure.stage else { return };
-    let empty = seen.is_some_and(|seen| is_empty(machine, seen));
+    let empty = seen.is_some_and(|seen| seen.is_drained(machine));
     if empty || deadline.is_due(draft.now().time) {
         let (epoch, holder) = (machine.epoch.next(), machine.tenure.holder.clone());
         draft.push(Fact::EpochRaised { epoch, holder });

@@ -73,6 +73,13 @@ impl World {
         self.now = self.now + time;
     }
 
+    /// The time of machine `a` to come back is over; `b` stays up.
+    fn is_late(&mut self) {
+        self.pass(seconds(30) + BOOT_WITHIN);
+        self.stay_up(&["b"]);
+        self.tick();
+    }
+
     /// Another machine that beats through the whole test, so that one silent machine is not all of them.
     fn stay_up(&mut self, names: &[&str]) {
         names.iter().for_each(|name| self.beat(name));
@@ -137,20 +144,14 @@ fn a_machine_that_does_not_come_back_is_reset_then_cycled_and_then_its_attempt_i
     let mut world = World::powered(&["a", "b"]);
     world.order("a", Some("k")).unwrap();
     world.goes_down("a");
-    world.now = world.now + seconds(30) + BOOT_WITHIN;
-    world.stay_up(&["b"]);
-    world.tick();
+    world.is_late();
     assert_eq!((world.machine("a").phase, world.task("a")), (Phase::Rebooting, Some(RESET)));
     world.acted("a", Some(PowerOutcome::Done));
     assert!(world.tick().is_empty(), "it has its time to come back");
-    world.now = world.now + seconds(30) + BOOT_WITHIN;
-    world.stay_up(&["b"]);
-    world.tick();
+    world.is_late();
     assert_eq!(world.task("a"), Some(CYCLE));
     world.acted("a", Some(PowerOutcome::Failed));
-    world.now = world.now + seconds(30) + BOOT_WITHIN;
-    world.stay_up(&["b"]);
-    world.tick();
+    world.is_late();
     let boot = world.machine("a").boot.as_ref().unwrap();
     assert_eq!((boot.attempt, boot.verdict, boot.escalations), (2, Some(BootVerdict::StaleBoot), 0));
     world.check_replay();
@@ -161,9 +162,7 @@ fn after_a_reset_it_comes_back_in_its_own_kernel_and_begins_again() {
     let mut world = World::powered(&["a", "b"]);
     world.order("a", Some("k")).unwrap();
     world.goes_down("a");
-    world.now = world.now + seconds(30) + BOOT_WITHIN;
-    world.stay_up(&["b"]);
-    world.tick();
+    world.is_late();
     world.acted("a", Some(PowerOutcome::Done));
     world.comes_back("a", "boot-2", ("6.1.0", "57"), "quiet");
     assert_eq!((world.verdict("a"), world.machine("a").phase), (Some(BootVerdict::WrongKernel), Phase::Installing));

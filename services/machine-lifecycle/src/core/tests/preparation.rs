@@ -12,14 +12,6 @@ fn rollout(world: &World, reservation: u64, names: &[&str], kernel: &str) -> Inp
     Input::Granted(Grant { kernel, ..grant(world, reservation, names) })
 }
 
-/// Drains empty and fences.
-fn arrive(world: &mut World, name: &str) {
-    world.beat(name);
-    world.tick();
-    let epoch = world.machine(name).epoch;
-    world.facts(Input::FenceDone { machine: id(name), epoch });
-}
-
 #[test]
 fn a_granted_machine_is_booted_once_it_is_the_reservations_and_into_its_own_kernel_once_it_is_not() {
     let mut world = World::bootable(&["a"]);

@@ -7,14 +7,6 @@ fn anna(world: &World, reservation: u64) -> Holder {
     Holder::Reservation { id: ReservationId(reservation), user: "user:anna".into(), deadline }
 }
 
-/// Drains empty, fences: the machine arrives where it was going.
-fn arrive(world: &mut World, name: &str) {
-    world.beat(name);
-    world.tick();
-    let epoch = world.machine(name).epoch;
-    world.facts(Input::FenceDone { machine: id(name), epoch });
-}
-
 #[test]
 fn a_check_out_drains_raises_the_epoch_and_awaits_the_fence() {
     let mut world = World::new();
