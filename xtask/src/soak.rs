@@ -11,10 +11,11 @@ use crate::build::{programs, run_cargo};
 #[derive(Args)]
 pub(crate) struct SoakArguments {
     /// Which: `kills` of every part under load, `start` and stop of many simulated processes, `pulses` that are defined again and
-    /// again over many processes, `corruption` of high-io's files from outside, or `clean` passes of modules that must report nothing
-    #[arg(value_parser = ["kills", "start", "pulses", "corruption", "clean"])]
+    /// again over many processes, `corruption` of high-io's files from outside, `clean` passes of modules that must report nothing, or
+    /// `rollouts` of simulated machines while parts are killed
+    #[arg(value_parser = ["kills", "start", "pulses", "corruption", "clean", "rollouts"])]
     name: String,
-    /// How many rounds
+    /// How many rounds; kills, for `rollouts`
     #[arg(long, default_value_t = 50)]
     rounds: u32,
     /// Simulated machines, for `start`
@@ -65,10 +66,11 @@ pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     if arguments.name == "clean" {
         return clean::run(arguments);
     }
+    let test = if arguments.name == "rollouts" { "killed_rollouts" } else { "kills" };
     let programs = programs()?;
     let rounds = arguments.rounds.to_string();
     let environment = [("MUSTER_PROGRAMS", &*programs.to_string_lossy()), ("MUSTER_SOAK_ROUNDS", &rounds)];
-    run_cargo(&["test", "-p", "muster-e2e", "--test", "e2e", &arguments.name, "--", "--nocapture"], &environment)
+    run_cargo(&["test", "-p", "muster-e2e", "--test", "e2e", test, "--", "--nocapture"], &environment)
 }
 
 pub(crate) fn simulate(arguments: &SimulateArguments) -> anyhow::Result<()> {

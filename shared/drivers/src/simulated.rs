@@ -2,7 +2,8 @@
 //!
 //! `MACHINE.power` is `on` or `off`; a machine without it is on. `MACHINE.faults` has a line for each action to come, the first one first:
 //! `ok`, `fail` (it says no), `hang` (it never answers), `lie` (it says done and does nothing), `slow 3s` (it takes that long); with `ever`
-//! before it, the line stays. `MACHINE.done` gets a line for each action that was asked. Tests write the faults and read the rest.
+//! before it, the line stays. `MACHINE.done` gets a line for each action that was asked, `MACHINE.effects` one for each that took effect: a
+//! simulated machine obeys those. Tests write the faults and read the rest.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -38,7 +39,7 @@ impl Files {
         Self::new(&directory.map_or_else(default, |folder| folder.fill(machine).into()), machine)
     }
 
-    /// One of them, by its ending: `power`, `faults`, `done` or `snapshots`.
+    /// One of them, by its ending: `power`, `faults`, `done`, `effects` or `snapshots`.
     #[must_use]
     pub fn path(&self, ending: &str) -> PathBuf {
         self.directory.join(format!("{}.{ending}", self.machine))
@@ -102,7 +103,7 @@ impl Files {
             }
             Fault::Slow(time) => sleep(time).await,
         }
-        take_effect(self).map_err(|error| self.unable(&error))?;
+        take_effect(self).and_then(|()| self.append("effects", action)).map_err(|error| self.unable(&error))?;
         Ok(Done::Done)
     }
 

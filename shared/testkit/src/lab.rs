@@ -235,6 +235,7 @@ impl Lab {
     fn simulated_spawn(&self) -> Spawn {
         let mut arguments = vec!["--count".into(), self.options.simulated.to_string()];
         arguments.extend(self.options.script.iter().flat_map(|file| ["--script".to_owned(), text(file)]));
+        arguments.extend(["--power".to_owned(), text(&self.power_folder())]);
         Spawn {
             name: "simulated-machines".into(),
             program: self.options.programs.join("muster-simulated-machines"),
@@ -243,6 +244,12 @@ impl Lab {
             log: self.options.directory.join("simulated-machines.log"),
             user: None,
         }
+    }
+
+    /// What the power driver `simulated directory=..` does here happens to the simulated machines.
+    #[must_use]
+    pub fn power_folder(&self) -> PathBuf {
+        self.options.directory.join("power")
     }
 
     /// Waits until `count` machines show `health`.

@@ -7,9 +7,11 @@ use muster_model::boot::nonce_word;
 use muster_proto::v1::{BootDriver, BootOperation, BootProgress, BootStep, InstallKernel, Kernel, RebootMachine};
 
 /// How long a boot takes.
-const BOOT_TIME: Duration = Duration::from_secs(2);
+pub(crate) const BOOT_TIME: Duration = Duration::from_secs(2);
 /// Release of the kernel that it has of its own.
 const STOCK_RELEASE: &str = "6.1.0-simulated";
+/// Chances are counted in thousandths.
+const THOUSAND: u64 = 1_000;
 /// What it is booted by.
 const DRIVER: BootDriver = BootDriver::Simulated;
 
@@ -61,6 +63,8 @@ pub(crate) struct Boots {
     pub(crate) running: Running,
     progress: Option<BootProgress>,
     faults: VecDeque<BootFault>,
+    /// What goes wrong with any ordered boot, with so many chances in a thousand each.
+    chances: Vec<(BootFault, u64)>,
 }
 
 impl Boots {
@@ -72,6 +76,21 @@ impl Boots {
     /// The next ordered boots go wrong like this.
     pub(crate) fn expect(&mut self, fault: BootFault, boots: usize) {
         self.faults.extend(std::iter::repeat_n(fault, boots));
+    }
+
+    /// Every ordered boot from here on may go wrong like this, with so many chances in a thousand.
+    pub(crate) fn may(&mut self, fault: BootFault, chances: u64) {
+        self.chances.push((fault, chances));
+    }
+
+    /// What goes wrong with a boot by chance; `luck` is any number.
+    fn misfortune(&self, luck: u64) -> Option<BootFault> {
+        let mut draw = luck % THOUSAND;
+        self.chances.iter().find_map(|(fault, chances)| {
+            let hit = draw < *chances;
+            draw = draw.saturating_sub(*chances);
+            hit.then_some(*fault)
+        })
     }
 
     /// It boots without an order, and without the kernel under test.
@@ -94,8 +113,8 @@ impl Boots {
         self.set(order.operation, BootStep::Installed, "");
     }
 
-    /// Takes an order to reboot, once; none where nothing begins.
-    pub(crate) fn reboot(&mut self, order: &RebootMachine) -> Option<Reboot> {
+    /// Takes an order to reboot, once; none where nothing begins. `luck` decides what goes wrong by chance.
+    pub(crate) fn reboot(&mut self, order: &RebootMachine, luck: u64) -> Option<Reboot> {
         let is_rebooting = self.progress.as_ref().is_some_and(|known| known.step() == BootStep::Rebooting);
         if is_rebooting && self.knows(order.operation) {
             return None;
@@ -105,7 +124,7 @@ impl Boots {
             return None;
         }
         self.set(order.operation, BootStep::Rebooting, "");
-        let fault = self.faults.pop_front();
+        let fault = self.faults.pop_front().or_else(|| self.misfortune(luck));
         if fault == Some(BootFault::Stale) {
             return None;
         }
@@ -140,6 +159,9 @@ fn running(kernel: Option<&Kernel>, nonce: &str, fault: Option<BootFault>) -> Ru
 mod tests {
     use super::*;
 
+    /// A draw that meets the chances below 900 in a thousand alone.
+    const LUCK: u64 = 2_900;
+
     fn kernel() -> Option<Kernel> {
         Some(Kernel { release: "6.12.1-test".into(), build_id: "ab".repeat(20), ..Kernel::default() })
     }
@@ -155,7 +177,10 @@ mod tests {
 
     fn reboot(boots: &mut Boots, attempt: u32) -> Option<Reboot> {
         let nonce = format!("feed.{attempt}");
-        boots.reboot(&RebootMachine { operation: operation(attempt), driver: DRIVER.into(), kernel: kernel(), nonce })
+        boots.reboot(
+            &RebootMachine { operation: operation(attempt), driver: DRIVER.into(), kernel: kernel(), nonce },
+            LUCK,
+        )
     }
 
     #[test]
@@ -168,6 +193,17 @@ mod tests {
         assert!(boots.running.command_line.ends_with("muster.boot=feed.1"));
         boots.crash_back();
         assert_eq!(boots.running, Running::default());
+    }
+
+    #[test]
+    fn what_may_go_wrong_does_so_by_its_chances() {
+        let mut boots = Boots::default();
+        boots.may(BootFault::WrongKernel, 300);
+        boots.may(BootFault::NeverBack, 50);
+        let found = |luck| boots.misfortune(luck);
+        assert_eq!((found(0), found(7_299)), (Some(BootFault::WrongKernel), Some(BootFault::WrongKernel)));
+        assert_eq!((found(300), found(349)), (Some(BootFault::NeverBack), Some(BootFault::NeverBack)));
+        assert_eq!((found(350), found(999)), (None, None));
     }
 
     #[test]

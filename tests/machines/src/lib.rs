@@ -7,6 +7,7 @@
 mod boot;
 mod inventory;
 mod machine;
+mod plug;
 mod process;
 mod script;
 mod speak;
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// What is to go wrong: a TOML file with `[[fault]]` tables
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
+    /// Folder of the power driver `simulated`: what it does to these machines happens to them
+    #[arg(long, value_name = "FOLDER")]
+    pub power: Option<PathBuf>,
 }
 
 /// Runs the machines until `stop`.
@@ -66,7 +70,8 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
         // Spread over a second, so that heartbeats do not come all at once.
         let offset = Duration::from_secs(1) * number / arguments.count.max(1);
         let machine = machine::Machine::new(id.clone(), script.of(&id));
-        machines.spawn(speak::run(bus, machine, speak::Times { begun, offset }, stop.clone()));
+        let plug = arguments.power.as_ref().map(|folder| plug::Plug::new(folder, &id));
+        machines.spawn(speak::run(bus, (machine, plug), speak::Times { begun, offset }, stop.clone()));
     }
     muster_chassis::set_ready(true);
     while let Some(ended) = machines.join_next().await {

@@ -1,6 +1,7 @@
 //! One simulated machine: what it knows, and what it does about what it is told. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use muster_model::{Attempt, Dpid, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId};
@@ -11,13 +12,17 @@ use muster_proto::v1::{
     Verdict, report,
 };
 
-use crate::boot::Boots;
+use crate::boot::{BOOT_TIME, Boots};
 use crate::inventory::inventory;
+use crate::plug::Touch;
 use crate::process::{Ending, KILLED, Process};
 use crate::script::{Kind, Waiting};
 
 /// Jobs whose beginning is remembered for the script.
 const JOBS_KEPT: usize = 1_000;
+
+/// An agent that was killed is back within this.
+const AGENT_RESTARTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is to be said after something was taken.
 #[derive(Debug, Default, PartialEq)]
@@ -53,6 +58,8 @@ pub(crate) struct Machine {
     hindered: Hindered,
     waiting: Waiting,
     kernels: Boots,
+    /// It has no power.
+    is_off: bool,
 }
 
 /// Until when what does not work.
@@ -87,6 +94,7 @@ impl Machine {
             hindered: Hindered::default(),
             waiting,
             kernels: Boots::default(),
+            is_off: false,
         }
     }
 
@@ -126,6 +134,7 @@ impl Machine {
                 self.go_down(lasts, said);
             }
             Kind::Boot { fault, boots } => self.kernels.expect(fault, boots),
+            Kind::MayBoot { fault, chances } => self.kernels.may(fault, chances),
             Kind::Die { processes } => {
                 for id in self.live().into_iter().take(processes) {
                     said.reports.push(self.end(id, dead("killed by signal 9", Some(KILLED))));
@@ -162,6 +171,33 @@ impl Machine {
         }
     }
 
+    /// Something is done to it from outside. Returned is what is to be said, and how many processes that ended.
+    pub(crate) fn touch(&mut self, touch: Touch) -> (Said, usize) {
+        let (mut said, live) = (Said::default(), self.live().len());
+        match touch {
+            Touch::KillAgent => {
+                self.hindered.silent = self.hindered.silent.max(self.now + AGENT_RESTARTS_WITHIN);
+                return (said, 0);
+            }
+            Touch::Off => self.go_down(Duration::MAX, &mut said),
+            Touch::Reset if self.is_off => {}
+            Touch::On if !self.is_off => {}
+            Touch::On | Touch::Reset | Touch::Cycle => {
+                self.kernels.crash_back();
+                self.go_down(BOOT_TIME, &mut said);
+            }
+        }
+        self.is_off = touch == Touch::Off || (self.is_off && touch == Touch::Reset);
+        (said, live - self.live().len())
+    }
+
+    /// A number that is another one at each boot, and the same in each run.
+    fn luck(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.id.as_str(), self.boots).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Takes an order to install a kernel.
     pub(crate) fn install(&mut self, order: &InstallKernel) -> AgentReply {
         self.kernels.install(order);
@@ -171,7 +207,7 @@ impl Machine {
     /// Takes an order to reboot.
     pub(crate) fn reboot(&mut self, order: &RebootMachine) -> (Said, AgentReply) {
         let mut said = Said::default();
-        if let Some(reboot) = self.kernels.reboot(order) {
+        if let Some(reboot) = self.kernels.reboot(order, self.luck()) {
             self.go_down(reboot.silent, &mut said);
         }
         (said, AgentReply { boot: self.kernels.progress(), ..AgentReply::default() })

@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     Slow { lasts: Duration, delay: Duration },
     /// So many ordered boots go wrong.
     Boot { fault: BootFault, boots: usize },
+    /// Every ordered boot goes wrong with so many chances in a thousand.
+    MayBoot { fault: BootFault, chances: u64 },
 }
 
 /// The file, as it is written.
@@ -89,6 +91,7 @@ struct FaultText {
     processes: Option<usize>,
     batches: Option<usize>,
     boots: Option<usize>,
+    chance: Option<f64>,
     delay: Option<String>,
 }
 
@@ -139,7 +142,11 @@ fn fault(text: &FaultText) -> anyhow::Result<Fault> {
     let lasts = duration("for", &text.lasts, FOR_DEFAULT)?;
     let processes = text.processes.unwrap_or(usize::MAX);
     let boots = text.boots.unwrap_or(1).min(BOOTS_MAX);
-    let boot = |fault| Kind::Boot { fault, boots };
+    let chances = chances(text)?;
+    let boot = |fault| match chances {
+        Some(chances) => Kind::MayBoot { fault, chances },
+        None => Kind::Boot { fault, boots },
+    };
     let kind = match text.kind.as_str() {
         "die" => Kind::Die { processes },
         "mia" => Kind::Mia { processes, lasts },
@@ -161,6 +168,16 @@ fn fault(text: &FaultText) -> anyhow::Result<Fault> {
     let machines = text.machines.split(',').map(|name| name.trim().to_owned()).collect();
     let since = text.job.map_or(Since::Start, Since::Job);
     Ok(Fault { machines, since, after: duration("after", &text.after, Duration::ZERO)?, kind })
+}
+
+/// Chances in a thousand, where a fault has some: only for boots that are ordered, and instead of their number.
+fn chances(text: &FaultText) -> anyhow::Result<Option<u64>> {
+    let Some(chance) = text.chance else { return Ok(None) };
+    ensure!((0.0..=1.0).contains(&chance), "`chance` is {chance}; write a share from 0 to 1");
+    let by_chance = ["wrong-kernel", "wrong-build", "never-back", "slow-boot", "stale-boot"];
+    ensure!(by_chance.contains(&text.kind.as_str()), "`chance` is for {}", by_chance.join(", "));
+    ensure!(text.boots.is_none(), "a fault has `boots` or a `chance`");
+    Ok(Some((chance * 1_000.0).round() as u64))
 }
 
 #[cfg(test)]
@@ -203,6 +220,8 @@ mod tests {
             ("[[fault]]\nmachines = \"*\"\nkind = \"mia\"\nfor = \"soon\"", "200ms"),
             ("[[fault]]\nmachines = \"*\"\nkind = \"mia\"\nwhen = 1", "when"),
             ("[[fault]]\nkind = \"mia\"", "machines"),
+            ("[[fault]]\nmachines = \"*\"\nkind = \"stale-boot\"\nchance = 30", "from 0 to 1"),
+            ("[[fault]]\nmachines = \"*\"\nkind = \"mia\"\nchance = 0.3", "never-back"),
         ] {
             let error = format!("{:#}", Script::parse(text).expect_err("wrong"));
             assert!(error.contains(word), "{word} in {error}");

@@ -16,6 +16,7 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::{Machine, Said};
+use crate::plug::Plug;
 
 /// How often the machine is told the time.
 const TICK_EVERY: Duration = Duration::from_millis(250);
@@ -39,13 +40,18 @@ pub(crate) struct Times {
     pub(crate) offset: Duration,
 }
 
-/// Runs one machine until `stop`.
-pub(crate) async fn run(bus: Bus, machine: Machine, times: Times, stop: CancellationToken) -> anyhow::Result<()> {
+/// Runs one machine, and what is done to it from outside, until `stop`.
+pub(crate) async fn run(
+    bus: Bus,
+    (machine, plug): (Machine, Option<Plug>),
+    times: Times,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut commands = bus.subscribe(&subjects::commands_of(&machine.id), None).await?;
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox, None).await?;
     let mut voice =
-        Voice { bus, machine, inbox, batch: 0, stored: 0, ticks: 0, waiting: VecDeque::new(), outstanding: None };
+        Voice { bus, machine, plug, inbox, batch: 0, stored: 0, ticks: 0, waiting: VecDeque::new(), outstanding: None };
     tokio::time::sleep(times.offset).await;
     let mut ticks = tokio::time::interval(TICK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -82,6 +88,7 @@ pub(crate) async fn run(bus: Bus, machine: Machine, times: Times, stop: Cancella
 struct Voice {
     bus: Bus,
     machine: Machine,
+    plug: Option<Plug>,
     inbox: String,
     batch: u64,
     /// The newest batch that is stored, or that a fault of the script lost.
@@ -131,7 +138,18 @@ impl Voice {
 
     /// Time passes. True when hello is to be said again.
     async fn pass(&mut self, now: Duration) -> bool {
-        let said = self.machine.pass(now);
+        let mut said = self.machine.pass(now);
+        if let Some(plug) = &mut self.plug {
+            for touch in plug.look() {
+                let (more, ended) = self.machine.touch(touch);
+                said.reports.extend(more.reports);
+                if ended > 0
+                    && let Err(error) = plug.tell_harm(touch, ended)
+                {
+                    tracing::warn!(%error, machine_id = %self.machine.id, "harm was not written down");
+                }
+            }
+        }
         let again = said.hello_again;
         self.say(said).await;
         self.ticks = self.ticks.wrapping_add(1);

@@ -6,6 +6,7 @@ mod centers;
 mod crashes;
 mod faults;
 mod kernels;
+mod killed_rollouts;
 mod kills;
 mod leaders;
 mod live;
