@@ -29,14 +29,24 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         | Event::MachineReturned { id, .. } => {
             let reservation = state.reservations.get_mut(id).expect("an event follows the one that queued it");
             fold(reservation, event, at);
-            if let Event::MachineReturned { machine, .. } = event {
-                state.taken.remove(machine);
-            }
-            state.index(*id);
+            index(state, *id, event);
             if state.reservations.get(id).is_some_and(Reservation::is_settled) {
                 forget_oldest(state);
             }
         }
+    }
+}
+
+/// Brings up to date what is derived: all of it only where machines come or go by the thousand.
+fn index(state: &mut State, id: ReservationId, event: &Event) {
+    match event {
+        Event::MachineReturned { machine, .. } => {
+            state.taken.remove(machine);
+            state.index_stage(id);
+        }
+        Event::Dropped { machine, .. } => state.index_machine(id, machine),
+        Event::Extended { .. } | Event::Countdown { .. } | Event::Queued { .. } | Event::MachineSeen { .. } => {}
+        Event::Granted { .. } | Event::Ready { .. } | Event::Ended { .. } => state.index(id),
     }
 }
 
@@ -99,6 +109,9 @@ fn see(state: &mut State, machine: &MachineId, seen: Option<&Machine>) {
         Some(seen) => state.machines.insert(machine.clone(), seen.clone()),
         None => state.machines.remove(machine),
     };
+    if let Some(id) = holder {
+        state.index_machine(id, machine);
+    }
 }
 
 fn grant_of(state: &mut State, id: ReservationId) -> Option<&mut Grant> {

@@ -129,6 +129,15 @@ impl Reservation {
         }
     }
 
+    /// The machines that it has or is to have; none while it waits, and once it is over.
+    #[must_use]
+    pub(super) fn machines(&self) -> Option<&MachineSet> {
+        match &self.stage {
+            Stage::Preparing(grant) | Stage::Ready(grant) => Some(&grant.machines),
+            Stage::Queued | Stage::Ended(_) => None,
+        }
+    }
+
     /// Machines that nobody else can have: granted, and not back.
     pub fn outstanding(&self) -> impl Iterator<Item = &MachineId> {
         let none = (None, None);

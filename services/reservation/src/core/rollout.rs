@@ -26,10 +26,11 @@ pub(super) fn advance(
         machine: machine.clone(),
         reason: reason.to_owned(),
     };
-    let lost = grant.machines.iter().filter_map(|machine| Some((machine, trouble(sight.machine(machine))?)));
+    let looked = sight.look(grant.machines.iter(), |machine| grant.machines.contains(machine));
+    let lost = looked.filter_map(|machine| Some((machine, trouble(sight.machine(machine))?)));
     let mut events: Vec<_> = lost.map(dropped).collect();
     let is_ready = |machine: &&MachineId| sight.serves(machine, reservation);
-    let ready = grant.machines.iter().filter(is_ready).count();
+    let ready = sight.serving(reservation, grant);
     let standing = Standing {
         ready: u32::try_from(ready).unwrap_or(u32::MAX),
         target: reservation.request.count,

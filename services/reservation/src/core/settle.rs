@@ -15,7 +15,7 @@ use super::reservation::{End, Ended, Grant, Reservation, Stage};
 use super::rollout;
 use super::state::State;
 
-/// Machines as they are with the news that is being decided on.
+/// What is looked at: every machine of a reservation, or the one of which there is news, as it is after them.
 #[derive(Clone, Copy)]
 pub(super) struct Sight<'a> {
     pub(super) state: &'a State,
@@ -39,6 +39,29 @@ impl<'a> Sight<'a> {
             Some((named, seen)) if named == machine => seen,
             _ => self.state.machine(machine),
         }
+    }
+
+    /// How many of a reservation's machines are what it asked for. Not counted anew: a rollout has thousands.
+    pub(super) fn serving(&self, reservation: &Reservation, grant: &Grant) -> usize {
+        let known = self.state.serving(reservation.id);
+        let count = known.map_or(0, MachineSet::len);
+        let Some((named, _)) = self.news else { return count };
+        let serves = grant.machines.contains(named) && self.serves(named, reservation);
+        count + usize::from(serves) - usize::from(known.is_some_and(|known| known.contains(named)))
+    }
+
+    /// Those of some machines that are looked at.
+    pub(super) fn look<'b>(
+        self,
+        all: impl Iterator<Item = &'b MachineId>,
+        has: impl Fn(&MachineId) -> bool,
+    ) -> impl Iterator<Item = &'b MachineId>
+    where
+        'a: 'b,
+    {
+        let named = self.news.map(|(named, _)| named);
+        let all = all.take(if named.is_some() { 0 } else { usize::MAX });
+        all.chain(named.filter(|named| has(named)))
     }
 }
 
@@ -76,25 +99,29 @@ pub(super) fn settle(sight: Sight<'_>, reservation: &Reservation, now: PoolTime)
                 Some(quorum) => rollout::advance(sight, reservation, (quorum, grant), now),
                 None => prepare(sight, reservation, grant, now).into_iter().collect(),
             };
-            events.extend(come_back(sight, reservation.id, grant.returning.keys(), &grant.arrived));
+            events.extend(come_back(sight, reservation.id, dropped(sight, grant), &grant.arrived));
             events
         }
         Stage::Ready(grant) => {
-            let back = come_back(sight, reservation.id, grant.returning.keys(), &grant.arrived);
+            let back = come_back(sight, reservation.id, dropped(sight, grant), &grant.arrived);
             expire(reservation, grant, now).into_iter().chain(back).collect()
         }
         Stage::Ended(Ended { returning, grant: Some(grant), .. }) => {
-            come_back(sight, reservation.id, returning.iter(), &grant.arrived).collect()
+            let looked = sight.look(returning.iter(), |machine| returning.contains(machine));
+            come_back(sight, reservation.id, looked, &grant.arrived).collect()
         }
         Stage::Ended(_) => Vec::new(),
     }
 }
 
+/// Machines that a rollout went on without, and that are looked at.
+fn dropped<'a>(sight: Sight<'a>, grant: &'a Grant) -> impl Iterator<Item = &'a MachineId> {
+    sight.look(grant.returning.keys(), |machine| grant.returning.contains_key(machine))
+}
+
 fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Event> {
     let id = reservation.id;
-    let is_ready = |machine: &&MachineId| sight.serves(machine, reservation);
-    let missing: Vec<_> = grant.machines.iter().filter(|machine| !is_ready(machine)).collect();
-    if missing.is_empty() {
+    if sight.serving(reservation, grant) == grant.machines.len() {
         let machines = grant.machines.clone();
         return Some(Event::Ready { id, machines, deadline: now + reservation.request.duration });
     }
@@ -102,7 +129,8 @@ fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: Pool
     if now.since(grant.granted) < limit {
         return None;
     }
-    let names: Vec<_> = missing.iter().map(|machine| machine.as_str()).collect();
+    let missing = grant.machines.iter().filter(|machine| !sight.serves(machine, reservation));
+    let names: Vec<_> = missing.map(MachineId::as_str).collect();
     let reason = format!("not ready within {}: {}", quantity::print_duration(limit), names.join(", "));
     Some(Event::Ended { id, end: End::Failed, reason })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::{MachineId, ReservationId};
 
+use super::MachineSet;
 use super::machine::Machine;
 use super::reservation::{Reservation, Stage};
 
@@ -16,6 +17,8 @@ pub struct State {
     pub(super) machines: BTreeMap<MachineId, Machine>,
     /// Who has each machine that is taken: granted, and not back. Derived.
     pub(super) taken: BTreeMap<MachineId, ReservationId>,
+    /// Machines of each reservation that are what it asked for; none without any. Derived.
+    pub(super) serving: BTreeMap<ReservationId, MachineSet>,
     /// Those that wait, first come first. Derived.
     pub(super) queue: BTreeSet<ReservationId>,
     /// Those that are neither waiting nor settled: what the full pass looks at. Derived.
@@ -67,6 +70,11 @@ impl State {
         self.taken.get(machine).copied()
     }
 
+    /// Machines that are what a reservation asked for; none without any, and none once it is over.
+    pub(super) fn serving(&self, id: ReservationId) -> Option<&MachineSet> {
+        self.serving.get(&id)
+    }
+
     /// The highest number that was given.
     #[must_use]
     pub fn last(&self) -> ReservationId {
@@ -89,8 +97,24 @@ impl State {
         self.open.iter().filter_map(|id| self.reservations.get(id))
     }
 
-    /// Brings what is derived from a reservation up to date.
+    /// Brings everything that is derived from a reservation up to date.
     pub(super) fn index(&mut self, id: ReservationId) {
+        self.index_stage(id);
+        let Some(reservation) = self.reservations.get(&id) else { return };
+        for machine in reservation.outstanding() {
+            self.taken.insert(machine.clone(), id);
+        }
+        let machines = reservation.machines();
+        let serves = |machine: &&MachineId| self.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
+        let serving: MachineSet = machines.into_iter().flatten().filter(serves).cloned().collect();
+        self.serving.remove(&id);
+        if !serving.is_empty() {
+            self.serving.insert(id, serving);
+        }
+    }
+
+    /// Brings up to date what is derived from where a reservation stands.
+    pub(super) fn index_stage(&mut self, id: ReservationId) {
         let Some(reservation) = self.reservations.get(&id) else { return };
         let queued = reservation.stage == Stage::Queued;
         let open = !queued && !reservation.is_settled();
@@ -102,8 +126,19 @@ impl State {
         if open {
             self.open.insert(id);
         }
-        for machine in reservation.outstanding() {
-            self.taken.insert(machine.clone(), id);
+    }
+
+    /// Brings up to date whether a machine is what its reservation asked for.
+    pub(super) fn index_machine(&mut self, id: ReservationId, machine: &MachineId) {
+        let reservation = self.reservations.get(&id);
+        let has = reservation.filter(|found| found.machines().is_some_and(|machines| machines.contains(machine)));
+        if has.is_some_and(|found| self.machine(machine).is_some_and(|seen| found.is_served_by(seen))) {
+            self.serving.entry(id).or_default().insert(machine.clone());
+        } else if let Some(serving) = self.serving.get_mut(&id) {
+            serving.remove(machine);
+            if serving.is_empty() {
+                self.serving.remove(&id);
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ struct Stage {
     machines: u32,
     random: Random,
     /// Power operations that MACHINES has begun, by machine, and the sequence up to which it was read.
-    begun: BTreeMap<String, usize>,
+    begun: BTreeMap<String, Vec<String>>,
     read: u64,
 }
 
@@ -65,9 +65,9 @@ impl Stage {
         self.lab.power_folder()
     }
 
-    /// Lines of a file of a machine's plug.
-    fn lines(&self, machine: &str, ending: &str) -> usize {
-        fs::read_to_string(self.plugs().join(format!("{machine}.{ending}"))).map_or(0, |text| text.lines().count())
+    /// A file of a machine's plug; empty where there is none.
+    fn file(&self, machine: &str, ending: &str) -> String {
+        fs::read_to_string(self.plugs().join(format!("{machine}.{ending}"))).unwrap_or_default()
     }
 
     fn rows(&self, arguments: &[&str]) -> Vec<Value> {
@@ -172,6 +172,22 @@ impl Stage {
 
     /// Each power operation was written down before it was done, and no machine lost a process by one.
     fn nothing_was_done_twice(&mut self) -> anyhow::Result<()> {
+        // What is begun after this look is in the log and not in the files.
+        let names: Vec<String> = (1..=self.machines).map(|number| format!("sim-{number}")).collect();
+        let done: Vec<String> = names.iter().map(|name| self.file(name, "done")).collect();
+        self.read_log()?;
+        for (machine, done) in names.iter().zip(done) {
+            let begun = self.begun.get(machine).cloned().unwrap_or_default();
+            let done: Vec<&str> = done.lines().collect();
+            ensure!(done.len() <= begun.len(), "{machine} was switched {done:?}, and of that was begun {begun:?}");
+            let harm = self.file(machine, "harm");
+            ensure!(harm.is_empty(), "{machine} was switched while it ran a test: {harm}, {begun:?}");
+        }
+        Ok(())
+    }
+
+    /// Reads on in MACHINES, and remembers each power operation that began.
+    fn read_log(&mut self) -> anyhow::Result<()> {
         let since = (self.read + 1).to_string();
         let events = self.lab.muster_ok(&["events", "--log", "machines", "--since", &since])?;
         for line in events.lines() {
@@ -180,14 +196,8 @@ impl Stage {
             self.read = self.read.max(sequence.context("read a position")?);
             if event["kind"] == "power_begun" {
                 let machine = event["machine"].as_str().context("read a machine")?;
-                *self.begun.entry(machine.into()).or_default() += 1;
+                self.begun.entry(machine.into()).or_default().push(event["fields"].to_string());
             }
-        }
-        for number in 1..=self.machines {
-            let machine = format!("sim-{number}");
-            let (done, begun) = (self.lines(&machine, "done"), self.begun.get(&machine).copied().unwrap_or_default());
-            ensure!(done <= begun, "{machine} was switched {done} times, and {begun} were begun");
-            ensure!(self.lines(&machine, "harm") == 0, "{machine} was switched while it ran a test");
         }
         Ok(())
     }
@@ -247,7 +257,7 @@ fn kills_during_rollouts_harm_no_test_forget_no_machine_and_repeat_no_order() {
         }
         stage.round(job).unwrap_or_else(|error| panic!("rollout {job}: {error:?}\n{}", stage.lab.tails()));
     }
-    let switched: usize = stage.begun.values().sum();
+    let switched: usize = stage.begun.values().map(Vec::len).sum();
     assert!(soak.is_none() || switched > 0, "boots that never came back were helped");
     eprintln!("{kills} kills, {switched} power operations");
     stage.lab.down().expect("nothing is left running");
