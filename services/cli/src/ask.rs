@@ -94,19 +94,36 @@ impl Client {
         machine_reply(self.query(what, Service::MachineLifecycle, body).await?)
     }
 
-    /// Gives a command to reservation.
+    /// Gives a command about a reservation.
     pub(crate) async fn reservation_command(
         &self,
         what: &str,
         kind: v1::reservation_command::Kind,
     ) -> Result<v1::ReservationRecord, Failure> {
-        let body = Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind) });
-        match self.command(what, Service::Reservation, body).await? {
-            Body::ReservationReply(v1::ReservationReply {
-                kind: Some(v1::reservation_reply::Kind::Reservation(record)),
-            }) => Ok(record),
+        match self.reservation_commanded(what, kind).await? {
+            v1::reservation_reply::Kind::Reservation(record) => Ok(record),
             _ => Err(unexpected(Service::Reservation.as_str())),
         }
+    }
+
+    /// Gives a command to reservation.
+    pub(crate) async fn reservation_commanded(
+        &self,
+        what: &str,
+        kind: v1::reservation_command::Kind,
+    ) -> Result<v1::reservation_reply::Kind, Failure> {
+        let body = Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind) });
+        reservation_reply(self.command(what, Service::Reservation, body).await?)
+    }
+
+    /// Asks reservation.
+    pub(crate) async fn reservation_query(
+        &self,
+        what: &str,
+        kind: v1::reservation_query::Kind,
+    ) -> Result<v1::reservation_reply::Kind, Failure> {
+        let body = Body::ReservationQuery(v1::ReservationQuery { kind: Some(kind) });
+        reservation_reply(self.query(what, Service::Reservation, body).await?)
     }
 
     /// Reservations; number 0 means all.
@@ -117,11 +134,8 @@ impl Client {
         ended: bool,
     ) -> Result<Vec<v1::ReservationRecord>, Failure> {
         let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended });
-        let body = Body::ReservationQuery(v1::ReservationQuery { kind: Some(kind) });
-        match self.query(what, Service::Reservation, body).await? {
-            Body::ReservationReply(v1::ReservationReply {
-                kind: Some(v1::reservation_reply::Kind::Reservations(list)),
-            }) => Ok(list.reservations),
+        match self.reservation_query(what, kind).await? {
+            v1::reservation_reply::Kind::Reservations(list) => Ok(list.reservations),
             _ => Err(unexpected(Service::Reservation.as_str())),
         }
     }
@@ -247,5 +261,12 @@ fn machine_reply(body: Body) -> Result<v1::machine_reply::Kind, Failure> {
     match body {
         Body::MachineReply(v1::MachineReply { kind: Some(kind) }) => Ok(kind),
         _ => Err(unexpected(Service::MachineLifecycle.as_str())),
+    }
+}
+
+fn reservation_reply(body: Body) -> Result<v1::reservation_reply::Kind, Failure> {
+    match body {
+        Body::ReservationReply(v1::ReservationReply { kind: Some(kind) }) => Ok(kind),
+        _ => Err(unexpected(Service::Reservation.as_str())),
     }
 }

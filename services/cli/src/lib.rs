@@ -13,6 +13,7 @@ mod decode;
 mod exit;
 mod generate;
 mod mix;
+mod moment;
 mod output;
 mod progress;
 mod rates;

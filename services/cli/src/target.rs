@@ -54,6 +54,27 @@ impl FromStr for ProcessName {
     }
 }
 
+/// What is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhyTarget {
+    /// A job or a process.
+    Job(Target),
+    /// A reservation.
+    Reservation(u64),
+}
+
+impl FromStr for WhyTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(number) = text.strip_prefix("reservation:") else { return text.parse().map(Self::Job) };
+        match number.parse() {
+            Ok(number) if number > 0 => Ok(Self::Reservation(number)),
+            _ => Err(format!("`{number}` is not the number of a reservation")),
+        }
+    }
+}
+
 /// What is started again: one job, or every job of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rerun {

@@ -8,10 +8,16 @@ mod apply;
 mod check;
 mod decide;
 mod event;
+mod explain;
+mod grants;
 mod input;
 mod limits;
+mod line;
 mod machine;
+mod matching;
+mod outlook;
 mod quorum;
+mod quota;
 mod record;
 mod reservation;
 mod rollout;
@@ -19,6 +25,7 @@ mod settle;
 mod state;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::BTreeSet;
 
@@ -28,15 +35,18 @@ use muster_model::{PoolTime, Refusal, ReservationId};
 
 pub use check::check;
 pub use event::Event;
-pub use input::{Command, Input, Reserve};
+pub use explain::{Explained, Kept, explain};
+pub use input::{Command, Extension, Input, Reserve};
 pub use limits::{
     COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX,
 };
 pub use machine::{Boot, Machine, News, Tenure};
 pub use quorum::Rollout;
+pub use quota::{EVERYBODY, Quota, Quotas};
 pub use record::{Record, records};
 pub use reservation::{End, Ended, Grant, Request, Reservation, Stage};
 pub use state::State;
+pub use usage::Usage;
 
 use crate::wire;
 
@@ -44,9 +54,19 @@ use crate::wire;
 #[derive(Debug)]
 pub struct ReservationCore;
 
-/// Answer to a command: the reservation after it.
+/// Answer to a command.
 #[derive(Debug, Clone)]
-pub struct Reply(pub Record);
+pub enum Reply {
+    /// The reservation after it.
+    Reservation(Box<Record>),
+    /// The quota after it.
+    Quota {
+        /// Whose.
+        name: String,
+        /// What they may have.
+        quota: Quota,
+    },
+}
 
 /// reservation does nothing outside of its log: machine-lifecycle follows it.
 #[derive(Debug, Clone)]
@@ -93,7 +113,9 @@ impl Core for ReservationCore {
             | Event::Ended { id, .. }
             | Event::Dropped { id, .. }
             | Event::Countdown { id, .. }
+            | Event::Aged { id }
             | Event::MachineReturned { id, .. } => vec![*id],
+            Event::QuotaSet { .. } => Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use muster_ledger::View;
 use muster_model::{Refusal, RefusalCode, ReservationId};
 use muster_proto::v1::{self, reservation_query, reservation_reply::Kind};
 
-use crate::core::{ReservationCore, records};
+use crate::core::{ReservationCore, explain, records};
 use crate::wire;
 
 /// Reservations in one answer; more are asked for by number.
@@ -18,8 +18,31 @@ pub(crate) fn answer(
 ) -> Result<Kind, Refusal> {
     match query {
         reservation_query::Kind::List(list) => listed(view, *list).map(Kind::Reservations),
+        reservation_query::Kind::Quotas(_) => Ok(Kind::Quotas(quotas(view))),
+        reservation_query::Kind::Explain(explain) => explained(view, ReservationId(explain.reservation)),
         reservation_query::Kind::Status(_) => Ok(Kind::Status(view.status(instance))),
     }
+}
+
+fn quotas(view: &View<'_, ReservationCore>) -> v1::QuotaList {
+    let state = view.state;
+    let quotas = state.quotas().iter().map(|(name, quota)| wire::quota_to_wire(name, quota)).collect();
+    let used = |user: &str| v1::MachineUse {
+        user: user.to_owned(),
+        machines: state.had(user),
+        machine_hours: state.usage().machine_hours(user, view.now.time),
+        share: state.quotas().share_of(user),
+    };
+    v1::QuotaList { quotas, uses: state.usage().users().map(|(user, _)| used(user)).collect() }
+}
+
+fn explained(view: &View<'_, ReservationCore>, id: ReservationId) -> Result<Kind, Refusal> {
+    let missing = || {
+        let why = format!("there is no reservation {id}");
+        Refusal::new(RefusalCode::NotFound, "explain a reservation", why, "`muster reservation list` lists them")
+    };
+    let reservation = view.state.reservation(id).ok_or_else(missing)?;
+    Ok(Kind::Explained(wire::explained_to_wire(&explain(view.state, reservation, view.now.time))))
 }
 
 fn listed(view: &View<'_, ReservationCore>, list: v1::ListReservations) -> Result<v1::ReservationList, Refusal> {

@@ -3,6 +3,7 @@
 mod event;
 mod followed;
 mod machine;
+mod quota;
 mod request;
 mod rollout;
 mod state;
@@ -16,7 +17,8 @@ use crate::core::End;
 
 pub use event::{decode_event, encode_event};
 pub use followed::{inputs_of_entry, take};
-pub use request::{command, encode_record, encode_reply, record_to_wire};
+pub use quota::to_wire as quota_to_wire;
+pub use request::{command, encode_record, encode_reply, explained_to_wire, record_to_wire};
 pub use state::{decode_state, encode_state};
 
 use muster_proto::v1;

@@ -73,12 +73,10 @@ impl Pool {
 
 fn reserve(selector: &str, count: u32, seconds: i64) -> reservation_command::Kind {
     reservation_command::Kind::Reserve(v1::Reserve {
-        rollout: None,
         selector: selector.into(),
         count,
         duration_ns: seconds * 1_000_000_000,
-        drain_ns: 0,
-        comment: String::new(),
+        ..v1::Reserve::default()
     })
 }
 

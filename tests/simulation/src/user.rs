@@ -164,7 +164,7 @@ impl User {
             }
             16 => {
                 let by_ns = (1 + random.below(60)) as i64 * 1_000_000_000;
-                let extend = v1::Extend { reservation: mine?, by_ns };
+                let extend = v1::Extend { reservation: mine?, by_ns, until_ns: 0 };
                 Some(reservation_body(reservation_command::Kind::Extend(extend)))
             }
             17 => Some(set_flag(
@@ -257,12 +257,12 @@ fn reserve(machines: usize, random: &mut Random) -> (Stream, Body) {
         _ => String::new(),
     };
     let reserve = v1::Reserve {
-        rollout: None,
         selector,
         count: 1 + random.below(2) as u32,
         duration_ns: (5 + random.below(90)) as i64 * 1_000_000_000,
         drain_ns: random.below(8) as i64 * 1_000_000_000,
-        comment: String::new(),
+        priority: random.below(3) as u32,
+        ..Default::default()
     };
     reservation_body(reservation_command::Kind::Reserve(reserve))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::target::{ProcessName, Rerun, Target};
+use crate::target::{ProcessName, Rerun, Target, WhyTarget};
 use crate::times::parse_duration;
 
 #[derive(Debug, Subcommand)]
@@ -189,6 +189,13 @@ pub(crate) struct TargetArguments {
     /// Job number or DPID
     #[arg(value_name = "JOB|DPID")]
     pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArguments {
+    /// Job number, DPID, or `reservation:NUMBER`
+    #[arg(value_name = "JOB|DPID|reservation:NUMBER")]
+    pub(crate) target: WhyTarget,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ pub(crate) use boots::{
 pub(crate) use jobs::{
     JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
     RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
+    WhyArguments,
 };
 pub(crate) use kernels::{KernelAddArguments, KernelCommand};
 pub(crate) use machines::{
@@ -36,7 +37,9 @@ pub(crate) use reports::{
     ArtifactCommand, ArtifactGetArguments, ArtifactListArguments, CorruptionArguments, DimensionName, EventsArguments,
     FilterArguments, LogName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
-pub(crate) use reservations::{ExtendArguments, ReservationCommand, ReservationNumber, ReserveArguments};
+pub(crate) use reservations::{
+    ExtendArguments, QuotaCommand, QuotaSetArguments, ReservationCommand, ReservationNumber, ReserveArguments,
+};
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 
@@ -136,8 +139,8 @@ pub(crate) enum Command {
     Top(TopArguments),
     /// Show all that is known of a job or process
     Show(TargetArguments),
-    /// Explain why a job or process is where it is
-    Why(TargetArguments),
+    /// Explain why a job, process or reservation is where it is
+    Why(WhyArguments),
     /// Print the log of a process, or of an agent
     Logs(LogsArguments),
     /// Triggers: what machines do when something fires
@@ -159,6 +162,9 @@ pub(crate) enum Command {
     /// Rollouts: machines that are taken into a kernel, and a quorum of them
     #[command(subcommand)]
     Rollout(RolloutCommand),
+    /// Quotas: what users may have, and have had
+    #[command(subcommand)]
+    Quota(QuotaCommand),
     /// Move the deadline of a reservation
     Extend(ExtendArguments),
     /// Check machines in: give a reservation back

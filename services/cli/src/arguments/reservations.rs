@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::moment::Moment;
 use crate::times::parse_duration;
 
 #[derive(Debug, Args)]
@@ -14,9 +15,21 @@ pub(crate) struct ReserveArguments {
     /// How many machines
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
+    /// Take fewer, once it has waited five minutes
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) minimum: Option<u32>,
     /// For how long
     #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub(crate) duration: Duration,
+    /// Until when, instead of for how long: `18:00`, `fri 18:00`, `2026-12-04 18:00`
+    #[arg(long, value_name = "TIME", conflicts_with = "duration")]
+    pub(crate) until: Option<Moment>,
+    /// Before those with a lower one, from 0 to 100
+    #[arg(long, default_value_t = 0)]
+    pub(crate) priority: u32,
+    /// Boot them into this kernel: they are ready when it is proven to run
+    #[arg(long)]
+    pub(crate) kernel: Option<String>,
     /// How long what runs there may take to end; it is stopped at once without it
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub(crate) drain: Duration,
@@ -55,6 +68,37 @@ pub(crate) struct ExtendArguments {
     #[command(flatten)]
     pub(crate) number: ReservationNumber,
     /// By how much
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub(crate) by: Duration,
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, required_unless_present = "until")]
+    pub(crate) by: Option<Duration>,
+    /// Until when: `18:00`, `fri 18:00`, `2026-12-04 18:00`
+    #[arg(long, value_name = "TIME", conflicts_with = "by")]
+    pub(crate) until: Option<Moment>,
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuotaCommand {
+    /// List quotas, and what users have and have had
+    List,
+    /// Say what somebody may have
+    #[command(after_help = QUOTA_HELP)]
+    Set(QuotaSetArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuotaSetArguments {
+    /// A user, a group of users as `group:NAME`, or `*` for everybody who has no quota
+    pub(crate) name: String,
+    /// `NAME=VALUE`, as below
+    #[arg(required = true, value_name = "NAME=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+const QUOTA_HELP: &str = "\
+What can be set; `NAME=` is no limit again:
+
+  machines=20          # machines at once; of all members together where it is a group
+  length=48h           # longest time of one reservation, with its extensions
+  ahead=7d             # no deadline lies further ahead
+  priority=10          # highest priority
+  share=2              # fair share: who has twice the share gets twice the machine time; 1 without it
+  members=anna,ben     # who belongs to the group";

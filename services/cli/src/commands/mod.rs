@@ -21,6 +21,7 @@ mod power;
 mod processes;
 mod pulse_report;
 mod pulses;
+mod quotas;
 mod recover;
 mod reports;
 mod rerun;
@@ -122,6 +123,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Top(arguments) => top::run(session, &arguments).await,
         Command::Show(arguments) => show::show(session, arguments.target).await,
         Command::Why(arguments) => show::why(session, arguments.target).await,
+        Command::Quota(command) => quotas::run(session, command).await,
         Command::Logs(arguments) => logs::run(session, arguments).await,
         Command::RunId(command) => runs::run(session, &command).await,
         Command::Clock => clock::run(session).await,

@@ -2,27 +2,44 @@
 
 use std::time::{Duration, Instant};
 
-use muster_model::nanoseconds;
-use muster_proto::v1::{self, ReservationState, reservation_command::Kind};
+use muster_model::{PoolTime, nanoseconds};
+use muster_proto::v1::{self, ReservationState, reservation_command::Kind, reservation_query, reservation_reply};
 
 use super::{Session, not_found};
 use crate::arguments::{ExtendArguments, ReservationCommand, ReserveArguments};
+use crate::client::unexpected;
 use crate::exit::{Failure, one_line};
-use crate::output::{Cell, Column, Table};
+use crate::moment::Moment;
+use crate::output::{Cell, Column, Format, Table, write};
 use crate::progress::Progress;
-use crate::times::short;
+use crate::times::{Viewer, short};
 
 /// How often a reservation is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
+/// A reservation that is booted into a kernel counts down so long with its minimum, and gives up below it after so long.
+const COUNTDOWN: Duration = Duration::from_secs(300);
+const GIVE_UP: Duration = Duration::from_secs(3600);
+
 pub(super) async fn reserve(session: &Session, arguments: ReserveArguments) -> Result<(), Failure> {
+    let minimum = arguments.minimum.unwrap_or(arguments.count);
+    let rollout = arguments.kernel.map(|kernel| v1::Rollout {
+        kernel,
+        minimum,
+        countdown_ns: nanoseconds(COUNTDOWN),
+        give_up_ns: nanoseconds(GIVE_UP),
+        nonce: String::new(),
+    });
     let command = v1::Reserve {
         selector: arguments.selector,
         count: arguments.count,
         duration_ns: nanoseconds(arguments.duration),
         drain_ns: nanoseconds(arguments.drain),
         comment: arguments.comment,
-        rollout: None,
+        minimum: if rollout.is_some() { 0 } else { arguments.minimum.unwrap_or(0) },
+        rollout,
+        priority: arguments.priority,
+        until_ns: pool_time(session, arguments.until).await,
     };
     let record = session.client.reservation_command("reserve", Kind::Reserve(command)).await?;
     if !arguments.wait {
@@ -31,6 +48,13 @@ pub(super) async fn reserve(session: &Session, arguments: ReserveArguments) -> R
     let (record, result) = wait_ready(session, record, arguments.within).await?;
     session.print(&table(&[record])).await?;
     result
+}
+
+/// The pool time of a moment, nanoseconds; 0 for none.
+async fn pool_time(session: &Session, moment: Option<Moment>) -> i64 {
+    let Some(Moment(moment)) = moment else { return 0 };
+    let ahead = moment.duration_since(jiff::Timestamp::now()).unsigned_abs();
+    (session.client.viewer().await.now + ahead).0
 }
 
 /// Waits until a reservation is ready; gives its last record, and how the wait ended.
@@ -95,9 +119,56 @@ pub(super) async fn run(session: &Session, command: &ReservationCommand) -> Resu
 
 pub(super) async fn extend(session: &Session, arguments: &ExtendArguments) -> Result<(), Failure> {
     let reservation = arguments.number.reservation;
-    let kind = Kind::Extend(v1::Extend { reservation, by_ns: nanoseconds(arguments.by) });
+    let by_ns = arguments.by.map_or(0, nanoseconds);
+    let kind = Kind::Extend(v1::Extend { reservation, by_ns, until_ns: pool_time(session, arguments.until).await });
     let record = session.client.reservation_command(&format!("extend reservation {reservation}"), kind).await?;
     session.print(&table(&[record])).await
+}
+
+/// Says why a reservation waits: what keeps the machines that it wants, when it is served at the latest, and what would help.
+pub(super) async fn why(session: &Session, reservation: u64) -> Result<(), Failure> {
+    let what = format!("explain reservation {reservation}");
+    let kind = reservation_query::Kind::Explain(v1::ExplainReservation { reservation });
+    let reservation_reply::Kind::Explained(explained) = session.client.reservation_query(&what, kind).await? else {
+        return Err(unexpected("reservation"));
+    };
+    let record = explained.record.clone().unwrap_or_default();
+    let viewer = session.viewer().await;
+    let mut lines = vec![format!("reservation {reservation} is {}: {}", state(record.state()), record.reason)];
+    if record.state() == ReservationState::Queued {
+        lines.extend(waits(&explained, &viewer));
+    }
+    if session.format == Format::Table {
+        let lines: String = lines.iter().map(|line| one_line(line) + "\n").collect();
+        return write(&lines);
+    }
+    let mut table = Table::new(vec![Column::new("line")]);
+    lines.into_iter().for_each(|line| table.push(vec![Cell::Text(line)]));
+    session.print(&table).await
+}
+
+fn waits(explained: &v1::ReservationExplained, viewer: &Viewer) -> Vec<String> {
+    let mut lines = Vec::new();
+    if explained.before > 0 {
+        lines.push(format!("{} before it in line", explained.before));
+    }
+    if !explained.quota.is_empty() {
+        lines.push(explained.quota.clone());
+    }
+    for kept in &explained.kept {
+        let until = PoolTime(kept.until_ns);
+        let until = if until == PoolTime::NEVER { String::new() } else { format!(", until {}", viewer.time(until)) };
+        let more = if kept.count as usize > kept.machines.len() { ", ..." } else { "" };
+        lines.push(format!("{} {}{until}: {}{more}", kept.count, kept.what, kept.machines.join(", ")));
+    }
+    lines.push(match PoolTime(explained.expected_ns) {
+        PoolTime::NEVER => "nobody can tell when it is served: too few of these machines work".into(),
+        expected => format!("served by {} at the latest, if nobody extends", viewer.time(expected)),
+    });
+    if !explained.change.is_empty() {
+        lines.push(format!("now: {}", explained.change));
+    }
+    lines
 }
 
 pub(super) async fn check_in(session: &Session, reservation: u64) -> Result<(), Failure> {
@@ -109,8 +180,20 @@ pub(super) async fn check_in(session: &Session, reservation: u64) -> Result<(), 
 fn table(reservations: &[v1::ReservationRecord]) -> Table {
     let names = ["reservation", "state", "user", "count", "machines", "deadline_time", "reason", "comment"];
     let mut columns: Vec<Column> = names.into_iter().map(Column::new).collect();
-    let programs =
-        ["selector", "ready", "returning", "queued_time", "ended_time", "end", "duration_seconds", "drain_seconds"];
+    let programs = [
+        "selector",
+        "ready",
+        "returning",
+        "queued_time",
+        "ended_time",
+        "end",
+        "duration_seconds",
+        "drain_seconds",
+        "priority",
+        "minimum",
+        "until_time",
+        "aged",
+    ];
     columns.extend(programs.into_iter().map(Column::programs));
     let mut table = Table::new(columns);
     for record in reservations {
@@ -138,6 +221,10 @@ fn row(record: &v1::ReservationRecord) -> Vec<Cell> {
         Cell::text(end(record.end())),
         span(record.duration_ns),
         span(record.drain_ns),
+        Cell::Integer(record.priority.into()),
+        Cell::Integer(record.minimum.into()),
+        Cell::time_ns(record.until_ns),
+        Cell::Flag(record.aged),
     ]
 }
 

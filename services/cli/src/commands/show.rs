@@ -8,7 +8,7 @@ use crate::client::unexpected;
 use crate::exit::Failure;
 use crate::output::write;
 use crate::output::{Cell, Column, Format, Table};
-use crate::target::{ProcessName, Target};
+use crate::target::{ProcessName, Target, WhyTarget};
 
 const NEXT: &str = "`muster jobs --all` and `muster ps --all` show what there is in this run";
 
@@ -42,10 +42,11 @@ pub(super) async fn process(session: &Session, verb: &str, name: ProcessName) ->
     }
 }
 
-pub(super) async fn why(session: &Session, target: Target) -> Result<(), Failure> {
+pub(super) async fn why(session: &Session, target: WhyTarget) -> Result<(), Failure> {
     let dpid = match target {
-        Target::Job(job) => Dpid { job, process: ProcessNumber(0) },
-        Target::Process(name) => name.dpid,
+        WhyTarget::Job(Target::Job(job)) => Dpid { job, process: ProcessNumber(0) },
+        WhyTarget::Job(Target::Process(name)) => name.dpid,
+        WhyTarget::Reservation(number) => return super::reservations::why(session, number).await,
     };
     let query = job_query::Kind::Why(v1::Why { dpid: Some(dpid.into()) });
     let job_reply::Kind::Why(explanation) = session.client.job_query("explain", query).await? else {

@@ -49,7 +49,15 @@ pub fn inputs_of_reservation_event(event: v1::ReservationEvent) -> Result<Option
             Some(Input::Dropped { reservation, machine })
         }
         Some(Kind::Ended(_)) => Some(Input::Ended { reservation }),
-        Some(Kind::Queued(_) | Kind::MachineReturned(_) | Kind::MachineSeen(_) | Kind::Countdown(_)) | None => None,
+        Some(
+            Kind::Queued(_)
+            | Kind::MachineReturned(_)
+            | Kind::MachineSeen(_)
+            | Kind::Countdown(_)
+            | Kind::Aged(_)
+            | Kind::QuotaSet(_),
+        )
+        | None => None,
     })
 }
 

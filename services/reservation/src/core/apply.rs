@@ -15,10 +15,14 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::Queued { id, request } => {
             assert!(*id > state.last, "the numbers of reservations rise");
             state.last = *id;
-            let reservation = Reservation { id: *id, request: request.clone(), queued: at.time, stage: Stage::Queued };
+            let (request, queued) = (request.clone(), at.time);
+            state.matching.begin(&request.selector, &state.machines);
+            let reservation = Reservation { id: *id, request, queued, aged: false, stage: Stage::Queued };
             state.reservations.insert(*id, reservation);
             state.index(*id);
         }
+        Event::QuotaSet { name, quota } if quota.is_empty() => drop(state.quotas.0.remove(name)),
+        Event::QuotaSet { name, quota } => drop(state.quotas.0.insert(name.clone(), quota.clone())),
         Event::MachineSeen { machine, seen } => see(state, machine, seen.as_ref()),
         Event::Granted { id, .. }
         | Event::Ready { id, .. }
@@ -26,9 +30,15 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         | Event::Ended { id, .. }
         | Event::Dropped { id, .. }
         | Event::Countdown { id, .. }
+        | Event::Aged { id }
         | Event::MachineReturned { id, .. } => {
             let reservation = state.reservations.get_mut(id).expect("an event follows the one that queued it");
+            let charged = reservation.charged();
             fold(reservation, event, at);
+            if reservation.charged() != charged {
+                state.usage.give_back(&reservation.request.user, charged);
+                state.usage.charge(&reservation.request.user, reservation.charged());
+            }
             index(state, *id, event);
             if state.reservations.get(id).is_some_and(Reservation::is_settled) {
                 forget_oldest(state);
@@ -41,12 +51,20 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
 fn index(state: &mut State, id: ReservationId, event: &Event) {
     match event {
         Event::MachineReturned { machine, .. } => {
-            state.taken.remove(machine);
+            state.give_back(machine);
             state.index_stage(id);
         }
         Event::Dropped { machine, .. } => state.index_machine(id, machine),
-        Event::Extended { .. } | Event::Countdown { .. } | Event::Queued { .. } | Event::MachineSeen { .. } => {}
-        Event::Granted { .. } | Event::Ready { .. } | Event::Ended { .. } => state.index(id),
+        Event::Aged { .. } => state.index_stage(id),
+        Event::Extended { .. } | Event::Countdown { .. } => {}
+        Event::Queued { .. } | Event::MachineSeen { .. } | Event::QuotaSet { .. } => {}
+        Event::Granted { .. } | Event::Ready { .. } => state.index(id),
+        Event::Ended { .. } => {
+            state.index(id);
+            if let Some(reservation) = state.reservations.get(&id) {
+                state.matching.end(&reservation.request.selector);
+            }
+        }
     }
 }
 
@@ -67,6 +85,7 @@ pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
                 let by = deadline.since(grant.deadline);
                 grant.deadline = *deadline;
                 reservation.request.duration += by;
+                reservation.request.until = reservation.request.until.map(|_| *deadline);
             }
         }
         Event::Ended { end, reason, .. } => end_it(reservation, *end, reason, at),
@@ -88,7 +107,8 @@ pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
             Stage::Preparing(grant) | Stage::Ready(grant) => drop(grant.returning.remove(machine)),
             Stage::Ended(ended) => drop(ended.returning.take(machine)),
         },
-        Event::Queued { .. } | Event::MachineSeen { .. } => {}
+        Event::Aged { .. } => reservation.aged = true,
+        Event::Queued { .. } | Event::MachineSeen { .. } | Event::QuotaSet { .. } => {}
     }
 }
 
@@ -105,10 +125,12 @@ fn see(state: &mut State, machine: &MachineId, seen: Option<&Machine>) {
     if arrived && let Some(grant) = holder.and_then(|id| grant_of(state, id)) {
         grant.arrived.insert(machine.clone());
     }
-    match seen {
+    let before = match seen {
         Some(seen) => state.machines.insert(machine.clone(), seen.clone()),
         None => state.machines.remove(machine),
     };
+    state.matching.see(machine, before.as_ref(), seen);
+    state.index_free(machine);
     if let Some(id) = holder {
         state.index_machine(id, machine);
     }
@@ -120,7 +142,7 @@ fn grant_of(state: &mut State, id: ReservationId) -> Option<&mut Grant> {
 
 /// Memory is bounded (I12): of those that are settled, only the newest are remembered.
 fn forget_oldest(state: &mut State) {
-    let unsettled = state.queue.len() + state.open.len();
+    let unsettled = state.queued() + state.open.len();
     if state.reservations.len() <= unsettled + ENDED_KEPT {
         return;
     }

@@ -42,8 +42,8 @@ fn check_one(reservation: &Reservation) -> Result<(), String> {
 
 fn check_grant(reservation: &Reservation, grant: &Grant) -> Result<(), String> {
     let (granted, wanted) = (grant.machines.len(), reservation.request.count as usize);
-    let fits = if reservation.request.rollout.is_some() { granted <= wanted } else { granted == wanted };
-    if !fits {
+    let fewest = if reservation.request.rollout.is_some() { 0 } else { reservation.count_min() as usize };
+    if !(fewest..=wanted).contains(&granted) {
         return Err(format!("{granted} machines were granted, and {wanted} asked for"));
     }
     check_dropped(reservation, grant)?;
@@ -84,7 +84,7 @@ fn check_ended(reservation: &Reservation, ended: &Ended) -> Result<(), String> {
     }
     let deadline = ended.grant.as_ref().map(|grant| grant.deadline);
     match ended.end {
-        End::Expired if deadline.is_none_or(|deadline| ended.time < deadline) => {
+        End::Expired if deadline.or(reservation.request.until).is_none_or(|deadline| ended.time < deadline) => {
             Err("I5: it expired before its deadline".into())
         }
         End::Failed if deadline.is_none() && reservation.request.rollout.is_none() => {
@@ -98,6 +98,7 @@ fn check_ended(reservation: &Reservation, ended: &Ended) -> Result<(), String> {
 }
 
 fn check_derived(state: &State) -> Result<(), String> {
-    let fresh = State::restored(state.last, state.reservations.values().cloned(), state.machines.clone());
+    let kept = (state.quotas.clone(), state.usage.clone());
+    let fresh = State::restored(state.last, state.reservations.values().cloned(), state.machines.clone(), kept);
     if fresh == *state { Ok(()) } else { Err("what is derived differs from what it is derived from".into()) }
 }

@@ -6,6 +6,7 @@ use muster_model::{KernelName, MachineId, PoolTime, ReservationId};
 
 use super::MachineSet;
 use super::machine::Machine;
+use super::quota::Quota;
 use super::reservation::{End, Request};
 
 /// One fact.
@@ -81,6 +82,18 @@ pub enum Event {
         /// The machine.
         machine: MachineId,
     },
+    /// It has waited so long that it is before all that have not.
+    Aged {
+        /// Which.
+        id: ReservationId,
+    },
+    /// What somebody may have changed; an empty quota is none.
+    QuotaSet {
+        /// Whose: `user:anna`, `group:storage`, `*`.
+        name: String,
+        /// What they may have.
+        quota: Quota,
+    },
     /// What MACHINES says of a machine; none when it was removed.
     MachineSeen {
         /// Which.
@@ -102,8 +115,9 @@ impl Event {
             | Self::Ended { id, .. }
             | Self::Dropped { id, .. }
             | Self::Countdown { id, .. }
+            | Self::Aged { id }
             | Self::MachineReturned { id, .. } => Some(*id),
-            Self::MachineSeen { .. } => None,
+            Self::MachineSeen { .. } | Self::QuotaSet { .. } => None,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use muster_model::{MachineId, Position, ReservationId};
+use muster_model::{MachineId, PoolTime, Position, ReservationId};
 
 use super::machine::News;
 use super::quorum::Rollout;
+use super::quota::Quota;
 
 /// One input.
 #[derive(Debug, Clone)]
@@ -39,14 +40,30 @@ pub enum Command {
     Extend {
         /// Which.
         id: ReservationId,
-        /// By how much.
-        by: Duration,
+        /// By how much, or until when.
+        to: Extension,
+    },
+    /// Say what somebody may have.
+    SetQuota {
+        /// Whose: `user:anna`, `group:storage`, `*`.
+        name: String,
+        /// What they may have; an empty one is none.
+        quota: Quota,
     },
     /// Give machines back, or take back the request.
     CheckIn {
         /// Which.
         id: ReservationId,
     },
+}
+
+/// Where a deadline moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// So much further.
+    By(Duration),
+    /// To this time.
+    Until(PoolTime),
 }
 
 /// Ask for machines.
@@ -64,4 +81,10 @@ pub struct Reserve {
     pub comment: String,
     /// Boot them into a kernel, and start at a quorum.
     pub rollout: Option<Rollout>,
+    /// A higher one is served before a lower one.
+    pub priority: u32,
+    /// With so many machines as well, after a while; 0 means all of them.
+    pub minimum: u32,
+    /// Until when, instead of for how long.
+    pub until: Option<PoolTime>,
 }

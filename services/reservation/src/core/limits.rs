@@ -11,7 +11,21 @@ pub const PREPARATION_MAX: Duration = Duration::from_secs(600);
 /// Most machines of one reservation.
 pub const MACHINES_MAX: u32 = 10_000;
 /// Most reservations that wait.
-pub const QUEUE_MAX: usize = 256;
+pub const QUEUE_MAX: usize = 20_000;
+/// Highest priority.
+pub(super) const PRIORITY_MAX: u32 = 100;
+/// A reservation with a minimum is served with it once it has waited so long.
+pub(super) const MINIMUM_AFTER: Duration = Duration::from_secs(300);
+/// Who has waited so long is before all who have not, whatever their priority and share.
+pub(super) const AGED_AFTER: Duration = Duration::from_secs(2 * 24 * 3600);
+/// A machine is back in the pool so long after the deadline of who had it.
+pub(super) const BACK_WITHIN: Duration = Duration::from_secs(120);
+/// What was used so long ago counts for half in fair share.
+pub(super) const USE_HALVES_AFTER: Duration = Duration::from_secs(3 * 24 * 3600 + 12 * 3600);
+/// Quotas that are kept.
+pub(super) const QUOTAS_MAX: usize = 1_000;
+/// Members of one group.
+pub(super) const MEMBERS_MAX: usize = 1_000;
 /// Ended reservations that are remembered; the oldest are forgotten first, once all of their machines are back.
 pub const ENDED_KEPT: usize = 1_000;
 /// Longest comment, bytes.

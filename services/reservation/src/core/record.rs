@@ -1,10 +1,14 @@
 //! What readers are told of a reservation.
 
+use std::collections::BTreeMap;
+
 use muster_model::{MachineId, ReservationId};
 
 use super::MachineSet;
+use super::grants::over_quota;
+use super::outlook::Outlook;
 use super::reservation::{Reservation, Stage};
-use super::settle::{Outlook, Sight};
+use super::settle::Sight;
 use super::state::State;
 
 /// A reservation with what is derived beside it.
@@ -51,12 +55,21 @@ fn ready_of(state: &State, reservation: &Reservation, machines: &MachineSet) -> 
     machines.iter().filter(is_ready).cloned().collect()
 }
 
+/// Places in line that are counted; further back the place is not told.
+const PLACES_TOLD: usize = 100;
+
 fn waits_for(state: &State, reservation: &Reservation) -> String {
-    let outlook = Outlook::of(state, reservation, &MachineSet::new());
-    let wanted = reservation.count_min();
-    let before = state.queue().take_while(|waiting| waiting.id < reservation.id).count();
+    let outlook = Outlook::of(state, reservation);
+    let (wanted, free, matching) = (reservation.count_min(), outlook.free(), outlook.matching());
+    let hope = format!("{wanted} wanted, {free} free of {matching} that match");
+    if let Some(limit) = over_quota(state, reservation, &BTreeMap::new()) {
+        return format!("{limit}; {hope}");
+    }
+    let newcomer = Some(reservation).filter(|found| state.reservation(found.id).is_none());
+    let before = state.line_with(newcomer).take(PLACES_TOLD).position(|id| id == reservation.id);
     match before {
-        0 => format!("{wanted} wanted, {} free of {} that match", outlook.free, outlook.matching),
-        _ => format!("{before} before it; {wanted} wanted, {} free of {} that match", outlook.free, outlook.matching),
+        Some(0) => hope,
+        Some(before) => format!("{before} before it; {hope}"),
+        None => format!("{PLACES_TOLD} or more before it; {hope}"),
     }
 }

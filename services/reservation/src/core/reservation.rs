@@ -1,13 +1,17 @@
 //! One reservation: what was asked for, and where it stands.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_model::{MachineId, PoolTime, Position, ReservationId, Selector};
 
 use super::MachineSet;
+use super::limits::MINIMUM_AFTER;
+use super::line::Place;
 use super::machine::Machine;
 use super::quorum::Rollout;
+use super::usage::Use;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +30,12 @@ pub struct Request {
     pub comment: String,
     /// Its kernel and quorum, where it is a rollout.
     pub rollout: Option<Rollout>,
+    /// Where it stands in the line: a higher one is served before a lower one.
+    pub priority: u32,
+    /// With so many machines it is served as well, once it has waited for a while; 0 means all of them.
+    pub minimum: u32,
+    /// It ends then, whenever it begins; its duration is not read.
+    pub until: Option<PoolTime>,
 }
 
 /// A timed claim on machines.
@@ -37,6 +47,8 @@ pub struct Reservation {
     pub request: Request,
     /// When.
     pub queued: PoolTime,
+    /// It has waited so long that it is before all that have not.
+    pub aged: bool,
     /// Where it stands.
     pub stage: Stage,
 }
@@ -156,10 +168,44 @@ impl Reservation {
         machine.is_ready_for(self.id) && (self.request.rollout.is_none() || proven)
     }
 
-    /// Machines without which it waits: all of them, or the minimum of a rollout.
+    /// The fewest machines that it may be served with: all of them, or its minimum.
     #[must_use]
     pub fn count_min(&self) -> u32 {
-        self.request.rollout.as_ref().map_or(self.request.count, |rollout| rollout.minimum)
+        match (&self.request.rollout, self.request.minimum) {
+            (Some(rollout), _) => rollout.minimum,
+            (None, 0) => self.request.count,
+            (None, minimum) => minimum,
+        }
+    }
+
+    /// Machines without which it waits: its minimum counts at once for a rollout, and after a while for others.
+    pub(super) fn count_wanted(&self, now: PoolTime) -> u32 {
+        let waits_for_all = self.request.rollout.is_none() && !(self.queued + MINIMUM_AFTER).is_due(now);
+        if waits_for_all { self.request.count } else { self.count_min() }
+    }
+
+    /// Its deadline, when it is ready now.
+    pub(super) fn deadline_from(&self, now: PoolTime) -> PoolTime {
+        self.request.until.unwrap_or(now + self.request.duration)
+    }
+
+    /// Its place among what its user waits for.
+    pub(super) fn place(&self) -> Place {
+        Place { aged: Reverse(self.aged), priority: Reverse(self.request.priority), id: self.id }
+    }
+
+    /// Machine time that its user is charged with: until its deadline, or its end.
+    pub(super) fn charged(&self) -> Use {
+        let until = |grant: &Grant| match &self.stage {
+            Stage::Ended(ended) => ended.time.min(grant.deadline),
+            Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) => grant.deadline,
+        };
+        let of = |grant: &Grant| Use {
+            machines: grant.machines.len(),
+            time: until(grant).since(grant.granted),
+            granted: grant.granted,
+        };
+        self.grant().map_or(Use { machines: 0, time: Duration::ZERO, granted: PoolTime::NEVER }, of)
     }
 
     /// It is over, and nothing of it is left to wait for.

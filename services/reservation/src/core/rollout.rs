@@ -8,9 +8,10 @@ use muster_model::{MachineId, PoolTime, quantity};
 use super::MachineSet;
 use super::event::Event;
 use super::machine::Machine;
+use super::outlook::{Outlook, Promised};
 use super::quorum::{Due, Rollout, Standing};
 use super::reservation::{End, Grant, Reservation, Stage};
-use super::settle::{Outlook, Sight};
+use super::settle::Sight;
 use super::state::State;
 
 /// What is due while machines are prepared.
@@ -46,7 +47,7 @@ pub(super) fn advance(
             let late = late.filter(|machine| trouble(sight.machine(machine)).is_none());
             events.extend(late.map(|machine| dropped((machine, "it was not ready when the rollout started"))));
             let machines = grant.machines.iter().filter(is_ready).cloned().collect();
-            events.push(Event::Ready { id, machines, deadline: now + reservation.request.duration });
+            events.push(Event::Ready { id, machines, deadline: reservation.deadline_from(now) });
         }
         Due::GiveUp => events.push(give_up(reservation, rollout, ready)),
     }
@@ -67,12 +68,12 @@ fn give_up(reservation: &Reservation, rollout: &Rollout, ready: usize) -> Event 
 }
 
 /// Further machines for one that lacks some.
-pub(super) fn further(state: &State, open: &Reservation, named: &MachineSet) -> Option<MachineSet> {
+pub(super) fn further(state: &State, open: &Reservation, named: &Promised) -> Option<MachineSet> {
     let lacks = match (&open.stage, &open.request.rollout) {
         (Stage::Preparing(grant), Some(_)) => grant.machines.len() < open.request.count as usize,
         (Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) | Stage::Ended(_), _) => false,
     };
-    let chosen = if lacks { Outlook::of(state, open, named).chosen } else { MachineSet::new() };
+    let chosen = if lacks { Outlook::of(state, open).choose(named, |_| true) } else { MachineSet::new() };
     (!chosen.is_empty()).then_some(chosen)
 }
 

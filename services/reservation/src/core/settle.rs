@@ -9,11 +9,11 @@ use muster_model::{MachineId, PoolTime, ReservationId, quantity};
 
 use super::MachineSet;
 use super::event::Event;
-use super::limits::PREPARATION_MAX;
-use super::machine::{Machine, Named};
+use super::limits::{AGED_AFTER, PREPARATION_MAX};
+use super::machine::Machine;
 use super::reservation::{End, Ended, Grant, Reservation, Stage};
-use super::rollout;
 use super::state::State;
+use super::{grants, rollout};
 
 /// What is looked at: every machine of a reservation, or the one of which there is news, as it is after them.
 #[derive(Clone, Copy)]
@@ -69,11 +69,21 @@ impl<'a> Sight<'a> {
 pub(super) fn pass(state: &State, now: Now) -> Vec<Event> {
     let sight = Sight::of(state);
     let mut events: Vec<Event> = state.open().flat_map(|open| settle(sight, open, now.time)).collect();
-    let given_up = |waiting: &Reservation| rollout::given_up(waiting, now.time);
-    events.extend(state.queue().filter_map(given_up));
+    events.extend(state.queue().filter_map(|waiting| wait(waiting, now.time)));
     let ended: BTreeSet<_> = events.iter().filter_map(ended_by).collect();
-    events.extend(grants(state, None, &ended, now.time));
+    events.extend(grants::grants(state, None, &ended, now.time));
     events
+}
+
+/// What is due for one that waits.
+fn wait(waiting: &Reservation, now: PoolTime) -> Option<Event> {
+    let id = waiting.id;
+    if waiting.request.until.is_some_and(|until| until.is_due(now)) {
+        let reason = "no machines were free before the time until which it wanted them".into();
+        return Some(Event::Ended { id, end: End::Expired, reason });
+    }
+    let aged = (waiting.queued + AGED_AFTER).is_due(now) && !waiting.aged;
+    rollout::given_up(waiting, now).or_else(|| aged.then_some(Event::Aged { id }))
 }
 
 /// The reservation that an event leaves without need of machines.
@@ -85,6 +95,8 @@ fn ended_by(event: &Event) -> Option<ReservationId> {
         | Event::Extended { .. }
         | Event::Dropped { .. }
         | Event::Countdown { .. }
+        | Event::Aged { .. }
+        | Event::QuotaSet { .. }
         | Event::MachineReturned { .. }
         | Event::MachineSeen { .. } => None,
     }
@@ -123,7 +135,7 @@ fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: Pool
     let id = reservation.id;
     if sight.serving(reservation, grant) == grant.machines.len() {
         let machines = grant.machines.clone();
-        return Some(Event::Ready { id, machines, deadline: now + reservation.request.duration });
+        return Some(Event::Ready { id, machines, deadline: reservation.deadline_from(now) });
     }
     let limit = reservation.request.drain + PREPARATION_MAX;
     if now.since(grant.granted) < limit {
@@ -152,89 +164,4 @@ fn come_back<'a>(
         Some(seen) => arrived.contains(*machine) && seen.tenure == super::machine::Tenure::Pool,
     };
     returning.filter(is_back).map(move |machine| Event::MachineReturned { id, machine: machine.clone() })
-}
-
-/// Grants what can be granted: first to rollouts that are under way, then first come first: the first that must wait stops all
-/// behind it. One that can not be granted at all now, because too few machines that match take part, holds nobody up. Those of
-/// `ended` need nothing any more.
-pub(super) fn grants(
-    state: &State,
-    newcomer: Option<&Reservation>,
-    ended: &BTreeSet<ReservationId>,
-    now: PoolTime,
-) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut named = MachineSet::new();
-    for open in state.open().filter(|open| !ended.contains(&open.id)) {
-        if let Some(machines) = rollout::further(state, open, &named) {
-            named.extend(machines.iter().cloned());
-            events.push(grant(open, machines, now));
-        }
-    }
-    for waiting in state.queue().filter(|waiting| !ended.contains(&waiting.id)).chain(newcomer) {
-        let outlook = Outlook::of(state, waiting, &named);
-        if outlook.matching < waiting.count_min() as usize {
-            continue;
-        }
-        if outlook.chosen.len() < waiting.count_min() as usize {
-            break;
-        }
-        named.extend(outlook.chosen.iter().cloned());
-        events.push(grant(waiting, outlook.chosen, now));
-    }
-    events
-}
-
-fn grant(reservation: &Reservation, machines: MachineSet, now: PoolTime) -> Event {
-    let request = &reservation.request;
-    let rollout = request.rollout.as_ref();
-    let preparation = rollout.map_or(PREPARATION_MAX, |rollout| rollout.give_up + rollout.countdown);
-    let deadline = match reservation.grant() {
-        Some(grant) => grant.deadline,
-        None => now + request.drain + preparation + request.duration,
-    };
-    let kernel = rollout.map(|rollout| (rollout.kernel.clone(), rollout.nonce.clone()));
-    Event::Granted { id: reservation.id, user: request.user.clone(), machines, kernel, deadline, drain: request.drain }
-}
-
-/// What a request can hope for.
-pub(super) struct Outlook {
-    /// Machines that match and take part, taken or not.
-    pub(super) matching: usize,
-    /// Those of them that are free and work.
-    pub(super) free: usize,
-    /// The machines that it would get: as many as it lacks, or fewer.
-    pub(super) chosen: MachineSet,
-}
-
-impl Outlook {
-    /// The outlook of one that waits or lacks machines, `named` apart.
-    pub(super) fn of(state: &State, waiting: &Reservation, named: &MachineSet) -> Self {
-        let (had, dropped) = waiting.grant().map_or((0, None), |grant| (grant.machines.len(), Some(&grant.dropped)));
-        let lacks = (waiting.request.count as usize).saturating_sub(had);
-        let (mut matching, mut free, mut chosen) = (0, 0, MachineSet::new());
-        for (id, machine) in state.machines() {
-            if !suits(waiting, machine) || !waiting.request.selector.matches(&Named(id, machine)) {
-                continue;
-            }
-            matching += 1;
-            let again = dropped.is_some_and(|dropped| dropped.contains(id));
-            if !named.contains(id) && !again && is_free(state, id, machine) {
-                free += 1;
-                if chosen.len() < lacks {
-                    chosen.insert(id.clone());
-                }
-            }
-        }
-        Self { matching, free, chosen }
-    }
-}
-
-/// It takes part, and can be booted where that is asked for.
-fn suits(waiting: &Reservation, machine: &Machine) -> bool {
-    machine.takes_part() && (machine.bootable || waiting.request.rollout.is_none())
-}
-
-fn is_free(state: &State, id: &MachineId, machine: &Machine) -> bool {
-    state.holder(id).is_none() && machine.works() && machine.tenure == super::machine::Tenure::Pool
 }

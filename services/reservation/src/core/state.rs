@@ -5,8 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_model::{MachineId, ReservationId};
 
 use super::MachineSet;
-use super::machine::Machine;
+use super::line::Line;
+use super::machine::{Machine, Tenure};
+use super::matching::Matching;
+use super::quota::Quotas;
 use super::reservation::{Reservation, Stage};
+use super::usage::Usage;
 
 /// Everything that reservation knows.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,27 +23,55 @@ pub struct State {
     pub(super) taken: BTreeMap<MachineId, ReservationId>,
     /// Machines of each reservation that are what it asked for; none without any. Derived.
     pub(super) serving: BTreeMap<ReservationId, MachineSet>,
-    /// Those that wait, first come first. Derived.
-    pub(super) queue: BTreeSet<ReservationId>,
+    /// Those that wait, in line. Derived.
+    pub(super) line: Line,
+    /// Machines that are free and work. Derived.
+    pub(super) free: MachineSet,
+    /// How many machines each user has. Derived.
+    had: BTreeMap<String, u32>,
+    /// Machines that match the selectors of those that are not over. Derived.
+    pub(super) matching: Matching,
+    /// What users may have.
+    pub(super) quotas: Quotas,
+    /// What users have had.
+    pub(super) usage: Usage,
     /// Those that are neither waiting nor settled: what the full pass looks at. Derived.
     pub(super) open: BTreeSet<ReservationId>,
 }
 
 impl State {
-    /// The state of these reservations and machines.
+    /// The state of these reservations and machines, of quotas and what was used.
     #[must_use]
     pub fn restored(
         last: ReservationId,
         reservations: impl IntoIterator<Item = Reservation>,
         machines: BTreeMap<MachineId, Machine>,
+        (quotas, usage): (Quotas, Usage),
     ) -> Self {
-        let mut state = Self { last, machines, ..Self::default() };
+        let mut state = Self { last, machines, quotas, usage, ..Self::default() };
+        let all: Vec<MachineId> = state.machines.keys().cloned().collect();
         for reservation in reservations {
             let id = reservation.id;
+            if !matches!(reservation.stage, Stage::Ended(_)) {
+                state.matching.begin(&reservation.request.selector, &state.machines);
+            }
             state.reservations.insert(id, reservation);
             state.index(id);
         }
+        all.iter().for_each(|machine| state.index_free(machine));
         state
+    }
+
+    /// What users may have.
+    #[must_use]
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    /// What users have had.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// One reservation.
@@ -83,13 +115,25 @@ impl State {
 
     /// Those that wait, first come first.
     pub fn queue(&self) -> impl Iterator<Item = &Reservation> {
-        self.queue.iter().filter_map(|id| self.reservations.get(id))
+        self.line.by_number().filter_map(|id| self.reservations.get(&id))
+    }
+
+    /// Those that wait, and a newcomer, the first in line first.
+    pub(super) fn line_with<'a>(&'a self, newcomer: Option<&Reservation>) -> impl Iterator<Item = ReservationId> + 'a {
+        let newcomer = newcomer.map(|newcomer| (newcomer.request.user.as_str(), newcomer.place()));
+        self.line.in_order(&self.usage, &self.quotas, newcomer)
     }
 
     /// How many wait.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.line.len()
+    }
+
+    /// How many machines a user has: granted, and not back.
+    #[must_use]
+    pub fn had(&self, user: &str) -> u32 {
+        self.had.get(user).copied().unwrap_or_default()
     }
 
     /// Those that have machines or are yet to get some back, by number.
@@ -101,9 +145,16 @@ impl State {
     pub(super) fn index(&mut self, id: ReservationId) {
         self.index_stage(id);
         let Some(reservation) = self.reservations.get(&id) else { return };
-        for machine in reservation.outstanding() {
-            self.taken.insert(machine.clone(), id);
+        let fresh = reservation.outstanding().filter(|machine| !self.taken.contains_key(*machine));
+        let (fresh, user): (Vec<MachineId>, _) = (fresh.cloned().collect(), reservation.request.user.clone());
+        if !fresh.is_empty() {
+            *self.had.entry(user).or_default() += u32::try_from(fresh.len()).unwrap_or(u32::MAX);
         }
+        for machine in fresh {
+            self.free.remove(&machine);
+            self.taken.insert(machine, id);
+        }
+        let Some(reservation) = self.reservations.get(&id) else { return };
         let machines = reservation.machines();
         let serves = |machine: &&MachineId| self.machine(machine).is_some_and(|seen| reservation.is_served_by(seen));
         let serving: MachineSet = machines.into_iter().flatten().filter(serves).cloned().collect();
@@ -118,13 +169,38 @@ impl State {
         let Some(reservation) = self.reservations.get(&id) else { return };
         let queued = reservation.stage == Stage::Queued;
         let open = !queued && !reservation.is_settled();
-        self.queue.remove(&id);
         self.open.remove(&id);
         if queued {
-            self.queue.insert(id);
+            self.line.join(&reservation.request.user, reservation.place());
+        } else {
+            self.line.leave(id);
         }
         if open {
             self.open.insert(id);
+        }
+    }
+
+    /// A machine is the pool's again.
+    pub(super) fn give_back(&mut self, machine: &MachineId) {
+        let Some(id) = self.taken.remove(machine) else { return };
+        if let Some(user) = self.reservations.get(&id).map(|found| &found.request.user)
+            && let Some(had) = self.had.get_mut(user)
+        {
+            *had -= 1;
+            if *had == 0 {
+                self.had.remove(user);
+            }
+        }
+        self.index_free(machine);
+    }
+
+    /// Brings up to date whether a machine is free.
+    pub(super) fn index_free(&mut self, machine: &MachineId) {
+        let works = |seen: &Machine| seen.works() && seen.tenure == Tenure::Pool;
+        if !self.taken.contains_key(machine) && self.machine(machine).is_some_and(works) {
+            self.free.insert(machine.clone());
+        } else {
+            self.free.remove(machine);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tests of the core, through one [`Pool`] that decides, folds and checks every invariant after every event.
 
 mod histories;
+mod line;
 mod quorum;
 mod rollouts;
 mod rules;
@@ -11,7 +12,9 @@ use std::time::Duration;
 use muster_ledger::{At, Core, Now};
 use muster_model::{Epoch, Flag, MachineId, PoolTime, Position, Refusal, ReservationId, Term};
 
-use super::{Command, End, Event, Input, News, Record, ReservationCore, Reserve, Stage, State, check, settle};
+use super::{
+    Command, End, Event, Extension, Input, News, Record, Reply, ReservationCore, Reserve, Stage, State, check,
+};
 use crate::wire;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -65,7 +68,10 @@ impl Pool {
         if !decision.events.is_empty() {
             self.now.position.sequence.0 += 1;
         }
-        Ok(decision.reply.map(|reply| reply.0))
+        Ok(decision.reply.and_then(|reply| match reply {
+            Reply::Reservation(record) => Some(*record),
+            Reply::Quota { .. } => None,
+        }))
     }
 
     fn command(&mut self, user: &str, command: Command) -> Result<Record, Refusal> {

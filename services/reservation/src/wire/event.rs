@@ -7,7 +7,7 @@ use muster_proto::v1::{self, reservation_event::Kind};
 use prost::Message;
 
 use super::rollout::{kernel_name, rollout_from_wire, rollout_to_wire};
-use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, set_time, time};
+use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, quota, set_time, time};
 use crate::core::{Event, Request};
 
 /// Encodes an event as `muster.v1.ReservationEvent`.
@@ -35,6 +35,9 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
             comment: request.comment.clone(),
             drain_ns: nanoseconds(request.drain),
             rollout: request.rollout.as_ref().map(rollout_to_wire),
+            priority: request.priority,
+            minimum: request.minimum,
+            until_ns: request.until.unwrap_or_default().0,
         }),
         Event::Granted { user, machines, kernel, deadline, drain, .. } => {
             let (kernel, nonce) =
@@ -61,6 +64,8 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
         Event::Countdown { ends, .. } => {
             Kind::Countdown(v1::ReservationCountdown { ends_ns: ends.unwrap_or_default().0 })
         }
+        Event::Aged { .. } => Kind::Aged(v1::ReservationAged {}),
+        Event::QuotaSet { name, quota } => Kind::QuotaSet(quota::to_wire(name, quota)),
         Event::MachineReturned { machine, .. } => {
             Kind::MachineReturned(v1::ReservationMachineReturned { machine: machine.to_string() })
         }
@@ -94,6 +99,11 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
             Event::Dropped { id, machine: machine_id(&dropped.machine)?, reason: dropped.reason }
         }
         Kind::Countdown(countdown) => Event::Countdown { id, ends: set_time(countdown.ends_ns) },
+        Kind::Aged(_) => Event::Aged { id },
+        Kind::QuotaSet(set) => {
+            let (name, quota) = quota::from_wire(set)?;
+            Event::QuotaSet { name, quota }
+        }
         Kind::MachineReturned(returned) => Event::MachineReturned { id, machine: machine_id(&returned.machine)? },
         Kind::MachineSeen(seen) => {
             let (machine, seen) = machine::from_wire(seen)?;
@@ -113,5 +123,8 @@ fn request(queued: v1::ReservationQueued) -> Result<Request, WireError> {
         drain: duration(queued.drain_ns),
         comment: queued.comment,
         rollout: queued.rollout.map(rollout_from_wire).transpose()?,
+        priority: queued.priority,
+        minimum: queued.minimum,
+        until: set_time(queued.until_ns),
     })
 }

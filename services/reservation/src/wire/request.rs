@@ -6,8 +6,8 @@ use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_command::Kind, reservation_reply};
 use prost::Message;
 
-use super::{checked_duration, end_to_wire, names, rollout};
-use crate::core::{Command, Record, Reply, Reserve, Stage};
+use super::{checked_duration, end_to_wire, names, quota, rollout, set_time};
+use crate::core::{Command, Explained, Extension, Kept, Record, Reply, Reserve, Stage};
 
 /// What a command asks for. The nonce is for the boots of a rollout.
 ///
@@ -22,11 +22,21 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
             duration: checked_duration("Reserve", "duration_ns", reserve.duration_ns)?,
             drain: checked_duration("Reserve", "drain_ns", reserve.drain_ns)?,
             comment: reserve.comment,
+            priority: reserve.priority,
+            minimum: reserve.minimum,
+            until: set_time(reserve.until_ns),
         }),
         Kind::Extend(extend) => Command::Extend {
             id: ReservationId(extend.reservation),
-            by: checked_duration("Extend", "by_ns", extend.by_ns)?,
+            to: match set_time(extend.until_ns) {
+                Some(until) => Extension::Until(until),
+                None => Extension::By(checked_duration("Extend", "by_ns", extend.by_ns)?),
+            },
         },
+        Kind::SetQuota(set) => {
+            let (name, quota) = quota::from_wire(set)?;
+            Command::SetQuota { name, quota }
+        }
         Kind::CheckIn(check_in) => Command::CheckIn { id: ReservationId(check_in.reservation) },
     })
 }
@@ -34,7 +44,10 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
 /// Encodes an answer as `muster.v1.ReservationReply`.
 #[must_use]
 pub fn encode_reply(reply: &Reply) -> Bytes {
-    let kind = reservation_reply::Kind::Reservation(record_to_wire(&reply.0));
+    let kind = match reply {
+        Reply::Reservation(record) => reservation_reply::Kind::Reservation(record_to_wire(record)),
+        Reply::Quota { name, quota } => reservation_reply::Kind::Quota(quota::to_wire(name, quota)),
+    };
     v1::ReservationReply { kind: Some(kind) }.encode_to_vec().into()
 }
 
@@ -84,5 +97,28 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
         rollout: request.rollout.as_ref().map(rollout::rollout_to_wire),
         countdown_ends_ns: grant.and_then(|grant| grant.countdown).unwrap_or_default().0,
         dropped: grant.map_or_else(Vec::new, |grant| names(&grant.dropped)),
+        priority: request.priority,
+        minimum: request.minimum,
+        until_ns: request.until.unwrap_or_default().0,
+        aged: reservation.aged,
+    }
+}
+
+/// Why a reservation waits, on the wire.
+#[must_use]
+pub fn explained_to_wire(explained: &Explained) -> v1::ReservationExplained {
+    let kept = |kept: &Kept| v1::MachinesKept {
+        what: kept.what.clone(),
+        count: kept.count,
+        machines: kept.some.iter().map(ToString::to_string).collect(),
+        until_ns: kept.until.unwrap_or_default().0,
+    };
+    v1::ReservationExplained {
+        record: Some(record_to_wire(&explained.record)),
+        expected_ns: explained.expected.unwrap_or_default().0,
+        before: explained.before,
+        kept: explained.kept.iter().map(kept).collect(),
+        change: explained.change.clone(),
+        quota: explained.quota.clone(),
     }
 }

@@ -7,15 +7,24 @@ use muster_proto::v1;
 use prost::Message;
 
 use super::rollout::rollout_from_wire;
-use super::{duration, end_from_wire, machine, machine_id, machine_ids, names, record_to_wire, set_time, time};
-use crate::core::{Ended, Grant, Record, Request, Reservation, Stage, State};
+use super::{duration, end_from_wire, machine, machine_id, machine_ids, names, quota, record_to_wire, set_time, time};
+use crate::core::{Ended, Grant, Quotas, Record, Request, Reservation, Stage, State, Usage};
 
 /// Encodes the state as `muster.v1.ReservationSnapshot`.
 #[must_use]
 pub fn encode_state(state: &State) -> Bytes {
     let machines = state.machines().map(|(id, seen)| machine::to_wire(id, Some(seen))).collect();
     let reservations = state.reservations().map(reservation_to_wire).collect();
-    v1::ReservationSnapshot { next: state.last().next().0, reservations, machines }.encode_to_vec().into()
+    let quotas = state.quotas().iter().map(|(name, quota)| quota::to_wire(name, quota)).collect();
+    let used = |(user, used): (&str, u128)| v1::SnapshotUse {
+        user: user.to_owned(),
+        high: (used >> 64) as u64,
+        low: used as u64,
+    };
+    let (use_base_ns, uses) = (state.usage().base().0, state.usage().users().map(used).collect());
+    let snapshot =
+        v1::ReservationSnapshot { next: state.last().next().0, reservations, machines, quotas, use_base_ns, uses };
+    snapshot.encode_to_vec().into()
 }
 
 /// Decodes a state.
@@ -37,7 +46,10 @@ fn from_wire(snapshot: v1::ReservationSnapshot) -> Result<State, WireError> {
             machines.insert(id, machine);
         }
     }
-    Ok(State::restored(last, reservations, machines))
+    let quotas = snapshot.quotas.into_iter().map(quota::from_wire).collect::<Result<_, _>>()?;
+    let used = |used: v1::SnapshotUse| (used.user, (u128::from(used.high) << 64) | u128::from(used.low));
+    let usage = Usage::new(time(snapshot.use_base_ns), snapshot.uses.into_iter().map(used).collect());
+    Ok(State::restored(last, reservations, machines, (Quotas::new(quotas), usage)))
 }
 
 fn reservation_to_wire(reservation: &Reservation) -> v1::SnapshotReservation {
@@ -72,9 +84,13 @@ fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, W
         drain: duration(record.drain_ns),
         comment: record.comment.clone(),
         rollout: record.rollout.clone().map(rollout_from_wire).transpose()?,
+        priority: record.priority,
+        minimum: record.minimum,
+        until: set_time(record.until_ns),
     };
     let stage = stage(&kept, &record)?;
-    Ok(Reservation { id: ReservationId(record.reservation), request, queued: time(record.queued_ns), stage })
+    let (id, queued) = (ReservationId(record.reservation), time(record.queued_ns));
+    Ok(Reservation { id, request, queued, aged: record.aged, stage })
 }
 
 fn stage(kept: &v1::SnapshotReservation, record: &v1::ReservationRecord) -> Result<Stage, WireError> {

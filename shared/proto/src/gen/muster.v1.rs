@@ -4566,7 +4566,10 @@ pub struct ReservationEvent {
     #[prost(uint64, tag = "1")]
     pub reservation: u64,
     /// The fact.
-    #[prost(oneof = "reservation_event::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(
+        oneof = "reservation_event::Kind",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub kind: ::core::option::Option<reservation_event::Kind>,
 }
 /// Nested message and enum types in `ReservationEvent`.
@@ -4601,6 +4604,12 @@ pub mod reservation_event {
         /// A rollout has its minimum, or has it no longer.
         #[prost(message, tag = "10")]
         Countdown(super::ReservationCountdown),
+        /// It has waited so long that it is before all that have not.
+        #[prost(message, tag = "11")]
+        Aged(super::ReservationAged),
+        /// What somebody may have changed; about no reservation.
+        #[prost(message, tag = "12")]
+        QuotaSet(super::QuotaSet),
     }
 }
 /// Rollout is the quorum of a reservation whose machines are booted into a kernel. The count of the reservation is its target.
@@ -4646,6 +4655,53 @@ pub struct ReservationQueued {
     /// Its kernel and quorum; unset where it is no rollout.
     #[prost(message, optional, tag = "7")]
     pub rollout: ::core::option::Option<Rollout>,
+    /// A higher one is served before a lower one; 0 to 100.
+    #[prost(uint32, tag = "8")]
+    pub priority: u32,
+    /// With so many machines it is served as well, once it has waited for a while; 0 means all of them.
+    #[prost(uint32, tag = "9")]
+    pub minimum: u32,
+    /// Pool time at which it ends, whenever it begins, nanoseconds; 0 = after its duration.
+    #[prost(int64, tag = "10")]
+    pub until_ns: i64,
+}
+/// ReservationAged: it stands before all that have not waited so long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationAged {}
+/// Quota is what a user, a group of users, or everybody else may have. What is 0 is no limit but those of Muster.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quota {
+    /// Machines at once; of all members together where it is a group.
+    #[prost(uint32, tag = "1")]
+    pub machines: u32,
+    /// Longest time of one reservation, with its extensions, nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub length_ns: i64,
+    /// No deadline lies further ahead, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub ahead_ns: i64,
+    /// Highest priority, plus 1.
+    #[prost(uint32, tag = "4")]
+    pub priority_and_one: u32,
+    /// Fair share; 0 is 1.
+    #[prost(uint32, tag = "5")]
+    pub share: u32,
+    /// Members, where it is a group, sorted: `user:anna`.
+    #[prost(string, repeated, tag = "6")]
+    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Machines at once are 0.
+    #[prost(bool, tag = "7")]
+    pub no_machines: bool,
+}
+/// QuotaSet: what somebody may have from here on; an empty quota is none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuotaSet {
+    /// Whose: `user:anna`, `group:storage`, or `*` for everybody who has none.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub quota: ::core::option::Option<Quota>,
 }
 /// ReservationGranted: which machines. A rollout may be granted further ones later: these are then the new ones.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4826,7 +4882,7 @@ impl ReservationEnd {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationCommand {
     /// The command.
-    #[prost(oneof = "reservation_command::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "reservation_command::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<reservation_command::Kind>,
 }
 /// Nested message and enum types in `ReservationCommand`.
@@ -4843,6 +4899,9 @@ pub mod reservation_command {
         /// Give them back, or cancel the request.
         #[prost(message, tag = "3")]
         CheckIn(super::CheckIn),
+        /// Say what somebody may have.
+        #[prost(message, tag = "4")]
+        SetQuota(super::QuotaSet),
     }
 }
 /// Reserve asks for machines.
@@ -4866,6 +4925,15 @@ pub struct Reserve {
     /// Boot them into a kernel, and start at a quorum; the nonce is not read. Unset: the machines as they are.
     #[prost(message, optional, tag = "6")]
     pub rollout: ::core::option::Option<Rollout>,
+    /// A higher one is served before a lower one; 0 to 100.
+    #[prost(uint32, tag = "7")]
+    pub priority: u32,
+    /// With so many machines it is served as well, once it has waited for a while; 0 means all of them.
+    #[prost(uint32, tag = "8")]
+    pub minimum: u32,
+    /// Pool time until which they are wanted, nanoseconds, instead of for how long.
+    #[prost(int64, tag = "9")]
+    pub until_ns: i64,
 }
 /// Extend moves the deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4876,6 +4944,9 @@ pub struct Extend {
     /// By how much, nanoseconds.
     #[prost(int64, tag = "2")]
     pub by_ns: i64,
+    /// The pool time that it becomes, nanoseconds, instead of by how much.
+    #[prost(int64, tag = "3")]
+    pub until_ns: i64,
 }
 /// CheckIn gives machines back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4888,7 +4959,7 @@ pub struct CheckIn {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationQuery {
     /// The query.
-    #[prost(oneof = "reservation_query::Kind", tags = "1, 2")]
+    #[prost(oneof = "reservation_query::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<reservation_query::Kind>,
 }
 /// Nested message and enum types in `ReservationQuery`.
@@ -4902,6 +4973,12 @@ pub mod reservation_query {
         /// The service itself.
         #[prost(message, tag = "2")]
         Status(super::ReservationServiceStatus),
+        /// Quotas, and what was used.
+        #[prost(message, tag = "3")]
+        Quotas(super::ListQuotas),
+        /// Why a reservation waits.
+        #[prost(message, tag = "4")]
+        Explain(super::ExplainReservation),
     }
 }
 /// ListReservations lists reservations.
@@ -4914,6 +4991,16 @@ pub struct ListReservations {
     #[prost(bool, tag = "2")]
     pub ended: bool,
 }
+/// ListQuotas lists quotas, and what users have had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListQuotas {}
+/// ExplainReservation says why a reservation waits, and what would help.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainReservation {
+    /// Number.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+}
 /// ReservationServiceStatus asks for term, position and state hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationServiceStatus {}
@@ -4921,7 +5008,7 @@ pub struct ReservationServiceStatus {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReservationReply {
     /// The answer.
-    #[prost(oneof = "reservation_reply::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "reservation_reply::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<reservation_reply::Kind>,
 }
 /// Nested message and enum types in `ReservationReply`.
@@ -4938,7 +5025,80 @@ pub mod reservation_reply {
         /// The service itself.
         #[prost(message, tag = "3")]
         Status(super::ServiceStatus),
+        /// A quota after a command.
+        #[prost(message, tag = "4")]
+        Quota(super::QuotaSet),
+        /// Quotas, and what was used.
+        #[prost(message, tag = "5")]
+        Quotas(super::QuotaList),
+        /// Why a reservation waits.
+        #[prost(message, tag = "6")]
+        Explained(super::ReservationExplained),
     }
+}
+/// QuotaList lists quotas, and who has had what.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QuotaList {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub quotas: ::prost::alloc::vec::Vec<QuotaSet>,
+    /// Sorted by user.
+    #[prost(message, repeated, tag = "2")]
+    pub uses: ::prost::alloc::vec::Vec<MachineUse>,
+}
+/// MachineUse is what a user has and has had.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachineUse {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    /// Machines that they have now.
+    #[prost(uint32, tag = "2")]
+    pub machines: u32,
+    /// Hours of machines that count against them: those of half a week ago count for half.
+    #[prost(double, tag = "3")]
+    pub machine_hours: f64,
+    /// Their share.
+    #[prost(uint32, tag = "4")]
+    pub share: u32,
+}
+/// ReservationExplained says why a reservation waits.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReservationExplained {
+    /// The reservation.
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<ReservationRecord>,
+    /// Pool time at which it is served at the latest, if nobody extends, nanoseconds; 0 where nobody can tell.
+    #[prost(int64, tag = "2")]
+    pub expected_ns: i64,
+    /// Reservations before it in line.
+    #[prost(uint32, tag = "3")]
+    pub before: u32,
+    /// The machines that match its selector, by what keeps them, the largest number first.
+    #[prost(message, repeated, tag = "4")]
+    pub kept: ::prost::alloc::vec::Vec<MachinesKept>,
+    /// The smallest change of the request that would be served now, for people; empty where there is none.
+    #[prost(string, tag = "5")]
+    pub change: ::prost::alloc::string::String,
+    /// The quota that keeps it, for people; empty where none does.
+    #[prost(string, tag = "6")]
+    pub quota: ::prost::alloc::string::String,
+}
+/// MachinesKept are machines that match a request, with what keeps them from it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachinesKept {
+    /// What: `free`, `held by user:anna until ..`, `down`, `protected`.
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+    /// Some of them, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Until when at the latest, pool time in nanoseconds; 0 where nobody can tell.
+    #[prost(int64, tag = "4")]
+    pub until_ns: i64,
 }
 /// ReservationList lists reservations.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5007,6 +5167,18 @@ pub struct ReservationRecord {
     /// Machines that a rollout went on without, sorted.
     #[prost(string, repeated, tag = "19")]
     pub dropped: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where it stands in line: a higher one is served before a lower one.
+    #[prost(uint32, tag = "20")]
+    pub priority: u32,
+    /// With so many machines it is served as well, once it has waited for a while; 0 means all of them.
+    #[prost(uint32, tag = "21")]
+    pub minimum: u32,
+    /// Pool time at which it ends, whenever it begins, nanoseconds; 0 = after its duration.
+    #[prost(int64, tag = "22")]
+    pub until_ns: i64,
+    /// It has waited so long that it is before all that have not.
+    #[prost(bool, tag = "23")]
+    pub aged: bool,
 }
 /// ReservationState is where a reservation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -5817,6 +5989,28 @@ pub struct ReservationSnapshot {
     /// Every machine that is known, sorted by id.
     #[prost(message, repeated, tag = "3")]
     pub machines: ::prost::alloc::vec::Vec<ReservationMachineSeen>,
+    /// Every quota, sorted by name.
+    #[prost(message, repeated, tag = "4")]
+    pub quotas: ::prost::alloc::vec::Vec<QuotaSet>,
+    /// Pool time at which use weighs 1, nanoseconds.
+    #[prost(int64, tag = "5")]
+    pub use_base_ns: i64,
+    /// What users have used, sorted by user.
+    #[prost(message, repeated, tag = "6")]
+    pub uses: ::prost::alloc::vec::Vec<SnapshotUse>,
+}
+/// SnapshotUse is the weighed use of one user.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotUse {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    /// The upper 64 bits of the sum.
+    #[prost(uint64, tag = "2")]
+    pub high: u64,
+    /// The lower 64 bits.
+    #[prost(uint64, tag = "3")]
+    pub low: u64,
 }
 /// SnapshotReservation is a reservation with what its record leaves out.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -160,12 +160,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Every machine is the pool's and proven, or was given up, which people are told.
+    /// Every machine is the pool's and proven, or was given up or found flaky, which people are told.
     fn are_back(&self) -> bool {
         let rows = self.rows(&["machine", "list"]);
+        let is_told = |row: &Value| row["trouble"].as_str().is_some_and(|trouble| trouble.starts_with("quarantined"));
         let is_back = |row: &&Value| {
-            row["tenure"] == "pool"
-                && (row["phase"] == "offline" || (row["phase"] == "ready" && row["kernel_release"] != KERNEL))
+            let is_proven = row["phase"] == "ready" && row["kernel_release"] != KERNEL;
+            row["tenure"] == "pool" && (is_proven || row["phase"] == "offline" || is_told(row))
         };
         rows.iter().filter(is_back).count() == (self.machines + AGENTS) as usize
     }
@@ -213,8 +214,9 @@ impl Stage {
         let offline = rows.iter().filter(|row| row["phase"] != "ready").filter_map(|row| row["machine"].as_str());
         let offline: Vec<&str> = offline.collect();
         eprintln!("{} machines were given up or flaky", offline.len());
-        self.lab.muster_ok(&["machine", "activate", "*", "--yes"])?;
         for machine in &offline {
+            self.lab.muster_ok(&["machine", "deactivate", machine])?;
+            self.lab.muster_ok(&["machine", "activate", machine])?;
             self.lab.muster_ok(&["machine", "boot", machine, "--stock", "--yes"])?;
         }
         let usable = || self.rows(&["machine", "list"]).iter().filter(|row| row["phase"] == "ready").count();

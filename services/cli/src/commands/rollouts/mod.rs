@@ -60,6 +60,7 @@ async fn begin(session: &Session, arguments: RolloutStartArguments) -> Result<()
             give_up_ns: nanoseconds(arguments.give_up),
             nonce: String::new(),
         }),
+        ..v1::Reserve::default()
     };
     let record = session.client.reservation_command(&what, Kind::Reserve(command)).await?;
     if let Some(then) = then {

@@ -7,15 +7,19 @@ use muster_ledger::{At, Decision, Now};
 use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, Selector, quantity};
 
 use crate::core::event::Event;
-use crate::core::input::Command;
-use crate::core::limits::{COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, MACHINES_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX};
+use crate::core::input::{Command, Extension};
+use crate::core::limits::{
+    COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, MACHINES_MAX, MEMBERS_MAX, PRIORITY_MAX, QUEUE_MAX, QUOTAS_MAX,
+    SELECTOR_SIZE_MAX,
+};
 use crate::core::machine::Named;
+use crate::core::outlook::Outlook;
 use crate::core::quorum::Rollout;
+use crate::core::quota::{self, Quota, Wish};
 use crate::core::record::Record;
 use crate::core::reservation::{End, Ended, Grant, Request, Reservation, Stage};
-use crate::core::settle::{self, Outlook};
 use crate::core::state::State;
-use crate::core::{MachineSet, Reply, ReservationCore, apply};
+use crate::core::{Reply, ReservationCore, apply, grants};
 
 type Decided = Result<Decision<ReservationCore>, Refusal>;
 
@@ -36,10 +40,14 @@ pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now
                 drain: reserve.drain,
                 comment: reserve.comment.clone(),
                 rollout: reserve.rollout.clone(),
+                priority: reserve.priority,
+                minimum: reserve.minimum,
+                until: reserve.until,
             };
             self::reserve(state, request, now)
         }
-        Command::Extend { id, by } => extend(state, user, *id, *by, now),
+        Command::Extend { id, to } => extend(state, user, *id, *to, now),
+        Command::SetQuota { name, quota } => set_quota(state, name, quota),
         Command::CheckIn { id } => check_in(state, user, *id, now),
     }
 }
@@ -52,17 +60,25 @@ fn parse_selector(text: &str) -> Result<Selector, Refusal> {
     Selector::parse(text).map_err(|error| error.into_refusal(RESERVE))
 }
 
-fn reserve(state: &State, request: Request, now: Now) -> Decided {
+fn reserve(state: &State, mut request: Request, now: Now) -> Decided {
+    if let Some(until) = request.until {
+        if until <= now.time {
+            let why = "the time until which it is wanted has passed";
+            return Err(Refusal::new(RefusalCode::Invalid, RESERVE, why, "name a time to come"));
+        }
+        request.duration = until.since(now.time);
+    }
     check_request(&request)?;
+    check_quota(state, &request)?;
     if state.queued() >= QUEUE_MAX {
         let why = format!("{QUEUE_MAX} reservations wait already");
         return Err(Refusal::new(RefusalCode::Limit, RESERVE, why, "try again when some are served"));
     }
     let id = state.last().next();
-    let reservation = Reservation { id, request, queued: now.time, stage: Stage::Queued };
+    let reservation = Reservation { id, request, queued: now.time, aged: false, stage: Stage::Queued };
     check_possible(state, &reservation)?;
     let mut events = vec![Event::Queued { id, request: reservation.request.clone() }];
-    events.extend(settle::grants(state, Some(&reservation), &BTreeSet::new(), now.time));
+    events.extend(grants::grants(state, Some(&reservation), &BTreeSet::new(), now.time));
     Ok(decided(state, reservation, events, now))
 }
 
@@ -96,7 +112,41 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
             "shorten it",
         );
     }
+    if request.minimum > request.count {
+        let why = format!("the minimum is {}, and the count {}", request.minimum, request.count);
+        return invalid(why, "give a minimum from 1 to the count");
+    }
+    if request.priority > PRIORITY_MAX {
+        return limit(format!("the priority is {}", request.priority), "give one from 0 to 100");
+    }
     request.rollout.as_ref().map_or(Ok(()), |rollout| check_rollout(request.count, rollout))
+}
+
+/// Refuses what its user may never have.
+fn check_quota(state: &State, request: &Request) -> Result<(), Refusal> {
+    let wish = Wish {
+        machines: if request.minimum > 0 { request.minimum } else { request.count },
+        length: request.duration,
+        ahead: request.duration,
+        priority: request.priority,
+    };
+    let wish = Wish { machines: request.rollout.as_ref().map_or(wish.machines, |rollout| rollout.minimum), ..wish };
+    let limit =
+        |why| Refusal::new(RefusalCode::Limit, RESERVE, why, "ask for less; `muster quota list` shows the quotas");
+    state.quotas().check(&request.user, wish).map_err(limit)
+}
+
+fn set_quota(state: &State, name: &str, quota: &Quota) -> Decided {
+    let what = format!("set the quota of {name}");
+    let invalid =
+        |why| Refusal::new(RefusalCode::Invalid, what.clone(), why, "`muster quota set --help` shows what can be set");
+    quota::check(name, quota).map_err(invalid)?;
+    if state.quotas().iter().count() >= QUOTAS_MAX || quota.members.len() > MEMBERS_MAX {
+        let why = format!("{QUOTAS_MAX} quotas of {MEMBERS_MAX} members are kept");
+        return Err(Refusal::new(RefusalCode::Limit, what, why, "take some away, or use `*`"));
+    }
+    let events = vec![Event::QuotaSet { name: name.to_owned(), quota: quota.clone() }];
+    Ok(Decision { events, reply: Some(Reply::Quota { name: name.to_owned(), quota: quota.clone() }) })
 }
 
 fn check_rollout(target: u32, rollout: &Rollout) -> Result<(), Refusal> {
@@ -128,7 +178,7 @@ fn too_long(what: &str, is: Duration, most: Duration) -> String {
 /// Refuses what no waiting can fulfil, with what comes nearest.
 fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusal> {
     let (wanted, selector) = (reservation.count_min() as usize, &reservation.request.selector);
-    let matching = Outlook::of(state, reservation, &MachineSet::new()).matching;
+    let matching = Outlook::of(state, reservation).matching();
     if matching >= wanted {
         return Ok(());
     }
@@ -161,7 +211,7 @@ fn is_known(state: &State, name: &str) -> bool {
     muster_model::MachineId::new(name).is_ok_and(|id| state.machine(&id).is_some())
 }
 
-fn extend(state: &State, user: &str, id: ReservationId, by: Duration, now: Now) -> Decided {
+fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now) -> Decided {
     let what = format!("extend reservation {id}");
     let reservation = owned(state, user, id, &what)?;
     let refused = |why: String, next: &str| Err(Refusal::new(RefusalCode::Refused, what.clone(), why, next));
@@ -173,14 +223,26 @@ fn extend(state: &State, user: &str, id: ReservationId, by: Duration, now: Now) 
         }
         Stage::Preparing(grant) | Stage::Ready(grant) => grant,
     };
+    let by = match to {
+        Extension::By(by) => by,
+        Extension::Until(until) => until.since(grant.deadline),
+    };
     if by.is_zero() {
-        return Err(Refusal::new(RefusalCode::Invalid, what, "the extension is 0", "say by how much, as `1h`"));
+        let why = "its deadline would not move to a later time";
+        return Err(Refusal::new(RefusalCode::Invalid, what, why, "say by how much, as `1h`, or a later time"));
     }
     let deadline = grant.deadline + by;
-    if rest_after(reservation, grant, by, now.time) > DURATION_MAX {
+    let rest = rest_after(reservation, grant, by, now.time);
+    if rest > DURATION_MAX {
         let why = format!("its deadline would be more than {} away", quantity::print_duration(DURATION_MAX));
         return Err(Refusal::new(RefusalCode::Limit, what, why, "extend it by less"));
     }
+    let (length, priority) = (reservation.request.duration.saturating_add(by), reservation.request.priority);
+    let wish = Wish { machines: 0, length, ahead: rest, priority };
+    let limit = |why| {
+        Refusal::new(RefusalCode::Limit, what.clone(), why, "extend it by less; `muster quota list` shows the quotas")
+    };
+    state.quotas().check(user, wish).map_err(limit)?;
     Ok(decided(state, reservation.clone(), vec![Event::Extended { id, deadline }], now))
 }
 
@@ -231,5 +293,5 @@ fn decided(state: &State, mut reservation: Reservation, events: Vec<Event>, now:
             apply::fold(&mut reservation, event, &at);
         }
     }
-    Decision { events, reply: Some(Reply(Record::of(state, &reservation))) }
+    Decision { events, reply: Some(Reply::Reservation(Box::new(Record::of(state, &reservation)))) }
 }

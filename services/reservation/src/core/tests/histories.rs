@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::outlook::{Outlook, Promised};
 
 const MACHINES: usize = 4;
+const USERS: [&str; 3] = ["user:anna", "user:ben", "user:cleo"];
 
 /// Something that happens.
 #[derive(Debug, Clone)]
@@ -12,6 +14,9 @@ enum Step {
     Reserve {
         selector: usize,
         count: u32,
+        user: usize,
+        priority: u32,
+        hours: u32,
     },
     RollOut {
         target: u32,
@@ -31,7 +36,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..5_usize, 1..4_u32).prop_map(|(selector, count)| Step::Reserve { selector, count }),
+        4 => (0..5_usize, 1..4_u32, 0..3_usize, 0..2_u32, 1..4_u32)
+            .prop_map(|(selector, count, user, priority, hours)| Step::Reserve { selector, count, user, priority, hours }),
         2 => (1..5_u32, 1..3_u32).prop_map(|(target, minimum)| Step::RollOut { target, minimum: minimum.min(target) }),
         5 => (0..MACHINES, prop::bool::weighted(0.8)).prop_map(|(machine, proven)| Step::Boot(machine, proven)),
         2 => (1..12_u64).prop_map(Step::CheckIn),
@@ -131,17 +137,24 @@ fn trouble(pool: &mut Pool, lifecycle: &mut Lifecycle, machine: usize, kind: usi
     }
 }
 
+/// Its user gives it back.
+fn check_in(pool: &mut Pool, id: ReservationId) {
+    let Some(user) = pool.state.reservation(id).map(|known| known.request.user.clone()) else { return };
+    let _ = pool.command(&user, Command::CheckIn { id });
+}
+
 fn perform(pool: &mut Pool, lifecycle: &mut Lifecycle, step: &Step) {
     match *step {
-        Step::Reserve { selector, count } => {
-            let selectors = ["", "cpus>=8", "m0,m1", "tag=rack1", "not m3"];
-            let _ = pool.reserve(selectors[selector], count);
+        Step::Reserve { selector, count, user, priority, hours } => {
+            let selector = ["", "cpus>=8", "m0,m1", "tag=rack1", "not m3"][selector].to_owned();
+            let reserve = Reserve { selector, count, priority, duration: HOUR * hours, ..Reserve::default() };
+            let _ = pool.command(USERS[user], Command::Reserve(reserve));
         }
         Step::RollOut { target, minimum } => drop(pool.roll_out(super::rollouts::asked(target, minimum))),
         Step::Boot(machine, proven) => Lifecycle::boot(pool, machine, proven),
-        Step::CheckIn(id) => drop(pool.check_in(ReservationId(id))),
+        Step::CheckIn(id) => check_in(pool, ReservationId(id)),
         Step::Extend(id) => {
-            let _ = pool.command("user:anna", Command::Extend { id: ReservationId(id), by: HOUR });
+            let _ = pool.command("user:anna", Command::Extend { id: ReservationId(id), to: Extension::By(HOUR) });
         }
         Step::Advance(machine) => lifecycle.advance(pool, machine),
         Step::Read => lifecycle.read(pool),
@@ -162,6 +175,8 @@ fn check_order(pool: &Pool) {
             Event::Extended { .. }
             | Event::Dropped { .. }
             | Event::Countdown { .. }
+            | Event::Aged { .. }
+            | Event::QuotaSet { .. }
             | Event::MachineReturned { .. }
             | Event::MachineSeen { .. } => continue,
         };
@@ -175,29 +190,40 @@ fn is_rollout(pool: &Pool, id: ReservationId) -> bool {
     pool.state.reservation(id).is_some_and(|known| known.request.rollout.is_some())
 }
 
-/// First come, first served: when one is granted, whoever came before and still waits could not be granted at all.
-fn check_first_come(pool: &Pool) {
+/// Whoever is served before one that stands before it in line does not delay it: that one is expected as early after the grant as before.
+/// In the turn in which it is served itself, nothing is left to delay.
+fn check_line(pool: &Pool) {
     let mut state = State::default();
-    for (event, position, time) in &pool.log {
-        let waited = |id: &ReservationId| state.queue().any(|waiting| waiting.id == *id);
-        if let Event::Granted { id, .. } = event
-            && waited(id)
-        {
-            for before in state.queue().take_while(|waiting| waiting.id < *id) {
-                let outlook = settle::Outlook::of(&state, before, &Default::default());
-                assert!(outlook.matching < before.count_min() as usize, "{id} overtook {}", before.id);
-            }
+    for (number, (event, position, time)) in pool.log.iter().enumerate() {
+        let at = At { position: *position, time: *time, actor: "" };
+        let before = first_that_waits(&state, *time, event);
+        ReservationCore::apply(&mut state, event, &at);
+        let turn = pool.log[number..].iter().take_while(|(_, later, _)| later == position);
+        let served = |first| turn.clone().any(|(event, ..)| matches!(event, Event::Granted { id, .. } if *id == first));
+        if let Some((first, expected)) = before.filter(|(first, _)| !served(*first)) {
+            let after = expected_of(&state, first, *time);
+            assert!(after.is_some_and(|after| after <= expected), "{event:?} delays {first}: {expected:?}, {after:?}");
         }
-        ReservationCore::apply(&mut state, event, &At { position: *position, time: *time, actor: "" });
     }
+}
+
+/// The first in line that is before what this event grants, and when it is served at the latest.
+fn first_that_waits(state: &State, now: PoolTime, event: &Event) -> Option<(ReservationId, PoolTime)> {
+    let Event::Granted { id, .. } = event else { return None };
+    let served = state.reservation(*id).filter(|served| served.grant().is_none())?;
+    let mut before = state.line_with(None).take_while(|waiting| *waiting != served.id);
+    before.find_map(|waiting| Some((waiting, expected_of(state, waiting, now)?)))
+}
+
+fn expected_of(state: &State, id: ReservationId, now: PoolTime) -> Option<PoolTime> {
+    let waiting = state.reservation(id)?;
+    Some(Outlook::of(state, waiting).expect(&Promised::new(), now)?.start)
 }
 
 /// Once machine-lifecycle has read everything and moved everything, and nothing new comes, all machines are the pool's.
 fn settle_all(pool: &mut Pool, lifecycle: &mut Lifecycle) {
     let ids: Vec<_> = pool.state.reservations().map(|reservation| reservation.id).collect();
-    for id in ids {
-        let _ = pool.check_in(id);
-    }
+    ids.into_iter().for_each(|id| check_in(pool, id));
     for _ in 0..6 {
         pool.wait(Duration::from_secs(1));
         while lifecycle.read < pool.log.len() {
@@ -221,7 +247,7 @@ proptest! {
         }
         settle_all(&mut pool, &mut lifecycle);
         check_order(&pool);
-        check_first_come(&pool);
+        check_line(&pool);
         prop_assert_eq!(&pool.folded_again(), &pool.state);
         let encoded = wire::encode_state(&pool.state);
         prop_assert_eq!(wire::decode_state(&encoded), Ok(pool.state.clone()));

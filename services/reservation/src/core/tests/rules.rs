@@ -70,38 +70,6 @@ fn at_its_deadline_a_reservation_expires_and_its_machines_come_back() {
 }
 
 #[test]
-fn first_come_is_first_served_and_nobody_overtakes() {
-    let mut pool = Pool::of(2);
-    let first = pool.reserve("", 1).unwrap();
-    let both = pool.reserve("", 2).unwrap();
-    let last = pool.reserve("m1", 1).unwrap();
-    assert!(is_queued(pool.stage(both)));
-    assert!(is_queued(pool.stage(last)), "m1 is free, but somebody waits for it already");
-    pool.move_to(0, Some(first));
-    pool.check_in(first).unwrap();
-    pool.move_to(0, None);
-    pool.wait(Duration::ZERO);
-    assert!(is_preparing(pool.stage(both)));
-    assert!(is_queued(pool.stage(last)));
-    let record = &crate::core::records(&pool.state, Some(last), false)[0];
-    assert_eq!(record.reason, "1 wanted, 0 free of 1 that match");
-}
-
-#[test]
-fn a_request_that_became_impossible_holds_nobody_up() {
-    let mut pool = Pool::of(2);
-    let first = pool.reserve("m0", 1).unwrap();
-    let second = pool.reserve("m0", 1).unwrap();
-    let third = pool.reserve("m0,m1", 1).unwrap();
-    assert!(is_queued(pool.stage(third)));
-    pool.hear(0, News::Flag(Flag::Active, false));
-    pool.wait(Duration::ZERO);
-    assert!(is_queued(pool.stage(second)));
-    assert!(is_preparing(pool.stage(third)));
-    assert!(is_preparing(pool.stage(first)));
-}
-
-#[test]
 fn an_impossible_request_is_refused_with_counts_and_what_is_near() {
     let mut pool = Pool::of(4);
     pool.hear(3, News::Flag(Flag::Active, false));
@@ -138,7 +106,11 @@ fn only_its_user_changes_a_reservation() {
     let mut pool = Pool::of(1);
     let id = pool.reserve("", 1).unwrap();
     refused(pool.command("user:bert", Command::CheckIn { id }), RefusalCode::Refused, "belongs to user:anna");
-    refused(pool.command("user:bert", Command::Extend { id, by: HOUR }), RefusalCode::Refused, "belongs to user:anna");
+    refused(
+        pool.command("user:bert", Command::Extend { id, to: Extension::By(HOUR) }),
+        RefusalCode::Refused,
+        "belongs to user:anna",
+    );
 }
 
 #[test]
@@ -146,25 +118,45 @@ fn an_extension_moves_the_deadline_and_has_a_limit() {
     let mut pool = Pool::of(2);
     let id = pool.reserve("m0", 1).unwrap();
     pool.move_to(0, Some(id));
-    let record = pool.command("user:anna", Command::Extend { id, by: HOUR }).unwrap();
+    let record = pool.command("user:anna", Command::Extend { id, to: Extension::By(HOUR) }).unwrap();
     assert_eq!(record.reservation.grant().unwrap().deadline, START + HOUR * 2);
-    refused(pool.command("user:anna", Command::Extend { id, by: Duration::ZERO }), RefusalCode::Invalid, "is 0");
-    refused(pool.command("user:anna", Command::Extend { id, by: DURATION_MAX }), RefusalCode::Limit, "more than 30d");
+    refused(
+        pool.command("user:anna", Command::Extend { id, to: Extension::By(Duration::ZERO) }),
+        RefusalCode::Invalid,
+        "not move",
+    );
+    refused(
+        pool.command("user:anna", Command::Extend { id, to: Extension::By(DURATION_MAX) }),
+        RefusalCode::Limit,
+        "more than 30d",
+    );
     pool.wait(HOUR + HOUR / 2);
     assert!(is_ready(pool.stage(id)), "it lives on to its new deadline");
     let waiting = pool.reserve("m0", 1).unwrap();
-    refused(pool.command("user:anna", Command::Extend { id: waiting, by: HOUR }), RefusalCode::Refused, "no machines");
+    refused(
+        pool.command("user:anna", Command::Extend { id: waiting, to: Extension::By(HOUR) }),
+        RefusalCode::Refused,
+        "no machines",
+    );
     pool.now.time = pool.now.time + HOUR;
-    refused(pool.command("user:anna", Command::Extend { id, by: HOUR }), RefusalCode::Refused, "has passed");
+    refused(
+        pool.command("user:anna", Command::Extend { id, to: Extension::By(HOUR) }),
+        RefusalCode::Refused,
+        "has passed",
+    );
     pool.check_in(id).unwrap();
-    refused(pool.command("user:anna", Command::Extend { id, by: HOUR }), RefusalCode::Refused, "already ended");
+    refused(
+        pool.command("user:anna", Command::Extend { id, to: Extension::By(HOUR) }),
+        RefusalCode::Refused,
+        "already ended",
+    );
 }
 
 #[test]
 fn an_extension_before_ready_lengthens_it() {
     let mut pool = Pool::of(1);
     let id = pool.reserve("", 1).unwrap();
-    pool.command("user:anna", Command::Extend { id, by: HOUR }).unwrap();
+    pool.command("user:anna", Command::Extend { id, to: Extension::By(HOUR) }).unwrap();
     pool.move_to(0, Some(id));
     assert_eq!(pool.state.reservation(id).unwrap().grant().unwrap().deadline, START + HOUR * 2);
 }
@@ -254,18 +246,17 @@ fn machines_that_do_not_work_are_not_granted() {
 fn queue_and_memory_are_bounded() {
     let mut pool = Pool::of(1);
     let holder = pool.reserve("", 1).unwrap();
-    for _ in 0..QUEUE_MAX {
-        pool.reserve("", 1).unwrap();
+    let request = pool.state.reservation(holder).unwrap().request.clone();
+    let at = At { position: Position::new(1, 1), time: START, actor: "" };
+    let kept = pool.state.clone();
+    for id in 2..2 + QUEUE_MAX as u64 {
+        let queued = Event::Queued { id: ReservationId(id), request: request.clone() };
+        ReservationCore::apply(&mut pool.state, &queued, &at);
     }
     refused(pool.reserve("", 1), RefusalCode::Limit, "wait already");
-    for id in 0..QUEUE_MAX as u64 {
-        pool.check_in(ReservationId(holder.0 + 1 + id)).unwrap();
-    }
-    let mut state = pool.state.clone();
-    let at = At { position: Position::new(1, 1), time: START, actor: "" };
+    let mut state = kept;
     for id in 1_000..1_000 + ENDED_KEPT as u64 {
-        let id = ReservationId(id);
-        let request = state.reservation(holder).unwrap().request.clone();
+        let (id, request) = (ReservationId(id), request.clone());
         ReservationCore::apply(&mut state, &Event::Queued { id, request }, &at);
         let ended = Event::Ended { id, end: End::Canceled, reason: String::new() };
         ReservationCore::apply(&mut state, &ended, &at);

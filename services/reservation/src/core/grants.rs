@@ -1,0 +1,98 @@
+//! Who gets machines: one pass over the line.
+//!
+//! Rollouts that are under way come first. Then whoever is first in line; where it must wait, those behind it are served all the same while
+//! that does not delay it (backfill): with machines that it can not use, that it can spare, or that are back before it can begin. One
+//! that can not be served at all now, because too few machines that match take part or work, or because its user has as many
+//! machines as they may, holds nobody up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_model::{PoolTime, ReservationId};
+
+use super::MachineSet;
+use super::event::Event;
+use super::outlook::{Expected, Outlook, Promised, latest_end};
+use super::reservation::Reservation;
+use super::rollout;
+use super::state::State;
+
+/// Grants what can be granted. Those of `ended` need nothing any more.
+pub(super) fn grants(
+    state: &State,
+    newcomer: Option<&Reservation>,
+    ended: &BTreeSet<ReservationId>,
+    now: PoolTime,
+) -> Vec<Event> {
+    let (promised, given) = (Promised::new(), BTreeMap::new());
+    let mut pass = Pass { state, now, promised, given, first: None, events: Vec::new() };
+    for open in state.open().filter(|open| !ended.contains(&open.id)) {
+        if let Some(machines) = rollout::further(state, open, &pass.promised) {
+            pass.grant(open, machines);
+        }
+    }
+    for id in state.line_with(newcomer) {
+        if pass.promised.len() >= state.free.len() {
+            break;
+        }
+        let newcomer = newcomer.filter(|newcomer| newcomer.id == id);
+        if let Some(waiting) = newcomer.or_else(|| state.reservation(id)).filter(|_| !ended.contains(&id)) {
+            pass.consider(waiting);
+        }
+    }
+    pass.events
+}
+
+struct Pass<'a> {
+    state: &'a State,
+    now: PoolTime,
+    promised: Promised,
+    /// How many of the promised ones, by user.
+    given: BTreeMap<&'a str, u32>,
+    /// When the first that must wait is served at the latest.
+    first: Option<Expected>,
+    events: Vec<Event>,
+}
+
+impl<'a> Pass<'a> {
+    fn consider(&mut self, waiting: &'a Reservation) {
+        let wanted = waiting.count_wanted(self.now) as usize;
+        if over_quota(self.state, waiting, &self.given).is_some() {
+            return;
+        }
+        let outlook = Outlook::of(self.state, waiting);
+        let end = latest_end(waiting, self.now);
+        let before = self.first.clone();
+        let chosen = match &mut self.first {
+            None => outlook.choose(&self.promised, |_| true),
+            Some(first) => outlook.choose(&self.promised, |machine| first.spares(machine, end)),
+        };
+        if chosen.len() >= wanted {
+            return self.grant(waiting, chosen);
+        }
+        // What it could not have is spared for others; the first that must wait is the one that the others must not delay.
+        self.first = before.or_else(|| outlook.expect(&self.promised, self.now));
+    }
+
+    fn grant(&mut self, waiting: &'a Reservation, machines: MachineSet) {
+        let request = &waiting.request;
+        let end = waiting.grant().map_or_else(|| latest_end(waiting, self.now), |grant| grant.deadline);
+        self.promised.extend(machines.iter().map(|machine| (machine.clone(), end)));
+        *self.given.entry(&request.user).or_default() += u32::try_from(machines.len()).unwrap_or(u32::MAX);
+        let kernel = request.rollout.as_ref().map(|rollout| (rollout.kernel.clone(), rollout.nonce.clone()));
+        let (id, user, drain) = (waiting.id, request.user.clone(), request.drain);
+        self.events.push(Event::Granted { id, user, machines, kernel, deadline: end, drain });
+    }
+}
+
+/// Says which quota keeps a request from being served now: its users have as many machines as they may.
+pub(super) fn over_quota(state: &State, waiting: &Reservation, given: &BTreeMap<&str, u32>) -> Option<String> {
+    let wanted = waiting.count_min();
+    let had = |user: &&str| state.had(user) + given.get(user).copied().unwrap_or_default();
+    for limit in state.quotas.machines_at_once(&waiting.request.user) {
+        let has: u32 = limit.of.iter().map(had).sum();
+        if has + wanted > limit.most {
+            return Some(format!("the quota of {} is {} machines at once, and {has} are had", limit.name, limit.most));
+        }
+    }
+    None
+}
