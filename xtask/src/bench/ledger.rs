@@ -20,6 +20,7 @@ use tokio::io::AsyncReadExt;
 
 use self::core::Input;
 pub(crate) use self::leaders::instance;
+pub(super) use self::load::histogram;
 use self::service::Instance;
 use super::{Row, Target};
 

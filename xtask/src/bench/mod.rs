@@ -13,6 +13,7 @@ mod pattern;
 mod place;
 mod pool;
 mod pulse;
+mod reserve;
 mod rollout;
 mod start;
 mod statistics;
@@ -71,7 +72,7 @@ fn both(first: f64, second: f64) -> f64 {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "pulse", "rollout", "start", "tcp", "trigger"])]
+    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "pulse", "reserve", "rollout", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -130,6 +131,7 @@ fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
         "pattern" => pattern::run(),
         "place" => place::run(),
         "pulse" => pulse::run(&runtime()?),
+        "reserve" => reserve::run(&runtime()?),
         "rollout" => rollout::run(&runtime()?),
         "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),

@@ -51,7 +51,7 @@ impl Requests<Counter> for CounterRequests {
                 Ok(Input::AddPadded(extend.reservation, noise(extend.reservation, size)))
             }
             reservation_command::Kind::Reserve(_) if actor == "user:nobody" => Err(self.unreadable("not by nobody")),
-            reservation_command::Kind::Reserve(_) => Ok(Input::Refuse),
+            reservation_command::Kind::Reserve(_) | reservation_command::Kind::SetQuota(_) => Ok(Input::Refuse),
         }
     }
 
@@ -60,7 +60,10 @@ impl Requests<Counter> for CounterRequests {
             reservation_query::Kind::List(list) if !view.state.added.contains_key(&list.reservation) => {
                 Err(self.unreadable("no such token"))
             }
-            reservation_query::Kind::List(_) | reservation_query::Kind::Status(_) => {
+            reservation_query::Kind::List(_)
+            | reservation_query::Kind::Quotas(_)
+            | reservation_query::Kind::Explain(_)
+            | reservation_query::Kind::Status(_) => {
                 let kind = Some(reservation_reply::Kind::Status(view.status("counter")));
                 Ok(Body::ReservationReply(v1::ReservationReply { kind }))
             }
@@ -106,7 +109,7 @@ fn command(kind: reservation_command::Kind) -> Body {
 
 fn add_padded(token: u64, size: usize) -> Body {
     let by_ns = i64::try_from(size).expect("small");
-    command(reservation_command::Kind::Extend(v1::Extend { reservation: token, by_ns }))
+    command(reservation_command::Kind::Extend(v1::Extend { reservation: token, by_ns, until_ns: 0 }))
 }
 
 /// A request, as a person's tool makes it.
