@@ -161,6 +161,22 @@ impl Client {
         self.ask(&asked).await.map(drop)
     }
 
+    /// Messages of the archive of a decision log.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn archived(
+        &self,
+        what: &str,
+        query: v1::ArchiveQuery,
+    ) -> Result<Vec<v1::ArchivedMessage>, Failure> {
+        let asked = self.to_query(what, Service::TelemetryLogger, "archive", Body::ArchiveQuery(query));
+        match self.ask(&asked).await? {
+            Body::ArchiveReply(reply) => Ok(reply.messages),
+            _ => Err(unexpected(Service::TelemetryLogger.as_str())),
+        }
+    }
+
     /// Asks the agent of a machine, once.
     ///
     /// # Errors

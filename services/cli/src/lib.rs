@@ -3,6 +3,7 @@
 //! Responsible for what a person or a script says to the services and sees of their answers. Decides nothing and owns nothing:
 //! whatever is refused is refused by the service that is asked, except what is wrong before anything can be asked.
 
+mod archived;
 mod arguments;
 mod ask;
 mod center;

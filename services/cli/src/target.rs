@@ -89,16 +89,6 @@ pub(crate) enum Rerun {
     Run(RunId),
 }
 
-impl Rerun {
-    /// The run, where one is named.
-    pub(crate) fn run(self) -> Option<RunId> {
-        match self {
-            Self::Job { run, .. } => run,
-            Self::Run(run) => Some(run),
-        }
-    }
-}
-
 impl FromStr for Rerun {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

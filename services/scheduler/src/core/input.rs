@@ -3,6 +3,7 @@
 mod triggers;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
@@ -11,7 +12,7 @@ use muster_model::{
 };
 
 use super::attached::{Attached, ReservationNews};
-use super::event::{JobChanged, Placement};
+use super::event::{JobChanged, JobStarted, Placement};
 use super::facts::MachineFact;
 use super::job::{Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
@@ -180,12 +181,14 @@ pub struct ChangeJob {
 }
 
 /// A job that is to be started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Again {
     /// Its run; none is the current one.
     pub run: Option<RunId>,
     /// The job.
     pub job: JobNumber,
+    /// What was started, and where its processes were last, as the archive says: for a job of a run that is over.
+    pub archived: Option<Arc<JobStarted>>,
 }
 
 /// How many processes a start asks for.

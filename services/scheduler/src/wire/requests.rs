@@ -1,13 +1,16 @@
 //! Commands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{CommandId, JobNumber, Refusal, RefusalCode, ReservationId, ResourceKind, RunId};
 use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
+use prost::Message;
 
 use super::{master, pairs, pulses, triggers};
 use crate::core::Input;
+use crate::core::event::JobStarted;
 use crate::core::input::{Again, ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
 use crate::core::module::Module;
 
@@ -82,12 +85,23 @@ pub(super) fn start(id: CommandId, actor: &str, start: v1::Start) -> Result<Star
         seed: start.seed,
         pulses: start.pulses,
         on_error: start.on_error,
-        again: start.again.map(again),
+        again: start.again.map(again).transpose()?,
     })
 }
 
-fn again(again: v1::Again) -> Again {
-    Again { run: (again.run != 0).then_some(RunId(again.run)), job: JobNumber(again.job) }
+fn again(again: v1::Again) -> Result<Again, Refusal> {
+    let misread = |why: String| {
+        let next = "let `muster rerun` read the archive again";
+        Refusal::new(RefusalCode::Invalid, format!("start job {} again", again.job), why, next)
+    };
+    let archived = match again.archived.is_empty() {
+        true => None,
+        false => {
+            let wire = v1::JobStarted::decode(again.archived.clone()).map_err(|error| misread(error.to_string()))?;
+            Some(Arc::new(JobStarted::try_from(wire).map_err(|error| misread(error.to_string()))?))
+        }
+    };
+    Ok(Again { run: (again.run != 0).then_some(RunId(again.run)), job: JobNumber(again.job), archived })
 }
 
 fn count_by(by: i32) -> Result<CountBy, Refusal> {

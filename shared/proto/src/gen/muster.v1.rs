@@ -2902,7 +2902,7 @@ pub struct Start {
     pub when_ready: bool,
 }
 /// Again names a job that is to be started again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Again {
     /// Run; 0 means the current one.
     #[prost(uint32, tag = "1")]
@@ -2910,6 +2910,9 @@ pub struct Again {
     /// Job number.
     #[prost(uint32, tag = "2")]
     pub job: u32,
+    /// For a job of a run that is over: a `JobStarted` of the archive, with its processes where they were last. Empty otherwise.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub archived: ::prost::bytes::Bytes,
 }
 /// CountBy is what the count of a start is multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

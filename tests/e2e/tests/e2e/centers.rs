@@ -96,6 +96,7 @@ fn a_job_is_started_again_where_it_was_and_keeps_what_it_reads_once() {
     let refused = lab.muster(&["set", &again.to_string(), "block_size=4KiB"]).expect("muster runs");
     assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
     wait_state(&lab, again, "running", 9).expect("a refused change ends nothing");
+    let first = it_is_started_again_in_another_run(&lab, first);
 
     lab.agent("node-3").expect("it is known").kill9();
     let limit = Duration::from_secs(60);
@@ -105,6 +106,20 @@ fn a_job_is_started_again_where_it_was_and_keeps_what_it_reads_once() {
         output.status.code() == Some(3) && said.contains("node-3 is") && !said.contains("node-1")
     })
     .expect("what can not be used is named");
+}
+
+/// A job of a run that is over starts where it was: the archive tells. The number of the job that does.
+fn it_is_started_again_in_another_run(lab: &Lab, job: u64) -> u64 {
+    let then = places(lab, job);
+    lab.muster_ok(&["stop", "--all", "--wait", "--yes"]).expect("all is stopped");
+    lab.muster_ok(&["run-id", "new", "--yes"]).expect("a new run begins");
+    let name = format!("1/{job}");
+    let missing = lab.muster(&["rerun", "1/99"]).expect("muster runs");
+    assert_eq!(missing.status.code(), Some(4), "{}", String::from_utf8_lossy(&missing.stderr));
+    let again = lab.muster_json(&["rerun", &name, "--wait"]).expect("it is started again");
+    let again = again[0]["job"].as_u64().expect("a job");
+    assert_eq!((again, places(lab, again)), (1, then));
+    again
 }
 
 const MIX: &str = r#"

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use muster_ledger::Decision;
 use muster_model::{
-    JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode, ReservationId, ResourceId, Selector,
+    Epoch, JobNumber, MachineId, PoolTime, Position, ProcessNumber, Refusal, RefusalCode, ReservationId, ResourceId,
+    Selector,
 };
 
 use super::super::JobCore;
 use super::super::event::{Event, JobStarted, Placement};
 use super::super::fit::{Ask, loads_of, trouble_with};
 use super::super::input::{Again, Reply, Start, Started};
-use super::super::job::{Job, Process, StartSpec};
+use super::super::job::StartSpec;
 use super::super::limits::NAMED_MAX;
 use super::super::machine::Machine;
+use super::super::module::Module;
 use super::super::observed::Observed;
 use super::super::resources::Resources;
 use super::super::state::State;
@@ -29,50 +31,82 @@ pub(super) fn again(
     state: &State,
     observed: &Observed,
     start: &Start,
-    again: Again,
+    again: &Again,
     now: PoolTime,
 ) -> Result<Decision<JobCore>, Refusal> {
     let what = format!("start job {} again", again.job);
-    if let Some(run) = again.run.filter(|run| *run != state.run) {
-        let why = format!("it is of run {run}, and this is run {}: where it ran is in the archive alone", state.run);
-        let next = "`muster jobs --all` shows the jobs of this run, which can be started again";
-        return Err(Refusal::new(RefusalCode::NotFound, what, why, next));
-    }
-    let job = find_job(state, again.job, &what)?;
-    check_module(state, &what, job)?;
-    let reservation = if start.reservation == ReservationId(0) { job.spec.reservation } else { start.reservation };
+    let mut then = source(state, again, &what)?;
+    let module = &then.spec.module;
+    check_module(state, &what, module)?;
+    let reservation = if start.reservation == ReservationId(0) { then.spec.reservation } else { start.reservation };
     let (machines, all) = (Selector::all(), Selector::all());
-    let ask = Ask { module: &job.spec.module, selector: &machines, resources: &all, reservation, now };
-    check_places(state, observed, &what, again.job, &ask)?;
-    let placements = placements(state, again.job);
-    on_error::check(observed, &what, &job.spec.on_error, &placements)?;
+    let ask = Ask { module, selector: &machines, resources: &all, reservation, now };
+    check_places(state, observed, &what, &then.placements, &ask)?;
+    then.placements.iter_mut().for_each(|placement| place_now(state, placement));
+    on_error::check(observed, &what, &then.spec.on_error, &then.placements)?;
     let number = if start.dry_run { JobNumber(0) } else { state.last_job.next() };
-    let loads = if start.dry_run { preview::preview(state, &job.spec.module, &placements) } else { Vec::new() };
-    let placements = Arc::new(placements);
+    let loads = if start.dry_run { preview::preview(state, module, &then.placements) } else { Vec::new() };
+    let placements = Arc::new(then.placements);
     let reply = Reply::Started(Started {
         run: state.run,
         job: number,
         placements: placements.clone(),
-        balance_milli: balance_milli(state, job, &placements),
-        seed: job.spec.seed,
+        balance_milli: balance_milli(state, module, &placements),
+        seed: then.spec.seed,
         loads,
     });
     if start.dry_run {
         return Ok(answered(Vec::new(), reply));
     }
-    let spec = StartSpec { actor: start.actor.clone(), reservation, job: number, ..(*job.spec).clone() };
-    let started = JobStarted {
-        spec: Arc::new(spec),
-        selector: job.selector.clone(),
-        resource_selector: job.resource_selector.clone(),
-        placements,
-    };
+    let (actor, run) = (start.actor.clone(), state.run);
+    let spec = StartSpec { actor, run, reservation, job: number, ..(*then.spec).clone() };
+    let (selector, resource_selector) = (then.selector, then.resource_selector);
+    let started = JobStarted { spec: Arc::new(spec), selector, resource_selector, placements };
     Ok(answered(vec![Event::JobStarted(started)], reply))
 }
 
+/// What ran, and where.
+struct Source {
+    spec: Arc<StartSpec>,
+    selector: String,
+    resource_selector: String,
+    placements: Vec<Placement>,
+}
+
+/// What ran: as this run knows it, or as the archive has it.
+fn source(state: &State, again: &Again, what: &str) -> Result<Source, Refusal> {
+    let is_current = again.run.is_none_or(|run| run == state.run);
+    if let Some(archived) = again.archived.as_ref().filter(|_| !is_current) {
+        return Ok(Source {
+            spec: archived.spec.clone(),
+            selector: archived.selector.clone(),
+            resource_selector: archived.resource_selector.clone(),
+            placements: archived.placements.to_vec(),
+        });
+    }
+    if let Some(run) = again.run.filter(|_| !is_current) {
+        let why = format!("it is of run {run}, and this is run {}: where it ran is in the archive alone", state.run);
+        let next = "`muster rerun RUN/JOB` reads the archive";
+        return Err(Refusal::new(RefusalCode::NotFound, what, why, next));
+    }
+    let job = find_job(state, again.job, what)?;
+    Ok(Source {
+        spec: job.spec.clone(),
+        selector: job.selector.clone(),
+        resource_selector: job.resource_selector.clone(),
+        placements: placements(state, again.job),
+    })
+}
+
+/// A placement as its machine is now.
+fn place_now(state: &State, placement: &mut Placement) {
+    if let Some(machine) = state.machines.get(&placement.machine) {
+        (placement.epoch, placement.machine_generation) = (machine.seen.epoch, machine.seen.generation);
+    }
+}
+
 /// The catalogue still has what ran then.
-fn check_module(state: &State, what: &str, job: &Job) -> Result<(), Refusal> {
-    let module = &job.spec.module;
+fn check_module(state: &State, what: &str, module: &Module) -> Result<(), Refusal> {
     let now =
         state.modules.get(module.name.as_str()).ok_or_else(|| catalogue::unknown(state, what, module.name.as_str()))?;
     if now.artifacts == module.artifacts {
@@ -85,20 +119,26 @@ fn check_module(state: &State, what: &str, job: &Job) -> Result<(), Refusal> {
 }
 
 /// Every machine and resource that the job ran on can be used.
-fn check_places(state: &State, observed: &Observed, what: &str, job: JobNumber, ask: &Ask<'_>) -> Result<(), Refusal> {
+fn check_places(
+    state: &State,
+    observed: &Observed,
+    what: &str,
+    placements: &[Placement],
+    ask: &Ask<'_>,
+) -> Result<(), Refusal> {
     let mut troubles = BTreeMap::<&MachineId, String>::new();
     let silent: BTreeSet<&MachineId> = observed.silent(ask.now).collect();
-    for (_, process) in state.processes_of(job) {
-        if troubles.contains_key(&process.machine) {
+    for placement in placements {
+        if troubles.contains_key(&placement.machine) {
             continue;
         }
-        let trouble = match state.machines.get(&process.machine) {
+        let trouble = match state.machines.get(&placement.machine) {
             None => Some("not known any more".to_owned()),
             Some(machine) => {
-                trouble_with(machine, silent.contains(&process.machine), ask).or_else(|| missing(machine, process))
+                trouble_with(machine, silent.contains(&placement.machine), ask).or_else(|| missing(machine, placement))
             }
         };
-        troubles.extend(trouble.map(|trouble| (&process.machine, trouble)));
+        troubles.extend(trouble.map(|trouble| (&placement.machine, trouble)));
     }
     if troubles.is_empty() {
         return Ok(());
@@ -112,10 +152,10 @@ fn check_places(state: &State, observed: &Observed, what: &str, job: JobNumber, 
     Err(Refusal::new(RefusalCode::Refused, what, why, next))
 }
 
-/// A resource of a process that may not be used on its machine.
-fn missing(machine: &Machine, process: &Process) -> Option<String> {
+/// A resource of some processes that may not be used on their machine.
+fn missing(machine: &Machine, placement: &Placement) -> Option<String> {
     let has = |id: &ResourceId| machine.places.iter().any(|place| place.id == *id);
-    process.resources.iter().find(|id| !has(id)).map(|id| format!("without {id} for tests (protected, or gone)"))
+    placement.resources.iter().find(|id| !has(id)).map(|id| format!("without {id} for tests (protected, or gone)"))
 }
 
 /// Where the processes of a job are, or were last, coded per machine; in the order of their numbers.
@@ -127,11 +167,10 @@ fn placements(state: &State, job: JobNumber) -> Vec<Placement> {
             last.machine == process.machine && ProcessNumber(last.first.0 + last.count) == dpid.process
         };
         if !placements.last().is_some_and(follows) {
-            let seen = &state.machines[&process.machine].seen;
             placements.push(Placement {
                 machine: process.machine.clone(),
-                epoch: seen.epoch,
-                machine_generation: seen.generation,
+                epoch: Epoch::default(),
+                machine_generation: Position::default(),
                 first: dpid.process,
                 count: 0,
                 resources: Resources::default(),
@@ -149,13 +188,13 @@ fn placements(state: &State, job: JobNumber) -> Vec<Placement> {
     placements
 }
 
-fn balance_milli(state: &State, job: &Job, placements: &[Placement]) -> u64 {
+fn balance_milli(state: &State, module: &Module, placements: &[Placement]) -> u64 {
     let mut counts = BTreeMap::<&MachineId, u64>::new();
     placements
         .iter()
         .for_each(|placement| *counts.entry(&placement.machine).or_default() += u64::from(placement.count));
     let machines: Vec<&Machine> = counts.keys().map(|id| &state.machines[*id]).collect();
-    let mut loads = loads_of(&job.spec.module, &machines);
+    let mut loads = loads_of(module, &machines);
     counts.values().enumerate().for_each(|(index, count)| loads.add(index, *count));
     loads.balance_milli()
 }

@@ -47,7 +47,7 @@ pub(super) fn read<'a>(state: &'a State, start: &Start) -> Result<Asked<'a>, Ref
 
 /// Starts a job, or says where it would run.
 pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now) -> Result<Decision<JobCore>, Refusal> {
-    if let Some(job) = start.again {
+    if let Some(job) = &start.again {
         return again::again(state, observed, start, job, now.time);
     }
     let Asked { what, module, parameters, pulses, on_error, selector, resources } = read(state, start)?;

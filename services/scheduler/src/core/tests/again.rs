@@ -1,10 +1,14 @@
 //! Starting a job again: what is the same, and what is in the way.
 
+use std::sync::Arc;
+
+use super::super::event::{JobStarted, Placement};
 use super::super::input::Again;
+use super::super::job::StartSpec;
 use super::*;
 
 fn again(job: u32) -> Start {
-    Start { module: String::new(), again: Some(Again { run: None, job: JobNumber(job) }), ..start(0) }
+    Start { module: String::new(), again: Some(Again { run: None, job: JobNumber(job), archived: None }), ..start(0) }
 }
 
 /// Where each process of a job is: machine and resources.
@@ -85,7 +89,31 @@ fn what_is_in_the_way_is_named() {
     assert!(lab.start_as(&again(1)).is_err());
     let unknown = lab.start_as(&again(9)).expect_err("there is none");
     assert_eq!(unknown.code, RefusalCode::NotFound);
-    let other_run = Start { again: Some(Again { run: Some(muster_model::RunId(4)), job: JobNumber(1) }), ..again(1) };
+    let other_run = Start {
+        again: Some(Again { run: Some(muster_model::RunId(4)), job: JobNumber(1), archived: None }),
+        ..again(1)
+    };
     let refusal = lab.start_as(&other_run).expect_err("another run");
     assert!(refusal.why.contains("run 4") && refusal.why.contains("run 1"), "{refusal}");
+}
+
+#[test]
+fn a_job_of_a_run_that_is_over_starts_again_as_the_archive_has_it() {
+    let mut lab = Lab::with(3);
+    lab.start(6);
+    let Some(Event::JobStarted(then)) = lab.last.first().cloned() else { panic!("it started") };
+    let places = |started: &JobStarted| {
+        let place =
+            |p: &Placement| (p.machine.clone(), p.first, p.count, p.resources.iter().cloned().collect::<Vec<_>>());
+        started.placements.iter().map(place).collect::<Vec<_>>()
+    };
+    let archived = Some(Arc::new(JobStarted {
+        spec: Arc::new(StartSpec { run: muster_model::RunId(4), job: JobNumber(9), ..(*then.spec).clone() }),
+        ..then.clone()
+    }));
+    let asked = Again { run: Some(muster_model::RunId(4)), job: JobNumber(9), archived };
+    lab.start_as(&Start { again: Some(asked), ..again(1) }).expect("it starts");
+    let Some(Event::JobStarted(now)) = lab.last.first().cloned() else { panic!("it started again") };
+    assert_eq!(places(&now), places(&then));
+    assert_eq!((now.spec.run, now.spec.job, now.spec.seed), (then.spec.run, JobNumber(2), then.spec.seed));
 }

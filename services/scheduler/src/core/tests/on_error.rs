@@ -23,7 +23,7 @@ fn it_goes_with_the_orders_and_with_a_job_that_is_started_again() {
         })
         .collect();
     assert_eq!(specs, ["trigger 3,7"]);
-    let again = Again { run: None, job: JobNumber(1) };
+    let again = Again { run: None, job: JobNumber(1), archived: None };
     lab.start_as(&Start { again: Some(again), ..start(1) }).expect("it is started again");
     assert_eq!(lab.state.jobs[&JobNumber(2)].spec.on_error, lab.state.jobs[&JobNumber(1)].spec.on_error);
     lab.start(1);
@@ -48,6 +48,6 @@ fn what_is_none_and_a_crash_that_is_not_permitted_are_refused() {
     assert_eq!(lab.state.jobs[&JobNumber(1)].spec.on_error, OnError::Crash);
     lab.policy.crash = false;
     super::triggers::hear(&mut lab);
-    let again = Start { again: Some(Again { run: None, job: JobNumber(1) }), ..start(1) };
+    let again = Start { again: Some(Again { run: None, job: JobNumber(1), archived: None }), ..start(1) };
     assert_eq!(lab.start_as(&again).expect_err("it is permitted no more").code, RefusalCode::Refused);
 }
