@@ -16,22 +16,18 @@ use super::reservation::Reservation;
 use super::rollout;
 use super::state::State;
 
-/// Grants what can be granted. Those of `ended` need nothing any more.
-pub(super) fn grants(
-    state: &State,
-    newcomer: Option<&Reservation>,
-    ended: &BTreeSet<ReservationId>,
-    now: PoolTime,
-) -> Vec<Event> {
-    let (promised, given) = (Promised::new(), BTreeMap::new());
-    let mut pass = Pass { state, now, promised, given, first: None, events: Vec::new() };
+/// Grants what can be granted, once `before` is decided: who is over or served by that needs nothing any more.
+pub(super) fn grants(state: &State, newcomer: Option<&Reservation>, before: &[Event], now: PoolTime) -> Vec<Event> {
+    let ended: BTreeSet<_> = before.iter().filter_map(ended_by).collect();
+    let (promised, given) = (moved(state, before, now), BTreeMap::new());
+    let mut pass = Pass { state, now, promised, named: 0, given, first: None, events: Vec::new() };
     for open in state.open().filter(|open| !ended.contains(&open.id)) {
         if let Some(machines) = rollout::further(state, open, &pass.promised) {
             pass.grant(open, machines);
         }
     }
     for id in state.line_with(newcomer) {
-        if pass.promised.len() >= state.free.len() {
+        if pass.named >= state.free.len() {
             break;
         }
         let newcomer = newcomer.filter(|newcomer| newcomer.id == id);
@@ -42,11 +38,44 @@ pub(super) fn grants(
     pass.events
 }
 
+/// The reservation that an event leaves without need of machines.
+fn ended_by(event: &Event) -> Option<ReservationId> {
+    match event {
+        Event::Ended { id, .. } | Event::Ready { id, .. } => Some(*id),
+        Event::Queued { .. }
+        | Event::Granted { .. }
+        | Event::Extended { .. }
+        | Event::Dropped { .. }
+        | Event::Countdown { .. }
+        | Event::Aged { .. }
+        | Event::QuotaSet { .. }
+        | Event::MachineReturned { .. }
+        | Event::MachineSeen { .. } => None,
+    }
+}
+
+/// Machines whose holders are over, or have another deadline, by what was just decided.
+fn moved(state: &State, before: &[Event], now: PoolTime) -> Promised {
+    let until = |event: &Event| match event {
+        Event::Ended { id, .. } => Some((*id, now)),
+        Event::Ready { id, deadline, .. } => Some((*id, *deadline)),
+        _ => None,
+    };
+    let mut moved = Promised::new();
+    for (id, end) in before.iter().filter_map(until) {
+        let machines = state.reservation(id).into_iter().flat_map(Reservation::outstanding);
+        moved.extend(machines.map(|machine| (machine.clone(), end)));
+    }
+    moved
+}
+
 struct Pass<'a> {
     state: &'a State,
     now: PoolTime,
     promised: Promised,
-    /// How many of the promised ones, by user.
+    /// Machines that were granted in this pass.
+    named: usize,
+    /// How many of them, by user.
     given: BTreeMap<&'a str, u32>,
     /// When the first that must wait is served at the latest.
     first: Option<Expected>,
@@ -76,6 +105,7 @@ impl<'a> Pass<'a> {
     fn grant(&mut self, waiting: &'a Reservation, machines: MachineSet) {
         let request = &waiting.request;
         let end = waiting.grant().map_or_else(|| latest_end(waiting, self.now), |grant| grant.deadline);
+        self.named += machines.len();
         self.promised.extend(machines.iter().map(|machine| (machine.clone(), end)));
         *self.given.entry(&request.user).or_default() += u32::try_from(machines.len()).unwrap_or(u32::MAX);
         let kernel = request.rollout.as_ref().map(|rollout| (rollout.kernel.clone(), rollout.nonce.clone()));

@@ -79,6 +79,7 @@ impl<'a> Outlook<'a> {
     }
 
     fn time(&self, id: &MachineId, promised: &Promised, now: PoolTime) -> Option<PoolTime> {
+        self.state.machine(id).filter(|machine| is_sound(machine))?;
         if let Some(end) = promised.get(id) {
             return Some(*end + BACK_WITHIN);
         }
@@ -91,7 +92,7 @@ impl<'a> Outlook<'a> {
                 Some(grant.deadline.max(now) + BACK_WITHIN)
             }
             Some(Stage::Queued) | None => None,
-            Some(_) => self.state.machine(id).filter(|machine| is_sound(machine)).map(|_| now + BACK_WITHIN),
+            Some(_) => Some(now + BACK_WITHIN),
         }
     }
 
@@ -106,6 +107,7 @@ impl<'a> Outlook<'a> {
     }
 }
 
+/// It can be counted on to come back.
 fn is_sound(machine: &Machine) -> bool {
     machine.takes_part() && !machine.maintenance && !machine.down && !machine.quarantined && !machine.offline
 }

@@ -2,8 +2,6 @@
 //!
 //! One function for the hint that woke us and for the full pass: [`settle`] looks at one reservation, [`pass`] at all.
 
-use std::collections::BTreeSet;
-
 use muster_ledger::Now;
 use muster_model::{MachineId, PoolTime, ReservationId, quantity};
 
@@ -70,8 +68,8 @@ pub(super) fn pass(state: &State, now: Now) -> Vec<Event> {
     let sight = Sight::of(state);
     let mut events: Vec<Event> = state.open().flat_map(|open| settle(sight, open, now.time)).collect();
     events.extend(state.queue().filter_map(|waiting| wait(waiting, now.time)));
-    let ended: BTreeSet<_> = events.iter().filter_map(ended_by).collect();
-    events.extend(grants::grants(state, None, &ended, now.time));
+    let granted = grants::grants(state, None, &events, now.time);
+    events.extend(granted);
     events
 }
 
@@ -84,22 +82,6 @@ fn wait(waiting: &Reservation, now: PoolTime) -> Option<Event> {
     }
     let aged = (waiting.queued + AGED_AFTER).is_due(now) && !waiting.aged;
     rollout::given_up(waiting, now).or_else(|| aged.then_some(Event::Aged { id }))
-}
-
-/// The reservation that an event leaves without need of machines.
-fn ended_by(event: &Event) -> Option<ReservationId> {
-    match event {
-        Event::Ended { id, .. } | Event::Ready { id, .. } => Some(*id),
-        Event::Queued { .. }
-        | Event::Granted { .. }
-        | Event::Extended { .. }
-        | Event::Dropped { .. }
-        | Event::Countdown { .. }
-        | Event::Aged { .. }
-        | Event::QuotaSet { .. }
-        | Event::MachineReturned { .. }
-        | Event::MachineSeen { .. } => None,
-    }
 }
 
 /// What is due for one reservation.

@@ -1,6 +1,5 @@
 //! Commands: reserve, extend, check in.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use muster_ledger::{At, Decision, Now};
@@ -78,7 +77,7 @@ fn reserve(state: &State, mut request: Request, now: Now) -> Decided {
     let reservation = Reservation { id, request, queued: now.time, aged: false, stage: Stage::Queued };
     check_possible(state, &reservation)?;
     let mut events = vec![Event::Queued { id, request: reservation.request.clone() }];
-    events.extend(grants::grants(state, Some(&reservation), &BTreeSet::new(), now.time));
+    events.extend(grants::grants(state, Some(&reservation), &[], now.time));
     Ok(decided(state, reservation, events, now))
 }
 

@@ -117,6 +117,30 @@ fn a_higher_priority_is_before_a_lower_one_and_who_waited_too_long_before_both()
 }
 
 #[test]
+fn nobody_waits_for_ever_behind_an_endless_stream_of_the_urgent() {
+    let mut pool = Pool::of(1);
+    let urgent = |pool: &mut Pool| pool.ask(BEN, Reserve { priority: 9, ..want(1, HOUR) });
+    let first = urgent(&mut pool);
+    pool.hand_over(first);
+    let low = pool.ask(ANNA, want(1, HOUR));
+    let mut has = first;
+    let mut waited = Duration::ZERO;
+    while is_queued(pool.stage(low)) {
+        urgent(&mut pool);
+        pool.wait(HOUR);
+        waited += HOUR;
+        pool.move_to(0, None);
+        pool.wait(Duration::ZERO);
+        let next = pool.state.holder(&machine(0)).expect("the next one has it");
+        assert_ne!(next, has);
+        has = next;
+        pool.hand_over(has);
+        assert!(waited <= AGED_AFTER + HOUR * 2, "{waited:?}");
+    }
+    assert!(waited >= AGED_AFTER, "until then the urgent ones were first");
+}
+
+#[test]
 fn who_has_had_less_of_their_share_is_first() {
     let mut pool = Pool::of(2);
     let long = pool.ask(ANNA, on("m0", HOUR * 10));
