@@ -90,10 +90,10 @@ impl Quotas {
                 return beyond("the count", wish.machines.to_string(), most.to_string());
             }
             if let Some(most) = quota.length.filter(|most| wish.length > *most) {
-                return beyond("its length", print_duration(wish.length), print_duration(most));
+                return beyond("its length", in_seconds(wish.length), print_duration(most));
             }
             if let Some(most) = quota.ahead.filter(|most| wish.ahead > *most) {
-                return beyond("the time to its deadline", print_duration(wish.ahead), print_duration(most));
+                return beyond("the time to its deadline", in_seconds(wish.ahead), print_duration(most));
             }
             if let Some(most) = quota.priority.filter(|most| wish.priority > *most) {
                 return beyond("the priority", wish.priority.to_string(), most.to_string());
@@ -101,6 +101,11 @@ impl Quotas {
         }
         Ok(())
     }
+}
+
+/// A time for people: nobody wants to know of its nanoseconds.
+fn in_seconds(time: Duration) -> String {
+    print_duration(Duration::from_secs(time.as_secs()))
 }
 
 /// What a request is measured by.
