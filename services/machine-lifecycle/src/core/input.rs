@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ReservationId};
 
 use super::power::PowerOutcome;
-use super::{Command, Desired, Inventory, Kernel};
+use super::{Command, Desired, Inventory, Kernel, StorageReport};
 
 /// An agent's hello.
 #[derive(Debug, Clone)]
@@ -135,6 +135,13 @@ pub enum Input {
         machine: MachineId,
         /// What.
         looked: PowerLooked,
+    },
+    /// REPORTS: what became of an order to prepare a disk.
+    StorageDone {
+        /// Who.
+        machine: MachineId,
+        /// What.
+        report: StorageReport,
     },
     /// Timers, and the repair by the full pass.
     Tick,
