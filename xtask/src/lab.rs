@@ -69,8 +69,15 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     let UpArguments { machines, simulated, replicas, nats, .. } = *arguments;
     let script = arguments.script.as_ref().map(std::path::absolute).transpose()?;
     let clock_spread = std::time::Duration::ZERO;
-    let options =
-        LabOptions { directory, programs, machines, disks: DISKS, replicas, simulated, script, nats, clock_spread };
+    let options = LabOptions {
+        disks: DISKS,
+        replicas,
+        simulated,
+        script,
+        nats,
+        clock_spread,
+        ..LabOptions::new(directory, programs, machines)
+    };
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
     eprintln!(
         "the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"
