@@ -13,7 +13,8 @@ use muster_proto::v1::{
 };
 use muster_testkit::LoopDevice;
 
-const SIZE_BYTES: u64 = 64 << 20;
+/// XFS is not made smaller than 300 MiB. The file has holes.
+const SIZE_BYTES: u64 = 320 << 20;
 
 /// What was reported of orders.
 fn ends(script: &Script) -> Vec<StorageDone> {
@@ -72,25 +73,33 @@ impl Disk {
         self.world.wait("it is back", is_back).await;
     }
 
-    fn order(&self, position: u64, task: StorageTask) -> agent_command::Kind {
+    fn order(&self, position: u64, task: StorageTask, file_system: FileSystem) -> agent_command::Kind {
         let ordered = StorageOrdered {
             resource: self.device.resource(),
             task: task.into(),
-            file_system: FileSystem::Unspecified.into(),
+            file_system: file_system.into(),
             actor: "user:anna".into(),
         };
         agent_command::Kind::Prepare(PrepareResource { order: Some(at(position)), ordered: Some(ordered) })
     }
 
     async fn tell(&self, position: u64, task: StorageTask) -> v1::AgentReply {
-        let authority = self.world.authority(1);
-        self.world.command("machine-lifecycle/a", "storage", self.order(position, task), authority).await
+        self.tell_type(position, task, FileSystem::Unspecified).await
+    }
+
+    async fn tell_type(&self, position: u64, task: StorageTask, file_system: FileSystem) -> v1::AgentReply {
+        let (order, authority) = (self.order(position, task, file_system), self.world.authority(1));
+        self.world.command("machine-lifecycle/a", "storage", order, authority).await
     }
 
     /// Tells it, and waits for the end.
     async fn done(&self, position: u64, task: StorageTask) -> (StorageOutcome, String) {
+        self.done_type(position, task, FileSystem::Unspecified).await
+    }
+
+    async fn done_type(&self, position: u64, task: StorageTask, file_system: FileSystem) -> (StorageOutcome, String) {
         let before = ends(&self.world.script()).len();
-        let reply = self.tell(position, task).await;
+        let reply = self.tell_type(position, task, file_system).await;
         assert_eq!(reply.storage.unwrap().order, Some(at(position)), "{reply:?}");
         self.world.wait("it has ended", |script| ends(script).len() > before).await;
         let end = ends(&self.world.script()).pop().unwrap();
@@ -247,4 +256,26 @@ async fn an_order_of_an_earlier_boot_is_judged_and_not_done() {
 
 fn write(path: &Path, kept: &serde_json::Value) {
     std::fs::write(path, kept.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_type_of_file_system_is_made_mounted_and_told_from_the_others() {
+    for (program, package) in [("mkfs.ext4", "e2fsprogs"), ("mkfs.xfs", "xfsprogs"), ("mkfs.btrfs", "btrfs-progs")] {
+        muster_testkit::tools::packaged_in(program, package).unwrap();
+    }
+    let disk = Disk::new(true).await;
+    let types = [FileSystem::Xfs, FileSystem::Btrfs, FileSystem::Ext4];
+    for (number, file_system) in (0..).zip(types) {
+        let (formatted, detail) = disk.done_type(10 + number * 10, StorageTask::Format, file_system).await;
+        assert_eq!(formatted, StorageOutcome::Done, "{detail}");
+        let other = types[(usize::try_from(number).unwrap() + 1) % types.len()];
+        let (refused, why) = disk.done_type(11 + number * 10, StorageTask::Mount, other).await;
+        assert!(refused == StorageOutcome::Failed && why.contains("and not"), "{why}");
+        disk.succeeds(12 + number * 10, StorageTask::Mount).await;
+        let area = seen(&disk).area.unwrap();
+        assert_eq!((area.file_system(), area.trouble.as_str()), (file_system, ""));
+        assert_eq!(seen(&disk).signatures, Vec::<String>::new());
+        disk.succeeds(13 + number * 10, StorageTask::Dismount).await;
+        assert!(seen(&disk).area.is_none());
+    }
 }

@@ -10,6 +10,7 @@ mod machine;
 mod process;
 mod script;
 mod speak;
+mod storage;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -6,15 +6,16 @@ use std::time::Duration;
 use muster_model::{Attempt, Dpid, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId};
 use muster_proto::process_digest;
 use muster_proto::v1::{
-    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, InstallKernel, JobDesired,
-    JobOrders, KnownProcess, MachineDesired, PingBatch, ProcessState, RebootMachine, RefusedProcess, UpdateJobs,
-    Verdict, report,
+    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, InstallKernel, Inventory,
+    InventoryReport, JobDesired, JobOrders, KnownProcess, MachineDesired, PingBatch, PrepareResource, ProcessState,
+    RebootMachine, RefusedProcess, UpdateJobs, Verdict, report,
 };
 
 use crate::boot::Boots;
 use crate::inventory::inventory;
 use crate::process::{Ending, KILLED, Process};
 use crate::script::{Kind, Waiting};
+use crate::storage::Disks;
 
 /// Jobs whose beginning is remembered for the script.
 const JOBS_KEPT: usize = 1_000;
@@ -53,6 +54,7 @@ pub(crate) struct Machine {
     hindered: Hindered,
     waiting: Waiting,
     kernels: Boots,
+    disks: Disks,
 }
 
 /// Until when what does not work.
@@ -87,6 +89,7 @@ impl Machine {
             hindered: Hindered::default(),
             waiting,
             kernels: Boots::default(),
+            disks: Disks::default(),
         }
     }
 
@@ -168,6 +171,16 @@ impl Machine {
         AgentReply { boot: self.kernels.progress(), ..AgentReply::default() }
     }
 
+    /// Takes an order to prepare a disk, of which the scheduler has stopped what runs there. What there is now is said before its end.
+    pub(crate) fn prepare(&mut self, order: &PrepareResource) -> (Said, AgentReply) {
+        let mut said = Said::default();
+        if let Some(done) = self.disks.prepare(order) {
+            let inventory = Some(self.inventory());
+            said.reports.extend([report::Kind::Inventory(InventoryReport { inventory }), report::Kind::Storage(done)]);
+        }
+        (said, AgentReply { storage: self.disks.progress(), ..AgentReply::default() })
+    }
+
     /// Takes an order to reboot.
     pub(crate) fn reboot(&mut self, order: &RebootMachine) -> (Said, AgentReply) {
         let mut said = Said::default();
@@ -205,6 +218,10 @@ impl Machine {
         (!results.is_empty()).then(|| PingBatch { machine: self.id.to_string(), results })
     }
 
+    fn inventory(&self) -> Inventory {
+        inventory(&self.id, self.boot_id(), &self.kernels.running, &self.disks)
+    }
+
     /// What it says in a hello.
     pub(crate) fn hello(&self, pool_time_ns: i64, last_batch: u64) -> Hello {
         Hello {
@@ -213,7 +230,7 @@ impl Machine {
             boot_id: self.boot_id(),
             fenced_epoch: self.fenced,
             last_incarnation: self.incarnation,
-            inventory: Some(inventory(&self.id, self.boot_id(), &self.kernels.running)),
+            inventory: Some(self.inventory()),
             command_line: self.kernels.running.command_line.clone(),
             processes: self.known(),
             last_batch,
@@ -236,6 +253,7 @@ impl Machine {
             fenced_epoch: self.fenced,
             draining: self.draining,
             boot: self.kernels.progress(),
+            storage: self.disks.progress(),
             ..Heartbeat::default()
         }
     }

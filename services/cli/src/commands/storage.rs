@@ -149,19 +149,30 @@ fn outcome(record: &v1::StorageRecord) -> &'static str {
 fn table(machine: &str, record: &v1::StorageRecord) -> Table {
     let names = ["machine", "resource", "task", "outcome", "detail"];
     let mut table = Table::new(names.into_iter().map(Column::new).collect());
-    let ordered = record.ordered.clone().unwrap_or_default();
-    table.push(vec![
-        Cell::text(machine),
-        Cell::text(&ordered.resource),
-        Cell::text(task(&ordered)),
-        Cell::text(outcome(record)),
-        Cell::text(&record.detail),
-    ]);
+    let [task, resource, _, outcome, detail] = cells(Some(record));
+    table.push(vec![Cell::text(machine), resource, task, outcome, detail]);
     table
 }
 
 fn task(ordered: &v1::StorageOrdered) -> &'static str {
     ordered.task().known().map_or("unknown", StorageTask::as_str)
+}
+
+/// Columns of a machine: the newest order to prepare a disk of it.
+pub(super) const COLUMNS: [&str; 5] =
+    ["storage_task", "storage_resource", "storage_by", "storage_outcome", "storage_detail"];
+
+/// The same of one machine; nothing where there was none.
+pub(super) fn cells(order: Option<&v1::StorageRecord>) -> [Cell; 5] {
+    let Some(record) = order else { return [const { Cell::None }; 5] };
+    let ordered = record.ordered.clone().unwrap_or_default();
+    [
+        Cell::text(task(&ordered)),
+        Cell::text(&ordered.resource),
+        Cell::text(&ordered.actor),
+        Cell::text(outcome(record)),
+        Cell::text(&record.detail),
+    ]
 }
 
 /// What a disk is as a test area: its file system, or why it can not be used, or what is under way; nothing for other resources.

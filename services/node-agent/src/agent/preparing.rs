@@ -200,6 +200,8 @@ impl Agent {
     fn end_storage(&mut self, result: Result<String, String>) {
         let Some((order, stage)) = &mut self.preparing.order else { return };
         (*stage, order.ended) = (Stage::Ended, true);
+        // It was to be mounted, and never was.
+        self.preparing.areas.retain(|_, area| !area.uuid.is_empty() || storage::is_mounted(&area.device, &area.place));
         let position = order.position();
         let (outcome, detail) = match result {
             Ok(detail) => (StorageOutcome::Done, detail),
