@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::loop_device::dismount_below;
 use crate::{NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
 
 /// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
@@ -437,7 +438,7 @@ fn clock_ahead(spread: Duration, number: u32, machines: u32) -> i64 {
     spread * i64::from(number - 1) / i64::from(machines.max(2) - 1) - spread / 2
 }
 
-/// Ends every process of the lab in `directory`, by pid.
+/// Ends every process of the lab in `directory`, by pid, and dismounts the test areas that its agents mounted.
 ///
 /// # Errors
 /// When one of them does not die within ten seconds.
@@ -450,7 +451,9 @@ pub fn down(directory: &Path) -> anyhow::Result<()> {
         }
         members.is_empty()
     };
-    wait_until("every process of the lab is gone", Duration::from_secs(10), gone)
+    wait_until("every process of the lab is gone", Duration::from_secs(10), gone)?;
+    dismount_below(directory);
+    Ok(())
 }
 
 /// Deletes everything that a lab in `directory` wrote; what it ran is to be ended before ([`down`]).

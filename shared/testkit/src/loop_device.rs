@@ -35,11 +35,7 @@ impl LoopDevice {
     /// Places that it is mounted at, as this process sees them.
     #[must_use]
     pub fn mounted_at(&self) -> Vec<PathBuf> {
-        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let source =
-            |line: &str| line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1).map(PathBuf::from));
-        let of_it = text.lines().filter(|line| source(line).as_deref() == Some(self.path.as_path()));
-        of_it.filter_map(|line| line.split(' ').nth(4).map(PathBuf::from)).collect()
+        mounts().into_iter().filter(|(source, _)| *source == self.path).map(|(_, place)| place).collect()
     }
 
     /// The resource id that an agent gives it.
@@ -59,9 +55,27 @@ impl LoopDevice {
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        for place in self.mounted_at() {
-            let _ = rustix::mount::unmount(Path::new(&place), UnmountFlags::DETACH);
-        }
+        self.mounted_at().iter().for_each(|place| dismount(place));
         let _ = Command::new("losetup").arg("--detach").arg(&self.path).status();
     }
+}
+
+/// Dismounts what is mounted below a directory: what is removed then is not what is on a device.
+pub(crate) fn dismount_below(directory: &Path) {
+    let below = mounts().into_iter().map(|(_, place)| place).filter(|place| place.starts_with(directory));
+    below.for_each(|place| dismount(&place));
+}
+
+fn dismount(place: &Path) {
+    let _ = rustix::mount::unmount(place, UnmountFlags::DETACH);
+}
+
+/// Sources and places of all mounts, as this process sees them.
+fn mounts() -> Vec<(PathBuf, PathBuf)> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mount = |line: &str| {
+        let source = line.split_once(" - ")?.1.split(' ').nth(1)?;
+        Some((PathBuf::from(source), PathBuf::from(line.split(' ').nth(4)?)))
+    };
+    text.lines().filter_map(mount).collect()
 }

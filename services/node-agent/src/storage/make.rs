@@ -41,7 +41,7 @@ pub(super) fn format(device: &Path, file_system: FileSystem, uuid: &str, log: &P
     command.args(arguments(file_system, uuid)).arg(device).stdin(Stdio::null()).stdout(output).stderr(errors);
     let child = command.spawn().with_context(|| format!("run {}", program.display()))?;
     let status = within(child, FORMAT_WITHIN).with_context(|| format!("run {}", program.display()))?;
-    ensure!(status.success(), "{} ended with {status}: {}", program.display(), last_line(log));
+    ensure!(status.success(), "{} ended with {status}: {}", program.display(), reason(log));
     ensure!(is_made(), "{} ended well, and its file system is not there", program.display());
     Ok(())
 }
@@ -90,10 +90,12 @@ fn within(mut child: Child, limit: Duration) -> anyhow::Result<ExitStatus> {
     bail!("it was not done within {limit:?}")
 }
 
-fn last_line(log: &Path) -> String {
+/// The line that says what is wrong: what is called an error, else the first. Some tell how they are used after it.
+fn reason(log: &Path) -> String {
     let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
-    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    last.unwrap_or("it said nothing").to_owned()
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.clone().next().unwrap_or("it said nothing");
+    lines.find(|line| line.to_ascii_lowercase().contains("error")).unwrap_or(first).to_owned()
 }
 
 #[cfg(test)]
@@ -101,12 +103,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_takes_too_long_is_ended_and_its_last_line_is_told() {
+    fn a_program_that_takes_too_long_is_ended_and_what_is_wrong_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
-        std::fs::write(&log, "one\n  two words \n\n").unwrap();
-        assert_eq!(last_line(&log), "two words");
-        assert_eq!(last_line(Path::new("/no/such/log")), "it said nothing");
+        for (said, expected) in [
+            ("\nFilesystem must be larger than 300MB.\nUsage: mkfs.xfs\n", "Filesystem must be larger than 300MB."),
+            ("WARNING: odd\n ERROR: not a block device \n", "ERROR: not a block device"),
+            ("", "it said nothing"),
+        ] {
+            std::fs::write(&log, said).unwrap();
+            assert_eq!(reason(&log), expected);
+        }
+        assert_eq!(reason(Path::new("/no/such/log")), "it said nothing");
         let child = || Command::new("sleep").arg("100").spawn().unwrap();
         let error = within(child(), Duration::from_millis(200)).unwrap_err();
         assert!(error.to_string().contains("200ms"), "{error}");
