@@ -156,7 +156,7 @@ fn apply_power(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             }
         }
         (Fact::PowerAsked, Some(power)) => power.asked = true,
-        (Fact::PowerEnded { outcome, detail }, Some(power)) => {
+        (Fact::PowerEnded { outcome, detail, dump: _ }, Some(power)) => {
             (power.outcome, power.ended) = (Some(*outcome), at.time);
             power.detail.clone_from(detail);
         }

@@ -8,7 +8,7 @@ use muster_model::{
     StorageOutcome,
 };
 
-use super::power::{PowerOutcome, PowerTask};
+use super::power::{Dump, PowerOutcome, PowerTask};
 use super::{Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings, StorageWork};
 
 /// One event of MACHINES.
@@ -185,6 +185,8 @@ pub enum Fact {
         outcome: PowerOutcome,
         /// What was seen, or what went wrong.
         detail: String,
+        /// The machine's memory, where it is kept.
+        dump: Option<Box<Dump>>,
     },
     /// A disk is to be prepared as a test area, or back: no test uses it from here on.
     StorageOrdered(StorageWork),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ReservationId};
 
-use super::power::PowerOutcome;
+use super::power::{Dump, PowerOutcome};
 use super::{Command, Desired, Inventory, Kernel, StorageReport};
 
 /// An agent's hello.
@@ -56,6 +56,8 @@ pub struct PowerActed {
     pub outcome: Option<PowerOutcome>,
     /// What was seen, or what went wrong.
     pub detail: String,
+    /// The machine's memory, where it is kept.
+    pub dump: Option<Box<Dump>>,
 }
 
 /// What is seen of an operation that an earlier leader began.

@@ -95,7 +95,9 @@ fn fact_to_wire(fact: &Fact) -> Kind {
         Fact::PowerOrderDropped { reason } => Kind::PowerOrderDropped(v1::PowerOrderDropped { reason: reason.clone() }),
         Fact::PowerBegun { task, reason } => Kind::PowerBegun(power::begun_to_wire(*task, reason)),
         Fact::PowerAsked => Kind::PowerAsked(v1::PowerAsked {}),
-        Fact::PowerEnded { outcome, detail } => Kind::PowerEnded(power::ended_to_wire(*outcome, detail)),
+        Fact::PowerEnded { outcome, detail, dump } => {
+            Kind::PowerEnded(power::ended_to_wire(*outcome, detail, dump.as_deref()))
+        }
         Fact::StorageOrdered(work) => Kind::StorageOrdered(storage::work_to_wire(work)),
         Fact::StorageEnded { outcome, detail } => {
             let outcome = v1::StorageOutcome::from(Some(*outcome)).into();

@@ -595,6 +595,25 @@ pub struct PowerEnded {
     /// What was seen, or what went wrong, for people.
     #[prost(string, tag = "2")]
     pub detail: ::prost::alloc::string::String,
+    /// The machine's memory, where it was written and is in the object store.
+    #[prost(message, optional, tag = "3")]
+    pub dump: ::core::option::Option<StoredDump>,
+}
+/// StoredDump is a machine's memory in the object store `artifacts`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoredDump {
+    /// Name in it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Size, bytes.
+    #[prost(uint64, tag = "2")]
+    pub size_bytes: u64,
+    /// SHA-256, lower-case hex.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Where the driver wrote it.
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
 }
 /// HoldSet: people hold all power operations and reboots, or let them go on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

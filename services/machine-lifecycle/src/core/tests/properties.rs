@@ -207,7 +207,10 @@ impl World {
     fn acted_on(&self, name: &str, outcome: usize) -> Input {
         let outcomes = [PowerOutcome::Done, PowerOutcome::Failed, PowerOutcome::Unclear, PowerOutcome::Dropped];
         let (position, outcome) = (self.switched_at(name), outcomes.get(outcome).copied());
-        Input::PowerActed { machine: id(name), acted: PowerActed { position, outcome, detail: String::new() } }
+        Input::PowerActed {
+            machine: id(name),
+            acted: PowerActed { position, outcome, detail: String::new(), dump: None },
+        }
     }
 
     /// A heartbeat with the progress of the present operation.

@@ -52,7 +52,7 @@ fn order(world: &mut World, task: PowerTask) {
 
 fn acted(world: &mut World) {
     let position = world.machine("a").power.as_ref().unwrap().position;
-    let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new() };
+    let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new(), dump: None };
     world.facts(Input::PowerActed { machine: id("a"), acted });
 }
 

@@ -157,7 +157,7 @@ impl Pool {
                     (truth.progress, truth.back) = (None, Some((self.world.now + seconds(10), "quiet".into())));
                 }
                 let outcome = Some(if failed { PowerOutcome::Failed } else { PowerOutcome::Done });
-                let acted = PowerActed { position: switch.position, outcome, detail: String::new() };
+                let acted = PowerActed { position: switch.position, outcome, detail: String::new(), dump: None };
                 self.world.feed(Input::PowerActed { machine, acted });
             }
         }
