@@ -29,6 +29,9 @@ pub(crate) struct UpArguments {
     /// What is to go wrong on simulated machines: a script as tests/machines/README.md describes
     #[arg(long, value_name = "FILE", requires = "simulated")]
     script: Option<PathBuf>,
+    /// Block device that the first machine may format and mount, may be repeated: what is on it is lost as soon as somebody orders it
+    #[arg(long = "device", value_name = "DEVICE")]
+    devices: Vec<PathBuf>,
     /// Instances of each owning service
     #[arg(long, default_value_t = 1)]
     replicas: u32,
@@ -69,8 +72,16 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
     let UpArguments { machines, simulated, replicas, nats, .. } = *arguments;
     let script = arguments.script.as_ref().map(std::path::absolute).transpose()?;
     let clock_spread = std::time::Duration::ZERO;
-    let options =
-        LabOptions { directory, programs, machines, disks: DISKS, replicas, simulated, script, nats, clock_spread };
+    let options = LabOptions {
+        disks: DISKS,
+        devices: arguments.devices.clone(),
+        replicas,
+        simulated,
+        script,
+        nats,
+        clock_spread,
+        ..LabOptions::new(directory, programs, machines)
+    };
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;
     eprintln!(
         "the lab is up; in this shell:\n  eval \"$(cargo xtask lab env)\"\n  muster machine list\nand `cargo xtask lab down` ends it"

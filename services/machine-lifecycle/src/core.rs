@@ -23,6 +23,7 @@ pub mod power;
 pub mod protection;
 pub mod rails;
 mod state;
+mod storage;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -41,14 +42,15 @@ pub use event::{Event, Fact};
 pub use facts::MachineFacts;
 pub use flakiness::Recent;
 pub use input::{Grant, Hello, Input, PowerActed, PowerLooked, Reply};
-pub use inventory::{CpuTopology, Inventory, Resource};
+pub use inventory::{Area, CpuTopology, Inventory, Resource};
 pub use kernel::{Kernel, KernelFile};
 pub use load::LoadKey;
 pub use machine::{Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
 pub use state::{Past, State};
+pub use storage::{StorageOrder, StorageOrdering, StorageReport, StorageWork};
 pub use tenure::{Claim, Holder, Stage, Tenure};
-pub use wanted::{BootTask, Desired, Effect, Switch, desired_of};
+pub use wanted::{BootTask, Desired, Effect, PrepareTask, Switch, desired_of};
 
 use crate::wire;
 

@@ -7,13 +7,15 @@ use muster_ledger::Handle;
 use muster_model::MachineId;
 use muster_proto::v1::{self, envelope::Body};
 
-use crate::core::{BootTask, Desired, Effect, Input, MachineCore, Observation};
+use crate::core::{BootTask, Desired, Effect, Input, MachineCore, Observation, PrepareTask};
 use crate::{metrics, switching, wire};
 
 /// How long an agent may take to have its desired state on disk.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The verb on which agents take their machine's desired state.
 const VERB: &str = "machine";
+/// The verb on which agents take orders to prepare a disk.
+const STORAGE_VERB: &str = "storage";
 
 /// Performs an effect.
 pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, handle: &Handle<MachineCore>) {
@@ -22,6 +24,7 @@ pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, han
         Effect::Switch { machine, switch } => switching::switch(bus, machine, *switch, handle).await,
         Effect::LookAtPower { machine, position, power } => switching::look(machine, position, power, handle).await,
         Effect::Boot { machine, task } => send_task(bus, &machine, &task, authority, handle).await,
+        Effect::Prepare { machine, task } => send_prepare(bus, &machine, &task, authority, handle).await,
     }
 }
 
@@ -76,6 +79,40 @@ async fn send_task(
         Ok(_) => metrics::invalid(),
         Err(error) => {
             metrics::boot_task("unanswered");
+            tracing::debug!(machine_id = %machine, %error, "an agent did not answer; it is told again");
+        }
+    }
+}
+
+/// Tells an agent to prepare a disk. It answers at once how far it is; heartbeats say it from then on, and a report its end.
+async fn send_prepare(
+    bus: &Bus,
+    machine: &MachineId,
+    task: &PrepareTask,
+    authority: Authority,
+    handle: &Handle<MachineCore>,
+) {
+    let authority = Authority { epoch: task.epoch, incarnation: task.incarnation, ..authority };
+    let envelope = bus.envelope(Body::AgentCommand(wire::prepare_command(task)), authority);
+    let (position, work) = (task.position, &task.work);
+    tracing::info!(machine_id = %machine, order = %position, task = %work.task, resource = %work.resource, "an agent is told of a disk");
+    match bus.request(&subjects::command(machine, STORAGE_VERB), &envelope, AGENT_TIMEOUT).await {
+        Ok(v1::Envelope { body: Some(Body::AgentReply(reply)), .. }) => {
+            match reply.storage.and_then(v1::StorageProgress::known) {
+                Some(progress) => {
+                    let (machine, incarnation) = (machine.clone(), task.incarnation);
+                    handle.observe(Observation::StorageProgress { machine, incarnation, progress });
+                    metrics::storage_task("taken");
+                }
+                None => {
+                    metrics::storage_task("refused");
+                    tracing::warn!(machine_id = %machine, detail = reply.detail, "an agent refused a disk for now");
+                }
+            }
+        }
+        Ok(_) => metrics::invalid(),
+        Err(error) => {
+            metrics::storage_task("unanswered");
             tracing::debug!(machine_id = %machine, %error, "an agent did not answer; it is told again");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Responsible for what is checked right before the call: that the order is not old. The effects run only while the lease holds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_bus::Bus;
@@ -9,12 +10,12 @@ use muster_drivers::{
     Deadline, Outcome, Pace, act_and_read_back, power_driver, restore_and_read_back, snapshot_driver,
 };
 use muster_ledger::Handle;
-use muster_model::{MachineId, Position, PowerSpec, PowerState};
+use muster_model::{MachineId, Position, PowerAction, PowerSpec, PowerState};
 
 use crate::core::limits::POWER_AGE_MAX;
 use crate::core::power::{PowerOutcome, PowerTask};
 use crate::core::{Input, MachineCore, Observation, PowerActed, PowerLooked, Switch};
-use crate::metrics;
+use crate::{dumps, metrics};
 
 /// One call of a driver takes at most so long; two of them and the looks between fit into what an effect is given.
 const CALL_MAX: Duration = Duration::from_secs(60);
@@ -27,16 +28,28 @@ pub(crate) async fn switch(bus: &Bus, machine: MachineId, switch: Switch, handle
         return;
     }
     let (task, age) = (switch.task, bus.now().since(switch.begun));
-    let (outcome, detail) = if age > POWER_AGE_MAX {
+    let (outcome, mut detail) = if age > POWER_AGE_MAX {
         (Some(PowerOutcome::Dropped), format!("it was {age:?} old when its turn came"))
     } else {
         tracing::warn!(machine_id = %machine, %task, "a machine is switched");
         perform(&machine, &switch).await
     };
+    let mut dump = None;
+    if let Some(path) = dump_of(&machine, &switch).filter(|_| outcome == Some(PowerOutcome::Done)) {
+        let (kept, said) = dumps::keep(bus, &machine, position, &path).await;
+        detail = format!("{detail}; {said}");
+        dump = kept;
+    }
     metrics::switched(task, outcome);
     tracing::warn!(machine_id = %machine, %task, ?outcome, detail, "a machine was switched");
-    let acted = PowerActed { position, outcome, detail };
+    let acted = PowerActed { position, outcome, detail, dump };
     handle.submit(Input::PowerActed { machine, acted }).await;
+}
+
+/// Where the driver writes the machine's memory, if that is what is done.
+fn dump_of(machine: &MachineId, switch: &Switch) -> Option<PathBuf> {
+    let spec = switch.power.as_ref().filter(|_| switch.task == PowerTask::Power(PowerAction::Dump))?;
+    muster_drivers::dump_file(spec, machine)
 }
 
 /// What became of it, none when a person was asked; and what was seen.

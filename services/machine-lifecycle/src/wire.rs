@@ -11,6 +11,7 @@ mod power;
 mod record;
 mod reply;
 mod request;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use power::hold_to_wire;
 pub use record::record_to_wire;
 pub use reply::load_number_to_wire;
 pub use request::{command_from_wire, selector_from_wire};
+pub use storage::prepare_command;
 
 use crate::core::{Event, Machine, Reply, State};
 

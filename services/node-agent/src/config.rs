@@ -35,6 +35,12 @@ pub struct Arguments {
     /// Directory that stands for a disk, may be repeated; with it, no real disk is looked at
     #[arg(long = "disk", value_name = "DIRECTORY")]
     pub disks: Vec<PathBuf>,
+    /// Block device that is a resource beside the disks (a partition, a volume, a loop device), may be repeated
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub devices: Vec<PathBuf>,
+    /// Disks of this machine may be formatted, mounted and dismounted by order. Without it not
+    #[arg(long, env = "MUSTER_ALLOW_STORAGE")]
+    pub allow_storage: bool,
     /// The keeper's program; looked for beside the agent's own where it is not given
     #[arg(long)]
     pub keeper: Option<PathBuf>,
@@ -80,6 +86,10 @@ pub(crate) struct Settings {
     pub state: PathBuf,
     /// Directories that stand for disks.
     pub disks: Vec<PathBuf>,
+    /// Block devices that are resources beside the disks.
+    pub devices: Vec<PathBuf>,
+    /// Disks may be formatted, mounted and dismounted by order.
+    pub allow_storage: bool,
     /// The keeper's program.
     pub keeper: PathBuf,
     /// What triggers may do here.
@@ -121,8 +131,14 @@ impl Settings {
             std::fs::canonicalize(disk)
                 .with_context(|| format!("find {}, which is to stand for a disk", disk.display()))
         });
+        let devices = arguments
+            .devices
+            .iter()
+            .map(|device| std::path::absolute(device).with_context(|| format!("use the device {}", device.display())));
         Ok(Self {
             machine,
+            devices: devices.collect::<anyhow::Result<_>>()?,
+            allow_storage: arguments.allow_storage,
             boot: Places::new(&arguments.boot, &state),
             state,
             disks: disks.collect::<anyhow::Result<_>>()?,

@@ -26,6 +26,7 @@ mod peer;
 mod probe;
 mod samples;
 mod sender;
+mod storage;
 mod triggers;
 mod wire;
 mod workplace;

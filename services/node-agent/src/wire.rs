@@ -99,7 +99,7 @@ pub(crate) fn refused(id: ProcessId, refused: Refused) -> v1::RefusedProcess {
     let refusal = match refused {
         Refused::OldEpoch => v1::AgentRefusal::OldEpoch,
         Refused::Draining => v1::AgentRefusal::Draining,
-        Refused::Stale | Refused::NoResource => v1::AgentRefusal::Stale,
+        Refused::Stale | Refused::NoResource | Refused::Preparing => v1::AgentRefusal::Stale,
         Refused::Protected => v1::AgentRefusal::Protected,
     };
     v1::RefusedProcess { id: Some(id.into()), refusal: refusal.into(), detail: refused.reason().into() }

@@ -41,6 +41,17 @@ pub fn power_driver(spec: &PowerSpec, machine: &MachineId) -> Box<dyn PowerDrive
     }
 }
 
+/// Where the driver of a machine's power writes its memory for a dump; none where it only interrupts the machine.
+#[must_use]
+pub fn dump_file(spec: &PowerSpec, machine: &MachineId) -> Option<std::path::PathBuf> {
+    match &spec.means {
+        PowerMeans::Libvirt(libvirt) => libvirt.dump_file.as_ref().map(|file| file.fill(machine).into()),
+        PowerMeans::Qemu(qemu) => qemu.dump_file.as_ref().map(|file| file.fill(machine).into()),
+        PowerMeans::Simulated(simulated) => Some(simulated::Power::new(simulated, machine).memory()),
+        PowerMeans::Command(_) | PowerMeans::Ipmitool(_) | PowerMeans::Manual | PowerMeans::Redfish(_) => None,
+    }
+}
+
 /// The driver of a machine's snapshot.
 #[must_use]
 pub fn snapshot_driver(spec: &SnapshotSpec, machine: &MachineId) -> Box<dyn SnapshotDriver> {

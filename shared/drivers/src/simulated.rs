@@ -3,7 +3,7 @@
 //! `MACHINE.power` is `on` or `off`; a machine without it is on. `MACHINE.faults` has a line for each action to come, the first one first:
 //! `ok`, `fail` (it says no), `hang` (it never answers), `lie` (it says done and does nothing), `slow 3s` (it takes that long); with `ever`
 //! before it, the line stays. `MACHINE.done` gets a line for each action that was asked, `MACHINE.effects` one for each that took effect: a
-//! simulated machine obeys those. Tests write the faults and read the rest.
+//! simulated machine obeys those. `MACHINE.memory` is what a dump writes. Tests write the faults and read the rest.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -143,6 +143,11 @@ impl Power {
     pub(crate) fn new(simulated: &SimulatedPower, machine: &MachineId) -> Self {
         Self { files: Files::of(simulated.directory.as_ref(), machine) }
     }
+
+    /// Where its memory is written for a dump.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.files.path("memory")
+    }
 }
 
 impl PowerDriver for Power {
@@ -166,7 +171,13 @@ impl PowerDriver for Power {
 
     fn act(&self, action: PowerAction, deadline: Deadline) -> Answer<'_, Done> {
         let state = action.leads_to().as_str();
-        Box::pin(self.files.act(action.as_str(), deadline, move |files| files.write("power", state)))
+        let take_effect = move |files: &Files| {
+            if action == PowerAction::Dump {
+                fs::write(files.path("memory"), format!("the memory of {}\n", files.machine))?;
+            }
+            files.write("power", state)
+        };
+        Box::pin(self.files.act(action.as_str(), deadline, take_effect))
     }
 }
 

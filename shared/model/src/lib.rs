@@ -16,6 +16,7 @@ pub mod quantity;
 mod refusal;
 mod resource;
 mod selector;
+mod storage;
 pub mod text;
 mod time;
 mod trigger;
@@ -36,6 +37,7 @@ pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
+pub use storage::{FileSystem, StorageOutcome, StorageProgress, StorageStep, StorageTask};
 pub use time::{PoolTime, nanoseconds};
 pub use trigger::{
     FiringId, TRIGGER_ACTIONS, TriggerAction, TriggerActionError, TriggerNumber, TriggerOutcome, TriggerPolicy,

@@ -2,6 +2,7 @@
 
 mod boot;
 mod machine;
+mod storage;
 mod trigger;
 
 use muster_model as model;

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::loop_device::dismount_below;
 use crate::{NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
 
 /// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
 pub const SERVICES: [&str; 5] = ["telemetry-logger", "report", "scheduler", "machine-lifecycle", "reservation"];
 /// Modules that a lab brings along.
 pub const MODULES: [&str; 7] = ["high-io", "command", "idle", "trivial", "tcp", "memory", "lock"];
+/// The machine that a lab's block devices are of.
+const FIRST_MACHINE: &str = "node-1";
 /// How long a part may take to come up, on a machine that is busy with other tests.
 const UP_LIMIT: Duration = Duration::from_secs(60);
 /// How long a clean stop of a service may take before it is killed.
@@ -31,6 +34,8 @@ pub struct LabOptions {
     pub machines: u32,
     /// Directories that stand for disks, on each machine.
     pub disks: u32,
+    /// Block devices of the first machine: its agent has leave to format and mount them.
+    pub devices: Vec<PathBuf>,
     /// Instances of each owning service.
     pub replicas: u32,
     /// Simulated machines, beside the real agents.
@@ -52,6 +57,7 @@ impl LabOptions {
             programs,
             machines,
             disks: 0,
+            devices: Vec::new(),
             replicas: 1,
             simulated: 0,
             script: None,
@@ -221,6 +227,10 @@ impl Lab {
         // Crashes of this host are not those of its machines.
         arguments.extend(["--crash-files".to_owned(), text(&home.join("crash"))]);
         arguments.extend(["--allow-boot".to_owned(), "simulated".into()]);
+        if machine == FIRST_MACHINE && !self.options.devices.is_empty() {
+            arguments.push("--allow-storage".into());
+            arguments.extend(self.options.devices.iter().flat_map(|device| ["--device".to_owned(), text(device)]));
+        }
         Ok(Spawn {
             name: machine.to_owned(),
             program: self.options.programs.join("muster-agent"),
@@ -435,7 +445,7 @@ fn clock_ahead(spread: Duration, number: u32, machines: u32) -> i64 {
     spread * i64::from(number - 1) / i64::from(machines.max(2) - 1) - spread / 2
 }
 
-/// Ends every process of the lab in `directory`, by pid.
+/// Ends every process of the lab in `directory`, by pid, and dismounts the test areas that its agents mounted.
 ///
 /// # Errors
 /// When one of them does not die within ten seconds.
@@ -448,7 +458,9 @@ pub fn down(directory: &Path) -> anyhow::Result<()> {
         }
         members.is_empty()
     };
-    wait_until("every process of the lab is gone", Duration::from_secs(10), gone)
+    wait_until("every process of the lab is gone", Duration::from_secs(10), gone)?;
+    dismount_below(directory);
+    Ok(())
 }
 
 /// Deletes everything that a lab in `directory` wrote; what it ran is to be ended before ([`down`]).

@@ -5,6 +5,7 @@
 mod answered;
 pub mod kernel;
 pub mod lab;
+mod loop_device;
 mod nats;
 mod ports;
 mod postgres;
@@ -16,6 +17,7 @@ pub mod tools;
 mod wait;
 
 pub use answered::answered;
+pub use loop_device::LoopDevice;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use ports::free_port;
 pub use postgres::Postgres;

@@ -11,6 +11,7 @@ mod plug;
 mod process;
 mod script;
 mod speak;
+mod storage;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use muster_model::{Attempt, Dpid, JobNumber, MachineId, Position, ProcessId, ProcessNumber, RunId};
 use muster_proto::process_digest;
 use muster_proto::v1::{
-    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, InstallKernel, JobDesired,
-    JobOrders, KnownProcess, MachineDesired, PingBatch, ProcessState, RebootMachine, RefusedProcess, UpdateJobs,
-    Verdict, report,
+    self, AgentRefusal, AgentReply, CorruptionReport, FenceDone, Heartbeat, Hello, InstallKernel, Inventory,
+    InventoryReport, JobDesired, JobOrders, KnownProcess, MachineDesired, PingBatch, PrepareResource, ProcessState,
+    RebootMachine, RefusedProcess, UpdateJobs, Verdict, report,
 };
 
 use crate::boot::{BOOT_TIME, Boots};
@@ -17,6 +17,7 @@ use crate::inventory::inventory;
 use crate::plug::Touch;
 use crate::process::{Ending, KILLED, Process};
 use crate::script::{Kind, Waiting};
+use crate::storage::Disks;
 
 /// Jobs whose beginning is remembered for the script.
 const JOBS_KEPT: usize = 1_000;
@@ -60,6 +61,7 @@ pub(crate) struct Machine {
     kernels: Boots,
     /// It has no power.
     is_off: bool,
+    disks: Disks,
 }
 
 /// Until when what does not work.
@@ -95,6 +97,7 @@ impl Machine {
             waiting,
             kernels: Boots::default(),
             is_off: false,
+            disks: Disks::default(),
         }
     }
 
@@ -204,6 +207,16 @@ impl Machine {
         AgentReply { boot: self.kernels.progress(), ..AgentReply::default() }
     }
 
+    /// Takes an order to prepare a disk, of which the scheduler has stopped what runs there. What there is now is said before its end.
+    pub(crate) fn prepare(&mut self, order: &PrepareResource) -> (Said, AgentReply) {
+        let mut said = Said::default();
+        if let Some(done) = self.disks.prepare(order) {
+            let inventory = Some(self.inventory());
+            said.reports.extend([report::Kind::Inventory(InventoryReport { inventory }), report::Kind::Storage(done)]);
+        }
+        (said, AgentReply { storage: self.disks.progress(), ..AgentReply::default() })
+    }
+
     /// Takes an order to reboot.
     pub(crate) fn reboot(&mut self, order: &RebootMachine) -> (Said, AgentReply) {
         let mut said = Said::default();
@@ -241,6 +254,10 @@ impl Machine {
         (!results.is_empty()).then(|| PingBatch { machine: self.id.to_string(), results })
     }
 
+    fn inventory(&self) -> Inventory {
+        inventory(&self.id, self.boot_id(), &self.kernels.running, &self.disks)
+    }
+
     /// What it says in a hello.
     pub(crate) fn hello(&self, pool_time_ns: i64, last_batch: u64) -> Hello {
         Hello {
@@ -249,7 +266,7 @@ impl Machine {
             boot_id: self.boot_id(),
             fenced_epoch: self.fenced,
             last_incarnation: self.incarnation,
-            inventory: Some(inventory(&self.id, self.boot_id(), &self.kernels.running)),
+            inventory: Some(self.inventory()),
             command_line: self.kernels.running.command_line.clone(),
             processes: self.known(),
             last_batch,
@@ -272,6 +289,7 @@ impl Machine {
             fenced_epoch: self.fenced,
             draining: self.draining,
             boot: self.kernels.progress(),
+            storage: self.disks.progress(),
             ..Heartbeat::default()
         }
     }

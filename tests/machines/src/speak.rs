@@ -213,6 +213,12 @@ impl Voice {
                     None => (said, reply) = self.machine.reboot(order),
                 }
             }
+            Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::Prepare(order)) })) => {
+                match self.machine.denied("machine-lifecycle", &envelope) {
+                    Some(denied) => reply = denied,
+                    None => (said, reply) = self.machine.prepare(order),
+                }
+            }
             Some(Body::AgentCommand(AgentCommand { kind: Some(agent_command::Kind::ListKnown(_)) })) => {
                 reply.processes = self.machine.known();
                 reply.last_batch = self.batch;

@@ -1,12 +1,14 @@
 //! `muster machine`, `muster resource` and `muster load-number`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::boots::{
     MachineBootArguments, MachinePowerArguments, MachineRevertArguments, MachineSetArguments, SET_HELP,
 };
+use crate::times::parse_duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MachineCommand {
@@ -85,6 +87,57 @@ pub(crate) enum ResourceCommand {
     /// Give resources to testing: tests may destroy what is on them
     #[command(override_usage = "muster resource release [OPTIONS] <SELECTOR> <RESOURCE>...|--machine")]
     Release(ProtectionArguments),
+    /// Mount the file system of a disk: tests on it work in a directory from then on. What runs on it is stopped
+    Mount(MountArguments),
+    /// Dismount a disk: it is a device again. What runs on it is stopped
+    Dismount(StorageArguments),
+    /// Make a new, empty file system on a disk: what is on it is lost, and what runs on it is stopped
+    Format(FormatArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorageArguments {
+    /// The machine
+    pub(crate) machine: String,
+    /// The disk, as `muster resource list` shows it: `disk-sdb`
+    pub(crate) resource: String,
+    /// Wait until it is done
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Give up waiting after this
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = parse_duration)]
+    pub(crate) within: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MountArguments {
+    #[command(flatten)]
+    pub(crate) storage: StorageArguments,
+    /// Only if it is of this type; whichever it is without it
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    pub(crate) file_system: Option<FileSystemName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatArguments {
+    #[command(flatten)]
+    pub(crate) storage: StorageArguments,
+    /// Type of the file system
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value = "ext4")]
+    pub(crate) file_system: FileSystemName,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileSystemName {
+    /// The usual one.
+    Ext4,
+    /// XFS.
+    Xfs,
+    /// btrfs.
+    Btrfs,
 }
 
 #[derive(Debug, Args)]

@@ -28,8 +28,9 @@ pub(crate) use jobs::{
 };
 pub(crate) use kernels::{KernelAddArguments, KernelCommand};
 pub(crate) use machines::{
-    ConfirmedSelector, KindName, LoadNumberCommand, LoadNumberSetArguments, MachineCommand, MachineFlagArguments,
-    ProtectionArguments, ResourceCommand, SelectorArguments,
+    ConfirmedSelector, FileSystemName, FormatArguments, KindName, LoadNumberCommand, LoadNumberSetArguments,
+    MachineCommand, MachineFlagArguments, MountArguments, ProtectionArguments, ResourceCommand, SelectorArguments,
+    StorageArguments,
 };
 pub(crate) use mix::MixCommand;
 pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseLadderArguments, PulseSetArguments, SetArguments};

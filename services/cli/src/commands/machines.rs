@@ -6,7 +6,7 @@ use anyhow::Context;
 use muster_model::Occurrence;
 use muster_proto::v1::{self, machine_command::Kind};
 
-use super::{Session, boots, not_found, pool_file, power};
+use super::{Session, boots, not_found, pool_file, power, storage};
 use crate::arguments::{ConfirmedSelector, MachineCommand, MachineFlagArguments, SelectorArguments};
 use crate::confirm::confirm;
 use crate::exit::Failure;
@@ -150,9 +150,12 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     columns.extend([Column::new("tags"), Column::new("trouble")]);
+    columns.extend(storage::COLUMNS.map(Column::programs));
     let mut table = Table::new(columns);
     for machine in machines {
-        table.push(row(machine));
+        let mut cells = row(machine);
+        cells.extend(storage::cells(machine.record.as_ref().and_then(|record| record.storage.as_ref())));
+        table.push(cells);
     }
     table
 }

@@ -33,6 +33,7 @@ mod set;
 mod show;
 mod start;
 mod stop;
+mod storage;
 pub(crate) mod top;
 mod triggers;
 mod upload;

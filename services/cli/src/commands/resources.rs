@@ -6,7 +6,7 @@ use muster_model::glob_matches;
 use muster_proto::v1::{self, machine_command::Kind};
 
 use super::machines::{changes, protection_on_disk};
-use super::{Session, not_found};
+use super::{Session, not_found, storage};
 use crate::arguments::{ProtectionArguments, ResourceCommand, SelectorArguments};
 use crate::confirm::confirm;
 use crate::exit::Failure;
@@ -20,14 +20,17 @@ pub(super) async fn run(session: &Session, command: ResourceCommand) -> Result<(
         ResourceCommand::List(arguments) => list(session, &arguments).await,
         ResourceCommand::Protect(arguments) => protect(session, arguments).await,
         ResourceCommand::Release(arguments) => release(session, arguments).await,
+        ResourceCommand::Mount(arguments) => storage::mount(session, &arguments).await,
+        ResourceCommand::Dismount(arguments) => storage::dismount(session, &arguments).await,
+        ResourceCommand::Format(arguments) => storage::format(session, &arguments).await,
     }
 }
 
 async fn list(session: &Session, arguments: &SelectorArguments) -> Result<(), Failure> {
     let machines = session.client.machines("list resources", &arguments.selector, false).await?;
-    let names = ["machine", "resource", "kind", "device_type", "path", "size_bytes", "protected", "signatures"];
+    let names = ["machine", "resource", "kind", "device_type", "path", "size_bytes", "protected", "signatures", "area"];
     let mut columns: Vec<Column> = names.into_iter().map(Column::new).collect();
-    columns.extend([Column::programs("bits_per_second"), Column::programs("shared_name")]);
+    columns.extend(["bits_per_second", "shared_name", "area_device", "area_by"].map(Column::programs));
     let mut table = Table::new(columns);
     for record in machines.into_iter().filter_map(|machine| machine.record) {
         for resource in record.inventory.iter().flat_map(|inventory| &inventory.resources) {
@@ -38,6 +41,7 @@ async fn list(session: &Session, arguments: &SelectorArguments) -> Result<(), Fa
 }
 
 fn row(record: &v1::MachineRecord, resource: &v1::Resource) -> Vec<Cell> {
+    let area = resource.area.clone().unwrap_or_default();
     let protected = record.machine_protected || record.protected.contains(&resource.id);
     let (size, speed) = match resource.kind() {
         v1::ResourceKind::Disk | v1::ResourceKind::Memory => (Cell::Bytes(resource.size), Cell::None),
@@ -53,8 +57,11 @@ fn row(record: &v1::MachineRecord, resource: &v1::Resource) -> Vec<Cell> {
         size,
         Cell::Flag(protected),
         Cell::List(resource.signatures.clone()),
+        storage::area(record, resource),
         speed,
         Cell::text(&resource.shared_name),
+        Cell::text(&area.device),
+        Cell::text(&area.actor),
     ]
 }
 

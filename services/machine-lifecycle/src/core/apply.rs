@@ -5,7 +5,7 @@ use muster_model::{Phase, PoolTime};
 
 use super::flakiness::remember;
 use super::power::{Hold, PowerOperation, PowerOrder, PowerOutcome, PowerTask};
-use super::{Boot, Event, Fact, Machine, Past, Stage, State, check};
+use super::{Boot, Event, Fact, Machine, Past, Stage, State, StorageOrder, StorageWork, check};
 
 /// Folds one event.
 pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
@@ -111,6 +111,7 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         | Fact::PowerBegun { .. }
         | Fact::PowerAsked
         | Fact::PowerEnded { .. } => apply_power(machine, fact, at),
+        Fact::StorageOrdered(_) | Fact::StorageEnded { .. } => apply_storage(machine, fact, at),
         Fact::BootOrdered { .. } | Fact::BootAttempted { .. } | Fact::BootJudged { .. } => {
             apply_boot(machine, fact, at);
             machine.generation = at.position;
@@ -155,7 +156,7 @@ fn apply_power(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             }
         }
         (Fact::PowerAsked, Some(power)) => power.asked = true,
-        (Fact::PowerEnded { outcome, detail }, Some(power)) => {
+        (Fact::PowerEnded { outcome, detail, dump: _ }, Some(power)) => {
             (power.outcome, power.ended) = (Some(*outcome), at.time);
             power.detail.clone_from(detail);
         }
@@ -171,6 +172,30 @@ fn begun(task: PowerTask, reason: &str, boot_id: &str, at: &At<'_>) -> PowerOper
         begun: at.time,
         from_boot_id: boot_id.to_owned(),
         asked: false,
+        outcome: None,
+        detail: String::new(),
+        ended: PoolTime::NEVER,
+    }
+}
+
+fn apply_storage(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
+    match (fact, &mut machine.storage) {
+        (Fact::StorageOrdered(work), _) => machine.storage = Some(storage_ordered(work, machine, at)),
+        (Fact::StorageEnded { outcome, detail }, Some(order)) => {
+            (order.outcome, order.ended) = (Some(*outcome), at.time);
+            order.detail.clone_from(detail);
+        }
+        (_, _) => {}
+    }
+}
+
+fn storage_ordered(work: &StorageWork, machine: &Machine, at: &At<'_>) -> StorageOrder {
+    StorageOrder {
+        position: at.position,
+        work: work.clone(),
+        epoch: machine.epoch,
+        boot_id: machine.boot_id.clone(),
+        since: at.time,
         outcome: None,
         detail: String::new(),
         ended: PoolTime::NEVER,

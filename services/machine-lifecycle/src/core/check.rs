@@ -3,7 +3,7 @@
 use muster_model::{BootVerdict, Phase};
 
 use super::limits::MACHINES_MAX;
-use super::{Event, Fact, Holder, Machine, Stage, State};
+use super::{Event, Fact, Holder, Machine, Stage, State, StorageWork};
 
 /// Whether an event may follow in a state.
 ///
@@ -94,6 +94,8 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
             let open = machine.is_being_switched();
             rule(open, "an operation ends once, after it began")
         }
+        Fact::StorageOrdered(work) => legal_storage(machine, work),
+        Fact::StorageEnded { .. } => rule(machine.storage_order().is_some(), "an order ends once, after it was given"),
         Fact::Quarantined { .. } => rule(machine.quarantine.is_none(), "it is quarantined already"),
         Fact::FlagChanged { .. }
         | Fact::InventoryChanged(_)
@@ -103,6 +105,13 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         | Fact::PreparationAsked(_)
         | Fact::Claimed(_) => Ok(()),
     }
+}
+
+fn legal_storage(machine: &Machine, work: &StorageWork) -> Result<(), &'static str> {
+    if machine.shields(&work.resource) {
+        return Err("I13: what is protected is not prepared");
+    }
+    machine.storage_order().map_or(Ok(()), |_| Err("one disk is prepared at a time"))
 }
 
 /// What every state satisfies.

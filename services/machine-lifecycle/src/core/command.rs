@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_model::{BootDriver, Flag, KernelName, MachineId, PowerSpec, Selector, SnapshotSpec};
 
 use super::power::PowerTask;
-use super::{Kernel, LoadKey};
+use super::{Kernel, LoadKey, StorageOrdering};
 
 /// A command.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub enum Command {
     Power(PowerOrdering),
     /// Hold all power operations and reboots, or let them go on.
     Hold(HoldSetting),
+    /// Prepare a disk as a test area, or back.
+    Storage(StorageOrdering),
 }
 
 /// Do something to the power or the snapshot of all machines that a selector names.

@@ -11,6 +11,7 @@ mod pool;
 mod power;
 mod preparation;
 mod protect;
+mod storage;
 mod tenure;
 mod tick;
 
@@ -42,6 +43,7 @@ pub fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> De
         }
         Input::PowerActed { machine, acted } => power::acted(state, machine, acted, now),
         Input::PowerLooked { machine, looked } => power::seen(state, machine, looked, now),
+        Input::StorageDone { machine, report } => storage::done(state, machine, report, now),
         Input::Tick => tick::tick(state, observed, now),
     };
     Ok(Decision { events, reply: None })
@@ -60,6 +62,7 @@ fn decide_command(state: &State, observed: &Observed, command: &Command, now: No
         Command::SetSettings { selector, change } => orders::set_settings(state, selector, change, now),
         Command::Power(ordering) => power::order(state, ordering, now),
         Command::Hold(setting) => power::hold(state, setting, now),
+        Command::Storage(ordering) => storage::order(state, observed, ordering, now),
         Command::Boot(order) => orders::boot(state, observed, order, now),
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use muster_model::{
     BootVerdict, Epoch, Flag, Incarnation, KernelName, MachineId, Phase, PoolTime, Position, ReservationId,
+    StorageOutcome,
 };
 
-use super::power::{PowerOutcome, PowerTask};
-use super::{Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings};
+use super::power::{Dump, PowerOutcome, PowerTask};
+use super::{Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings, StorageWork};
 
 /// One event of MACHINES.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +184,17 @@ pub enum Fact {
         /// What.
         outcome: PowerOutcome,
         /// What was seen, or what went wrong.
+        detail: String,
+        /// The machine's memory, where it is kept.
+        dump: Option<Box<Dump>>,
+    },
+    /// A disk is to be prepared as a test area, or back: no test uses it from here on.
+    StorageOrdered(StorageWork),
+    /// What became of that.
+    StorageEnded {
+        /// What.
+        outcome: StorageOutcome,
+        /// For people.
         detail: String,
     },
     /// What was proven of a boot.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ReservationId};
 
-use super::power::PowerOutcome;
-use super::{Command, Desired, Inventory, Kernel};
+use super::power::{Dump, PowerOutcome};
+use super::{Command, Desired, Inventory, Kernel, StorageReport};
 
 /// An agent's hello.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ pub struct PowerActed {
     pub outcome: Option<PowerOutcome>,
     /// What was seen, or what went wrong.
     pub detail: String,
+    /// The machine's memory, where it is kept.
+    pub dump: Option<Box<Dump>>,
 }
 
 /// What is seen of an operation that an earlier leader began.
@@ -135,6 +137,13 @@ pub enum Input {
         machine: MachineId,
         /// What.
         looked: PowerLooked,
+    },
+    /// REPORTS: what became of an order to prepare a disk.
+    StorageDone {
+        /// Who.
+        machine: MachineId,
+        /// What.
+        report: StorageReport,
     },
     /// Timers, and the repair by the full pass.
     Tick,

@@ -1,6 +1,6 @@
 //! What an agent found by probing its machine.
 
-use muster_model::{ResourceId, ResourceKind};
+use muster_model::{FileSystem, ResourceId, ResourceKind};
 
 /// Where a logical CPU sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,19 @@ pub struct CpuTopology {
     pub core: u32,
     /// NUMA node.
     pub node: u32,
+}
+
+/// What a disk is mounted as by order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Area {
+    /// Its file system; none where it is not known yet.
+    pub file_system: Option<FileSystem>,
+    /// Who ordered it.
+    pub actor: String,
+    /// The device.
+    pub device: String,
+    /// Why it can not be used now; empty where it can.
+    pub trouble: String,
 }
 
 /// One thing that tests may use.
@@ -32,6 +45,8 @@ pub struct Resource {
     pub shared_name: String,
     /// For a CPU, where it sits.
     pub topology: Option<CpuTopology>,
+    /// For a disk that was mounted by order.
+    pub area: Option<Area>,
 }
 
 impl Resource {

@@ -24,6 +24,10 @@ pub const MACHINES_MAX: usize = 65_536;
 pub const RESOURCES_MAX: usize = 4_096;
 /// Facts decided in one tick; the rest waits for the next.
 pub const TICK_FACTS_MAX: usize = 2_000;
+/// An agent takes an order to prepare a disk within this.
+pub const STORAGE_TOLD_WITHIN: Duration = Duration::from_secs(60);
+/// An order to prepare a disk has ended within this: its agent gives up before.
+pub const STORAGE_WITHIN: Duration = Duration::from_secs(1_800);
 /// Tags of one machine.
 pub const TAGS_MAX: usize = 64;
 /// Length of a tag.

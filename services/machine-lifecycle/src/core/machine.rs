@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_model::{Epoch, Flags, Incarnation, Phase, Position, ResourceId};
 
 use super::power::{PowerOperation, PowerOrder};
-use super::{Boot, Claim, Inventory, Past, Preparation, Recent, Settings, Stage, Tenure};
+use super::{Boot, Claim, Inventory, Past, Preparation, Recent, Settings, Stage, StorageOrder, Tenure};
 
 /// What tests may not touch (CARE), and what people gave to testing all the same (DONT).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,6 +72,8 @@ pub struct Machine {
     pub power_order: Option<PowerOrder>,
     /// What came of its newest boots, and what trouble it made.
     pub recent: Recent,
+    /// The newest order to prepare a disk.
+    pub storage: Option<StorageOrder>,
 }
 
 impl Machine {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{BootProgress, Epoch, Incarnation, MachineId, PoolTime, Position};
+use muster_model::{BootProgress, Epoch, Incarnation, MachineId, PoolTime, Position, StorageProgress};
 
 use super::{Machine, State};
 
@@ -29,6 +29,8 @@ pub struct Heartbeat {
     pub stored: u64,
     /// How far it is with the newest order to install a kernel or to reboot.
     pub boot: Option<BootProgress>,
+    /// How far it is with the newest order to prepare a disk.
+    pub storage: Option<StorageProgress>,
 }
 
 /// The newest heartbeat of a machine.
@@ -85,6 +87,15 @@ pub enum Observation {
         /// How far.
         progress: BootProgress,
     },
+    /// An agent answered how far it is with an order to prepare a disk.
+    StorageProgress {
+        /// Who.
+        machine: MachineId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// How far.
+        progress: StorageProgress,
+    },
 }
 
 /// Everything volatile. Bounded by the machines of the state.
@@ -121,6 +132,13 @@ impl Observed {
                     && seen.heartbeat.incarnation == incarnation
                 {
                     seen.heartbeat.boot = Some(progress);
+                }
+            }
+            Observation::StorageProgress { machine, incarnation, progress } => {
+                if let Some(seen) = self.seen.get_mut(&machine)
+                    && seen.heartbeat.incarnation == incarnation
+                {
+                    seen.heartbeat.storage = Some(progress);
                 }
             }
         }

@@ -54,6 +54,19 @@ impl fmt::Display for PowerTask {
     }
 }
 
+/// A machine's memory that was written and is in the object store of artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dump {
+    /// Its name there.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its SHA-256, lower-case hex.
+    pub sha256: String,
+    /// Where the driver wrote it.
+    pub path: String,
+}
+
 /// What became of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerOutcome {

@@ -11,6 +11,7 @@ mod preparation;
 mod properties;
 mod protection;
 mod restarts;
+mod storage;
 mod tenure;
 mod thousand;
 mod transitions;
@@ -158,6 +159,7 @@ impl World {
             draining,
             stored: machine.last_batch,
             boot: None,
+            storage: None,
         }
     }
 
@@ -206,6 +208,7 @@ pub(super) fn disk(name: &str, signatures: &[&str]) -> Resource {
         signatures: signatures.iter().map(ToString::to_string).collect(),
         shared_name: String::new(),
         topology: None,
+        area: None,
     }
 }
 

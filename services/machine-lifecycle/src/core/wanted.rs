@@ -11,7 +11,7 @@ use muster_model::{
 
 use super::health::{Health, brake, health};
 use super::power::PowerTask;
-use super::{Holder, Kernel, Machine, Observed, Seen, State};
+use super::{Holder, Kernel, Machine, Observed, Seen, Stage, State, StorageWork};
 
 /// The desired state of a machine, as its agent gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,26 @@ pub enum Effect {
         /// What.
         task: Box<BootTask>,
     },
+    /// Tell an agent to prepare a disk. The agent does what it is told under one position once.
+    Prepare {
+        /// Whom.
+        machine: MachineId,
+        /// What.
+        task: Box<PrepareTask>,
+    },
+}
+
+/// What an agent is told of an order to prepare a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrepareTask {
+    /// Position of the order.
+    pub position: Position,
+    /// The epoch of the machine.
+    pub epoch: Epoch,
+    /// The life of the agent that it is for.
+    pub incarnation: Incarnation,
+    /// What.
+    pub work: StorageWork,
 }
 
 /// An operation as it is done.
@@ -113,6 +133,7 @@ impl Effect {
                 let verb = if task.reboot { "reboot" } else { "install" };
                 format!("{verb}/{machine}/{}", task.operation)
             }
+            Self::Prepare { machine, task } => format!("storage/{machine}/{}", task.position),
         }
     }
 }
@@ -140,7 +161,9 @@ pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Machin
             behind.then(|| Effect::SendDesired { machine: id.clone(), desired: Box::new(desired_of(machine)) });
         let task = seen.and_then(|seen| boot_task(machine, seen, now));
         let boot = task.map(|task| Effect::Boot { machine: id.clone(), task: Box::new(task) });
-        desired.into_iter().chain(boot).chain(switch(id, machine, observed))
+        let task = seen.and_then(|seen| prepare_task(machine, seen));
+        let prepare = task.map(|task| Effect::Prepare { machine: id.clone(), task: Box::new(task) });
+        desired.into_iter().chain(boot).chain(prepare).chain(switch(id, machine, observed))
     };
     let mut wanted: Vec<Effect> = match scope {
         Scope::Full => state.machines.iter().flat_map(effects).collect(),
@@ -192,5 +215,20 @@ fn boot_task(machine: &Machine, seen: &Seen, now: PoolTime) -> Option<BootTask> 
         kernel: boot.kernel.clone(),
         nonce: boot.attempt_nonce(),
         reboot,
+    })
+}
+
+/// What an agent that is heard is to be told of a disk; none where it knows, or may not be told any more.
+fn prepare_task(machine: &Machine, seen: &Seen) -> Option<PrepareTask> {
+    let order = machine.storage_order().filter(|order| !order.is_known(seen.heartbeat.storage))?;
+    let settled = machine.tenure.stage == Stage::Settled && machine.epoch == order.epoch;
+    // The protection that its agent has decides again.
+    let may_be_told =
+        settled && !machine.shields(&order.work.resource) && seen.heartbeat.generation >= machine.generation;
+    may_be_told.then(|| PrepareTask {
+        position: order.position,
+        epoch: machine.epoch,
+        incarnation: machine.incarnation,
+        work: order.work.clone(),
     })
 }

@@ -49,6 +49,7 @@ pub fn heartbeat_from_wire(
         draining: heartbeat.draining,
         stored: heartbeat.reports_acknowledged,
         boot: heartbeat.boot.and_then(v1::BootProgress::known),
+        storage: heartbeat.storage.and_then(v1::StorageProgress::known),
     })
 }
 

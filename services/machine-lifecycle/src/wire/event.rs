@@ -14,7 +14,7 @@ use super::boot::{
 use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
-use super::{machine_id, power, word};
+use super::{machine_id, power, storage, word};
 use crate::core::{Claim, Event, Fact, Protection};
 
 pub(super) fn to_wire(event: &Event) -> v1::MachineEvent {
@@ -95,7 +95,14 @@ fn fact_to_wire(fact: &Fact) -> Kind {
         Fact::PowerOrderDropped { reason } => Kind::PowerOrderDropped(v1::PowerOrderDropped { reason: reason.clone() }),
         Fact::PowerBegun { task, reason } => Kind::PowerBegun(power::begun_to_wire(*task, reason)),
         Fact::PowerAsked => Kind::PowerAsked(v1::PowerAsked {}),
-        Fact::PowerEnded { outcome, detail } => Kind::PowerEnded(power::ended_to_wire(*outcome, detail)),
+        Fact::PowerEnded { outcome, detail, dump } => {
+            Kind::PowerEnded(power::ended_to_wire(*outcome, detail, dump.as_deref()))
+        }
+        Fact::StorageOrdered(work) => Kind::StorageOrdered(storage::work_to_wire(work)),
+        Fact::StorageEnded { outcome, detail } => {
+            let outcome = v1::StorageOutcome::from(Some(*outcome)).into();
+            Kind::StorageEnded(v1::StorageEnded { outcome, detail: detail.clone() })
+        }
         Fact::BootAttempted { attempt, reason } => {
             Kind::BootAttempted(v1::BootAttempted { attempt: *attempt, reason: reason.clone() })
         }
@@ -184,6 +191,8 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
         Kind::PowerBegun(begun) => power::begun_from_wire(begun)?,
         Kind::PowerAsked(_) => Fact::PowerAsked,
         Kind::PowerEnded(ended) => power::ended_from_wire(ended)?,
+        Kind::StorageOrdered(ordered) => Fact::StorageOrdered(storage::work_from_wire(ordered)?),
+        Kind::StorageEnded(ended) => storage::ended_from_wire(ended)?,
         Kind::PreparationAsked(asked) => Fact::PreparationAsked(preparation_from_wire(asked)?),
         Kind::DeadlineMoved(moved) => Fact::DeadlineMoved { deadline: PoolTime(moved.deadline_ns) },
         Kind::TagsSet(set) => Fact::TagsSet(set.tags.into_iter().collect()),

@@ -15,7 +15,7 @@ use prost::Message;
 use super::holder::duration;
 use super::inventory::inventory_from_wire;
 use super::kernel::kernel_name;
-use super::machine_id;
+use super::{machine_id, storage};
 use crate::core::{Grant, Input};
 
 /// Inputs of one message of RESERVATIONS.
@@ -93,7 +93,7 @@ pub fn take_report(message: &StoredMessage) -> Result<Vec<Input>, String> {
     }
 }
 
-/// What a batch of reports means for its machine: fences, and what probing found. The rest is the scheduler's.
+/// What a batch of reports means for its machine: fences, what probing found, and what came of disks. The rest is the scheduler's.
 ///
 /// # Errors
 /// Names the field that is wrong.
@@ -112,6 +112,10 @@ pub fn inputs_of_report_batch(
             Some(v1::report::Kind::Inventory(v1::InventoryReport { inventory: Some(found) })) => {
                 let inventory = Arc::new(inventory_from_wire(found)?);
                 inputs.push(Input::Probed { machine: machine.clone(), incarnation, batch: number, inventory });
+            }
+            Some(v1::report::Kind::Storage(done)) => {
+                let report = storage::report_from_wire(done);
+                inputs.extend(report.map(|report| Input::StorageDone { machine: machine.clone(), report }));
             }
             _ => {}
         }

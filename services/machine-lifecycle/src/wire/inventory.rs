@@ -6,6 +6,7 @@ use muster_model::{ResourceId, ResourceKind};
 use muster_proto::WireError;
 use muster_proto::v1;
 
+use super::storage::{area_from_wire, area_to_wire};
 use crate::core::{CpuTopology, Inventory, LoadKey, Resource};
 
 pub(super) fn inventory_to_wire(inventory: &Inventory) -> v1::Inventory {
@@ -52,6 +53,7 @@ fn resource_to_wire(resource: &Resource) -> v1::Resource {
         signatures: resource.signatures.clone(),
         shared_name: resource.shared_name.clone(),
         topology: resource.topology.map(topology),
+        area: resource.area.as_ref().map(area_to_wire),
     }
 }
 
@@ -66,6 +68,7 @@ fn resource_from_wire(wire: v1::Resource) -> Result<Resource, WireError> {
         signatures: wire.signatures.into_iter().collect::<BTreeSet<_>>().into_iter().collect(),
         shared_name: wire.shared_name,
         topology: wire.topology.map(topology),
+        area: wire.area.map(area_from_wire),
     })
 }
 

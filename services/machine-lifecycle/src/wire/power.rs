@@ -6,7 +6,7 @@ use muster_proto::v1;
 
 use super::request::{invalid, selector_from_wire};
 use super::word;
-use crate::core::power::{Hold, PowerOperation, PowerOrder, PowerOutcome, PowerTask};
+use crate::core::power::{Dump, Hold, PowerOperation, PowerOrder, PowerOutcome, PowerTask};
 use crate::core::{Command, Fact, HoldSetting, Machine, PowerOrdering};
 
 fn task_to_wire(task: PowerTask) -> v1::PowerTask {
@@ -67,13 +67,21 @@ pub(super) fn begun_from_wire(wire: v1::PowerBegun) -> Result<Fact, WireError> {
     Ok(Fact::PowerBegun { task: task_from_wire("PowerBegun", wire.task)?, reason: wire.reason })
 }
 
-pub(super) fn ended_to_wire(outcome: PowerOutcome, detail: &str) -> v1::PowerEnded {
-    v1::PowerEnded { outcome: outcome_to_wire(outcome).into(), detail: detail.to_owned() }
+pub(super) fn ended_to_wire(outcome: PowerOutcome, detail: &str, dump: Option<&Dump>) -> v1::PowerEnded {
+    let dump = dump.map(|dump| v1::StoredDump {
+        name: dump.name.clone(),
+        size_bytes: dump.size_bytes,
+        sha256: dump.sha256.clone(),
+        path: dump.path.clone(),
+    });
+    v1::PowerEnded { outcome: outcome_to_wire(outcome).into(), detail: detail.to_owned(), dump }
 }
 
 pub(super) fn ended_from_wire(wire: v1::PowerEnded) -> Result<Fact, WireError> {
     let outcome = outcome_from_wire(wire.outcome()).ok_or_else(|| WireError::missing("PowerEnded", "outcome"))?;
-    Ok(Fact::PowerEnded { outcome, detail: wire.detail })
+    let dump =
+        wire.dump.map(|v1::StoredDump { name, size_bytes, sha256, path }| Dump { name, size_bytes, sha256, path });
+    Ok(Fact::PowerEnded { outcome, detail: wire.detail, dump: dump.map(Box::new) })
 }
 
 /// The newest operation of a record, and an order that waits; unset where there is neither.

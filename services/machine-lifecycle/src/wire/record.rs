@@ -14,7 +14,7 @@ use super::holder::{
 };
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
 use super::kernel::{kernel_from_wire, kernel_to_wire};
-use super::{boot, machine_id, power};
+use super::{boot, machine_id, power, storage};
 use crate::core::{Machine, Past, Protection, State};
 
 /// What a quarantined machine's trouble begins with.
@@ -58,6 +58,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         preparation: machine.preparation.as_ref().map(|asked| preparation_to_wire(Some(asked))),
         power: power::record_to_wire(machine),
         recent: boot::recent_to_wire(&machine.recent),
+        storage: storage::record_to_wire(machine),
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -96,6 +97,7 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         settings: settings_from_wire(record.settings)?,
         power: operation,
         recent: boot::recent_from_wire(record.recent)?,
+        storage: storage::record_from_wire(record.storage)?,
         power_order,
         boot: boot_from_wire(record.boot)?,
         preparation: record.preparation.map(preparation_from_wire).transpose()?.flatten(),

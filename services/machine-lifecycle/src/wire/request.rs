@@ -8,7 +8,7 @@ use muster_proto::v1::machine_command::Kind;
 use super::holder::flag_from_wire;
 use super::inventory::load_from_wire;
 use super::kernel::{kernel_from_wire, kernel_name};
-use super::{boot, power};
+use super::{boot, power, storage};
 use crate::core::{Command, FlagSetting, PoolEntry, ProtectionSetting, TagSetting};
 
 /// A command of `actor`; `nonce` is random, and proves the boots that it orders.
@@ -56,6 +56,7 @@ pub fn command_from_wire(command: v1::MachineCommand, actor: &str, nonce: &str) 
         }
         Kind::Power(order) => power::ordering(&order, actor)?,
         Kind::SetHold(set) => power::hold_setting(set, actor),
+        Kind::PrepareStorage(prepare) => storage::ordering(prepare, actor)?,
         Kind::Boot(order) => boot::boot_order(&order, actor, nonce)?,
         Kind::LoadPool(load) => Command::LoadPool(load.machines.into_iter().map(entry).collect::<Result<_, _>>()?),
     })

@@ -56,6 +56,11 @@ impl Agent {
                 let reply = denied.unwrap_or_else(|| self.reboot_machine(&order));
                 self.answer(reply_to, reply);
             }
+            agent_command::Kind::Prepare(order) => {
+                let denied = self.admitted(Owner::MachineLifecycle, given);
+                let reply = denied.unwrap_or_else(|| self.prepare_resource(&order));
+                self.answer(reply_to, reply);
+            }
             agent_command::Kind::Peer(word) => {
                 let reply = self.peer_command(&envelope.source, given.term, word);
                 self.answer(reply_to, reply);

@@ -12,6 +12,7 @@ mod keeping;
 mod modules;
 mod opening;
 mod peers;
+mod preparing;
 mod probing;
 mod pulses;
 mod reports;
@@ -53,6 +54,7 @@ use crate::metrics;
 use crate::module_sockets::ModuleSockets;
 use crate::triggers::{Desk, Task};
 use booting::Booting;
+use preparing::{Acted, Preparing};
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
@@ -138,6 +140,8 @@ pub(crate) enum Input {
         /// What, or why not.
         result: Result<Entry, String>,
     },
+    /// A disk was prepared by order, or could not be.
+    StorageActed(Box<Acted>),
 }
 
 /// One process.
@@ -224,6 +228,7 @@ pub(crate) struct Agent {
     measured: Instant,
     probing: Probing,
     booting: Booting,
+    preparing: Preparing,
     /// What is armed here.
     desk: Desk,
     crash_watch: CrashWatch,
@@ -309,6 +314,7 @@ impl Agent {
             Input::Hotplug => self.probe(),
             Input::Probed(inventory) => self.probed(inventory),
             Input::KernelInstalled { operation, result } => self.kernel_installed(operation, result),
+            Input::StorageActed(acted) => self.storage_acted(*acted),
         }
     }
 
@@ -363,6 +369,7 @@ impl Agent {
             reports_acknowledged: self.reports.acknowledged(),
             trigger_policy: self.trigger_policy.clone(),
             boot: self.booting.progress(),
+            storage: self.preparing.progress(),
             ..muster_proto::v1::Heartbeat::default()
         };
         ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));

@@ -1,6 +1,7 @@
 //! The beginning of an agent: what is on its disk is opened, and what goes on beside its loop is started.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use muster_proto::v1::Inventory;
 use tokio::sync::{mpsc, watch};
 
 use super::booting::Booting;
+use super::preparing::Preparing;
 use super::probing::Probing;
 use super::pulses::Pulses;
 use super::reports::Reports;
@@ -31,6 +33,7 @@ use crate::later::{Later, Rush};
 use crate::link;
 use crate::logs::Uploads;
 use crate::module_sockets::ModuleSockets;
+use crate::probe::Places;
 use crate::triggers::{Desk, Opened};
 use crate::workplace;
 
@@ -45,7 +48,7 @@ const HELLOS_MAX: usize = 16;
 pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input>)> {
     let (fence_file, fence) = FenceFile::open(&settings.state)?;
     let (intents, read) = Intents::open(&settings.state).context("open the journal of intents")?;
-    let inventory = probe(&settings).await?;
+    let (preparing, inventory) = look(&settings).await?;
     let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
     let (again, hellos) = mpsc::channel(HELLOS_MAX);
     let (up_sender, up) = watch::channel(false);
@@ -61,12 +64,12 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
     let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
     let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
-    let rush = Rush::default();
-    let places = Later::start("places", PLACES_MAX, rush.clone(), workplace::remove).context("start a thread")?;
+    let (rush, places) = start_later()?;
     let now = Instant::now();
     let mut agent = Agent {
         standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
         booting: Booting::open(&settings, &connection),
+        preparing,
         artifacts: Artifacts::new(settings.state.join("cache"), Bucket::Modules, connection.clone()),
         uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
         places,
@@ -118,10 +121,20 @@ fn clock(settings: &Settings) -> Clock {
     Clock::ahead(i64::from(settings.clock_ahead_ms) * 1_000_000)
 }
 
-/// What the machine has.
-async fn probe(settings: &Settings) -> anyhow::Result<Inventory> {
-    let disks = settings.disks.clone();
-    tokio::task::spawn_blocking(move || crate::probe::inventory(&disks)).await.context("probe the machine")
+/// What can wait, and how it is known that it has to.
+fn start_later() -> anyhow::Result<(Rush, Later<PathBuf>)> {
+    let rush = Rush::default();
+    let places = Later::start("places", PLACES_MAX, rush.clone(), workplace::remove).context("start a thread")?;
+    Ok((rush, places))
+}
+
+/// What the machine has: what was mounted on it by order is mounted again.
+async fn look(settings: &Settings) -> anyhow::Result<(Preparing, Inventory)> {
+    let preparing = Preparing::open(&settings.state).context("open the file of test areas")?;
+    let (directories, devices) = (settings.disks.clone(), settings.devices.clone());
+    let places = Places { directories, devices, areas: preparing.areas.clone() };
+    let probed = tokio::task::spawn_blocking(move || crate::probe::inventory(&places)).await;
+    Ok((preparing, probed.context("probe the machine")?))
 }
 
 /// What is armed, listening for edges while the agent is up.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use muster_model::ProcessId;
-use muster_proto::v1::{Inventory, InventoryReport, report};
+use muster_proto::v1::{Inventory, InventoryReport, Resource, report};
 
 use super::{Agent, Input};
 use crate::core::life::Event;
@@ -26,20 +26,38 @@ impl Probing {
     pub(super) fn new(now: Instant) -> Self {
         Self { last: now, under_way: false, again: false }
     }
+
+    /// Begins a look, or what ends with one; false while another is under way, which is followed by one more.
+    pub(super) fn begin(&mut self) -> bool {
+        if self.under_way {
+            self.again = true;
+            return false;
+        }
+        *self = Self { last: Instant::now(), under_way: true, again: false };
+        true
+    }
+
+    /// A look, or what ends with one, is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way
+    }
+
+    /// Nothing was looked at after all.
+    pub(super) fn end(&mut self) {
+        self.under_way = false;
+    }
 }
 
 impl Agent {
     /// Looks at the machine in the background.
     pub(super) fn probe(&mut self) {
-        if self.probing.under_way {
-            self.probing.again = true;
+        if !self.probing.begin() {
             return;
         }
-        self.probing = Probing { last: Instant::now(), under_way: true, again: false };
-        let (disks, inputs) = (self.settings.disks.clone(), self.inputs.clone());
+        let (places, inputs) = (self.places(), self.inputs.clone());
         tokio::task::spawn_blocking(move || {
             // It fails only when the agent ends.
-            let _ = inputs.blocking_send(Input::Probed(probe::inventory(&disks)));
+            let _ = inputs.blocking_send(Input::Probed(probe::inventory(&places)));
         });
     }
 
@@ -59,7 +77,8 @@ impl Agent {
 
     /// Ends processes whose resources are not there any more: the test can not go on, and that is no fault of the product.
     pub(super) fn end_on_vanished(&mut self) {
-        let existing: BTreeSet<&str> = self.inventory.resources.iter().map(|resource| resource.id.as_str()).collect();
+        let usable = self.inventory.resources.iter().filter(|resource| is_usable(resource));
+        let existing: BTreeSet<&str> = usable.map(|resource| resource.id.as_str()).collect();
         let gone = |resources: &[String]| resources.iter().find(|id| !existing.contains(id.as_str())).cloned();
         let live = self.processes.iter().filter(|(_, process)| process.life.is_live());
         let ended: Vec<(ProcessId, String)> =
@@ -69,4 +88,9 @@ impl Agent {
             self.happen(id, Event::Kill(format!("{resource} is gone")));
         }
     }
+}
+
+/// Where the file system of a test area should be is only its mount point: no test goes there.
+pub(super) fn is_usable(resource: &Resource) -> bool {
+    resource.area.as_ref().is_none_or(|area| area.trouble.is_empty())
 }

@@ -9,6 +9,7 @@ use muster_model::{Position, ProcessId, ResourceId};
 use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec};
 
 use super::changes::{Change, Wanted};
+use super::probing::is_usable;
 use super::{Agent, Input, Process};
 use crate::artifacts::Artifacts;
 use crate::core::gang::Gang;
@@ -122,7 +123,8 @@ impl Agent {
     }
 
     fn ground(&self) -> Ground {
-        let ids = self.inventory.resources.iter().filter_map(|resource| ResourceId::new(&resource.id).ok());
+        let usable = self.inventory.resources.iter().filter(|resource| is_usable(resource));
+        let ids = usable.filter_map(|resource| ResourceId::new(&resource.id).ok());
         Ground {
             fenced: self.fence.fenced_epoch(),
             epoch: self.fence.epoch(),
@@ -130,6 +132,7 @@ impl Agent {
             machine_generation: self.fence.machine_generation(),
             machine_protected: self.fence.machine_protected,
             protected: self.fence.protected.clone(),
+            preparing: self.preparing.resource().map(str::to_owned),
             existing: ids.collect::<BTreeSet<_>>(),
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Ground {
     pub machine_protected: bool,
     /// Resources that nothing may touch.
     pub protected: BTreeSet<String>,
+    /// A disk that is being prepared as a test area, or back.
+    pub preparing: Option<String>,
     /// Resources that exist.
     pub existing: BTreeSet<ResourceId>,
 }
@@ -56,6 +58,8 @@ pub(crate) enum Refused {
     Protected,
     /// It names a resource that is not there.
     NoResource,
+    /// It would use a disk that is being prepared.
+    Preparing,
 }
 
 impl Refused {
@@ -67,6 +71,7 @@ impl Refused {
             Self::Stale => "it was placed on an older state of the machine",
             Self::Protected => "it would touch something protected",
             Self::NoResource => "a resource that it was placed on is not there",
+            Self::Preparing => "a disk that it was placed on is being prepared as a test area, or back",
         }
     }
 }
@@ -116,6 +121,9 @@ fn refusal(ground: &Ground, order: &Order, way: Way) -> Option<Refused> {
     }
     if ground.machine_protected || order.resources.iter().any(|resource| ground.protected.contains(resource)) {
         return Some(Refused::Protected);
+    }
+    if order.resources.iter().any(|resource| ground.preparing.as_ref() == Some(resource)) {
+        return Some(Refused::Preparing);
     }
     if way == Way::Update && order.placed_on < ground.machine_generation {
         return Some(Refused::Stale);
@@ -172,6 +180,8 @@ mod tests {
         assert_eq!(check(&ground(), &touching), Step::Refuse(Refused::Protected));
         let whole = Ground { machine_protected: true, ..ground() };
         assert_eq!(check(&whole, &order()), Step::Refuse(Refused::Protected));
+        let preparing = Ground { preparing: Some("disk-sdb".into()), ..ground() };
+        assert_eq!(check(&preparing, &order()), Step::Refuse(Refused::Preparing));
         let stale = Order { placed_on: Position::new(1, 9), ..order() };
         assert_eq!(check(&ground(), &stale), Step::Refuse(Refused::Stale));
         assert_eq!(step(&ground(), &stale, false, Way::Hello), Step::Start);

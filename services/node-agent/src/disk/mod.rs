@@ -8,4 +8,5 @@ pub(crate) mod intents;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod spool;
+pub(crate) mod storage;
 pub(crate) mod triggers;

@@ -1,13 +1,17 @@
 //! Disks, and directories that stand for them.
 
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use muster_proto::v1::{Resource, ResourceKind};
 
 use super::signature::{self, Mounts};
-use super::{cleaned, read};
+use super::{area, cleaned, read};
 
 const BLOCK: &str = "/sys/block";
+/// Disks and partitions alike, by their numbers.
+const BY_NUMBER: &str = "/sys/dev/block";
 /// Sizes in /sys are in units of 512 bytes, whatever the disk's own sector is.
 const SECTOR_BYTES: u64 = 512;
 /// Devices that are made of others, or of nothing: not disks of their own.
@@ -31,7 +35,7 @@ fn resource(name: &str, mounts: &Mounts) -> Resource {
         id: format!("disk-{}", cleaned(name)),
         kind: ResourceKind::Disk.into(),
         device_type: if model.is_empty() { driver(name) } else { model },
-        signatures: signature::of_disk(name, Path::new(&path), mounts),
+        signatures: signature::of_device(&format!("{BLOCK}/{name}"), name, Path::new(&path), mounts),
         path,
         size: value("size").parse::<u64>().unwrap_or(0) * SECTOR_BYTES,
         shared_name: wwn.unwrap_or_default(),
@@ -45,6 +49,37 @@ fn driver(name: &str) -> String {
     driver.unwrap_or_else(|| "disk".into())
 }
 
+/// Block devices that were named: partitions, volumes, loop devices. One that is not there is no disk now.
+pub(super) fn devices(devices: &[PathBuf]) -> Vec<Resource> {
+    let mounts = Mounts::read();
+    devices.iter().filter_map(|path| device(path, &mounts).ok()).filter(|disk| disk.size > 0).collect()
+}
+
+fn device(path: &Path, mounts: &Mounts) -> anyhow::Result<Resource> {
+    let (system, name) = in_system(path)?;
+    let device_type = ["loop", "dm-", "md"].into_iter().find(|prefix| name.starts_with(prefix));
+    Ok(Resource {
+        id: format!("disk-{}", cleaned(&path.file_name().unwrap_or_default().to_string_lossy())),
+        kind: ResourceKind::Disk.into(),
+        device_type: device_type.map_or("device", |prefix| prefix.trim_end_matches('-')).into(),
+        signatures: signature::of_device(&system, &name, path, mounts),
+        path: path.to_string_lossy().into_owned(),
+        size: read(format!("{system}/size")).parse::<u64>().unwrap_or(0) * SECTOR_BYTES,
+        ..Resource::default()
+    })
+}
+
+/// Directory and name by which /sys knows a block device.
+pub(super) fn in_system(path: &Path) -> anyhow::Result<(String, String)> {
+    let meta = std::fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    anyhow::ensure!(meta.file_type().is_block_device(), "{} is no block device", path.display());
+    let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+    let link = format!("{BY_NUMBER}/{major}:{minor}");
+    let system = std::fs::canonicalize(&link).with_context(|| format!("look at {link}"))?;
+    let name = system.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((system.to_string_lossy().into_owned(), name))
+}
+
 /// Directories as disks: their size is that of their file system. One that is not there keeps its id, and is no disk now.
 pub(super) fn directories(directories: &[PathBuf]) -> Vec<Resource> {
     let mut found: Vec<Resource> = Vec::new();
@@ -54,8 +89,7 @@ pub(super) fn directories(directories: &[PathBuf]) -> Vec<Resource> {
         let numbered =
             std::iter::once(format!("disk-{base}")).chain((2..).map(|number| format!("disk-{base}-{number}")));
         let id = numbered.take(directories.len() + 1).find(|id| !taken(id)).unwrap_or_default();
-        let size =
-            rustix::fs::statvfs(directory).map(|file_system| file_system.f_blocks * file_system.f_frsize).unwrap_or(0);
+        let size = area::size_of(directory).unwrap_or(0);
         found.push(Resource {
             id,
             kind: ResourceKind::Disk.into(),

@@ -1,5 +1,7 @@
-//! Probing: what this machine is made of. Reads /sys, /proc and the first bytes of disks; changes nothing.
+//! Probing: what this machine is made of. Reads /sys, /proc and the first bytes of disks; changes nothing but that test areas whose
+//! file systems are not mounted any more are mounted again.
 
+mod area;
 mod cpu;
 mod disk;
 mod kernel;
@@ -8,22 +10,39 @@ mod pretended;
 mod signature;
 mod tape;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use muster_proto::v1::{Inventory, Resource, ResourceKind};
 
-/// Probes the machine. With `directories`, they stand for disks and no real disk or tape is looked at.
-pub(crate) fn inventory(directories: &[PathBuf]) -> Inventory {
+use crate::disk::storage::Areas;
+use crate::storage;
+
+/// Where to look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    /// Directories that stand for disks; with them, no real disk or tape is looked at.
+    pub directories: Vec<PathBuf>,
+    /// Block devices that are resources beside the disks.
+    pub devices: Vec<PathBuf>,
+    /// Disks that are mounted as test areas.
+    pub areas: Areas,
+}
+
+/// Probes the machine.
+pub(crate) fn inventory(places: &Places) -> Inventory {
+    let troubles = storage::restore(&places.areas);
     let architecture = rustix::system::uname().machine().to_string_lossy().into_owned();
     let memory_bytes = kernel::memory_bytes();
     let mut resources = cpu::resources();
     let cpus = resources.len();
-    if directories.is_empty() {
+    if places.directories.is_empty() {
         resources.extend(disk::resources());
         resources.extend(tape::resources());
     } else {
-        resources.extend(disk::directories(directories));
+        resources.extend(disk::directories(&places.directories));
     }
+    resources.extend(disk::devices(&places.devices));
+    area::apply(&mut resources, &places.areas, &troubles);
     resources.extend(nic::resources());
     resources.push(Resource {
         id: "memory".into(),
@@ -44,6 +63,15 @@ pub(crate) fn inventory(directories: &[PathBuf]) -> Inventory {
         resources,
         host_name: crate::config::host_name(),
     }
+}
+
+/// By what a device is in use: mount points, holders, swap.
+///
+/// # Errors
+/// When it is no block device that the system tells of.
+pub(crate) fn uses_of(device: &Path) -> anyhow::Result<Vec<String>> {
+    let (system, name) = disk::in_system(device)?;
+    Ok(signature::uses_of(&system, &name))
 }
 
 /// Load average of one minute, thousandths.

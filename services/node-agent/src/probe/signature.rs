@@ -13,6 +13,9 @@ const HEAD_BYTES: usize = 0x1_0000 + 4096;
 /// How deep holders are followed: disk, partition, RAID, LVM, LUKS and a rest.
 const DEPTH_MAX: usize = 8;
 
+/// What a disk with partitions carries.
+const PARTITIONS: &str = "partitions";
+
 /// A magic: where, what, and what it means.
 const MAGICS: [(usize, &[u8], &str); 12] = [
     (510, b"\x55\xaa", "mbr"),
@@ -60,14 +63,23 @@ impl Mounts {
     }
 }
 
-/// Everything that a disk carries, sorted.
-pub(super) fn of_disk(name: &str, path: &Path, mounts: &Mounts) -> Vec<String> {
+/// By what a device is in use, sorted. It is looked at in the directory that /sys has for it.
+pub(super) fn uses_of(system: &str, name: &str) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    use_of(system, name, &Mounts::read(), 0, &mut found);
+    // Partitions are no use by themselves: what uses them is told beside.
+    found.remove(PARTITIONS);
+    found.into_iter().collect()
+}
+
+/// Everything that a device carries, sorted.
+pub(super) fn of_device(system: &str, name: &str, path: &Path, mounts: &Mounts) -> Vec<String> {
     let mut found = BTreeSet::new();
     match head(path) {
         Ok(head) => found.extend(MAGICS.iter().filter(|magic| is_there(&head, magic)).map(|magic| magic.2.to_owned())),
         Err(error) => drop(found.insert(format!("unreadable:{}", error.kind()))),
     }
-    use_of(&format!("/sys/block/{name}"), name, mounts, 0, &mut found);
+    use_of(system, name, mounts, 0, &mut found);
     found.into_iter().collect()
 }
 
@@ -96,7 +108,7 @@ fn use_of(system: &str, name: &str, mounts: &Mounts, depth: usize, found: &mut B
     for entry in std::fs::read_dir(system).into_iter().flatten().flatten() {
         let part = entry.file_name().to_string_lossy().into_owned();
         if part.starts_with(name) && entry.path().join("partition").exists() {
-            found.insert("partitions".into());
+            found.insert(PARTITIONS.into());
             use_of(&format!("{system}/{part}"), &part, mounts, depth + 1, found);
         }
     }
@@ -116,7 +128,7 @@ mod tests {
         let mut content = vec![0; HEAD_BYTES + 10];
         content[place..place + magic.len()].copy_from_slice(magic);
         std::fs::write(file.path(), content).unwrap();
-        assert_eq!(of_disk("no-such-disk", file.path(), &Mounts::default()), [expected]);
+        assert_eq!(of_device("/sys/block/no-such-disk", "no-such-disk", file.path(), &Mounts::default()), [expected]);
     }
 
     #[test]
@@ -130,7 +142,10 @@ mod tests {
     fn an_empty_disk_carries_nothing_and_an_unreadable_one_is_not_empty() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), vec![0; HEAD_BYTES]).unwrap();
-        assert!(of_disk("no-such-disk", file.path(), &Mounts::default()).is_empty());
-        assert_eq!(of_disk("no-such-disk", Path::new("/no/such/disk"), &Mounts::default()).len(), 1);
+        assert!(of_device("/sys/block/no-such-disk", "no-such-disk", file.path(), &Mounts::default()).is_empty());
+        assert_eq!(
+            of_device("/sys/block/no-such-disk", "no-such-disk", Path::new("/no/such/disk"), &Mounts::default()).len(),
+            1
+        );
     }
 }

@@ -161,16 +161,21 @@ impl World {
 
     /// Starts the agent with another directory as its disk.
     pub(crate) fn start_agent_on(&mut self, disk: &str) {
-        self.agent = Some(self.spawn_agent(MACHINE, self.home.path(), disk));
+        self.agent = Some(self.spawn_agent(MACHINE, self.home.path(), disk, &[]));
+    }
+
+    /// Starts the agent with more arguments.
+    pub(crate) fn start_agent_with(&mut self, more: &[String]) {
+        self.agent = Some(self.spawn_agent(MACHINE, self.home.path(), "disk1", more));
     }
 
     /// Starts the agent of another machine.
     pub(crate) fn start_other(&mut self, machine: &str) {
-        let agent = self.spawn_agent(machine, &self.home.path().join(machine), "disk1");
+        let agent = self.spawn_agent(machine, &self.home.path().join(machine), "disk1", &[]);
         self.others.push(agent);
     }
 
-    fn spawn_agent(&self, machine: &str, home: &Path, disk: &str) -> Process {
+    fn spawn_agent(&self, machine: &str, home: &Path, disk: &str, more: &[String]) -> Process {
         let (disk, state) = (home.join(disk), home.join("s"));
         std::fs::create_dir_all(&disk).unwrap();
         std::fs::create_dir_all(&state).unwrap();
@@ -195,7 +200,7 @@ impl World {
         let spawn = Spawn {
             name: "agent".into(),
             program: env!("CARGO_BIN_EXE_muster-agent").into(),
-            arguments: arguments.collect(),
+            arguments: arguments.chain(more.iter().cloned()).collect(),
             environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
             log,
             user: None,

@@ -98,6 +98,8 @@ fn news(kind: Kind) -> News {
         | Kind::PowerBegun(_)
         | Kind::PowerAsked(_)
         | Kind::PowerEnded(_)
+        | Kind::StorageOrdered(_)
+        | Kind::StorageEnded(_)
         | Kind::HoldSet(_)
         | Kind::DeadlineMoved(_)
         | Kind::BootObserved(_)

@@ -75,6 +75,10 @@ pub enum Fact {
     Quarantined,
     /// It booted without an order.
     BootObserved(String),
+    /// A disk is prepared as a test area, or back: nothing uses it meanwhile.
+    StorageOrdered(ResourceId),
+    /// That has ended.
+    StorageEnded,
     /// Something that placement does not look at, and that may have changed its agent's generation.
     Other,
 }
@@ -135,6 +139,8 @@ impl Seen {
             Fact::TagsSet(tags) => self.tags.clone_from(tags),
             Fact::Quarantined => self.quarantined = true,
             Fact::BootObserved(boot_id) => self.boot_id.clone_from(boot_id),
+            Fact::StorageOrdered(resource) => drop(self.preparing.insert(resource.clone())),
+            Fact::StorageEnded => self.preparing.clear(),
             Fact::Other => {}
         }
     }

@@ -164,11 +164,13 @@ pub enum StopReason {
     Gang,
     /// Its machine is booted into another kernel.
     Boot,
+    /// What it uses is prepared as a test area, or back.
+    Prepared,
 }
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot];
+    pub const ALL: [Self; 6] = [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot, Self::Prepared];
 
     /// The word for people and machines alike.
     #[must_use]
@@ -179,6 +181,7 @@ impl StopReason {
             Self::Protected => "protected",
             Self::Gang => "gang",
             Self::Boot => "boot",
+            Self::Prepared => "prepared",
         }
     }
 
@@ -191,6 +194,7 @@ impl StopReason {
             Self::Protected => "what it uses became protected",
             Self::Gang => "another member of its gang could not be placed",
             Self::Boot => "its machine is booted into another kernel",
+            Self::Prepared => "what it uses is prepared as a test area, or back",
         }
     }
 }

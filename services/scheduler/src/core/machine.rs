@@ -73,6 +73,8 @@ pub struct Seen {
     pub protected: BTreeSet<String>,
     /// Released although they carry a signature.
     pub released: BTreeSet<String>,
+    /// Disks that are being prepared as test areas, or back.
+    pub preparing: BTreeSet<ResourceId>,
     /// Tags.
     pub tags: BTreeSet<String>,
     /// What selectors ask for, beside tags: architecture, type, kernel, counts.
@@ -104,6 +106,7 @@ impl Seen {
             signed: BTreeSet::new(),
             protected: BTreeSet::new(),
             released: BTreeSet::new(),
+            preparing: BTreeSet::new(),
             tags: BTreeSet::new(),
             attributes: BTreeMap::new(),
         }
@@ -144,14 +147,20 @@ impl Seen {
             || (self.signed.contains(resource) && !named(&self.released))
     }
 
-    /// Places that processes may use: what is not protected and has a load number above 0, sorted by id. Of several paths of this
-    /// machine to one resource the first is its place, and none where one of them is protected.
+    /// Processes may use this resource: it is neither protected nor being prepared.
+    #[must_use]
+    pub fn is_open(&self, resource: &ResourceId) -> bool {
+        !self.is_protected(resource) && !self.preparing.contains(resource)
+    }
+
+    /// Places that processes may use: what is open and has a load number above 0, sorted by id. Of several paths of this
+    /// machine to one resource the first is its place, and none where one of them is not open.
     #[must_use]
     pub fn places(&self, loads: &LoadNumbers) -> Vec<Place> {
         let named = self.resources.iter().filter(|resource| !resource.shared_name.is_empty());
-        let shielded = named.filter(|resource| self.is_protected(&resource.id));
+        let shielded = named.filter(|resource| !self.is_open(&resource.id));
         let mut taken: BTreeSet<&str> = shielded.map(|resource| resource.shared_name.as_str()).collect();
-        let open = self.resources.iter().filter(|resource| !self.is_protected(&resource.id));
+        let open = self.resources.iter().filter(|resource| self.is_open(&resource.id));
         let open = open.filter(|resource| resource.shared_name.is_empty() || taken.insert(&resource.shared_name));
         let placed = open.map(|resource| Place {
             id: resource.id.clone(),

@@ -53,7 +53,8 @@ fn report(report: v1::Report) -> Option<Report> {
         | v1::report::Kind::Artifact(_)
         | v1::report::Kind::Gap(_)
         | v1::report::Kind::Final(_)
-        | v1::report::Kind::Inventory(_) => None,
+        | v1::report::Kind::Inventory(_)
+        | v1::report::Kind::Storage(_) => None,
     }
 }
 

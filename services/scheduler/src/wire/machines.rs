@@ -82,6 +82,8 @@ fn fact(kind: Kind) -> Option<Fact> {
         Kind::TagsSet(tags) => Fact::TagsSet(set(tags.tags)),
         Kind::Quarantined(_) => Fact::Quarantined,
         Kind::BootObserved(boot) => Fact::BootObserved(boot.boot_id),
+        Kind::StorageOrdered(ordered) => Fact::StorageOrdered(ResourceId::new(&ordered.resource).ok()?),
+        Kind::StorageEnded(_) => Fact::StorageEnded,
         Kind::DeadlineMoved(_)
         | Kind::SettingsChanged(_)
         | Kind::BootOrdered(_)
@@ -113,6 +115,10 @@ fn inventory(inventory: v1::Inventory) -> Fact {
     let mut counts = BTreeMap::<ResourceKind, usize>::new();
     for resource in inventory.resources {
         let (Some(kind), Ok(id)) = (resource_kind(resource.kind), ResourceId::new(&resource.id)) else { continue };
+        // Where the file system of a test area should be is only its mount point: nothing is placed there.
+        if resource.area.is_some_and(|area| !area.trouble.is_empty()) {
+            continue;
+        }
         *counts.entry(kind).or_default() += 1;
         if !resource.signatures.is_empty() {
             signed.insert(id.clone());

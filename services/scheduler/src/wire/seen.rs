@@ -82,6 +82,7 @@ fn facts_to_wire(seen: &Seen) -> v1::SeenFacts {
         protected: seen.protected.iter().cloned().collect(),
         released: seen.released.iter().cloned().collect(),
         tags: seen.tags.iter().cloned().collect(),
+        preparing: seen.preparing.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -130,6 +131,7 @@ impl TryFrom<v1::MachineSeen> for Seen {
             signed: resource_ids(MESSAGE, &facts.signed)?.into_iter().collect(),
             protected: facts.protected.into_iter().collect(),
             released: facts.released.into_iter().collect(),
+            preparing: resource_ids(MESSAGE, &facts.preparing)?.into_iter().collect(),
             tags: facts.tags.into_iter().collect(),
             attributes: pairs(event.attributes).into_iter().collect::<BTreeMap<_, _>>(),
         })

@@ -7,7 +7,7 @@ use muster_proto::v1::envelope::Body;
 use muster_telemetry::records::{Archived, LogEvent, Records};
 use prost::Message as _;
 
-use super::{Decoded, Message, event, job, reject, said_time};
+use super::{Decoded, Message, event, job, machine, reject, said_time};
 
 /// Decodes a message of a log. Whatever else can not be decoded, a message with an envelope is archived.
 ///
@@ -49,6 +49,9 @@ fn take_block(message: &Message, position: Position, turn: &v1::Turn, block: v1:
                 if turn.event_type == job::EVENT_TYPE {
                     let event = v1::JobEvent::decode(bytes).map_err(|error| error.to_string())?;
                     job::take(event, position, at, records)?;
+                } else if turn.event_type == machine::EVENT_TYPE {
+                    let event = v1::MachineEvent::decode(bytes).map_err(|error| error.to_string())?;
+                    machine::take(event, (position, ordinal), at, records);
                 }
                 Ok(read)
             });

@@ -4,6 +4,7 @@ mod batch;
 mod event;
 mod job;
 mod log;
+mod machine;
 mod report;
 mod sample;
 

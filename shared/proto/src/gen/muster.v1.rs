@@ -595,6 +595,25 @@ pub struct PowerEnded {
     /// What was seen, or what went wrong, for people.
     #[prost(string, tag = "2")]
     pub detail: ::prost::alloc::string::String,
+    /// The machine's memory, where it was written and is in the object store.
+    #[prost(message, optional, tag = "3")]
+    pub dump: ::core::option::Option<StoredDump>,
+}
+/// StoredDump is a machine's memory in the object store `artifacts`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoredDump {
+    /// Name in it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Size, bytes.
+    #[prost(uint64, tag = "2")]
+    pub size_bytes: u64,
+    /// SHA-256, lower-case hex.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Where the driver wrote it.
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
 }
 /// HoldSet: people hold all power operations and reboots, or let them go on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -772,6 +791,272 @@ impl PowerOutcome {
         }
     }
 }
+/// Area is a disk that was mounted by order: its path is a directory, and its size that of the file system.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Area {
+    /// The file system.
+    #[prost(enumeration = "FileSystem", tag = "1")]
+    pub file_system: i32,
+    /// Who ordered it.
+    #[prost(string, tag = "2")]
+    pub actor: ::prost::alloc::string::String,
+    /// The device.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
+    /// Why it can not be used now, for people; empty where it can.
+    #[prost(string, tag = "4")]
+    pub trouble: ::prost::alloc::string::String,
+}
+/// PrepareStorage: a person has a disk of a machine prepared.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrepareStorage {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Resource id.
+    #[prost(string, tag = "2")]
+    pub resource: ::prost::alloc::string::String,
+    /// What.
+    #[prost(enumeration = "StorageTask", tag = "3")]
+    pub task: i32,
+    /// The file system to make, or to expect.
+    #[prost(enumeration = "FileSystem", tag = "4")]
+    pub file_system: i32,
+    /// What is on it may be lost; nothing is formatted without.
+    #[prost(bool, tag = "5")]
+    pub confirmed: bool,
+}
+/// StorageOrdered: a disk is to be prepared, and no test uses it from here on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorageOrdered {
+    /// Resource id.
+    #[prost(string, tag = "1")]
+    pub resource: ::prost::alloc::string::String,
+    /// What.
+    #[prost(enumeration = "StorageTask", tag = "2")]
+    pub task: i32,
+    /// The file system to make, or to expect.
+    #[prost(enumeration = "FileSystem", tag = "3")]
+    pub file_system: i32,
+    /// Who.
+    #[prost(string, tag = "4")]
+    pub actor: ::prost::alloc::string::String,
+}
+/// StorageEnded: what became of that.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorageEnded {
+    /// What.
+    #[prost(enumeration = "StorageOutcome", tag = "1")]
+    pub outcome: i32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
+}
+/// StorageRecord is the newest order to prepare a disk of a machine, and what came of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorageRecord {
+    /// MACHINES position of the order: with the machine, its name.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Position>,
+    /// What was ordered.
+    #[prost(message, optional, tag = "2")]
+    pub ordered: ::core::option::Option<StorageOrdered>,
+    /// Epoch of the machine at that time.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Pool time of the order, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub since_ns: i64,
+    /// What became of it; unspecified while it is under way.
+    #[prost(enumeration = "StorageOutcome", tag = "5")]
+    pub outcome: i32,
+    /// For people.
+    #[prost(string, tag = "6")]
+    pub detail: ::prost::alloc::string::String,
+    /// Pool time of its end, nanoseconds; 0 while it is under way.
+    #[prost(int64, tag = "7")]
+    pub ended_ns: i64,
+    /// Boot id of the machine at the time of the order: in another boot a device may have another name.
+    #[prost(string, tag = "8")]
+    pub boot_id: ::prost::alloc::string::String,
+}
+/// PrepareResource, verb `storage`: prepare a disk, once nothing uses it. What is told twice under one order is done once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrepareResource {
+    /// MACHINES position of the order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Position>,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub ordered: ::core::option::Option<StorageOrdered>,
+}
+/// StorageProgress is how far an agent is with the newest order that it was told of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorageProgress {
+    /// MACHINES position of the order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Position>,
+    /// How far it is.
+    #[prost(enumeration = "StorageStep", tag = "2")]
+    pub step: i32,
+}
+/// StorageDone: what became of an order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StorageDone {
+    /// MACHINES position of the order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<Position>,
+    /// What.
+    #[prost(enumeration = "StorageOutcome", tag = "2")]
+    pub outcome: i32,
+    /// For people.
+    #[prost(string, tag = "3")]
+    pub detail: ::prost::alloc::string::String,
+}
+/// StorageTask is what is done to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StorageTask {
+    /// Never sent.
+    Unspecified = 0,
+    /// Its file system is mounted: tests work in a directory.
+    Mount = 1,
+    /// It is a plain device again.
+    Dismount = 2,
+    /// It gets a new, empty file system.
+    Format = 3,
+}
+impl StorageTask {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STORAGE_TASK_UNSPECIFIED",
+            Self::Mount => "STORAGE_TASK_MOUNT",
+            Self::Dismount => "STORAGE_TASK_DISMOUNT",
+            Self::Format => "STORAGE_TASK_FORMAT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STORAGE_TASK_UNSPECIFIED" => Some(Self::Unspecified),
+            "STORAGE_TASK_MOUNT" => Some(Self::Mount),
+            "STORAGE_TASK_DISMOUNT" => Some(Self::Dismount),
+            "STORAGE_TASK_FORMAT" => Some(Self::Format),
+            _ => None,
+        }
+    }
+}
+/// FileSystem is a type of file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FileSystem {
+    /// Whichever is on the disk.
+    Unspecified = 0,
+    /// ext4.
+    Ext4 = 1,
+    /// XFS.
+    Xfs = 2,
+    /// btrfs.
+    Btrfs = 3,
+}
+impl FileSystem {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FILE_SYSTEM_UNSPECIFIED",
+            Self::Ext4 => "FILE_SYSTEM_EXT4",
+            Self::Xfs => "FILE_SYSTEM_XFS",
+            Self::Btrfs => "FILE_SYSTEM_BTRFS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FILE_SYSTEM_UNSPECIFIED" => Some(Self::Unspecified),
+            "FILE_SYSTEM_EXT4" => Some(Self::Ext4),
+            "FILE_SYSTEM_XFS" => Some(Self::Xfs),
+            "FILE_SYSTEM_BTRFS" => Some(Self::Btrfs),
+            _ => None,
+        }
+    }
+}
+/// StorageOutcome is what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StorageOutcome {
+    /// Not known yet.
+    Unspecified = 0,
+    /// Done.
+    Done = 1,
+    /// Not done.
+    Failed = 2,
+}
+impl StorageOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STORAGE_OUTCOME_UNSPECIFIED",
+            Self::Done => "STORAGE_OUTCOME_DONE",
+            Self::Failed => "STORAGE_OUTCOME_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STORAGE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "STORAGE_OUTCOME_DONE" => Some(Self::Done),
+            "STORAGE_OUTCOME_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+/// StorageStep is how far an agent is with an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StorageStep {
+    /// It does not know the order.
+    Unspecified = 0,
+    /// It waits until nothing uses the disk.
+    Emptying = 1,
+    /// It is being done.
+    Acting = 2,
+    /// It has ended, and that is reported.
+    Ended = 3,
+}
+impl StorageStep {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STORAGE_STEP_UNSPECIFIED",
+            Self::Emptying => "STORAGE_STEP_EMPTYING",
+            Self::Acting => "STORAGE_STEP_ACTING",
+            Self::Ended => "STORAGE_STEP_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STORAGE_STEP_UNSPECIFIED" => Some(Self::Unspecified),
+            "STORAGE_STEP_EMPTYING" => Some(Self::Emptying),
+            "STORAGE_STEP_ACTING" => Some(Self::Acting),
+            "STORAGE_STEP_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
 /// Inventory is what an agent found by probing its machine.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Inventory {
@@ -827,6 +1112,9 @@ pub struct Resource {
     /// For a CPU: package and core it belongs to.
     #[prost(message, optional, tag = "8")]
     pub topology: ::core::option::Option<CpuTopology>,
+    /// For a disk that was mounted by order.
+    #[prost(message, optional, tag = "9")]
+    pub area: ::core::option::Option<Area>,
 }
 /// CpuTopology is where a logical CPU sits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -956,6 +1244,9 @@ pub struct MachineRecord {
     /// What came of its newest boots and what trouble it made, oldest first; at most 20.
     #[prost(enumeration = "Occurrence", repeated, tag = "33")]
     pub recent: ::prost::alloc::vec::Vec<i32>,
+    /// The newest order to prepare a disk of it; unset where there was none.
+    #[prost(message, optional, tag = "34")]
+    pub storage: ::core::option::Option<StorageRecord>,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -975,6 +1266,9 @@ pub struct MachineStatus {
     /// What an order to switch it waits for, for people; empty for nothing.
     #[prost(string, tag = "5")]
     pub switch_waits_for: ::prost::alloc::string::String,
+    /// How far its agent is with the newest order to prepare a disk, as it said last.
+    #[prost(message, optional, tag = "6")]
+    pub storage: ::core::option::Option<StorageProgress>,
 }
 /// LoadNumber is the capacity weight of a resource type.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2237,6 +2531,9 @@ pub struct Heartbeat {
     /// How far it is with the newest order to install a kernel or to reboot; unset without one.
     #[prost(message, optional, tag = "16")]
     pub boot: ::core::option::Option<BootProgress>,
+    /// How far it is with the newest order to prepare a disk; unset without one.
+    #[prost(message, optional, tag = "17")]
+    pub storage: ::core::option::Option<StorageProgress>,
 }
 /// HeartbeatAnswer is sent by a leader to the heartbeat's reply subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2403,7 +2700,7 @@ pub struct JobOrders {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentCommand {
     /// The command.
-    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<agent_command::Kind>,
 }
 /// Nested message and enum types in `AgentCommand`.
@@ -2432,6 +2729,9 @@ pub mod agent_command {
         /// Verb `reboot`: boot once into what was installed, or into the stock kernel.
         #[prost(message, tag = "7")]
         Reboot(super::RebootMachine),
+        /// Verb `storage`: prepare a disk as a test area, or back.
+        #[prost(message, tag = "8")]
+        Prepare(super::PrepareResource),
     }
 }
 /// PeerWord is what one process of a gang says to another, carried from agent to agent. It is not kept: who says it says it again
@@ -2513,6 +2813,9 @@ pub struct AgentReply {
     /// How far it is, in answer to InstallKernel and RebootMachine.
     #[prost(message, optional, tag = "8")]
     pub boot: ::core::option::Option<BootProgress>,
+    /// How far it is, in answer to PrepareResource.
+    #[prost(message, optional, tag = "9")]
+    pub storage: ::core::option::Option<StorageProgress>,
 }
 /// RefusedProcess is one process that an agent will not start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2592,7 +2895,7 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -2630,6 +2933,9 @@ pub mod report {
         /// What became of a firing here.
         #[prost(message, tag = "11")]
         TriggerActed(super::TriggerActed),
+        /// What became of an order to prepare a disk.
+        #[prost(message, tag = "12")]
+        Storage(super::StorageDone),
     }
 }
 /// ProcessReport: a process changed.
@@ -3251,6 +3557,9 @@ pub struct SeenFacts {
     /// Tags, sorted.
     #[prost(string, repeated, tag = "11")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Ids of resources that are being prepared as test areas, or back, sorted.
+    #[prost(string, repeated, tag = "12")]
+    pub preparing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// LoadNumberSeen: a default for a resource type was set in MACHINES.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3361,7 +3670,7 @@ pub struct MachineCommand {
     /// The command.
     #[prost(
         oneof = "machine_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
     )]
     pub kind: ::core::option::Option<machine_command::Kind>,
 }
@@ -3406,6 +3715,9 @@ pub mod machine_command {
         /// Hold all power operations and reboots, or let them go on.
         #[prost(message, tag = "12")]
         SetHold(super::SetHold),
+        /// Prepare a disk as a test area, or back.
+        #[prost(message, tag = "13")]
+        PrepareStorage(super::PrepareStorage),
     }
 }
 /// SetFlag changes a flag on all machines that a selector names.
@@ -5464,7 +5776,7 @@ pub struct MachineEvent {
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -5566,6 +5878,12 @@ pub mod machine_event {
         /// All power operations and reboots are held, or go on.
         #[prost(message, tag = "32")]
         HoldSet(super::HoldSet),
+        /// A disk is to be prepared as a test area, or back.
+        #[prost(message, tag = "33")]
+        StorageOrdered(super::StorageOrdered),
+        /// What became of that.
+        #[prost(message, tag = "34")]
+        StorageEnded(super::StorageEnded),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.

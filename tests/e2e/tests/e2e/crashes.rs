@@ -96,3 +96,24 @@ fn what_ran_together_with_a_job_is_told_with_its_settings() {
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
     lab.down().expect("nothing is left running");
 }
+
+#[test]
+fn the_memory_of_a_machine_that_a_driver_wrote_is_a_file_like_those_of_crashes() {
+    let (lab, _scratch) = lab(1, 1).expect("the lab comes up");
+    let switches = lab.directory().join("switches");
+    std::fs::create_dir(&switches).expect("a folder for the driver");
+    let setting = format!("power=simulated directory={}", switches.display());
+    lab.muster_ok(&["machine", "set", "node-1", &setting]).expect("its power can be switched");
+    lab.muster_ok(&["machine", "power", "node-1", "dump", "--yes"]).expect("it is dumped");
+    wait_until("its memory is kept", SETTLE_LIMIT, || files(&lab, &["--crash-files"]).len() == 1).unwrap_or_else(
+        |error| panic!("{error}: {:?}\n{}", lab.muster_json(&["machine", "show", "node-1"]), lab.tails()),
+    );
+    let row = files(&lab, &["--crash-files"]).remove(0);
+    let name = row["name"].as_str().expect("a name");
+    assert!(row["machine"] == "node-1" && name.starts_with("crash/node-1/dump-"), "{row}");
+    let to = lab.directory().join("got");
+    let got = lab.muster_ok(&["artifact", "get", name, "--to", &to.to_string_lossy()]).expect("it is fetched");
+    let written = std::fs::read(switches.join("node-1.memory")).expect("the driver wrote it");
+    assert_eq!(std::fs::read(got.trim()).expect("it is there"), written);
+    lab.down().expect("nothing is left running");
+}

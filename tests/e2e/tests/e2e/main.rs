@@ -20,5 +20,6 @@ mod resources;
 mod rollouts;
 mod simulated;
 mod spine;
+mod storage;
 mod system;
 mod triggers;

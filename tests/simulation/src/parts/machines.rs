@@ -77,6 +77,12 @@ impl Part for MachinePart {
                 incarnation: task.incarnation.0,
                 command: wire::boot_command(task),
             },
+            Effect::Prepare { machine, task } => AgentOrder {
+                machine: machine.to_string(),
+                epoch: task.epoch.0,
+                incarnation: task.incarnation.0,
+                command: wire::prepare_command(task),
+            },
             Effect::Switch { .. } | Effect::LookAtPower { .. } => unreachable!("{NO_DRIVERS}"),
         }
     }
@@ -90,6 +96,8 @@ impl Part for MachinePart {
                 let news = progress.map(|progress| Observation::BootProgress { machine, incarnation, progress });
                 return (news.into_iter().collect(), Vec::new());
             }
+            // Nobody of this world orders it, and its agents have no disks of their own.
+            Effect::Prepare { .. } => return (Vec::new(), Vec::new()),
             Effect::Switch { .. } | Effect::LookAtPower { .. } => unreachable!("{NO_DRIVERS}"),
         };
         if reply.refusal() != v1::AgentRefusal::Unspecified {

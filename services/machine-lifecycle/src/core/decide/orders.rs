@@ -156,6 +156,10 @@ fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kern
     if machine.quarantine.is_some() {
         return object("it is quarantined", format!("look at it, then `muster machine activate {id}`"));
     }
+    if let Some(order) = machine.storage_order() {
+        let why = format!("{} of its {} is under way", order.work.task, order.work.resource);
+        return Err((why, format!("wait until that has ended: `muster machine show {id}`")));
+    }
     if machine.settings.boot_driver.is_none() {
         let next = format!("say how it boots: `muster machine set {id} boot=grub`");
         return object("it has no boot driver", next);
@@ -178,8 +182,8 @@ pub(super) fn wrong_architecture(machine: &Machine, kernel: &Kernel) -> Option<S
     Some(format!("it is {}, and the kernel is for {}", found.architecture, kernel.architecture))
 }
 
-/// Who is not heard can not be told to reboot.
-fn is_heard(id: &MachineId, health: Health) -> Result<(), Objection> {
+/// Who is not heard can not be told anything.
+pub(super) fn is_heard(id: &MachineId, health: Health) -> Result<(), Objection> {
     match health {
         Health::Up => Ok(()),
         Health::Silent | Health::Down => {

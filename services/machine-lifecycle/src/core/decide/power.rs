@@ -12,7 +12,7 @@ use super::draft::Draft;
 use super::orders::{Objection, may_touch};
 use super::{Changes, Decided, preparation};
 use crate::core::limits::{ORDER_AGE_MAX, POWER_MACHINES_MAX, PROBE_EVERY, RECOVER_AFTER, SETTLE_WITHIN};
-use crate::core::power::{PowerOperation, PowerOutcome, PowerTask};
+use crate::core::power::{Dump, PowerOperation, PowerOutcome, PowerTask};
 use crate::core::rails::Rails;
 use crate::core::{Event, Fact, HoldSetting, Holder, Machine, PowerActed, PowerLooked, PowerOrdering, Stage, State};
 
@@ -76,7 +76,7 @@ fn said_done(draft: &mut Draft<'_>, task: PowerTask) -> Result<(), Objection> {
         let next = "`muster machine show NAME` says what is asked, if anything".into();
         return Err((format!("nobody is asked to {task} it"), next));
     }
-    end(draft, PowerOutcome::Done, "a person says that it is done".into());
+    end(draft, PowerOutcome::Done, "a person says that it is done".into(), None);
     Ok(())
 }
 
@@ -262,7 +262,7 @@ pub(super) fn acted(state: &State, id: &MachineId, acted: &PowerActed, now: Now)
     let Some(known) = open_at(machine, acted.position) else { return Vec::new() };
     let mut draft = Draft::new(id, machine.clone(), now);
     match acted.outcome {
-        Some(outcome) => end(&mut draft, outcome, acted.detail.clone()),
+        Some(outcome) => end(&mut draft, outcome, acted.detail.clone(), acted.dump.clone()),
         None if known.asked => {}
         None => draft.push(Fact::PowerAsked),
     }
@@ -281,7 +281,7 @@ pub(super) fn seen(state: &State, id: &MachineId, looked: &PowerLooked, now: Now
     let outcome = if by_state || has_booted(machine) { PowerOutcome::Done } else { PowerOutcome::Unclear };
     let mut draft = Draft::new(id, machine.clone(), now);
     let half_done = known.task == PowerTask::Power(PowerAction::Cycle) && looked.state == PowerState::Off;
-    end(&mut draft, outcome, format!("the service was away; its power is {}", looked.state));
+    end(&mut draft, outcome, format!("the service was away; its power is {}", looked.state), None);
     let on = PowerTask::Power(PowerAction::On);
     if half_done && machine.power_order.is_none() && on.is_possible(&machine.settings) {
         draft.push(Fact::PowerOrdered { task: on, actor: "muster, for the other half of a cycle".into() });
@@ -299,9 +299,9 @@ fn has_booted(machine: &Machine) -> bool {
     machine.power.as_ref().is_some_and(|known| known.from_boot_id != machine.boot_id)
 }
 
-fn end(draft: &mut Draft<'_>, outcome: PowerOutcome, detail: String) {
+fn end(draft: &mut Draft<'_>, outcome: PowerOutcome, detail: String, dump: Option<Box<Dump>>) {
     let task = draft.machine().power.as_ref().map(|known| known.task);
-    draft.push(Fact::PowerEnded { outcome, detail: detail.clone() });
+    draft.push(Fact::PowerEnded { outcome, detail: detail.clone(), dump });
     if task != Some(PowerTask::Revert) || draft.machine().phase != Phase::Reverting {
         return;
     }

@@ -4,7 +4,7 @@ use muster_ledger::Now;
 use muster_model::Phase;
 
 use super::draft::Draft;
-use super::{boot, flaky, power, protect, tenure};
+use super::{boot, flaky, power, protect, storage, tenure};
 use crate::core::health::{Health, brake, health, may_judge};
 use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, RECOVER_AFTER, TICK_FACTS_MAX};
 use crate::core::rails::Rails;
@@ -27,13 +27,17 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
         let down_for_long = may_be_late && is_down_for_long(machine, observed.newest(id), now);
         let waits = matches!(machine.phase, Phase::Dirty | Phase::Offline | Phase::Settling);
         let needs_power = machine.power_order.is_some() || down_for_long || waits;
-        if due.is_none() && !needs_power && is_quiet(machine, seen, health, braked, now) {
+        let storage_failure = storage::failure(machine, seen, now);
+        if due.is_none() && storage_failure.is_none() && !needs_power && is_quiet(machine, seen, health, braked, now) {
             continue;
         }
         let mut draft = Draft::new(id, machine.clone(), now);
         let rails = rails.get_or_insert_with(|| Rails::of(state, now.time));
         if let Some(due) = due {
             boot::advance(&mut draft, due, rails, health == Health::Up);
+        }
+        if let Some(why) = storage_failure {
+            storage::fail(&mut draft, why);
         }
         look(&mut draft, seen, health, braked);
         if needs_power {

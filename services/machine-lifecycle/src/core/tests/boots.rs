@@ -85,7 +85,10 @@ impl World {
     pub(super) fn tasks(&self) -> Vec<BootTask> {
         let task = |effect: Effect| match effect {
             Effect::Boot { task, .. } => Some(*task),
-            Effect::SendDesired { .. } | Effect::Switch { .. } | Effect::LookAtPower { .. } => None,
+            Effect::SendDesired { .. }
+            | Effect::Switch { .. }
+            | Effect::LookAtPower { .. }
+            | Effect::Prepare { .. } => None,
         };
         self.wanted().into_iter().filter_map(task).collect()
     }

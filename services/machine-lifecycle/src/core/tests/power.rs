@@ -6,7 +6,7 @@ use super::*;
 use crate::core::limits::{
     BOOT_WITHIN, ORDER_AGE_MAX, POWER_IN_DOMAIN_MAX, POWER_QUIET, POWER_STAGGER, PROBE_EVERY, RECOVER_AFTER,
 };
-use crate::core::power::{PowerOutcome, PowerTask};
+use crate::core::power::{Dump, PowerOutcome, PowerTask};
 use crate::core::rails::{Rails, waits_for};
 use crate::core::{HoldSetting, PowerActed, PowerLooked, PowerOrdering, Switch};
 
@@ -40,7 +40,9 @@ impl World {
     fn switches(&self) -> Vec<Switch> {
         let switch = |effect: Effect| match effect {
             Effect::Switch { switch, .. } => Some(*switch),
-            Effect::Boot { .. } | Effect::SendDesired { .. } | Effect::LookAtPower { .. } => None,
+            Effect::Boot { .. } | Effect::SendDesired { .. } | Effect::LookAtPower { .. } | Effect::Prepare { .. } => {
+                None
+            }
         };
         self.wanted().into_iter().filter_map(switch).collect()
     }
@@ -53,7 +55,10 @@ impl World {
     pub(super) fn acted(&mut self, name: &str, outcome: Option<PowerOutcome>) -> Vec<Fact> {
         let position = self.machine(name).power.as_ref().unwrap().position;
         self.observe(Observation::PowerCalled { machine: id(name), position });
-        let acted = PowerActed { position, outcome, detail: "seen".into() };
+        let kept =
+            Dump { name: "crash/a/dump-1-1/memory".into(), size_bytes: 7, sha256: "ab".into(), path: "/d".into() };
+        let dump = (outcome == Some(PowerOutcome::Done)).then(|| Box::new(kept));
+        let acted = PowerActed { position, outcome, detail: "seen".into(), dump };
         self.facts(Input::PowerActed { machine: id(name), acted })
     }
 

@@ -123,7 +123,7 @@ fn a_machine_that_changes_hands_while_it_is_taken_back_is_booted_after_that() {
         if begun {
             assert_eq!(world.machine("a").phase, Phase::Reverting, "what is under way is waited for");
             let position = world.machine("a").power.as_ref().unwrap().position;
-            let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new() };
+            let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new(), dump: None };
             world.facts(Input::PowerActed { machine: id("a"), acted });
         }
         assert!(world.machine("a").power_order.is_none(), "the order of the holder before is not carried out");

@@ -1,11 +1,14 @@
 use proptest::prelude::*;
 
-use muster_model::{BootDriver, BootProgress, BootStep, PowerAction, PowerState};
+use muster_model::{BootDriver, BootProgress, BootStep, PowerAction, PowerState, StorageOutcome, StorageTask};
 
 use super::kernels::kernel;
 use super::*;
 use crate::core::power::{PowerOutcome, PowerTask};
-use crate::core::{BootOrder, HoldSetting, LoadKey, PowerActed, PowerLooked, PowerOrdering};
+use crate::core::{
+    BootOrder, HoldSetting, LoadKey, PowerActed, PowerLooked, PowerOrdering, StorageOrdering, StorageReport,
+    StorageWork,
+};
 
 /// Something that happens to one of three machines.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ enum Step {
     Acted { machine: usize, outcome: usize },
     Looked { machine: usize, on: bool },
     Hold { held: bool },
+    Prepare { machine: usize, task: usize },
+    Prepared { machine: usize, done: bool },
     Listen { fresh: bool },
     Wait { ms: u64 },
 }
@@ -63,6 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (machine(), 0_usize..5).prop_map(|(machine, outcome)| Step::Acted { machine, outcome }),
         1 => (machine(), any::<bool>()).prop_map(|(machine, on)| Step::Looked { machine, on }),
         1 => any::<bool>().prop_map(|held| Step::Hold { held }),
+        3 => (machine(), 0_usize..3).prop_map(|(machine, task)| Step::Prepare { machine, task }),
+        3 => (machine(), any::<bool>()).prop_map(|(machine, done)| Step::Prepared { machine, done }),
         1 => any::<bool>().prop_map(|fresh| Step::Listen { fresh }),
         6 => (0_u64..20_000).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -76,6 +83,7 @@ impl World {
                 self.step_observed(step)
             }
             Step::Boot { .. }
+            | Step::Prepare { .. }
             | Step::Switch { .. }
             | Step::Hold { .. }
             | Step::Flag { .. }
@@ -93,6 +101,7 @@ impl World {
             | Step::Ended { .. }
             | Step::Fence { .. }
             | Step::Acted { .. }
+            | Step::Prepared { .. }
             | Step::Looked { .. }
             | Step::Taken { .. } => {
                 let input = self.input(step);
@@ -163,6 +172,7 @@ impl World {
                 let looked = PowerLooked { position: self.switched_at(NAMES[*machine]), state };
                 Input::PowerLooked { machine: id(NAMES[*machine]), looked }
             }
+            Step::Prepared { machine, done } => self.prepared(NAMES[*machine], *done),
             Step::Ended { reservation } => Input::Ended { reservation: ReservationId(*reservation) },
             Step::Fence { machine, below } => {
                 let machine = id(NAMES[*machine]);
@@ -185,11 +195,22 @@ impl World {
         machine.and_then(|machine| machine.power.as_ref()).map_or(Position::new(1, 0), |known| known.position)
     }
 
+    /// What an agent reports of a disk, in time or late.
+    fn prepared(&self, name: &str, done: bool) -> Input {
+        let order = self.state.machines.get(&id(name)).and_then(|machine| machine.storage.as_ref());
+        let position = order.map_or(Position::new(1, 0), |order| order.position);
+        let outcome = if done { StorageOutcome::Done } else { StorageOutcome::Failed };
+        Input::StorageDone { machine: id(name), report: StorageReport { position, outcome, detail: String::new() } }
+    }
+
     /// What a driver says; none of the outcomes is a person who is asked.
     fn acted_on(&self, name: &str, outcome: usize) -> Input {
         let outcomes = [PowerOutcome::Done, PowerOutcome::Failed, PowerOutcome::Unclear, PowerOutcome::Dropped];
         let (position, outcome) = (self.switched_at(name), outcomes.get(outcome).copied());
-        Input::PowerActed { machine: id(name), acted: PowerActed { position, outcome, detail: String::new() } }
+        Input::PowerActed {
+            machine: id(name),
+            acted: PowerActed { position, outcome, detail: String::new(), dump: None },
+        }
     }
 
     /// A heartbeat with the progress of the present operation.
@@ -272,6 +293,11 @@ fn command(step: &Step) -> Command {
             let task = power.map_or(PowerTask::Revert, |action| PowerTask::Power(*action));
             let (selector, actor) = (selector(NAMES[*machine]), "user:anna".into());
             Command::Power(PowerOrdering { selector, task, done: false, actor })
+        }
+        Step::Prepare { machine, task } => {
+            let (task, actor) = (StorageTask::ALL[*task], "user:anna".into());
+            let work = StorageWork { resource: resource("disk-a"), task, file_system: None, actor };
+            Command::Storage(StorageOrdering { machine: id(NAMES[*machine]), work, confirmed: true })
         }
         Step::Hold { held } => {
             Command::Hold(HoldSetting { held: *held, actor: "user:anna".into(), reason: String::new() })

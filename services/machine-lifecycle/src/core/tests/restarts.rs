@@ -52,7 +52,7 @@ fn order(world: &mut World, task: PowerTask) {
 
 fn acted(world: &mut World) {
     let position = world.machine("a").power.as_ref().unwrap().position;
-    let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new() };
+    let acted = PowerActed { position, outcome: Some(PowerOutcome::Done), detail: String::new(), dump: None };
     world.facts(Input::PowerActed { machine: id("a"), acted });
 }
 
@@ -154,7 +154,7 @@ fn note_effect(world: &mut World, seen: &mut Seen, cell: Cell, before: Option<Po
             assert!(!cell.heard || cell.phase != Phase::Ready, "{cell:?}: who lives and may run tests is not switched");
             acted(world);
         }
-        Effect::Switch { .. } | Effect::LookAtPower { .. } | Effect::SendDesired { .. } => {}
+        Effect::Switch { .. } | Effect::LookAtPower { .. } | Effect::SendDesired { .. } | Effect::Prepare { .. } => {}
     }
 }
 

@@ -135,7 +135,7 @@ impl Pool {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::SendDesired { .. } | Effect::LookAtPower { .. } => {}
+            Effect::SendDesired { .. } | Effect::LookAtPower { .. } | Effect::Prepare { .. } => {}
             Effect::Boot { machine, task } => {
                 let (wrong, never) = (self.chance.percent() < WRONG, self.chance.percent() < NEVER);
                 let truth = self.truth.get_mut(&machine).unwrap();
@@ -157,7 +157,7 @@ impl Pool {
                     (truth.progress, truth.back) = (None, Some((self.world.now + seconds(10), "quiet".into())));
                 }
                 let outcome = Some(if failed { PowerOutcome::Failed } else { PowerOutcome::Done });
-                let acted = PowerActed { position: switch.position, outcome, detail: String::new() };
+                let acted = PowerActed { position: switch.position, outcome, detail: String::new(), dump: None };
                 self.world.feed(Input::PowerActed { machine, acted });
             }
         }

@@ -65,7 +65,7 @@ fn lose(state: &State, machine: &Machine, after: &Seen, changes: &mut Changes) {
     }
 }
 
-/// Processes on a machine that changes hands or is booted, and on what became protected, are told to stop.
+/// Processes on a machine that changes hands or is booted, and on what became protected or is prepared, are told to stop.
 fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &Changes, stops: &mut Stops) {
     let shield =
         |seen: &Seen| (seen.machine_protected, seen.protected.clone(), seen.released.clone(), seen.signed.clone());
@@ -84,6 +84,8 @@ fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &C
             || (shield_changed && process.resources.iter().any(|id| after.is_protected(id)))
         {
             stops.add(dpid.job, dpid.process, process, StopReason::Protected, grace);
+        } else if process.resources.iter().any(|id| after.preparing.contains(id)) {
+            stops.add(dpid.job, dpid.process, process, StopReason::Prepared, grace);
         }
     }
 }

@@ -52,11 +52,12 @@ pub(super) fn process(state: &State, machine: &MachineId, report: &ProcessReport
     changes.add(state, report.id.dpid, process, becomes);
 }
 
-/// What was stopped because it touches something protected says so at its end, whoever's word reached its agent first.
+/// What was stopped because of what it uses (protected, or prepared) says so at its end, whoever's word reached its agent first.
 fn reason_of(process: &Process, report: &ProcessReport) -> String {
-    let word = StopReason::Protected.as_str();
-    let is_protected = process.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Protected);
-    if !is_protected || !report.state.is_final() || report.reason.starts_with(word) {
+    let by_resource = |reason: &StopReason| matches!(reason, StopReason::Protected | StopReason::Prepared);
+    let reason = process.stop.as_ref().map(|stop| stop.reason).filter(by_resource);
+    let Some(word) = reason.map(StopReason::as_str) else { return report.reason.clone() };
+    if !report.state.is_final() || report.reason.starts_with(word) {
         return report.reason.clone();
     }
     if report.reason.is_empty() { word.into() } else { format!("{word}: {}", report.reason) }

@@ -40,6 +40,27 @@ fn what_uses_a_resource_that_becomes_protected_is_stopped() {
 }
 
 #[test]
+fn what_uses_a_disk_that_is_prepared_is_stopped_and_nothing_goes_there_until_that_has_ended() {
+    let mut lab = Lab::with(1);
+    lab.start(2);
+    let victim =
+        (1..=2).find(|process| lab.process(1, *process).resources == [resource("disk-0")]).expect("one is there");
+    lab.report(1, victim, ProcessState::Running);
+    lab.machines(vec![("node-1", Fact::StorageOrdered(resource("disk-0")))]);
+    assert_eq!((reason(&lab, victim), reason(&lab, 3 - victim)), (Some(StopReason::Prepared), None));
+    lab.machines(vec![("node-1", Fact::TagsSet(BTreeSet::new()))]);
+    assert_eq!(lab.last.len(), 1, "it is told once");
+    let report = lab.report_of(1, victim, ProcessState::Finished);
+    lab.report_batch(&machine("node-1"), vec![Report::Process(report)]);
+    assert!(lab.process(1, victim).reason.starts_with("prepared"), "{}", lab.process(1, victim).reason);
+    lab.start(2);
+    assert!((1..=2).all(|process| lab.process(2, process).resources == [resource("disk-1")]), "nothing goes there");
+    lab.machines(vec![("node-1", Fact::StorageEnded)]);
+    lab.start(2);
+    assert!((1..=2).any(|process| lab.process(3, process).resources == [resource("disk-0")]), "it is used again");
+}
+
+#[test]
 fn what_runs_on_what_becomes_protected_finishes_with_that_reason() {
     let protected = || Fact::ProtectionChanged {
         protected: ["disk-*".to_owned()].into(),
