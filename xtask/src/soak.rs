@@ -11,9 +11,9 @@ use crate::build::{programs, run_cargo};
 #[derive(Args)]
 pub(crate) struct SoakArguments {
     /// Which: `kills` of every part under load, `start` and stop of many simulated processes, `pulses` that are defined again and
-    /// again over many processes, `corruption` of high-io's files from outside, `clean` passes of modules that must report nothing, or
-    /// `rollouts` of simulated machines while parts are killed
-    #[arg(value_parser = ["kills", "start", "pulses", "corruption", "clean", "rollouts"])]
+    /// again over many processes, `corruption` of high-io's files from outside, `clean` passes of modules that must report nothing,
+    /// `rollouts` of simulated machines while parts are killed, or `deadlines` of so many reservations
+    #[arg(value_parser = ["kills", "start", "pulses", "corruption", "clean", "rollouts", "deadlines"])]
     name: String,
     /// How many rounds; kills, for `rollouts`
     #[arg(long, default_value_t = 50)]
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     if arguments.name == "clean" {
         return clean::run(arguments);
     }
-    let test = if arguments.name == "rollouts" { "killed_rollouts" } else { "kills" };
+    let test = if arguments.name == "rollouts" { "killed_rollouts" } else { &arguments.name };
     let programs = programs()?;
     let rounds = arguments.rounds.to_string();
     let environment = [("MUSTER_PROGRAMS", &*programs.to_string_lossy()), ("MUSTER_SOAK_ROUNDS", &rounds)];

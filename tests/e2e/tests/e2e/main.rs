@@ -4,6 +4,7 @@ mod agent_boots;
 mod boots;
 mod centers;
 mod crashes;
+mod deadlines;
 mod faults;
 mod kernels;
 mod killed_rollouts;
