@@ -58,7 +58,7 @@ pub use found::{Found, Worth};
 pub use latency::{Latency, LatencyGauges};
 pub use live::{Live, Read};
 pub use metric::{Interval, METRIC_INTERVAL, float};
-pub use muster_model::OnError;
+pub use muster_model::{Absence, OnError};
 pub use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, environment,
 };

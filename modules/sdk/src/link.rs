@@ -102,6 +102,10 @@ impl<'a> Talk<'a> {
 
     fn run(&mut self, hello: &[u8]) -> Over {
         self.socket.put(hello);
+        if let Some(line) = self.shared.announced_line() {
+            // Whether an earlier life of the agent heard it is not known.
+            self.socket.put(&line);
+        }
         self.report_dropped();
         loop {
             if self.write().is_err() {
@@ -202,6 +206,8 @@ impl<'a> Talk<'a> {
                 self.shared.set_parameters(parameters);
             }
             AgentMessage::NotCrashed { why } => self.shared.not_crashed(why),
+            AgentMessage::Go { n } => self.shared.answered(*n, Ok(())),
+            AgentMessage::NotExpected { n, why } => self.shared.answered(*n, Err(why.clone())),
             // Nothing here asks for it: the SDK looks at the page.
             AgentMessage::Open { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),
@@ -253,7 +259,8 @@ pub(crate) fn wait(shared: &Shared, socket: Option<(&Socket, bool)>, timeout: Op
     // An interrupted poll is as good as a woken one: the caller looks again.
     let _: Result<usize, rustix::io::Errno> = poll(&mut fds, timeout.as_ref());
     shared.settle();
-    if signals::take() {
+    // What goes down with its machine is not asked to end in order.
+    if signals::take() && !shared.leaving() {
         shared.stop(GRACE);
     }
 }

@@ -30,6 +30,15 @@ const DUMPS_MAX: usize = 8;
 /// Words of peers that wait to be heard. They are said again and again, so the newest count and the oldest go.
 const PEER_WORDS_MAX: usize = 64;
 
+/// An announcement that the machine goes away.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    number: u64,
+    /// As it is said, and again on each new connection.
+    line: Vec<u8>,
+    answer: Option<Result<(), String>>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) iterations: AtomicU64,
@@ -37,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) muted: AtomicBool,
     stopping: AtomicBool,
     dump_wanted: AtomicBool,
+    /// The machine is about to go away by an announcement.
+    leaving: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
     outbox: Mutex<Outbox>,
@@ -59,6 +70,8 @@ struct State {
     parameters: BTreeMap<String, String>,
     /// Why the machine does not crash, once it was asked to.
     not_crashed: Option<String>,
+    /// The newest announcement that the machine goes away, while it waits for its answer.
+    announced: Option<Announced>,
 }
 
 impl Shared {
@@ -68,6 +81,7 @@ impl Shared {
             muted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             dump_wanted: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
             outbox: Mutex::default(),
@@ -202,6 +216,43 @@ impl Shared {
         state.parameters.extend(parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
         self.parameter_changes.fetch_add(1, Ordering::Release);
         self.changed.notify_all();
+    }
+
+    /// Begins an announcement.
+    pub(crate) fn announce(&self, number: u64, line: Vec<u8>) {
+        self.state().announced = Some(Announced { number, line, answer: None });
+    }
+
+    /// The announcement that is not answered yet.
+    pub(crate) fn announced_line(&self) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.announced.as_ref().filter(|announced| announced.answer.is_none()).map(|announced| announced.line.clone())
+    }
+
+    /// An announcement is answered. From a leave on, signals are those of the machine that goes down.
+    pub(crate) fn answered(&self, n: u64, answer: Result<(), String>) {
+        let mut state = self.state();
+        let is_granted = answer.is_ok();
+        if let Some(announced) = state.announced.as_mut().filter(|announced| announced.number == n) {
+            announced.answer = Some(answer);
+            self.leaving.store(is_granted, Ordering::Release);
+        }
+        self.changed.notify_all();
+    }
+
+    /// This machine is about to go away.
+    pub(crate) fn leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Waits for the answer to the newest announcement, or for a stop.
+    pub(crate) fn wait_for_answer(&self) -> Result<(), String> {
+        let waiting = |state: &mut State| {
+            !self.stopping() && state.announced.as_ref().is_some_and(|announced| announced.answer.is_none())
+        };
+        let state = self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+        let answer = state.announced.as_ref().and_then(|announced| announced.answer.clone());
+        answer.unwrap_or_else(|| Err("the process was told to stop".to_owned()))
     }
 
     pub(crate) fn not_crashed(&self, why: &str) {

@@ -44,7 +44,7 @@ pub use input::{Grant, Hello, Input, PowerActed, PowerLooked, Reply};
 pub use inventory::{CpuTopology, Inventory, Resource};
 pub use kernel::{Kernel, KernelFile};
 pub use load::LoadKey;
-pub use machine::{Machine, Protection};
+pub use machine::{Announcement, Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
 pub use state::{Past, State};
 pub use tenure::{Claim, Holder, Stage, Tenure};

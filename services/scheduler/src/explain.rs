@@ -115,6 +115,9 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
         return "its machine is not known any more".into();
     };
     let now = view.now.time;
+    if process.state == ProcessState::Away && machine_trouble(view, machine).is_some() {
+        return awaited(process, now);
+    }
     let agent = view.observed.agent(&process.machine);
     let acknowledged = agent.and_then(|agent| agent.acknowledged).unwrap_or_default();
     let trouble = machine_trouble(view, machine);
@@ -147,9 +150,22 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
             format!("waiting for it to answer its first ping: agent {machine} has its order, placed {since} ago")
         }
         (ProcessState::Mia, None) => "it misses pings; it runs on if it answers again".into(),
-        (ProcessState::Away, None) => "its machine is in an announced reboot".into(),
+        (ProcessState::Away, None) => awaited(process, now),
         (_, None) => format!("it answers its pings, pid {}", process.pid),
     }
+}
+
+/// What is awaited of a process that is away, and for how long.
+fn awaited(process: &Process, now: PoolTime) -> String {
+    let Some(expected) = &process.expected else { return "its machine is away".into() };
+    let (absence, note) = (expected.absence, &expected.note);
+    let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    let left = if expected.until.is_due(now) { Duration::ZERO } else { expected.until.since(now) };
+    let stopped = if process.stop.is_some() { "; it was told to stop, and ends then" } else { "" };
+    format!(
+        "waiting for its machine to come back from the {absence} that it announced{note}, for {} more{stopped}",
+        short(left)
+    )
 }
 
 fn machine_trouble(view: &View<'_, JobCore>, machine: &Machine) -> Option<String> {

@@ -98,6 +98,18 @@ pub enum ModuleMessage {
         #[serde(default)]
         argument: String,
     },
+    /// This machine is about to go away, by what this process or its agent does; answered with `go` or `not_expected`.
+    Expect {
+        /// Number of the announcement, rising from 1: said again on a new connection, it is the same.
+        n: u64,
+        /// `reboot` (the agent does it after its `go`), `shutdown` or `crash` (the process does it after the `go`).
+        what: String,
+        /// The machine is back within so many milliseconds.
+        within_ms: u64,
+        /// For people.
+        #[serde(default)]
+        note: String,
+    },
     /// Answer with an open of the same number once all pulses of this process are free: for modules that do not map the pulse page.
     Gate {
         /// Number.
@@ -225,6 +237,18 @@ pub enum AgentMessage {
         n: u32,
         /// The firing, for the name of the file.
         firing: String,
+    },
+    /// It is logged that this machine goes away: it may. A reboot follows at once.
+    Go {
+        /// Number of the announcement.
+        n: u64,
+    },
+    /// The machine may not go away, or did not in time: the process goes on.
+    NotExpected {
+        /// Number of the announcement.
+        n: u64,
+        /// Why.
+        why: String,
     },
     /// The machine does not crash.
     NotCrashed {

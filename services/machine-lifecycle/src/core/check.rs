@@ -3,7 +3,7 @@
 use muster_model::{BootVerdict, Phase};
 
 use super::limits::MACHINES_MAX;
-use super::{Event, Fact, Holder, Machine, Stage, State};
+use super::{Boot, Event, Fact, Holder, Machine, Stage, State};
 
 /// Whether an event may follow in a state.
 ///
@@ -70,8 +70,9 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
             rule(!boot_id.is_empty() && *boot_id != machine.boot_id, "a boot has an id of its own")
         }
         Fact::BootOrdered { .. } => rule(!machine.is_new(), "who never said hello is not booted"),
-        Fact::BootAttempted { attempt, .. } => {
-            let next = machine.boot.as_ref().is_some_and(|boot| boot.is_pending() && *attempt == boot.attempt + 1);
+        Fact::BootAttempted { attempt, announced, .. } => {
+            let follows = |boot: &Boot| (boot.is_pending() || *announced) && *attempt == boot.attempt + 1;
+            let next = machine.boot.as_ref().is_some_and(follows);
             rule(next, "attempts of a pending boot are counted")
         }
         Fact::BootJudged { verdict, .. } => {
@@ -101,6 +102,7 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         | Fact::TagsSet(_)
         | Fact::SettingsChanged(_)
         | Fact::PreparationAsked(_)
+        | Fact::BootAnnounced(_)
         | Fact::Claimed(_) => Ok(()),
     }
 }

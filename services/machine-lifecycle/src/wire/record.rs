@@ -58,6 +58,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         preparation: machine.preparation.as_ref().map(|asked| preparation_to_wire(Some(asked))),
         power: power::record_to_wire(machine),
         recent: boot::recent_to_wire(&machine.recent),
+        announced: machine.announced.as_ref().map(|announced| boot::announced_to_wire(Some(announced))),
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -96,6 +97,7 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         settings: settings_from_wire(record.settings)?,
         power: operation,
         recent: boot::recent_from_wire(record.recent)?,
+        announced: record.announced.map(boot::announced_from_wire).transpose()?.flatten(),
         power_order,
         boot: boot_from_wire(record.boot)?,
         preparation: record.preparation.map(preparation_from_wire).transpose()?.flatten(),

@@ -2,6 +2,7 @@
 //! decided about it leaves to disk first, then to the keeper, the modules and the bus.
 
 mod adopt;
+mod away;
 mod booting;
 mod changes;
 mod commands;
@@ -37,6 +38,7 @@ use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
 use crate::core::gang::Gang;
 use crate::core::life::Life;
+use crate::core::orders::Expected;
 use crate::core::outcome::End;
 use crate::core::triggers::FireRate;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
@@ -52,6 +54,7 @@ use crate::logs::Uploads;
 use crate::metrics;
 use crate::module_sockets::ModuleSockets;
 use crate::triggers::{Desk, Task};
+use away::Announced;
 use booting::Booting;
 use probing::Probing;
 use pulses::Pulses;
@@ -161,6 +164,10 @@ struct Process {
     gang: Option<Gang>,
     /// Words of its gang, until it is connected.
     waiting: Waiting,
+    /// It announced that this machine goes away, and waits; or it may, or did.
+    announced: Option<Announced>,
+    /// What was decided of its newest announcement, by its order.
+    expected: Option<Expected>,
 }
 
 /// A fence that waits for processes of older epochs to be gone.
@@ -249,6 +256,7 @@ impl Agent {
         self.adopt(known)?;
         self.end_on_vanished();
         self.remove_unknown_places();
+        self.remove_unknown_kept();
         begun.into_iter().for_each(|acted| self.trigger_acted(acted));
         Ok(())
     }

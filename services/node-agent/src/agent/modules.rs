@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use muster_bus::Bucket;
 use muster_model::ProcessId;
@@ -50,6 +51,9 @@ impl Agent {
             ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
             ModuleMessage::Trigger { n, note } => self.trigger_said(id, n, &note),
             ModuleMessage::Crash { note } => self.crash_said(id, &note),
+            ModuleMessage::Expect { n, what, within_ms, note } => {
+                self.expect_said(id, n, &what, Duration::from_millis(within_ms), &note);
+            }
             ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),

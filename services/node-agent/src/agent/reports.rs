@@ -178,6 +178,7 @@ fn is_patient(kind: &report::Kind) -> bool {
         | report::Kind::Corruption(_)
         | report::Kind::Gap(_)
         | report::Kind::Inventory(_)
+        | report::Kind::AbsenceAnnounced(_)
         | report::Kind::TriggerFired(_)
         | report::Kind::TriggerActed(_) => false,
     }

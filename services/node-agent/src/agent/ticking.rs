@@ -32,6 +32,7 @@ impl Agent {
         self.pulses.follow(&self.connection.clock);
         self.enforce_deadline();
         self.advance_boot();
+        self.advance_away();
         self.sync_ends();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();

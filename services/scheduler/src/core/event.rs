@@ -10,7 +10,7 @@ use muster_model::{
 
 use super::attached::{Outcome, ReservationNews};
 use super::input::Start;
-use super::job::{Member, StartSpec, StopReason};
+use super::job::{Expected, Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::master::MasterChanged;
 use super::module::Module;
@@ -62,6 +62,8 @@ pub enum Event {
     TriggerFired(Box<Firing>),
     /// What became of it on a machine.
     TriggerActed(Box<TriggerActed>),
+    /// A process announced that its machine goes away: it may, or may not.
+    AbsenceExpected(Box<AbsenceExpected>),
 }
 
 /// A job was accepted.
@@ -207,6 +209,17 @@ pub struct ProcessReplaced {
     pub placement: Placement,
     /// Why.
     pub reason: String,
+}
+
+/// A process announced that its machine goes away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsenceExpected {
+    /// Who.
+    pub id: ProcessId,
+    /// Where.
+    pub machine: MachineId,
+    /// What, and what was decided.
+    pub expected: Expected,
 }
 
 /// Machines are armed for a trigger; an arm replaces the one that a machine has for the same number.

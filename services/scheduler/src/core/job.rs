@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Attempt, Epoch, JobNumber, MachineId, OnError, PoolTime, Position, ProcessNumber, ProcessState, PulseNumber,
-    ReservationId, ResourceId, RunId, Verdict,
+    Absence, Attempt, Epoch, JobNumber, MachineId, OnError, PoolTime, Position, ProcessNumber, ProcessState,
+    PulseNumber, ReservationId, ResourceId, RunId, Verdict,
 };
 
 use super::module::Module;
@@ -195,6 +195,33 @@ impl StopReason {
     }
 }
 
+/// A process announced that its machine goes away, and what was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Number of the announcement, by the process.
+    pub number: u64,
+    /// How the machine goes away.
+    pub absence: Absence,
+    /// It is back within this.
+    pub within: Duration,
+    /// Pool time until which it is awaited.
+    pub until: PoolTime,
+    /// Boot that is to end.
+    pub boot_id: String,
+    /// What the test says of it, for people.
+    pub note: String,
+    /// Why it may not; empty where it may, and the process is away.
+    pub refused: String,
+}
+
+impl Expected {
+    /// The machine may go away.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.refused.is_empty()
+    }
+}
+
 /// The current attempt of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -230,6 +257,10 @@ pub struct Process {
     pub pid: u32,
     /// It was told to stop.
     pub stop: Option<StopOrder>,
+    /// It announced that its machine goes away: the newest announcement, while something follows from it.
+    pub expected: Option<Box<Expected>>,
+    /// Attempts that began because its machine came back.
+    pub returns: u32,
     /// Position of the last event that changed what its agent is to do with it.
     pub changed: Position,
 }

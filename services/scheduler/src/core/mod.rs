@@ -175,6 +175,7 @@ fn touched(state: &State, event: &Event) -> Vec<Key> {
         Event::TriggerArmed(armed) => armed.machines.iter().map(|(id, _)| Key::Machine(id.clone())).collect(),
         Event::TriggerDisarmed(disarmed) => disarmed.machines.iter().cloned().map(Key::Machine).collect(),
         Event::TriggerFired(_) => Vec::new(),
+        Event::AbsenceExpected(absence) => process(&absence.id, &absence.machine).into(),
         Event::TriggerActed(acted) => vec![Key::Machine(acted.machine.clone())],
         Event::ProcessReplaced(replaced) => {
             let before = state.processes.get(&replaced.id.dpid).map(|process| process.machine.clone());

@@ -76,6 +76,7 @@ impl From<&Event> for v1::JobEvent {
             Event::TriggerDisarmed(disarmed) => Kind::TriggerDisarmed(disarmed.into()),
             Event::TriggerFired(firing) => Kind::TriggerFired((&**firing).into()),
             Event::TriggerActed(acted) => Kind::TriggerActed((&**acted).into()),
+            Event::AbsenceExpected(absence) => Kind::AbsenceExpected((&**absence).into()),
         };
         Self { kind: Some(kind) }
     }
@@ -119,6 +120,7 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::TriggerDisarmed(disarmed) => Self::TriggerDisarmed(disarmed.try_into()?),
             Kind::TriggerFired(fired) => Self::TriggerFired(Box::new(fired.try_into()?)),
             Kind::TriggerActed(acted) => Self::TriggerActed(Box::new(acted.try_into()?)),
+            Kind::AbsenceExpected(absence) => Self::AbsenceExpected(Box::new(absence.try_into()?)),
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)
             }

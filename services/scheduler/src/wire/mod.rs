@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod attached;
+mod away;
 pub mod events;
 pub mod machines;
 mod master;

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, machine_id, milliseconds, position, pulses, resource_ids, triggers};
+use super::{attached, away, machine_id, milliseconds, position, pulses, resource_ids, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -151,6 +151,8 @@ fn process_to_wire(dpid: Dpid, process: &Process) -> v1::SnapshotProcess {
         changed: Some(process.changed.into()),
         gang: process.member.map_or(0, |member| member.gang),
         role: process.member.map_or(0, |member| member.role),
+        expected: process.expected.as_deref().map(away::expected_to_wire),
+        returns: process.returns,
     }
 }
 
@@ -181,6 +183,8 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         reason: process.reason,
         pid: process.pid,
         stop,
+        expected: process.expected.map(|expected| away::expected_from_wire(expected).map(Box::new)).transpose()?,
+        returns: process.returns,
         changed: position(process.changed),
     };
     Ok((Dpid { job, process: ProcessNumber(process.process) }, restored))
