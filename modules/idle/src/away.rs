@@ -5,56 +5,94 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use muster_sdk::{Absence, Ending, ParameterError, Parameters, Session};
+use muster_sdk::{Absence, Autosync, Ending, ParameterError, Parameters, Session, Synced, Vote};
 
 /// A look at whether the machine is still here.
 const LOOK: Duration = Duration::from_millis(100);
 /// What the kernel is told to crash by.
 const SYSRQ: &str = "/proc/sysrq-trigger";
 
-/// How a process takes its machine away.
+/// How a process takes its machine away, or meets others, round by round.
 pub(crate) struct Trip {
-    absence: Absence,
+    /// None where it stays.
+    absence: Option<Absence>,
+    /// Who goes; 0 is every process.
+    process: u64,
     rounds: u64,
     within: Duration,
+    sync: bool,
+    pause: Duration,
 }
 
 impl Trip {
-    /// None where it stays.
+    /// None where it neither goes away nor meets others.
     pub(crate) fn read(parameters: Parameters<'_>) -> Result<Option<Self>, ParameterError> {
-        let Some(absence) = Absence::parse(parameters.text("away")?) else { return Ok(None) };
-        let (rounds, within) = (parameters.count("rounds")?, parameters.duration("back_within")?);
-        Ok(Some(Self { absence, rounds, within }))
+        let trip = Self {
+            absence: Absence::parse(parameters.text("away")?),
+            process: parameters.count("away_process")?,
+            rounds: parameters.count("rounds")?,
+            within: parameters.duration("back_within")?,
+            sync: parameters.boolean("sync")?,
+            pause: parameters.duration("sync_pause")?,
+        };
+        Ok((trip.absence.is_some() || trip.sync).then_some(trip))
     }
 
-    /// One round; the end once there are no more, or the machine stays.
+    /// All rounds that are left.
     pub(crate) fn go(&self, session: &Session) -> Ending {
-        let rounds = session.saved().join("rounds");
-        let gone = std::fs::read_to_string(&rounds).ok().and_then(|count| count.trim().parse().ok()).unwrap_or(0);
-        if gone >= self.rounds {
-            return Ending::pass().total("rounds_count", gone as f64);
+        match self.rounds(session) {
+            Ok(rounds) => Ending::pass().total("rounds_count", rounds as f64),
+            Err(_) if session.stopping() => Ending::pass(),
+            Err(why) => Ending::error(&why),
         }
-        if let Err(error) = note(&rounds, gone + 1) {
-            return Ending::error(&format!("write {}: {error}", rounds.display()));
+    }
+
+    fn rounds(&self, session: &Session) -> Result<u64, String> {
+        let path = session.saved().join("rounds");
+        let mut done = std::fs::read_to_string(&path).ok().and_then(|count| count.trim().parse().ok()).unwrap_or(0);
+        let mut together = self.sync.then(|| session.autosync(self.within).after(done));
+        let own = u64::from(session.context().process);
+        let pause = self.pause.saturating_mul(session.context().process);
+        while done < self.rounds {
+            if session.wait(pause) {
+                return Err("stopped".into());
+            }
+            if let Some(together) = &mut together {
+                meet(together)?;
+            }
+            done += 1;
+            session.iterate(1);
+            if let Some(absence) = self.absence.filter(|_| self.process == 0 || self.process == own) {
+                note(&path, done).map_err(|error| format!("write {}: {error}", path.display()))?;
+                self.go_away(session, absence, done)?;
+            }
         }
-        let round = format!("round {} of {}", gone + 1, self.rounds);
-        if let Err(why) = session.expect(self.absence, self.within, &round) {
-            return if session.stopping() { Ending::pass() } else { Ending::error(&why) };
-        }
-        let went = match self.absence {
+        Ok(done)
+    }
+
+    /// It does not return where the machine goes.
+    fn go_away(&self, session: &Session, absence: Absence, round: u64) -> Result<(), String> {
+        session.expect(absence, self.within, &format!("round {round} of {}", self.rounds))?;
+        let went = match absence {
             Absence::Reboot => Ok(()),
             Absence::Shutdown => std::process::Command::new("poweroff").status().map(drop),
             Absence::Crash => std::fs::write(SYSRQ, "c"),
         };
-        if let Err(error) = went {
-            return Ending::error(&format!("{} the machine: {error}", self.absence));
-        }
+        went.map_err(|error| format!("{absence} the machine: {error}"))?;
         while session.expects() {
             if session.wait(LOOK) {
-                return Ending::pass();
+                return Err("stopped".into());
             }
         }
-        Ending::error(&format!("the {} that was announced did not happen", self.absence))
+        Err(format!("the {absence} that was announced did not happen"))
+    }
+}
+
+fn meet(together: &mut Autosync<'_>) -> Result<(), String> {
+    match together.iterate(Vote::Yes) {
+        Some(synced) if synced.all_agree() => Ok(()),
+        Some(Synced { end, by, why, .. }) => Err(format!("the sync point ended: {end:?} {by} {why}")),
+        None => Err("stopped".into()),
     }
 }
 

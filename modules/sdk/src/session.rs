@@ -21,6 +21,7 @@ use crate::outbox::{Line, Worth};
 use crate::parameters::Parameters;
 use crate::peers::{Ask, PeerWords, To};
 use crate::shared::{Dump, Shared};
+use crate::sync::Synced;
 
 /// How long the end of a process may wait for an agent that comes and goes.
 const DELIVERY_MAX: Duration = Duration::from_secs(2 * RECONNECT_MAX.as_secs());
@@ -293,6 +294,22 @@ impl Session {
         self.shared.announce(n, line);
         self.say(&message, Worth::Keep);
         self.shared.wait_for_answer()
+    }
+
+    /// Nobody hears what it says: it runs by hand.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.agent, Agent::Absent(_))
+    }
+
+    /// Says an arrival, and waits for the end of the round.
+    pub(crate) fn wait_at(&self, (name, round): (&str, u64), line: Vec<u8>) -> Option<Synced> {
+        self.shared.arrive((name.to_owned(), round), line.clone());
+        self.shared.send(Line { bytes: line, worth: Worth::Keep });
+        self.shared.wait_for_round()
+    }
+
+    pub(crate) fn say_leave(&self) {
+        self.say(&ModuleMessage::Leave, Worth::Keep);
     }
 
     /// This machine may go away by the newest announcement, and has not yet.

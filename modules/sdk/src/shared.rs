@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::gate::Pulses;
 use crate::outbox::{Line, Outbox};
 use crate::peers::PeerWords;
+use crate::sync::Synced;
 
 /// A trigger asks for the history of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,15 @@ pub(crate) struct Announced {
     /// As it is said, and again on each new connection.
     line: Vec<u8>,
     answer: Option<Result<(), String>>,
+}
+
+/// An arrival at a sync point.
+#[derive(Debug)]
+struct Arrived {
+    round: (String, u64),
+    /// As it is said, and again on each new connection.
+    line: Vec<u8>,
+    synced: Option<Synced>,
 }
 
 #[derive(Debug)]
@@ -72,6 +82,8 @@ struct State {
     not_crashed: Option<String>,
     /// The newest announcement that the machine goes away, while it waits for its answer.
     announced: Option<Announced>,
+    /// The newest arrival at a sync point.
+    arrived: Option<Arrived>,
 }
 
 impl Shared {
@@ -223,10 +235,34 @@ impl Shared {
         self.state().announced = Some(Announced { number, line, answer: None });
     }
 
-    /// The announcement that is not answered yet.
-    pub(crate) fn announced_line(&self) -> Option<Vec<u8>> {
+    /// What is not answered yet.
+    pub(crate) fn unanswered(&self) -> Vec<Vec<u8>> {
         let state = self.state();
-        state.announced.as_ref().filter(|announced| announced.answer.is_none()).map(|announced| announced.line.clone())
+        let announced = state.announced.iter().filter(|announced| announced.answer.is_none());
+        let arrived = state.arrived.iter().filter(|arrived| arrived.synced.is_none());
+        announced.map(|announced| announced.line.clone()).chain(arrived.map(|arrived| arrived.line.clone())).collect()
+    }
+
+    /// Begins to wait at a sync point.
+    pub(crate) fn arrive(&self, round: (String, u64), line: Vec<u8>) {
+        self.state().arrived = Some(Arrived { round, line, synced: None });
+    }
+
+    /// A round is over.
+    pub(crate) fn synced(&self, round: &(String, u64), synced: Synced) {
+        if let Some(arrived) = self.state().arrived.as_mut().filter(|arrived| arrived.round == *round) {
+            arrived.synced = Some(synced);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end of the round, or for a stop.
+    pub(crate) fn wait_for_round(&self) -> Option<Synced> {
+        let waiting = |state: &mut State| {
+            !self.stopping() && state.arrived.as_ref().is_some_and(|arrived| arrived.synced.is_none())
+        };
+        let state = self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+        state.arrived.as_ref().and_then(|arrived| arrived.synced.clone())
     }
 
     /// An announcement is answered. From a leave on, signals are those of the machine that goes down.

@@ -42,6 +42,7 @@ pub(crate) fn orders(orders: &v1::JobOrders) -> Vec<Order> {
         stop: process.stop.then(|| Duration::from_millis(process.grace_ms)),
         gang: gang(process, roles, id),
         expected: expected(process),
+        synced: process.synced.clone(),
     };
     orders.processes.iter().map(order).collect()
 }

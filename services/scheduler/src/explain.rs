@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use muster_ledger::View;
 use muster_model::quantity::print_duration;
-use muster_model::{Dpid, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict, describe_exit};
+use muster_model::{
+    Dpid, JobNumber, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict, describe_exit,
+};
 
 use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::machine::Machine;
+use crate::core::sync::{Round, RoundKey};
 
 /// Machines that an explanation of a job names.
 const MACHINES_MAX: usize = 20;
@@ -53,6 +56,7 @@ fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
     if stalled > 0 {
         lines.push(format!("{stalled} of its running processes are stalled: their iterations do not change"));
     }
+    lines.extend(job.open_rounds().map(|(key, round)| round_line(view, dpid.job, (key, round))));
     let waiting = |process: &Process| !matches!(process.state, ProcessState::Running) && !process.state.is_final();
     let parts = job.parts.iter().filter(|(_, part)| part.live() > part.of(ProcessState::Running));
     for (machine, part) in parts.clone().take(MACHINES_MAX) {
@@ -87,6 +91,7 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
         age(now, process.since)
     )];
     lines.push(waits_for(view, process));
+    lines.extend(waits_in(view, dpid, process));
     if let Some(unchanged) = view.observed.stall_of(view.state, dpid, process) {
         lines.push(format!("stalled: iterations unchanged for {} s", unchanged.as_secs()));
     }
@@ -104,6 +109,30 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
         lines.push(format!("it was placed {} ago on {}", age(now, process.placed), resources.join(", ")));
     }
     lines
+}
+
+/// Who is awaited at a sync point, and for how long.
+fn round_line(view: &View<'_, JobCore>, job: JobNumber, (key, round): (&RoundKey, &Round)) -> String {
+    let name = |process: &ProcessNumber| {
+        let dpid = Dpid { job, process: *process };
+        let found = view.state.processes.get(&dpid);
+        found.map_or_else(String::new, |found| format!("{dpid} ({} on {})", found.state, found.machine))
+    };
+    let awaited: Vec<ProcessNumber> = view.state.awaited(job, round).collect();
+    let named: Vec<String> = awaited.iter().take(PROCESSES_MAX).map(name).collect();
+    let more = awaited.len().saturating_sub(PROCESSES_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let now = view.now.time;
+    let left = if round.until.is_due(now) { Duration::ZERO } else { round.until.since(now) };
+    let (voted, left) = (round.votes.len(), short(left));
+    format!("sync point {key}: {voted} have arrived, and wait {left} more for {}{more}", named.join(", "))
+}
+
+/// The round that a process waits in; none where it does not.
+fn waits_in(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Option<String> {
+    let arrival = process.arrival.as_ref().filter(|arrival| arrival.refused.is_empty())?;
+    let round = view.state.jobs.get(&dpid.job)?.rounds.get(&arrival.round).filter(|round| round.is_open())?;
+    Some(round_line(view, dpid.job, (&arrival.round, round)))
 }
 
 /// What a process waits for, or why it ended.

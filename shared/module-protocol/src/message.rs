@@ -110,6 +110,22 @@ pub enum ModuleMessage {
         #[serde(default)]
         note: String,
     },
+    /// Arrives at a round of a sync point of the job, and waits; answered with `synced`.
+    Sync {
+        /// Name of the sync point.
+        name: String,
+        /// Number of the round, from 1: said again on a new connection or in a later attempt, it is the same.
+        round: u64,
+        /// Its vote.
+        vote: Vote,
+        /// The others are awaited for so many milliseconds; the first to arrive decides.
+        timeout_ms: u64,
+        /// Who takes part: roles, or numbers of processes; empty for every process of the job.
+        #[serde(default)]
+        with: Vec<String>,
+    },
+    /// No round waits for this process any more.
+    Leave,
     /// Answer with an open of the same number once all pulses of this process are free: for modules that do not map the pulse page.
     Gate {
         /// Number.
@@ -131,6 +147,30 @@ pub enum ModuleMessage {
         #[serde(default)]
         text: String,
     },
+}
+
+/// A vote at a sync point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vote {
+    /// For it.
+    Yes,
+    /// Against it.
+    No,
+}
+
+/// How a round of a sync point ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncEnd {
+    /// All who were awaited have arrived.
+    Complete,
+    /// One of them will not come.
+    Released,
+    /// The time was over.
+    TimedOut,
+    /// The process may not take part.
+    Refused,
 }
 
 /// How a test ended. Legal pairs: complete/pass, complete/fail, error/na, skip/na.
@@ -248,6 +288,30 @@ pub enum AgentMessage {
         /// Number of the announcement.
         n: u64,
         /// Why.
+        why: String,
+    },
+    /// A round is over.
+    Synced {
+        /// Name of the sync point.
+        name: String,
+        /// Number of the round.
+        round: u64,
+        /// How it ended.
+        outcome: SyncEnd,
+        /// Votes for it.
+        #[serde(default)]
+        yes: u32,
+        /// Votes against it.
+        #[serde(default)]
+        no: u32,
+        /// The first DPIDs of those who voted against it, as printed.
+        #[serde(default)]
+        no_voters: Vec<String>,
+        /// DPID of who will not come, as printed; empty where that is nobody.
+        #[serde(default)]
+        by: String,
+        /// What became of it, or why the process may not take part.
+        #[serde(default)]
         why: String,
     },
     /// The machine does not crash.

@@ -105,6 +105,8 @@ impl Agent {
             waiting: Waiting::default(),
             announced: known.away.as_ref().map(Announced::of_disk),
             expected: None,
+            waits_at: None,
+            synced: None,
         };
         self.processes.insert(id, process);
         if is_gone {

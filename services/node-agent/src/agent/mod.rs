@@ -17,6 +17,7 @@ mod probing;
 mod pulses;
 mod reports;
 mod starting;
+mod syncs;
 mod ticking;
 mod triggers;
 
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use muster_bus::{Bucket, Inbound};
 use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
-use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy, report};
+use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, SyncAnswer, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -168,6 +169,10 @@ struct Process {
     announced: Option<Announced>,
     /// What was decided of its newest announcement, by its order.
     expected: Option<Expected>,
+    /// The sync point and round at which it waits.
+    waits_at: Option<(String, u64)>,
+    /// What came of its newest arrival, by its order.
+    synced: Option<SyncAnswer>,
 }
 
 /// A fence that waits for processes of older epochs to be gone.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_model::{Position, ProcessId, ResourceId};
-use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec};
+use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
 
 use super::changes::{Change, Wanted};
 use super::{Agent, Input, Process};
@@ -38,6 +38,8 @@ struct Plan {
     changes: Vec<(ProcessId, Change)>,
     /// What was decided of announcements.
     expected: Vec<(ProcessId, Expected)>,
+    /// What came of arrivals at sync points.
+    synced: Vec<(ProcessId, SyncAnswer)>,
 }
 
 impl Agent {
@@ -75,6 +77,9 @@ impl Agent {
         for (id, expected) in std::mem::take(&mut plan.expected) {
             self.expected(id, expected);
         }
+        for (id, answer) in std::mem::take(&mut plan.synced) {
+            self.sync_answered(id, answer);
+        }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.gang = Some(gang);
@@ -98,6 +103,7 @@ impl Agent {
             let (mut starts, wanted) = (Vec::new(), Wanted::of(job.spec.as_ref()));
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
+                plan.synced.extend(order.synced.clone().map(|answer| (order.id, answer)));
                 plan.expected.extend(order.expected.clone().map(|expected| (order.id, expected)));
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
                 let change = wanted.as_ref().and_then(|wanted| self.change_of(order.id, wanted));
@@ -209,6 +215,8 @@ fn new_process(intent: Intent) -> Process {
         waiting: Waiting::default(),
         announced: None,
         expected: None,
+        waits_at: None,
+        synced: None,
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use muster_model::{Epoch, PoolTime, Position, ProcessId, ResourceId};
 
+use muster_proto::v1::SyncAnswer;
+
 use super::gang::Gang;
 
 /// Where this machine stands, as far as starts are concerned.
@@ -43,6 +45,8 @@ pub(crate) struct Order {
     pub gang: Option<Gang>,
     /// What was decided of its newest announcement that this machine goes away.
     pub expected: Option<Expected>,
+    /// What came of its newest arrival at a sync point.
+    pub synced: Option<SyncAnswer>,
 }
 
 /// What was decided of an announcement that this machine goes away.
@@ -161,6 +165,7 @@ mod tests {
             stop: None,
             gang: None,
             expected: None,
+            synced: None,
         }
     }
 

@@ -65,6 +65,9 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::TriggerFired(firing) => state.note_fired(firing),
         Event::TriggerActed(acted) => state.note_acted(acted, at),
         Event::AbsenceExpected(absence) => expect(state, absence, at),
+        Event::SyncArrived(arrived) => state.arrive(arrived, at),
+        Event::SyncLeft(left) => state.leave(left.job, &left.processes, at),
+        Event::SyncTimedOut { job, round } => state.time_out(*job, round, at),
     }
 }
 
@@ -105,6 +108,7 @@ fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = 
         stop: None,
         expected: None,
         returns: 0,
+        arrival: None,
         changed: at.position,
     })
 }
@@ -212,9 +216,12 @@ fn expect(state: &mut State, absence: &AbsenceExpected, at: &At<'_>) {
 fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
     state.end_on_machine(dpid, before);
     state.reorder(dpid, at.position);
+    let end = state.processes[&dpid].state;
+    state.release(dpid, end.as_str(), at);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
     if job.by_state.live() == 0 {
         job.ended = at.time;
+        job.rounds.clear();
         state.note_ended(dpid.job, EndedLimits { jobs: ENDED_JOBS_MAX, processes: ENDED_PROCESSES_MAX });
     }
 }
@@ -237,6 +244,10 @@ fn see(state: &mut State, seen: &MachineSeen, at: &At<'_>) {
     }
     if machine.seen.fenced_epoch > was_fenced {
         machine.fenced_at = at.time;
+    }
+    if machine.seen.down && !was_down {
+        let id = id.clone();
+        state.release_on(&id, at);
     }
 }
 
@@ -262,6 +273,7 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     process.stop.clone_from(&before.stop);
     process.returns = before.returns + u32::from(returns);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
+    job.left.remove(&dpid.process);
     let part = job.parts.entry(before.machine.clone()).or_default();
     part.remove(before.state);
     if part.0.iter().all(|count| *count == 0) {

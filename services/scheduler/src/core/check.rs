@@ -6,7 +6,7 @@ use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessState, ResourceK
 use muster_proto::process_digest;
 
 use super::job::{Counts, Job, Member, Process};
-use super::limits::FIRINGS_MAX;
+use super::limits::{FIRINGS_MAX, ROUNDS_MAX, ROUNDS_OPEN_MAX};
 use super::machine::{Machine, Total};
 use super::state::State;
 
@@ -52,6 +52,14 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
     ensure(counted == kept, || format!("job {number} counts {kept:?}, its processes are {counted:?}"))?;
     ensure(parts == job.parts, || format!("job {number} counts machines wrongly"))?;
     check_gangs(state, number, job)?;
+    ensure(job.rounds.len() <= ROUNDS_MAX && job.open_rounds().count() <= ROUNDS_OPEN_MAX, || {
+        format!("job {number} has {} rounds (I12)", job.rounds.len())
+    })?;
+    for (key, round) in job.open_rounds() {
+        ensure(state.awaited(number, round).next().is_some(), || {
+            format!("nobody is awaited at {key} of job {number}")
+        })?;
+    }
     let is_over = by_state.live() == 0;
     ensure(is_over == (job.ended != PoolTime::NEVER), || {
         format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended)

@@ -17,9 +17,12 @@ use super::facts::MachineFact;
 use super::job::{Expected, Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
+use super::sync::Answer;
 use super::trigger;
 
-pub use agents::{AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports};
+pub use agents::{
+    AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
+};
 pub use triggers::{Arm, Armed, Disarm, Fire};
 
 /// A command, a message of a followed stream, or the tick.
@@ -490,6 +493,8 @@ pub struct Order {
     pub gang: Option<GangOrder>,
     /// What was decided of its newest announcement; none where nothing follows from one.
     pub expected: Option<Box<Expected>>,
+    /// What came of its newest arrival at a sync point; none while it waits.
+    pub synced: Option<Box<Answer>>,
 }
 
 /// What a member of a gang is told of it.

@@ -1,6 +1,6 @@
 //! Jobs and processes as the log has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use muster_model::{
 };
 
 use super::module::Module;
+use super::sync::{Arrival, Round, RoundKey};
 
 /// A process's place in a gang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,10 @@ pub struct Job {
     pub ended: PoolTime,
     /// Stop was asked for, of the whole job.
     pub stopping: bool,
+    /// Rounds of sync points; none once it has ended.
+    pub rounds: BTreeMap<RoundKey, Round>,
+    /// Processes that no round waits for.
+    pub left: BTreeSet<ProcessNumber>,
 }
 
 impl Job {
@@ -118,6 +123,8 @@ impl Job {
             all_running: PoolTime::NEVER,
             ended: PoolTime::NEVER,
             stopping: false,
+            rounds: BTreeMap::new(),
+            left: BTreeSet::new(),
         }
     }
 
@@ -261,6 +268,8 @@ pub struct Process {
     pub expected: Option<Box<Expected>>,
     /// Attempts that began because its machine came back.
     pub returns: u32,
+    /// Its newest arrival at a sync point.
+    pub arrival: Option<Box<Arrival>>,
     /// Position of the last event that changed what its agent is to do with it.
     pub changed: Position,
 }

@@ -14,6 +14,7 @@ pub mod requests;
 mod seen;
 pub mod snapshot;
 mod spec;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub mod triggers;

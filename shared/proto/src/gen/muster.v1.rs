@@ -1504,6 +1504,44 @@ pub struct ProcessOrder {
     /// Pool time until which the machine is awaited, nanoseconds; 0 where it may not go.
     #[prost(int64, tag = "11")]
     pub expected_until_ns: i64,
+    /// What came of its newest arrival at a sync point; unset while it waits, or never arrived.
+    #[prost(message, optional, tag = "12")]
+    pub synced: ::core::option::Option<SyncAnswer>,
+}
+/// SyncRound names a round of a sync point of a job.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncRound {
+    /// Name of the sync point.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Number of the round, from 1.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+}
+/// SyncAnswer is what came of a round, for who arrived at it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncAnswer {
+    /// The round.
+    #[prost(message, optional, tag = "1")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// How it ended.
+    #[prost(enumeration = "SyncEnd", tag = "2")]
+    pub end: i32,
+    /// Votes for it.
+    #[prost(uint32, tag = "3")]
+    pub yes: u32,
+    /// Votes against it.
+    #[prost(uint32, tag = "4")]
+    pub no: u32,
+    /// The first process numbers of those who voted against it.
+    #[prost(uint32, repeated, tag = "5")]
+    pub no_voters: ::prost::alloc::vec::Vec<u32>,
+    /// Process number of who will not come; with SYNC_END_RELEASED.
+    #[prost(uint32, tag = "6")]
+    pub by: u32,
+    /// What became of it, or why the process may not take part; for people.
+    #[prost(string, tag = "7")]
+    pub why: ::prost::alloc::string::String,
 }
 /// GangMember is one process of a gang, and where it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1745,6 +1783,47 @@ impl Verdict {
             "VERDICT_FAIL" => Some(Self::Fail),
             "VERDICT_SKIP" => Some(Self::Skip),
             "VERDICT_ERROR" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+/// SyncEnd is how a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SyncEnd {
+    /// Never sent.
+    Unspecified = 0,
+    /// All who were awaited have arrived.
+    Complete = 1,
+    /// One of them will not come.
+    Released = 2,
+    /// The time was over.
+    TimedOut = 3,
+    /// The process may not take part.
+    Refused = 4,
+}
+impl SyncEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SYNC_END_UNSPECIFIED",
+            Self::Complete => "SYNC_END_COMPLETE",
+            Self::Released => "SYNC_END_RELEASED",
+            Self::TimedOut => "SYNC_END_TIMED_OUT",
+            Self::Refused => "SYNC_END_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SYNC_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "SYNC_END_COMPLETE" => Some(Self::Complete),
+            "SYNC_END_RELEASED" => Some(Self::Released),
+            "SYNC_END_TIMED_OUT" => Some(Self::TimedOut),
+            "SYNC_END_REFUSED" => Some(Self::Refused),
             _ => None,
         }
     }
@@ -2669,7 +2748,7 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -2710,6 +2789,9 @@ pub mod report {
         /// A process announces that this machine goes away, or takes that back.
         #[prost(message, tag = "12")]
         AbsenceAnnounced(super::AbsenceAnnounced),
+        /// A process arrives at a sync point, or leaves.
+        #[prost(message, tag = "13")]
+        SyncSaid(super::SyncSaid),
     }
 }
 /// ProcessReport: a process changed.
@@ -2770,6 +2852,34 @@ pub struct AbsenceAnnounced {
     /// Pool time until which it is awaited, nanoseconds; once that is decided.
     #[prost(int64, tag = "9")]
     pub until_ns: i64,
+}
+/// SyncSaid: a process arrives at a sync point of its job, or is awaited no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncSaid {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Name of the sync point.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Number of the round, from 1.
+    #[prost(uint64, tag = "4")]
+    pub round: u64,
+    /// Its vote.
+    #[prost(bool, tag = "5")]
+    pub vote: bool,
+    /// The others are awaited for so long, nanoseconds; the first to arrive decides.
+    #[prost(int64, tag = "6")]
+    pub timeout_ns: i64,
+    /// Who takes part: roles, or numbers of processes; empty for every process of the job.
+    #[prost(string, repeated, tag = "7")]
+    pub with: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// It leaves: no round waits for it any more. Nothing else counts then.
+    #[prost(bool, tag = "8")]
+    pub leaves: bool,
 }
 /// FenceDone: nothing of an older epoch is alive, and the fence is on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3065,7 +3175,7 @@ pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -3140,6 +3250,15 @@ pub mod job_event {
         /// A process announced that its machine goes away: it may, or may not.
         #[prost(message, tag = "22")]
         AbsenceExpected(super::AbsenceExpected),
+        /// Processes arrive at a sync point.
+        #[prost(message, tag = "23")]
+        SyncArrived(super::SyncArrived),
+        /// Processes are awaited at sync points no more.
+        #[prost(message, tag = "24")]
+        SyncLeft(super::SyncLeft),
+        /// The time of a round is over.
+        #[prost(message, tag = "25")]
+        SyncTimedOut(super::SyncTimedOut),
     }
 }
 /// RunStarted: a new run.
@@ -3435,6 +3554,51 @@ pub struct AbsenceExpected {
     /// What the test says of it, for people.
     #[prost(string, tag = "9")]
     pub note: ::prost::alloc::string::String,
+}
+/// SyncArrived: processes of one machine arrive at a round. A round that all have arrived at, or of which one has ended, is over by that.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncArrived {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// The round; the first who arrive begin it.
+    #[prost(message, optional, tag = "2")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// Who takes part, sorted; empty for every process of the job.
+    #[prost(uint32, repeated, tag = "3")]
+    pub participants: ::prost::alloc::vec::Vec<u32>,
+    /// Pool time until which others are awaited, nanoseconds; of the first who arrive.
+    #[prost(int64, tag = "4")]
+    pub until_ns: i64,
+    /// Process numbers of those who vote for it.
+    #[prost(uint32, repeated, tag = "5")]
+    pub yes: ::prost::alloc::vec::Vec<u32>,
+    /// Process numbers of those who vote against it.
+    #[prost(uint32, repeated, tag = "6")]
+    pub no: ::prost::alloc::vec::Vec<u32>,
+    /// Why they may not take part; empty where they may.
+    #[prost(string, tag = "7")]
+    pub refused: ::prost::alloc::string::String,
+}
+/// SyncLeft: processes are awaited at sync points no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncLeft {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Process numbers.
+    #[prost(uint32, repeated, tag = "2")]
+    pub processes: ::prost::alloc::vec::Vec<u32>,
+}
+/// SyncTimedOut: the time of a round is over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncTimedOut {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// The round.
+    #[prost(message, optional, tag = "2")]
+    pub round: ::core::option::Option<SyncRound>,
 }
 /// MasterChanged: another command center gives the commands of job control, or none does.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5847,6 +6011,44 @@ pub struct SnapshotJob {
     /// Selector of resources; empty means any.
     #[prost(string, tag = "8")]
     pub resource_selector: ::prost::alloc::string::String,
+    /// Rounds of sync points, sorted by name, then number.
+    #[prost(message, repeated, tag = "9")]
+    pub rounds: ::prost::alloc::vec::Vec<SnapshotRound>,
+    /// Numbers of processes that no round waits for, sorted.
+    #[prost(uint32, repeated, tag = "10")]
+    pub left: ::prost::alloc::vec::Vec<u32>,
+}
+/// SnapshotRound is a round of a sync point.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotRound {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// Who takes part, sorted; empty for every process of the job.
+    #[prost(uint32, repeated, tag = "2")]
+    pub participants: ::prost::alloc::vec::Vec<u32>,
+    /// Pool time until which others are awaited, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub until_ns: i64,
+    /// Who voted for it, sorted.
+    #[prost(uint32, repeated, tag = "4")]
+    pub yes: ::prost::alloc::vec::Vec<u32>,
+    /// Who voted against it, sorted.
+    #[prost(uint32, repeated, tag = "5")]
+    pub no: ::prost::alloc::vec::Vec<u32>,
+    /// How it ended; unset while it is open.
+    #[prost(message, optional, tag = "6")]
+    pub outcome: ::core::option::Option<SyncAnswer>,
+}
+/// SyncArrival is where a process arrived last.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncArrival {
+    /// The round.
+    #[prost(message, optional, tag = "1")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// Why it may not take part; empty where it may.
+    #[prost(string, tag = "2")]
+    pub refused: ::prost::alloc::string::String,
 }
 /// SnapshotProcess is a process with what its record leaves out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5926,6 +6128,9 @@ pub struct SnapshotProcess {
     /// Attempts that began because its machine came back.
     #[prost(uint32, tag = "25")]
     pub returns: u32,
+    /// Its newest arrival at a sync point; unset where it never arrived.
+    #[prost(message, optional, tag = "26")]
+    pub arrival: ::core::option::Option<SyncArrival>,
 }
 /// MachinesState is the fold of MACHINES.
 #[derive(Clone, PartialEq, ::prost::Message)]

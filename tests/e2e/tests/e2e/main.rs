@@ -20,5 +20,6 @@ mod resources;
 mod rollouts;
 mod simulated;
 mod spine;
+mod syncs;
 mod system;
 mod triggers;

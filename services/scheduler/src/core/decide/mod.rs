@@ -16,6 +16,7 @@ mod reports;
 mod run;
 mod start;
 mod stop;
+mod sync;
 mod tick;
 mod triggers;
 
@@ -66,7 +67,14 @@ pub(super) fn decide(
         Input::Tick => {
             let lapsed = observed.master.lapsed(state, now.time);
             let due = attached::due(state, observed, now);
-            Ok(silent(tick::tick(state, now.time).into_iter().chain(lapsed).chain(due).collect()))
+            Ok(silent(
+                tick::tick(state, now.time)
+                    .into_iter()
+                    .chain(lapsed)
+                    .chain(due)
+                    .chain(sync::due(state, now.time))
+                    .collect(),
+            ))
         }
     }
 }

@@ -8,6 +8,7 @@ use super::super::job::{Process, StopReason};
 use super::super::state::State;
 use super::away;
 use super::changes::{Becomes, Changes};
+use super::sync::Arrivals;
 
 /// Takes a batch once: (incarnation, batch) only rises. Reports of unknown machines, and of attempts that are over, have no effect.
 pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Event> {
@@ -16,7 +17,7 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
         return Vec::new();
     }
     let mut changes = Changes::default();
-    let mut others = Vec::new();
+    let (mut others, mut arrivals) = (Vec::new(), Arrivals::default());
     for report in &reports.reports {
         match report {
             Report::Process(report) => process(state, &reports.machine, report, now, &mut changes),
@@ -30,13 +31,20 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
             Report::Announced(announced) => {
                 others.extend(away::announced(state, machine, announced, now, &mut changes));
             }
+            Report::Sync(said) => arrivals.take(state, machine, said, now),
             // An agent speaks for its own machine alone.
             Report::TriggerFired(_) | Report::TriggerActed(_) => {}
         }
     }
     let taken =
         ReportsTaken { machine: reports.machine.clone(), incarnation: reports.incarnation, batch: reports.batch };
-    changes.into_event().into_iter().chain(others).chain([Event::ReportsTaken(taken)]).collect()
+    changes
+        .into_event()
+        .into_iter()
+        .chain(others)
+        .chain(arrivals.into_events())
+        .chain([Event::ReportsTaken(taken)])
+        .collect()
 }
 
 /// An agent's word counts for the attempt, machine and epoch that it was given (invariant I4).

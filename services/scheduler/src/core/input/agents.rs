@@ -46,6 +46,29 @@ pub enum Report {
     TriggerActed(Box<TriggerActed>),
     /// A process announces that the machine goes away.
     Announced(Box<Announced>),
+    /// A process arrives at a sync point, or leaves.
+    Sync(Box<SyncSaid>),
+}
+
+/// A process arrives at a sync point, or is awaited no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncSaid {
+    /// Who.
+    pub id: ProcessId,
+    /// Epoch that it was started in.
+    pub epoch: Epoch,
+    /// Name of the sync point.
+    pub name: String,
+    /// Number of the round.
+    pub round: u64,
+    /// Its vote.
+    pub vote: bool,
+    /// Others are awaited for so long.
+    pub timeout: Duration,
+    /// Roles, or numbers of processes; empty for all.
+    pub with: Vec<String>,
+    /// It is awaited no more.
+    pub leaves: bool,
 }
 
 /// A process announces that its machine goes away.

@@ -18,6 +18,7 @@ mod set;
 mod stall;
 mod start;
 mod stop;
+mod syncs;
 mod transitions;
 mod triggers;
 mod why;
