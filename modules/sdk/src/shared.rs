@@ -381,6 +381,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_answered_is_said_again_on_the_next_connection() {
+        let shared = Shared::new().expect("an eventfd");
+        let round = ("here".to_owned(), 1);
+        shared.announce(1, b"away".to_vec());
+        shared.arrive(round.clone(), b"here".to_vec());
+        assert_eq!(shared.unanswered(), [b"away", b"here"]);
+        shared.answered(7, Ok(()));
+        assert!(!shared.leaving(), "another announcement was answered");
+        shared.answered(1, Ok(()));
+        assert!(shared.leaving() && shared.wait_for_answer().is_ok());
+        assert_eq!(shared.unanswered(), [b"here"]);
+        let (no_voters, by, why) = (Vec::new(), String::new(), String::new());
+        let synced = Synced { end: muster_module_protocol::SyncEnd::TimedOut, yes: 1, no: 0, no_voters, by, why };
+        shared.synced(&round, synced.clone());
+        assert_eq!((shared.wait_for_round(), shared.unanswered().len()), (Some(synced), 0));
+        shared.answered(1, Err("it stayed".to_owned()));
+        assert!(!shared.leaving());
+    }
+
+    #[test]
     fn a_ping_wakes_no_thread_that_a_pulse_blocks() {
         let shared = Arc::new(Shared::new().expect("an eventfd"));
         shared.started();

@@ -439,6 +439,10 @@ mod tests {
         }
     }
 
+    fn away() -> Away {
+        Away { number: 1, absence: "reboot".into(), until_ns: 7, boot_id: "boot-1".into() }
+    }
+
     fn write_all(path: &Path) -> Read {
         let (mut intents, _) = Intents::open(path).unwrap();
         let both = vec![intent(1), intent(2)];
@@ -455,6 +459,7 @@ mod tests {
             reason: "exited with 1".into(),
         };
         intents.write(end_line(Key(1, 1, 1, 1), &end));
+        intents.write(Line::Away(Key(1, 1, 2, 1), away()));
         intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
         Intents::open(path).unwrap().1
     }
@@ -469,6 +474,7 @@ mod tests {
         assert_eq!((&first.intent.pulses[..], first.intent.pulses_changed), (&[5][..], true));
         assert_eq!((first.intent.parameters_digest, first.intent.parameters["rate"].as_str()), (9, "2"));
         let second = read.known.values().nth(1).unwrap();
+        assert_eq!((second.state, &second.away), (ProcessState::Away, &Some(away())));
         assert!(second.intent.parameters_digest == 7 && second.intent.parameters.is_empty());
         assert_eq!((&second.intent.pulses[..], second.intent.pulses_changed), (&[3][..], false));
         assert_eq!(first.said.as_ref().unwrap().verdict, Verdict::Fail);
@@ -495,6 +501,18 @@ mod tests {
         assert!(!intents.is_wasteful());
         intents.compact(&read).unwrap();
         assert_eq!(Intents::open(directory.path()).unwrap().1, read);
+    }
+
+    #[test]
+    fn a_process_whose_machine_stayed_runs_again() {
+        let directory = tempfile::tempdir().unwrap();
+        write_all(directory.path());
+        let (mut intents, _) = Intents::open(directory.path()).unwrap();
+        intents.write(Line::Back(Key(1, 1, 2, 1)));
+        intents.flush().unwrap();
+        let read = Intents::open(directory.path()).unwrap().1;
+        let second = read.known.values().nth(1).unwrap();
+        assert_eq!((second.state, &second.away), (ProcessState::Running, &None));
     }
 
     #[test]
