@@ -1,11 +1,14 @@
 //! `muster-idle`: a test process that does nothing but live, cheaply, and that can be made to misbehave: to hang, to stall, to fall
 //! silent, to end in any way. Benchmarks and tests of Muster itself run on it.
 
+mod away;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use away::Trip;
 use muster_sdk::{Ending, Live, ParameterError, Parameters, Session, wall_time_ns};
 
 /// Time between two iterations.
@@ -67,7 +70,11 @@ fn marks(session: &Session) -> Option<File> {
 fn test(session: &Session) -> Result<Ending, ParameterError> {
     let settings = Settings::read(session)?;
     let times = Live::new(session, Times::read)?;
+    let trip = Trip::read(session.parameters())?;
     session.ready();
+    if let Some(trip) = trip {
+        return Ok(trip.go(session));
+    }
     let begin = Instant::now();
     let iterations = live(session, &settings, times, begin);
     let ending = match settings.exit_code {

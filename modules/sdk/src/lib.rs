@@ -44,6 +44,7 @@ mod shared;
 mod signals;
 mod socket;
 mod standalone;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod wall;
@@ -58,9 +59,10 @@ pub use found::{Found, Worth};
 pub use latency::{Latency, LatencyGauges};
 pub use live::{Live, Read};
 pub use metric::{Interval, METRIC_INTERVAL, float};
-pub use muster_model::OnError;
+pub use muster_model::{Absence, OnError};
 pub use muster_module_protocol::{
-    Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, environment,
+    Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, SyncEnd, Vote,
+    environment,
 };
 pub use parameters::Parameters;
 pub use peers::{Ask, PeerWords, To};
@@ -68,5 +70,6 @@ pub use recent::Recent;
 pub use run::run;
 pub use session::Session;
 pub use shared::Dump;
+pub use sync::{Autosync, SyncPoint, Synced};
 pub use wall::wall_time_ns;
 pub use words::{Here, Token, Words, parse_token, print_token, random};

@@ -15,6 +15,7 @@ use crate::peers::PeerWords;
 use crate::shared::{Dump, GRACE, Shared};
 use crate::signals;
 use crate::socket::Socket;
+use crate::sync::Synced;
 
 /// How long an agent may be away: a restart of it, even a slow one, ends no test.
 pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(120);
@@ -102,6 +103,8 @@ impl<'a> Talk<'a> {
 
     fn run(&mut self, hello: &[u8]) -> Over {
         self.socket.put(hello);
+        // Whether an earlier life of the agent heard it is not known.
+        self.shared.unanswered().iter().for_each(|line| self.socket.put(line));
         self.report_dropped();
         loop {
             if self.write().is_err() {
@@ -202,6 +205,13 @@ impl<'a> Talk<'a> {
                 self.shared.set_parameters(parameters);
             }
             AgentMessage::NotCrashed { why } => self.shared.not_crashed(why),
+            AgentMessage::Synced { name, round, outcome, yes, no, no_voters, by, why } => {
+                let (no_voters, by, why) = (no_voters.clone(), by.clone(), why.clone());
+                let synced = Synced { end: *outcome, yes: *yes, no: *no, no_voters, by, why };
+                self.shared.synced(&(name.clone(), *round), synced);
+            }
+            AgentMessage::Go { n } => self.shared.answered(*n, Ok(())),
+            AgentMessage::NotExpected { n, why } => self.shared.answered(*n, Err(why.clone())),
             // Nothing here asks for it: the SDK looks at the page.
             AgentMessage::Open { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),
@@ -253,7 +263,8 @@ pub(crate) fn wait(shared: &Shared, socket: Option<(&Socket, bool)>, timeout: Op
     // An interrupted poll is as good as a woken one: the caller looks again.
     let _: Result<usize, rustix::io::Errno> = poll(&mut fds, timeout.as_ref());
     shared.settle();
-    if signals::take() {
+    // What goes down with its machine is not asked to end in order.
+    if signals::take() && !shared.leaving() {
         shared.stop(GRACE);
     }
 }

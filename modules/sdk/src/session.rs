@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_model::{Dpid, OnError};
+use muster_model::{Absence, Dpid, OnError};
 use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
 };
@@ -21,6 +21,7 @@ use crate::outbox::{Line, Worth};
 use crate::parameters::Parameters;
 use crate::peers::{Ask, PeerWords, To};
 use crate::shared::{Dump, Shared};
+use crate::sync::Synced;
 
 /// How long the end of a process may wait for an agent that comes and goes.
 const DELIVERY_MAX: Duration = Duration::from_secs(2 * RECONNECT_MAX.as_secs());
@@ -34,6 +35,8 @@ pub struct Session {
     context: Context,
     shared: Arc<Shared>,
     agent: Agent,
+    /// Announcements of an absence so far.
+    announcements: AtomicU64,
 }
 
 /// Who hears what a session says.
@@ -47,7 +50,7 @@ pub(crate) enum Agent {
 
 impl Session {
     pub(crate) fn new(context: Context, shared: Arc<Shared>, agent: Agent) -> Self {
-        Self { context, shared, agent }
+        Self { context, shared, agent, announcements: AtomicU64::new(0) }
     }
 
     /// Who and where this process is, and what it was given.
@@ -272,6 +275,54 @@ impl Session {
             Agent::Absent(_) => "no agent is there".to_owned(),
         };
         self.event("not_crashed", &why);
+    }
+
+    /// Announces that this machine goes away, and waits until that is logged. A reboot is done by the agent and follows at once, whatever this
+    /// process does; what is to survive it belongs into [`Self::saved`] before this is called. A shutdown or a crash is this process's own doing
+    /// afterwards. Once the machine is back, the process is started again with the next attempt.
+    ///
+    /// # Errors
+    /// Says why the machine may not go away: the process goes on.
+    pub fn expect(&self, absence: Absence, within: Duration, note: &str) -> Result<(), String> {
+        if matches!(self.agent, Agent::Absent(_)) {
+            return Err("no agent is there".to_owned());
+        }
+        let n = self.announcements.fetch_add(1, Ordering::Relaxed) + 1;
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let message = ModuleMessage::Expect { n, what: absence.to_string(), within_ms, note: note.to_owned() };
+        let line = encode_line(&message).map_err(|error| error.to_string())?;
+        self.shared.announce(n, line);
+        self.say(&message, Worth::Keep);
+        self.shared.wait_for_answer()
+    }
+
+    /// Nobody hears what it says: it runs by hand.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.agent, Agent::Absent(_))
+    }
+
+    /// Says an arrival, and waits for the end of the round.
+    pub(crate) fn wait_at(&self, (name, round): (&str, u64), line: Vec<u8>) -> Option<Synced> {
+        self.shared.arrive((name.to_owned(), round), line.clone());
+        self.shared.send(Line { bytes: line, worth: Worth::Keep });
+        self.shared.wait_for_round()
+    }
+
+    pub(crate) fn say_leave(&self) {
+        self.say(&ModuleMessage::Leave, Worth::Keep);
+    }
+
+    /// This machine may go away by the newest announcement, and has not yet.
+    #[must_use]
+    pub fn expects(&self) -> bool {
+        self.shared.leaving()
+    }
+
+    /// Directory that later attempts of this process on this machine find again; the work directory where there is none.
+    #[must_use]
+    pub fn saved(&self) -> &Path {
+        let state = if self.context.state.is_empty() { &self.context.work } else { &self.context.state };
+        Path::new(state)
     }
 
     /// Arms this machine for a trigger, for as long as this process lives: `dump-history`, `packet`, `stop-job`, and where the

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::gate::Pulses;
 use crate::outbox::{Line, Outbox};
 use crate::peers::PeerWords;
+use crate::sync::Synced;
 
 /// A trigger asks for the history of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,24 @@ const DUMPS_MAX: usize = 8;
 /// Words of peers that wait to be heard. They are said again and again, so the newest count and the oldest go.
 const PEER_WORDS_MAX: usize = 64;
 
+/// An announcement that the machine goes away.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    number: u64,
+    /// As it is said, and again on each new connection.
+    line: Vec<u8>,
+    answer: Option<Result<(), String>>,
+}
+
+/// An arrival at a sync point.
+#[derive(Debug)]
+struct Arrived {
+    round: (String, u64),
+    /// As it is said, and again on each new connection.
+    line: Vec<u8>,
+    synced: Option<Synced>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) iterations: AtomicU64,
@@ -37,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) muted: AtomicBool,
     stopping: AtomicBool,
     dump_wanted: AtomicBool,
+    /// The machine is about to go away by an announcement.
+    leaving: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
     outbox: Mutex<Outbox>,
@@ -59,6 +80,10 @@ struct State {
     parameters: BTreeMap<String, String>,
     /// Why the machine does not crash, once it was asked to.
     not_crashed: Option<String>,
+    /// The newest announcement that the machine goes away, while it waits for its answer.
+    announced: Option<Announced>,
+    /// The newest arrival at a sync point.
+    arrived: Option<Arrived>,
 }
 
 impl Shared {
@@ -68,6 +93,7 @@ impl Shared {
             muted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             dump_wanted: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
             outbox: Mutex::default(),
@@ -204,6 +230,67 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Begins an announcement.
+    pub(crate) fn announce(&self, number: u64, line: Vec<u8>) {
+        self.state().announced = Some(Announced { number, line, answer: None });
+    }
+
+    /// What is not answered yet.
+    pub(crate) fn unanswered(&self) -> Vec<Vec<u8>> {
+        let state = self.state();
+        let announced = state.announced.iter().filter(|announced| announced.answer.is_none());
+        let arrived = state.arrived.iter().filter(|arrived| arrived.synced.is_none());
+        announced.map(|announced| announced.line.clone()).chain(arrived.map(|arrived| arrived.line.clone())).collect()
+    }
+
+    /// Begins to wait at a sync point.
+    pub(crate) fn arrive(&self, round: (String, u64), line: Vec<u8>) {
+        self.state().arrived = Some(Arrived { round, line, synced: None });
+    }
+
+    /// A round is over.
+    pub(crate) fn synced(&self, round: &(String, u64), synced: Synced) {
+        if let Some(arrived) = self.state().arrived.as_mut().filter(|arrived| arrived.round == *round) {
+            arrived.synced = Some(synced);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end of the round, or for a stop.
+    pub(crate) fn wait_for_round(&self) -> Option<Synced> {
+        let waiting = |state: &mut State| {
+            !self.stopping() && state.arrived.as_ref().is_some_and(|arrived| arrived.synced.is_none())
+        };
+        let state = self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+        state.arrived.as_ref().and_then(|arrived| arrived.synced.clone())
+    }
+
+    /// An announcement is answered. From a leave on, signals are those of the machine that goes down.
+    pub(crate) fn answered(&self, n: u64, answer: Result<(), String>) {
+        let mut state = self.state();
+        let is_granted = answer.is_ok();
+        if let Some(announced) = state.announced.as_mut().filter(|announced| announced.number == n) {
+            announced.answer = Some(answer);
+            self.leaving.store(is_granted, Ordering::Release);
+        }
+        self.changed.notify_all();
+    }
+
+    /// This machine is about to go away.
+    pub(crate) fn leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Waits for the answer to the newest announcement, or for a stop.
+    pub(crate) fn wait_for_answer(&self) -> Result<(), String> {
+        let waiting = |state: &mut State| {
+            !self.stopping() && state.announced.as_ref().is_some_and(|announced| announced.answer.is_none())
+        };
+        let state = self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+        let answer = state.announced.as_ref().and_then(|announced| announced.answer.clone());
+        answer.unwrap_or_else(|| Err("the process was told to stop".to_owned()))
+    }
+
     pub(crate) fn not_crashed(&self, why: &str) {
         self.state().not_crashed = Some(why.to_owned());
         self.changed.notify_all();
@@ -291,6 +378,26 @@ mod tests {
             assert!(begin.elapsed() < LIMIT, "it does not come true");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn what_is_not_answered_is_said_again_on_the_next_connection() {
+        let shared = Shared::new().expect("an eventfd");
+        let round = ("here".to_owned(), 1);
+        shared.announce(1, b"away".to_vec());
+        shared.arrive(round.clone(), b"here".to_vec());
+        assert_eq!(shared.unanswered(), [b"away", b"here"]);
+        shared.answered(7, Ok(()));
+        assert!(!shared.leaving(), "another announcement was answered");
+        shared.answered(1, Ok(()));
+        assert!(shared.leaving() && shared.wait_for_answer().is_ok());
+        assert_eq!(shared.unanswered(), [b"here"]);
+        let (no_voters, by, why) = (Vec::new(), String::new(), String::new());
+        let synced = Synced { end: muster_module_protocol::SyncEnd::TimedOut, yes: 1, no: 0, no_voters, by, why };
+        shared.synced(&round, synced.clone());
+        assert_eq!((shared.wait_for_round(), shared.unanswered().len()), (Some(synced), 0));
+        shared.answered(1, Err("it stayed".to_owned()));
+        assert!(!shared.leaving());
     }
 
     #[test]

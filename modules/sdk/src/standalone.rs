@@ -136,6 +136,7 @@ fn default_context(manifest: &Manifest) -> Context {
         resources: Vec::new(),
         gang: None,
         on_error: String::new(),
+        state: work.clone(),
         results: work.clone(),
         work,
         pulses: Vec::new(),

@@ -45,7 +45,7 @@ pub use input::{Grant, Hello, Input, PowerActed, PowerLooked, Reply};
 pub use inventory::{Area, CpuTopology, Inventory, Resource};
 pub use kernel::{Kernel, KernelFile};
 pub use load::LoadKey;
-pub use machine::{Machine, Protection};
+pub use machine::{Announcement, Machine, Protection};
 pub use observed::{Heartbeat, Observation, Observed, Seen};
 pub use state::{Past, State};
 pub use storage::{StorageOrder, StorageOrdering, StorageReport, StorageWork};

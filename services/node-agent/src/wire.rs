@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_model::{
-    ArmId, Attempt, Dpid, Epoch, JobNumber, MachineId, Position, ProcessId, ProcessNumber, ProcessState, ReservationId,
-    RunId, Verdict,
+    ArmId, Attempt, Dpid, Epoch, JobNumber, MachineId, PoolTime, Position, ProcessId, ProcessNumber, ProcessState,
+    ReservationId, RunId, Verdict,
 };
 use muster_module_protocol::{Corruption, Outcome, Status};
 use muster_proto::{WireError, trigger_number, v1};
@@ -12,7 +12,7 @@ use muster_proto::{WireError, trigger_number, v1};
 use crate::artifacts::unhex;
 use crate::core::gang::{Gang, Member};
 use crate::core::life::Life;
-use crate::core::orders::{Order, Refused};
+use crate::core::orders::{Expected, Order, Refused};
 use crate::core::outcome::{End, Said};
 use crate::core::triggers::Arm;
 use crate::disk::intents::Final;
@@ -41,8 +41,19 @@ pub(crate) fn orders(orders: &v1::JobOrders) -> Vec<Order> {
         resources: process.resources.clone(),
         stop: process.stop.then(|| Duration::from_millis(process.grace_ms)),
         gang: gang(process, roles, id),
+        expected: expected(process),
+        synced: process.synced.clone(),
     };
     orders.processes.iter().map(order).collect()
+}
+
+/// What was decided of the newest announcement of a process; none where there is none.
+fn expected(process: &v1::ProcessOrder) -> Option<Expected> {
+    let decided = match process.expected_refused.as_str() {
+        "" => Ok(PoolTime(process.expected_until_ns)),
+        why => Err(why.to_owned()),
+    };
+    (process.expected_number > 0).then_some(Expected { number: process.expected_number, decided })
 }
 
 /// The gang of a process; none where it has none, or where a member is no machine's.

@@ -37,6 +37,16 @@ pub(crate) fn directory_of(state: &Path, id: ProcessId) -> PathBuf {
     state.join("work").join(name_of(id))
 }
 
+/// What the attempts of a process on this machine keep for each other.
+pub(crate) fn kept_of(state: &Path, id: ProcessId) -> PathBuf {
+    state.join("kept").join(format!("{}-{}", id.run, id.dpid))
+}
+
+/// Processes that keep something, by the name of their directory.
+pub(crate) fn all_kept(state: &Path) -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir(state.join("kept")).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
 /// Processes that have a directory.
 pub(crate) fn all(state: &Path) -> impl Iterator<Item = ProcessId> {
     let entries = std::fs::read_dir(state.join("work")).into_iter().flatten().flatten();
@@ -65,7 +75,8 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
     let (id, resources) = (order.id, &order.resources);
     let directory = directory_of(&common.state, id);
     let results = directory.join("results");
-    for directory in [&directory, &results] {
+    let kept = keeps(common).then(|| kept_of(&common.state, id));
+    for directory in [&directory, &results].into_iter().chain(&kept) {
         make_directory(directory).with_context(|| format!("make {}", directory.display()))?;
     }
     let context = context(common, order, &directory);
@@ -91,6 +102,11 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
         directory: text(&directory),
         log: text(&log),
     })
+}
+
+/// Its processes begin again after a reboot, and find what they kept.
+fn keeps(common: &Common) -> bool {
+    common.spec.module.as_ref().is_some_and(|module| module.reboots)
 }
 
 /// One that is there already is as good as a new one.
@@ -126,6 +142,7 @@ fn context(common: &Common, order: &Order, directory: &Path) -> Context {
         on_error: common.spec.on_error.clone(),
         work: text(directory),
         results: text(&directory.join("results")),
+        state: if keeps(common) { text(&kept_of(&common.state, id)) } else { String::new() },
         pulses: common.spec.pulses.iter().filter_map(|number| u8::try_from(*number).ok()).collect(),
         pulse_page: text(&page_of(&common.state)),
     }
@@ -223,6 +240,8 @@ mod tests {
             resources: vec!["disk-a".into()],
             stop: None,
             gang: Some(Gang { number: 1, role: "client".into(), members }),
+            expected: None,
+            synced: None,
         };
         let spawn = make(&common, &order).unwrap();
         assert_eq!((spawn.name.as_str(), spawn.argv0.as_str()), ("3-00010002-1", "high-io:00010002"));

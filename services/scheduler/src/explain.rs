@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use muster_ledger::View;
 use muster_model::quantity::print_duration;
-use muster_model::{Dpid, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict, describe_exit};
+use muster_model::{
+    Dpid, JobNumber, PoolTime, ProcessNumber, ProcessState, Refusal, RefusalCode, Verdict, describe_exit,
+};
 
 use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::machine::Machine;
+use crate::core::sync::{Round, RoundKey};
 
 /// Machines that an explanation of a job names.
 const MACHINES_MAX: usize = 20;
@@ -53,6 +56,7 @@ fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
     if stalled > 0 {
         lines.push(format!("{stalled} of its running processes are stalled: their iterations do not change"));
     }
+    lines.extend(job.open_rounds().map(|(key, round)| round_line(view, dpid.job, (key, round))));
     let waiting = |process: &Process| !matches!(process.state, ProcessState::Running) && !process.state.is_final();
     let parts = job.parts.iter().filter(|(_, part)| part.live() > part.of(ProcessState::Running));
     for (machine, part) in parts.clone().take(MACHINES_MAX) {
@@ -87,6 +91,7 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
         age(now, process.since)
     )];
     lines.push(waits_for(view, process));
+    lines.extend(waits_in(view, dpid, process));
     if let Some(unchanged) = view.observed.stall_of(view.state, dpid, process) {
         lines.push(format!("stalled: iterations unchanged for {} s", unchanged.as_secs()));
     }
@@ -106,6 +111,30 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
     lines
 }
 
+/// Who is awaited at a sync point, and for how long.
+fn round_line(view: &View<'_, JobCore>, job: JobNumber, (key, round): (&RoundKey, &Round)) -> String {
+    let name = |process: &ProcessNumber| {
+        let dpid = Dpid { job, process: *process };
+        let found = view.state.processes.get(&dpid);
+        found.map_or_else(String::new, |found| format!("{dpid} ({} on {})", found.state, found.machine))
+    };
+    let awaited: Vec<ProcessNumber> = view.state.awaited(job, round).collect();
+    let named: Vec<String> = awaited.iter().take(PROCESSES_MAX).map(name).collect();
+    let more = awaited.len().saturating_sub(PROCESSES_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let now = view.now.time;
+    let left = if round.until.is_due(now) { Duration::ZERO } else { round.until.since(now) };
+    let (voted, left) = (round.votes.len(), short(left));
+    format!("sync point {key}: {voted} have arrived, and wait {left} more for {}{more}", named.join(", "))
+}
+
+/// The round that a process waits in; none where it does not.
+fn waits_in(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Option<String> {
+    let arrival = process.arrival.as_ref().filter(|arrival| arrival.refused.is_empty())?;
+    let round = view.state.jobs.get(&dpid.job)?.rounds.get(&arrival.round).filter(|round| round.is_open())?;
+    Some(round_line(view, dpid.job, (&arrival.round, round)))
+}
+
 /// What a process waits for, or why it ended.
 fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
     if process.state.is_final() {
@@ -115,6 +144,9 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
         return "its machine is not known any more".into();
     };
     let now = view.now.time;
+    if process.state == ProcessState::Away && machine_trouble(view, machine).is_some() {
+        return awaited(process, now);
+    }
     let agent = view.observed.agent(&process.machine);
     let acknowledged = agent.and_then(|agent| agent.acknowledged).unwrap_or_default();
     let trouble = machine_trouble(view, machine);
@@ -147,9 +179,22 @@ fn waits_for(view: &View<'_, JobCore>, process: &Process) -> String {
             format!("waiting for it to answer its first ping: agent {machine} has its order, placed {since} ago")
         }
         (ProcessState::Mia, None) => "it misses pings; it runs on if it answers again".into(),
-        (ProcessState::Away, None) => "its machine is in an announced reboot".into(),
+        (ProcessState::Away, None) => awaited(process, now),
         (_, None) => format!("it answers its pings, pid {}", process.pid),
     }
+}
+
+/// What is awaited of a process that is away, and for how long.
+fn awaited(process: &Process, now: PoolTime) -> String {
+    let Some(expected) = &process.expected else { return "its machine is away".into() };
+    let (absence, note) = (expected.absence, &expected.note);
+    let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    let left = if expected.until.is_due(now) { Duration::ZERO } else { expected.until.since(now) };
+    let stopped = if process.stop.is_some() { "; it was told to stop, and ends then" } else { "" };
+    format!(
+        "waiting for its machine to come back from the {absence} that it announced{note}, for {} more{stopped}",
+        short(left)
+    )
 }
 
 fn machine_trouble(view: &View<'_, JobCore>, machine: &Machine) -> Option<String> {

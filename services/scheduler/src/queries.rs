@@ -180,6 +180,7 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         stalled: view.observed.stall_of(view.state, dpid, process).is_some(),
         gang: process.member.map_or(0, |member| member.gang),
         role: role_of(job, process),
+        away_until_ns: process.expected.as_ref().filter(|expected| expected.is_granted()).map_or(0, |e| e.until.0),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no async runtime, no serialisation: those belong to the layers above (docs/architecture.md).
 
+mod absence;
 pub mod boot;
 mod firing;
 mod ids;
@@ -21,6 +22,7 @@ pub mod text;
 mod time;
 mod trigger;
 
+pub use absence::Absence;
 pub use boot::{BootDriver, BootOperation, BootProgress, BootStep, BootVerdict};
 pub use firing::{ArmId, Firing, FiringSource, TriggerActed};
 pub use ids::{

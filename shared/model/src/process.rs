@@ -46,7 +46,8 @@ impl ProcessState {
             Running => matches!(next, Mia | Fip | Finished | Dead | Lost | Away),
             Mia => matches!(next, Running | Fip | Finished | Dead | Lost),
             Fip => matches!(next, Finished | Dead | Lost),
-            Away => matches!(next, Starting | Dead | Lost),
+            // It goes on where its machine did not go away, and may end before that does.
+            Away => matches!(next, Starting | Running | Fip | Finished | Dead | Lost),
             Finished | Dead | Lost => false,
         }
     }

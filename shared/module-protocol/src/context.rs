@@ -29,6 +29,8 @@ pub mod environment {
     pub const BOOT_ID: &str = "MUSTER_BOOT_ID";
     /// Private work directory; also the current directory at the start.
     pub const WORK: &str = "MUSTER_WORK";
+    /// Directory that later attempts on this machine find again.
+    pub const STATE: &str = "MUSTER_STATE";
     /// Directory for results that are to be kept.
     pub const RESULTS: &str = "MUSTER_RESULTS";
     /// Seed of this process, 16 hexadecimal digits.
@@ -78,6 +80,9 @@ pub struct Context {
     pub work: String,
     /// Directory for results that are to be kept.
     pub results: String,
+    /// Directory that later attempts on this machine find again; empty where there is none.
+    #[serde(default)]
+    pub state: String,
     /// Pulses that gate its iterations at its start.
     #[serde(default)]
     pub pulses: Vec<u8>,
@@ -115,6 +120,9 @@ impl Context {
             ("HOME", self.work.clone()),
             ("LANG", "C.UTF-8".to_owned()),
         ]);
+        if !self.state.is_empty() {
+            variables.insert(environment::STATE, self.state.clone());
+        }
         if !self.pulse_page.is_empty() {
             variables.insert(environment::PULSES, self.pulse_page.clone());
         }
@@ -182,6 +190,7 @@ mod tests {
             on_error: String::new(),
             work: "/w".into(),
             results: "/w/results".into(),
+            state: "/s".into(),
             pulses: Vec::new(),
             pulse_page: String::new(),
         };

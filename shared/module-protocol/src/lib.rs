@@ -11,4 +11,6 @@ mod message;
 pub use context::{Context, ContextGang, ContextMember, ContextResource, SYSTEM_PATH, environment};
 pub use line::{LINE_BYTES_MAX, Line, LineError, decode_line, encode_line};
 pub use manifest::{Manifest, ManifestArtifact, ManifestParameter, ManifestRequirement};
-pub use message::{AgentMessage, Corruption, ModuleMessage, Outcome, PEER_WORDS_MAX_BYTES, PROTOCOL, Status};
+pub use message::{
+    AgentMessage, Corruption, ModuleMessage, Outcome, PEER_WORDS_MAX_BYTES, PROTOCOL, Status, SyncEnd, Vote,
+};

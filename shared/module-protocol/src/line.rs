@@ -56,7 +56,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::message::{Corruption, Outcome, Status};
+    use crate::message::{Corruption, Outcome, Status, SyncEnd, Vote};
 
     fn module_messages() -> Vec<ModuleMessage> {
         let corruption = Corruption {
@@ -85,6 +85,15 @@ mod tests {
             ModuleMessage::Crash { note: "wrong".into() },
             ModuleMessage::Trigger { n: 3, note: "wrong".into() },
             ModuleMessage::Arm { n: 3, action: "dump-history".into(), argument: String::new() },
+            ModuleMessage::Expect { n: 1, what: "reboot".into(), within_ms: 60_000, note: "round 1".into() },
+            ModuleMessage::Sync {
+                name: "written".into(),
+                round: 1,
+                vote: Vote::No,
+                timeout_ms: 60_000,
+                with: vec!["server".into()],
+            },
+            ModuleMessage::Leave,
             ModuleMessage::Done {
                 status: Status::Complete,
                 result: Outcome::Pass,
@@ -108,6 +117,18 @@ mod tests {
             AgentMessage::Dump { n: 3, firing: "0a".into() },
             AgentMessage::Armed { n: 3, armed: false, why: "no".into() },
             AgentMessage::NotCrashed { why: "it may not".into() },
+            AgentMessage::Go { n: 1 },
+            AgentMessage::NotExpected { n: 1, why: "it may not".into() },
+            AgentMessage::Synced {
+                name: "written".into(),
+                round: 1,
+                outcome: SyncEnd::TimedOut,
+                yes: 2,
+                no: 1,
+                no_voters: vec!["00010003".into()],
+                by: String::new(),
+                why: String::new(),
+            },
             AgentMessage::Kept,
         ]
     }

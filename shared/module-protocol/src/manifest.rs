@@ -34,6 +34,9 @@ pub struct Manifest {
     /// A running process whose iterations have not changed for so long is stalled: `30s`. Empty for never.
     #[serde(default)]
     pub stall: String,
+    /// Its processes may announce that they reboot, shut down or crash their machine.
+    #[serde(default)]
+    pub reboots: bool,
 }
 
 fn stop_grace() -> String {

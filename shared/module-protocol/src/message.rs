@@ -98,6 +98,34 @@ pub enum ModuleMessage {
         #[serde(default)]
         argument: String,
     },
+    /// This machine is about to go away, by what this process or its agent does; answered with `go` or `not_expected`.
+    Expect {
+        /// Number of the announcement, rising from 1: said again on a new connection, it is the same.
+        n: u64,
+        /// `reboot` (the agent does it after its `go`), `shutdown` or `crash` (the process does it after the `go`).
+        what: String,
+        /// The machine is back within so many milliseconds.
+        within_ms: u64,
+        /// For people.
+        #[serde(default)]
+        note: String,
+    },
+    /// Arrives at a round of a sync point of the job, and waits; answered with `synced`.
+    Sync {
+        /// Name of the sync point.
+        name: String,
+        /// Number of the round, from 1: said again on a new connection or in a later attempt, it is the same.
+        round: u64,
+        /// Its vote.
+        vote: Vote,
+        /// The others are awaited for so many milliseconds; the first to arrive decides.
+        timeout_ms: u64,
+        /// Who takes part: roles, or numbers of processes; empty for every process of the job.
+        #[serde(default)]
+        with: Vec<String>,
+    },
+    /// No round waits for this process any more.
+    Leave,
     /// Answer with an open of the same number once all pulses of this process are free: for modules that do not map the pulse page.
     Gate {
         /// Number.
@@ -119,6 +147,30 @@ pub enum ModuleMessage {
         #[serde(default)]
         text: String,
     },
+}
+
+/// A vote at a sync point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vote {
+    /// For it.
+    Yes,
+    /// Against it.
+    No,
+}
+
+/// How a round of a sync point ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncEnd {
+    /// All who were awaited have arrived.
+    Complete,
+    /// One of them will not come.
+    Released,
+    /// The time was over.
+    TimedOut,
+    /// The process may not take part.
+    Refused,
 }
 
 /// How a test ended. Legal pairs: complete/pass, complete/fail, error/na, skip/na.
@@ -225,6 +277,42 @@ pub enum AgentMessage {
         n: u32,
         /// The firing, for the name of the file.
         firing: String,
+    },
+    /// It is logged that this machine goes away: it may. A reboot follows at once.
+    Go {
+        /// Number of the announcement.
+        n: u64,
+    },
+    /// The machine may not go away, or did not in time: the process goes on.
+    NotExpected {
+        /// Number of the announcement.
+        n: u64,
+        /// Why.
+        why: String,
+    },
+    /// A round is over.
+    Synced {
+        /// Name of the sync point.
+        name: String,
+        /// Number of the round.
+        round: u64,
+        /// How it ended.
+        outcome: SyncEnd,
+        /// Votes for it.
+        #[serde(default)]
+        yes: u32,
+        /// Votes against it.
+        #[serde(default)]
+        no: u32,
+        /// The first DPIDs of those who voted against it, as printed.
+        #[serde(default)]
+        no_voters: Vec<String>,
+        /// DPID of who will not come, as printed; empty where that is nobody.
+        #[serde(default)]
+        by: String,
+        /// What became of it, or why the process may not take part.
+        #[serde(default)]
+        why: String,
     },
     /// The machine does not crash.
     NotCrashed {

@@ -261,6 +261,7 @@ impl Machine {
     /// What it says in a hello.
     pub(crate) fn hello(&self, pool_time_ns: i64, last_batch: u64) -> Hello {
         Hello {
+            announced: None,
             machine: self.id.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").into(),
             boot_id: self.boot_id(),

@@ -161,6 +161,7 @@ pub(super) fn module(name: &str, kinds: &[ResourceKind], roles: &[&str]) -> anyh
         parameters: Vec::new(),
         stop_grace: Duration::from_secs(1),
         ends_by_itself: false,
+        reboots: false,
         stall: Duration::ZERO,
         roles: roles.iter().map(ToString::to_string).collect(),
     })

@@ -146,6 +146,7 @@ impl Pair {
             gang: Some(ContextGang { number: 1, role: ROLES[role].to_owned(), members: members.into() }),
             on_error: self.on_error.clone(),
             work: work.clone(),
+            state: work.clone(),
             results: work,
             pulses: Vec::new(),
             pulse_page: String::new(),

@@ -147,6 +147,8 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
         "switch_waits_for",
         "flakiness",
         "recent_failures",
+        "announced",
+        "awaited_until_time",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     columns.extend([Column::new("tags"), Column::new("trouble")]);
@@ -164,7 +166,7 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
     let record = status.record.clone().unwrap_or_default();
     let inventory = record.inventory.clone().unwrap_or_default();
     let holder = record.holder.clone().unwrap_or_default();
-    let boot = record.boot.clone().unwrap_or_default();
+    let (boot, announced) = (record.boot.clone().unwrap_or_default(), record.announced.unwrap_or_default());
     let (settings, switched) = (record.settings.clone().unwrap_or_default(), record.power.clone().unwrap_or_default());
     let driver = settings.boot_driver().known();
     let failures = Occurrence::failures(record.recent().filter_map(v1::Occurrence::known));
@@ -223,6 +225,8 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         Cell::text(&status.switch_waits_for),
         Cell::Integer(failures.iter().map(|(_, count)| *count as u64).sum()),
         Cell::List(failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect()),
+        announced.absence().known().map_or(Cell::None, |absence| Cell::text(absence.as_str())),
+        Cell::time_ns(announced.until_ns),
         Cell::List(record.tags.clone()),
         Cell::text(&record.trouble),
     ]

@@ -45,6 +45,7 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
         ends_by_itself: manifest.ends_by_itself,
         stall_ms: milliseconds(stall),
         roles: manifest.roles.clone(),
+        reboots: manifest.reboots,
     })
 }
 

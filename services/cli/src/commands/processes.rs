@@ -37,7 +37,7 @@ pub(super) fn table(processes: &[v1::ProcessRecord], now: PoolTime) -> Table {
     table
 }
 
-const PROGRAM_COLUMNS: [&str; 13] = [
+const PROGRAM_COLUMNS: [&str; 14] = [
     "run",
     "job",
     "process",
@@ -51,6 +51,7 @@ const PROGRAM_COLUMNS: [&str; 13] = [
     "unchanged_seconds",
     "gang",
     "role",
+    "away_until_time",
 ];
 
 fn row(process: &v1::ProcessRecord, now: PoolTime) -> Vec<Cell> {
@@ -82,6 +83,7 @@ fn row(process: &v1::ProcessRecord, now: PoolTime) -> Vec<Cell> {
         Cell::Span(unchanged(process)),
         if process.gang == 0 { Cell::None } else { Cell::Integer(process.gang.into()) },
         if process.role.is_empty() { Cell::None } else { Cell::text(&process.role) },
+        Cell::time_ns(process.away_until_ns),
     ]
 }
 

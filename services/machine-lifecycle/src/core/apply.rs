@@ -47,7 +47,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
 
 /// Folds one fact into its machine. A change of what the agent is to know moves the generation.
 pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
-    remember(machine, fact);
+    remember(machine, fact, at.time);
     match fact {
         Fact::Added { protect, tags } => {
             machine.protection.rules.clone_from(protect);
@@ -102,7 +102,8 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
         }
         Fact::TagsSet(tags) => machine.tags.clone_from(tags),
         Fact::Quarantined { reason } => machine.quarantine = Some(reason.clone()),
-        Fact::BootObserved { boot_id } => machine.boot_id.clone_from(boot_id),
+        Fact::BootObserved { boot_id } => (machine.boot_id, machine.announced) = (boot_id.clone(), None),
+        Fact::BootAnnounced(announced) => machine.announced.clone_from(announced),
         Fact::Claimed(claim) => machine.claim.clone_from(claim),
         Fact::PreparationAsked(preparation) => machine.preparation.clone_from(preparation),
         Fact::SettingsChanged(settings) => machine.settings.clone_from(&**settings),
@@ -211,6 +212,7 @@ fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
                 nonce: nonce.clone(),
                 reservation: *reservation,
                 escalations: 0,
+                excused: 0,
                 attempt: 1,
                 verdict: None,
                 reason: String::new(),
@@ -218,8 +220,12 @@ fn apply_boot(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
                 from_boot_id: machine.boot_id.clone(),
             });
         }
-        (Fact::BootAttempted { attempt, reason }, Some(boot)) => {
+        (Fact::BootAttempted { attempt, reason, announced }, Some(boot)) => {
             (boot.attempt, boot.escalations) = (*attempt, 0);
+            if *announced {
+                boot.excused += 1;
+                boot.verdict = None;
+            }
             boot.since = at.time;
             boot.reason.clone_from(reason);
             boot.from_boot_id.clone_from(&machine.boot_id);

@@ -63,6 +63,8 @@ pub struct Boot {
     pub attempt: u32,
     /// How often power was used in the present attempt.
     pub escalations: u32,
+    /// Attempts that began because a test had announced that the machine goes away.
+    pub excused: u32,
     /// What was proven last.
     pub verdict: Option<BootVerdict>,
     /// Why it is where it is, for people.
@@ -97,6 +99,12 @@ impl Boot {
     #[must_use]
     pub fn operation(&self) -> BootOperation {
         BootOperation { order: self.order, attempt: self.attempt }
+    }
+
+    /// Attempts that count for how many an order has.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempt.saturating_sub(self.excused)
     }
 
     /// The nonce that the command line of the present attempt's boot has; none of a stock kernel.

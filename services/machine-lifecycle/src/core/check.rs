@@ -3,7 +3,7 @@
 use muster_model::{BootVerdict, Phase};
 
 use super::limits::MACHINES_MAX;
-use super::{Event, Fact, Holder, Machine, Stage, State, StorageWork};
+use super::{Boot, Event, Fact, Holder, Machine, Stage, State, StorageWork};
 
 /// Whether an event may follow in a state.
 ///
@@ -70,19 +70,12 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
             rule(!boot_id.is_empty() && *boot_id != machine.boot_id, "a boot has an id of its own")
         }
         Fact::BootOrdered { .. } => rule(!machine.is_new(), "who never said hello is not booted"),
-        Fact::BootAttempted { attempt, .. } => {
-            let next = machine.boot.as_ref().is_some_and(|boot| boot.is_pending() && *attempt == boot.attempt + 1);
+        Fact::BootAttempted { attempt, announced, .. } => {
+            let follows = |boot: &Boot| (boot.is_pending() || *announced) && *attempt == boot.attempt + 1;
+            let next = machine.boot.as_ref().is_some_and(follows);
             rule(next, "attempts of a pending boot are counted")
         }
-        Fact::BootJudged { verdict, .. } => {
-            let fits = machine.boot.as_ref().is_some_and(|boot| match verdict {
-                BootVerdict::CrashedBack => !boot.is_pending(),
-                BootVerdict::Verified | BootVerdict::WrongKernel | BootVerdict::WrongBuild | BootVerdict::StaleBoot => {
-                    boot.is_pending()
-                }
-            });
-            rule(fits, "a pending boot is judged, and only a proven one crashes back")
-        }
+        Fact::BootJudged { verdict, .. } => legal_verdict(machine, *verdict),
         Fact::PowerOrdered { .. } => rule(machine.power_order.is_none(), "one order waits at a time"),
         Fact::PowerOrderDropped { .. } => rule(machine.power_order.is_some(), "what is dropped waited before"),
         Fact::PowerBegun { .. } => {
@@ -103,8 +96,20 @@ pub(super) fn legal_fact(machine: &Machine, fact: &Fact) -> Result<(), &'static 
         | Fact::TagsSet(_)
         | Fact::SettingsChanged(_)
         | Fact::PreparationAsked(_)
+        | Fact::BootAnnounced(_)
         | Fact::Claimed(_) => Ok(()),
     }
+}
+
+fn legal_verdict(machine: &Machine, verdict: BootVerdict) -> Result<(), &'static str> {
+    let fits = |boot: &Boot| match verdict {
+        BootVerdict::CrashedBack => !boot.is_pending(),
+        BootVerdict::Verified | BootVerdict::WrongKernel | BootVerdict::WrongBuild | BootVerdict::StaleBoot => {
+            boot.is_pending()
+        }
+    };
+    let is_legal = machine.boot.as_ref().is_some_and(fits);
+    if is_legal { Ok(()) } else { Err("a pending boot is judged, and only a proven one crashes back") }
 }
 
 fn legal_storage(machine: &Machine, work: &StorageWork) -> Result<(), &'static str> {

@@ -1,5 +1,6 @@
 //! Decides: which facts follow from an input. Changes nothing.
 
+mod announced;
 mod boot;
 mod commands;
 mod draft;
@@ -37,6 +38,9 @@ pub fn decide(state: &State, observed: &Observed, input: &Input, now: Now) -> De
         Input::FenceDone { machine, epoch } => tenure::fence_done(state, machine, *epoch, now),
         Input::Probed { machine, incarnation, batch, inventory } => {
             hello::probed(state, machine, (*incarnation, *batch), inventory, now)
+        }
+        Input::Announced { machine, process, boot_id, absence } => {
+            announced::announced(state, machine, (*process, boot_id), *absence, now)
         }
         Input::DesiredTaken { machine, incarnation, generation } => {
             protect::desired_taken(state, machine, *incarnation, *generation, now)

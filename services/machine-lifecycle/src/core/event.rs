@@ -9,7 +9,7 @@ use muster_model::{
 };
 
 use super::power::{Dump, PowerOutcome, PowerTask};
-use super::{Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings, StorageWork};
+use super::{Announcement, Claim, Holder, Inventory, Kernel, LoadKey, Preparation, Protection, Settings, StorageWork};
 
 /// One event of MACHINES.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,11 @@ pub enum Fact {
         attempt: u32,
         /// What came of the one before.
         reason: String,
+        /// A test had announced that the machine goes away: the attempt before it is not counted.
+        announced: bool,
     },
+    /// A test announced that it goes away; none takes that back.
+    BootAnnounced(Option<Announcement>),
     /// A person wants something done to it from outside; it waits for the rails.
     PowerOrdered {
         /// What.

@@ -1,11 +1,12 @@
 //! What came of a machine's last boots and what trouble it made, and whether that is too much to use it.
 //!
 //! Responsible for what counts. It is derived from the facts of the log, and has none of its own. What people order is no trouble:
-//! a machine that they switch, boot or hold for themselves may go down and come up as they like. What an order comes to counts.
+//! a machine that they switch, boot or hold for themselves may go down and come up as they like, and so may one whose test announced it. What an
+//! order comes to counts.
 
 use std::collections::VecDeque;
 
-use muster_model::{Flag, Occurrence, Phase};
+use muster_model::{Flag, Occurrence, Phase, PoolTime};
 
 use super::limits::{FLAKY_FAILURES_MIN, FLAKY_KINDS_MIN, RECENT_MAX};
 use super::power::PowerOutcome;
@@ -50,11 +51,11 @@ impl Recent {
 }
 
 /// Remembers what a fact says of a machine as it is before that fact. A person who activates it begins the count anew.
-pub(super) fn remember(machine: &mut Machine, fact: &Fact) {
+pub(super) fn remember(machine: &mut Machine, fact: &Fact, now: PoolTime) {
     if matches!(fact, Fact::FlagChanged { flag: Flag::Active, value: true }) {
         machine.recent = Recent::default();
     }
-    let Some(occurrence) = occurrence(machine, fact) else { return };
+    let Some(occurrence) = occurrence(machine, fact, now) else { return };
     let newest = machine.recent.0.back().copied();
     // One incident counts once, as what explains it best.
     let is_explained = match occurrence {
@@ -68,7 +69,7 @@ pub(super) fn remember(machine: &mut Machine, fact: &Fact) {
     machine.recent.push(occurrence);
 }
 
-fn occurrence(machine: &Machine, fact: &Fact) -> Option<Occurrence> {
+fn occurrence(machine: &Machine, fact: &Fact, now: PoolTime) -> Option<Occurrence> {
     match fact {
         Fact::BootJudged { verdict, .. } => Some((*verdict).into()),
         Fact::BootAttempted { .. } => (machine.phase == Phase::Installing).then_some(Occurrence::InstallFailed),
@@ -76,11 +77,12 @@ fn occurrence(machine: &Machine, fact: &Fact) -> Option<Occurrence> {
         Fact::PowerEnded { outcome: PowerOutcome::Failed, .. } => Some(Occurrence::PowerFailed),
         Fact::PowerEnded { outcome: PowerOutcome::Unclear, .. } => Some(Occurrence::PowerUnclear),
         Fact::HealthChanged { down: true } => {
-            (is_ours(machine) && machine.phase == Phase::Ready).then_some(Occurrence::WentDown)
+            let counts = is_ours(machine) && machine.phase == Phase::Ready && !machine.is_awaited(now);
+            counts.then_some(Occurrence::WentDown)
         }
         Fact::BootObserved { .. } => {
             let expected = match machine.phase {
-                Phase::Ready | Phase::Installing | Phase::Verifying => was_switched(machine),
+                Phase::Ready | Phase::Installing | Phase::Verifying => was_switched(machine) || machine.is_awaited(now),
                 Phase::Dirty | Phase::Reverting | Phase::Settling | Phase::Rebooting | Phase::Offline => true,
             };
             (is_ours(machine) && !expected).then_some(Occurrence::UnorderedBoot)

@@ -64,8 +64,9 @@ pub fn brake(state: &State, observed: &Observed, now: PoolTime) -> bool {
     }
     let (mut taking_part, mut silent) = (0_usize, 0_usize);
     for (id, machine) in &state.machines {
-        // Who was told to reboot is silent by order.
-        if !machine.flags.takes_part() || machine.is_new() || machine.phase == Phase::Rebooting {
+        // Who was told to reboot is silent by order, and who announced it by that.
+        let is_expected = machine.phase == Phase::Rebooting || machine.is_awaited(now);
+        if !machine.flags.takes_part() || machine.is_new() || is_expected {
             continue;
         }
         taking_part += 1;

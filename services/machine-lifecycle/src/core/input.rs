@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ReservationId};
+use muster_model::{
+    Absence, Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ProcessId, ReservationId,
+};
 
 use super::power::{Dump, PowerOutcome};
-use super::{Command, Desired, Inventory, Kernel, StorageReport};
+use super::{Announcement, Command, Desired, Inventory, Kernel, StorageReport};
 
 /// An agent's hello.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Hello {
     pub inventory: Option<Arc<Inventory>>,
     /// Command line of the kernel that runs.
     pub command_line: String,
+    /// What was announced of the end of the last boot, and which boot that was.
+    pub announced: Option<(Announcement, String)>,
 }
 
 /// reservation named the machines of a reservation.
@@ -114,6 +118,17 @@ pub enum Input {
         batch: u64,
         /// What it found.
         inventory: Arc<Inventory>,
+    },
+    /// REPORTS: a test announces that its machine goes away, or takes that back.
+    Announced {
+        /// Who.
+        machine: MachineId,
+        /// The process.
+        process: ProcessId,
+        /// Boot that is to end.
+        boot_id: String,
+        /// How it goes away, and within which time it is back; none takes it back.
+        absence: Option<(Absence, Duration)>,
     },
     /// An agent took its desired state: it is on its disk.
     DesiredTaken {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use muster_model::{Epoch, Flags, Incarnation, Phase, Position, ResourceId};
+use muster_model::{Absence, Epoch, Flags, Incarnation, Phase, PoolTime, Position, ProcessId, ResourceId};
 
 use super::power::{PowerOperation, PowerOrder};
 use super::{Boot, Claim, Inventory, Past, Preparation, Recent, Settings, Stage, StorageOrder, Tenure};
@@ -74,6 +74,19 @@ pub struct Machine {
     pub recent: Recent,
     /// The newest order to prepare a disk.
     pub storage: Option<StorageOrder>,
+    /// A test announced that it goes away.
+    pub announced: Option<Announcement>,
+}
+
+/// A test announced that its machine goes away, and is back in another boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The process.
+    pub process: ProcessId,
+    /// How it goes away.
+    pub absence: Absence,
+    /// It is awaited until then.
+    pub until: PoolTime,
 }
 
 impl Machine {
@@ -118,6 +131,12 @@ impl Machine {
         matches!(self.tenure.stage, Stage::Draining { .. }) || self.boot_pending() || reverts
     }
 
+    /// A test announced that it goes away, and it is awaited: its absence is nobody's trouble.
+    #[must_use]
+    pub fn is_awaited(&self, now: PoolTime) -> bool {
+        self.announced.as_ref().is_some_and(|announced| !announced.until.is_due(now))
+    }
+
     /// It is the pool's and not changing hands.
     #[must_use]
     pub fn rests_in_pool(&self) -> bool {
@@ -155,7 +174,7 @@ impl Machine {
             };
         };
         let reason = if boot.reason.is_empty() { String::new() } else { format!(": {}", boot.reason) };
-        let (attempt, attempts_max) = (boot.attempt, self.settings.attempts_max);
+        let (attempt, attempts_max) = (boot.attempts(), self.settings.attempts_max);
         format!("{}, to {}, attempt {attempt} of {attempts_max}{reason}", self.phase, boot.target())
     }
 }

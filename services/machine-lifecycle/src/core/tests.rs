@@ -1,5 +1,6 @@
 //! The rules of the core, through inputs alone: one helper feeds them, folds the events and checks the invariants after each.
 
+mod announced;
 mod boots;
 mod commands;
 mod flakiness;
@@ -226,6 +227,7 @@ pub(super) fn inventory(resources: Vec<Resource>) -> Arc<Inventory> {
 
 pub(super) fn plain_hello(name: &str) -> Hello {
     Hello {
+        announced: None,
         machine: id(name),
         agent_version: "0.1.0".into(),
         boot_id: "boot-1".into(),

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use muster_model::{Epoch, Incarnation, MachineId};
+use muster_model::{Epoch, Incarnation, MachineId, PoolTime};
 use muster_proto::WireError;
 use muster_proto::v1;
 
 use super::holder::holder_to_wire;
 use super::inventory::{inventory_from_wire, texts};
 use super::machine_id;
-use crate::core::{Desired, Heartbeat, Hello, Machine};
+use crate::core::{Announcement, Desired, Heartbeat, Hello, Machine};
 
 /// A hello, as its subject and its body agree on who says it.
 ///
@@ -25,8 +25,16 @@ pub fn hello_from_wire(subject: &MachineId, hello: v1::Hello) -> Result<Hello, W
         last_incarnation: Incarnation(hello.last_incarnation),
         last_batch: hello.last_batch,
         command_line: hello.command_line,
+        announced: hello.announced.and_then(announced),
         inventory: hello.inventory.map(inventory_from_wire).transpose()?.map(Arc::new),
     })
+}
+
+/// What was announced of the end of the last boot, and which boot that was; none where it is of a newer version.
+fn announced(said: v1::AbsenceAnnounced) -> Option<(Announcement, String)> {
+    let absence = said.absence().known()?;
+    let announced = Announcement { process: said.id?.into(), absence, until: PoolTime(said.until_ns) };
+    Some((announced, said.boot_id))
 }
 
 /// A heartbeat, with the incarnation of its envelope.

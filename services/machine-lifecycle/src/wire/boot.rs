@@ -13,7 +13,8 @@ use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
 use super::request::{invalid, selector_from_wire};
 use super::word;
 use crate::core::{
-    Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Preparation, Recent, Settings, SettingsChange,
+    Announcement, Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Preparation, Recent, Settings,
+    SettingsChange,
 };
 
 fn driver_to_wire(driver: Option<BootDriver>) -> i32 {
@@ -110,6 +111,22 @@ pub(super) fn judged_from_wire(wire: v1::BootJudged) -> Result<Fact, WireError> 
     Ok(Fact::BootJudged { verdict, reason: wire.reason })
 }
 
+/// What a test announced; none where nothing is announced any more.
+pub(super) fn announced_to_wire(announced: Option<&Announcement>) -> v1::BootAnnounced {
+    announced.map_or_else(v1::BootAnnounced::default, |announced| v1::BootAnnounced {
+        process: Some(announced.process.into()),
+        absence: v1::Absence::from(announced.absence).into(),
+        until_ns: announced.until.0,
+    })
+}
+
+pub(super) fn announced_from_wire(wire: v1::BootAnnounced) -> Result<Option<Announcement>, WireError> {
+    let Some(process) = wire.process else { return Ok(None) };
+    let absence: v1::Absence = word("BootAnnounced", "absence", wire.absence)?;
+    let absence = absence.known().ok_or_else(|| WireError::missing("BootAnnounced", "absence"))?;
+    Ok(Some(Announcement { process: process.into(), absence, until: PoolTime(wire.until_ns) }))
+}
+
 /// The newest order of a record.
 pub(super) fn boot_to_wire(machine: &Machine) -> Option<v1::BootRecord> {
     machine.boot.as_ref().map(|boot| v1::BootRecord {
@@ -124,6 +141,7 @@ pub(super) fn boot_to_wire(machine: &Machine) -> Option<v1::BootRecord> {
         attempts_max: machine.settings.attempts_max,
         reservation: boot.reservation.unwrap_or_default().0,
         escalations: boot.escalations,
+        excused: boot.excused,
     })
 }
 
@@ -137,6 +155,7 @@ pub(super) fn boot_from_wire(wire: Option<v1::BootRecord>) -> Result<Option<Boot
         reservation: reservation(wire.reservation),
         attempt: wire.attempt,
         escalations: wire.escalations,
+        excused: wire.excused,
         reason: wire.reason,
         since: PoolTime(wire.since_ns),
         from_boot_id: wire.from_boot_id,

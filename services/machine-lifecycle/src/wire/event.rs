@@ -8,8 +8,8 @@ use muster_proto::v1;
 use muster_proto::v1::machine_event::Kind;
 
 use super::boot::{
-    judged_from_wire, judged_to_wire, ordered_from_wire, ordered_to_wire, preparation_from_wire, preparation_to_wire,
-    settings_from_wire, settings_to_wire,
+    announced_from_wire, announced_to_wire, judged_from_wire, judged_to_wire, ordered_from_wire, ordered_to_wire,
+    preparation_from_wire, preparation_to_wire, settings_from_wire, settings_to_wire,
 };
 use super::holder::{claim_from_wire, flag_from_wire, holder_from_wire, holder_to_wire, phase_from_wire};
 use super::inventory::{inventory_from_wire, inventory_to_wire, load_from_wire, load_to_wire, resource_ids, texts};
@@ -103,9 +103,10 @@ fn fact_to_wire(fact: &Fact) -> Kind {
             let outcome = v1::StorageOutcome::from(Some(*outcome)).into();
             Kind::StorageEnded(v1::StorageEnded { outcome, detail: detail.clone() })
         }
-        Fact::BootAttempted { attempt, reason } => {
-            Kind::BootAttempted(v1::BootAttempted { attempt: *attempt, reason: reason.clone() })
+        Fact::BootAttempted { attempt, reason, announced } => {
+            Kind::BootAttempted(v1::BootAttempted { attempt: *attempt, reason: reason.clone(), announced: *announced })
         }
+        Fact::BootAnnounced(announced) => Kind::BootAnnounced(announced_to_wire(announced.as_ref())),
         Fact::BootJudged { verdict, reason } => Kind::BootJudged(judged_to_wire(*verdict, reason)),
     }
 }
@@ -201,7 +202,10 @@ fn fact_from_wire(kind: Kind) -> Result<Fact, WireError> {
         Kind::Claimed(claimed) => Fact::Claimed(claim_from_wire(claimed.next, claimed.drain_ns)),
         Kind::SettingsChanged(changed) => Fact::SettingsChanged(Box::new(settings_from_wire(changed.settings)?)),
         Kind::BootOrdered(ordered) => ordered_from_wire(ordered)?,
-        Kind::BootAttempted(attempted) => Fact::BootAttempted { attempt: attempted.attempt, reason: attempted.reason },
+        Kind::BootAttempted(v1::BootAttempted { attempt, reason, announced }) => {
+            Fact::BootAttempted { attempt, reason, announced }
+        }
+        Kind::BootAnnounced(announced) => Fact::BootAnnounced(announced_from_wire(announced)?),
         Kind::BootJudged(judged) => judged_from_wire(judged)?,
     })
 }

@@ -117,10 +117,19 @@ pub fn inputs_of_report_batch(
                 let report = storage::report_from_wire(done);
                 inputs.extend(report.map(|report| Input::StorageDone { machine: machine.clone(), report }));
             }
+            Some(v1::report::Kind::AbsenceAnnounced(said)) => inputs.extend(announced(machine, said)),
             _ => {}
         }
     }
     Ok(inputs)
+}
+
+/// What a test announces; none where it is of a newer version.
+fn announced(machine: &MachineId, said: v1::AbsenceAnnounced) -> Option<Input> {
+    let (absence, within) = (said.absence().known(), duration(said.within_ns));
+    let process = said.id?.into();
+    let absence = if said.withdrawn { None } else { Some((absence?, within)) };
+    Some(Input::Announced { machine: machine.clone(), process, boot_id: said.boot_id, absence })
 }
 
 fn decode_envelope(payload: &Bytes) -> Result<v1::Envelope, String> {

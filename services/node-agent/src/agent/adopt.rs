@@ -1,13 +1,13 @@
 //! Adoption: what an earlier life of this agent wrote down becomes what this one knows. Nothing is started because of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use muster_model::ProcessId;
+use muster_model::{ProcessId, ProcessState};
 
-use super::{Agent, Process};
+use super::{Agent, Announced, Process};
 use crate::core::life::{Event, Life};
 use crate::core::outcome::End;
 use crate::core::words::Waiting;
@@ -58,6 +58,18 @@ impl Agent {
         }
     }
 
+    /// What processes kept for later attempts, of which nothing is known any more.
+    pub(super) fn remove_unknown_kept(&self) {
+        if self.intents.was_torn() {
+            return;
+        }
+        let known: BTreeSet<PathBuf> =
+            self.processes.keys().map(|id| workplace::kept_of(&self.settings.state, *id)).collect();
+        workplace::all_kept(&self.settings.state)
+            .filter(|path| !known.contains(path))
+            .for_each(|path| self.remove_later(path));
+    }
+
     /// Nobody waits for a directory to be gone.
     pub(super) fn remove_later(&self, directory: PathBuf) {
         if !self.places.leave(directory) {
@@ -67,9 +79,14 @@ impl Agent {
 
     fn adopt_one(&mut self, id: ProcessId, known: Known) {
         let now = self.now();
-        let life =
-            if known.state.is_final() { Life::ended(known.state) } else { Life::adopted(known.state, known.said, now) };
-        if known.state.is_final() && !known.log_kept {
+        let is_gone = known.state == ProcessState::Away
+            && known.away.as_ref().is_some_and(|away| away.boot_id != self.inventory.boot_id);
+        let life = match (known.state.is_final(), is_gone) {
+            (true, _) => Life::ended(known.state),
+            (false, true) => Life::gone(),
+            (false, false) => Life::adopted(known.state, known.said, now),
+        };
+        if !life.is_live() && !known.log_kept {
             self.uploads.start_log(id, workplace::log_of(&self.settings.state, id));
         }
         let process = Process {
@@ -86,8 +103,15 @@ impl Agent {
             forget: false,
             gang: None,
             waiting: Waiting::default(),
+            announced: known.away.as_ref().map(Announced::of_disk),
+            expected: None,
+            waits_at: None,
+            synced: None,
         };
         self.processes.insert(id, process);
+        if is_gone {
+            return;
+        }
         if let Some((grace_ms, reason)) = known.stop {
             // Its grace begins again: how much of it was used is not known.
             self.happen(id, Event::Stop { grace: Duration::from_millis(grace_ms), reason });
@@ -103,6 +127,7 @@ fn known(process: &Process, now: Duration) -> Known {
         intent: process.intent.clone(),
         state: process.life.state(),
         stop: stop.map(|(grace, reason)| (milliseconds(grace), reason.to_owned())),
+        away: process.announced.as_ref().and_then(|announced| announced.granted.clone()),
         said: process.life.said().cloned(),
         end: process.end.clone(),
         r#final: process.r#final.clone(),

@@ -28,6 +28,8 @@ pub(super) struct Booting {
     kernels: Artifacts,
     /// It goes down as soon as nothing lives: since when, by which driver, into what.
     going_down: Option<(Instant, BootDriver, Target)>,
+    /// It goes down as a test announced: since when.
+    pub by_test: Option<Instant>,
 }
 
 impl Booting {
@@ -44,7 +46,7 @@ impl Booting {
         }
         let kernels = Artifacts::new(state.join("kernels"), Bucket::Kernels, connection.clone());
         let (file, order) = BootFile::open(state, &crate::probe::boot_id());
-        Self { file, order, kernels, going_down: None }
+        Self { file, order, kernels, going_down: None, by_test: None }
     }
 
     /// For heartbeats and answers.
@@ -57,6 +59,11 @@ impl Booting {
             Step::Rebooting => BootStep::Rebooting,
         };
         Some((&BootProgress { operation: order.operation(), step, detail: order.detail.clone() }).into())
+    }
+
+    /// The kernel that was installed last.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        self.order.as_ref().and_then(|order| order.entry.clone())
     }
 
     fn knows(&self, operation: BootOperation) -> Option<&BootOrder> {
@@ -152,7 +159,8 @@ impl Agent {
     /// Goes down once nothing lives, or after a while in spite of it.
     pub(super) fn advance_boot(&mut self) {
         let Some((since, driver, target)) = self.booting.going_down.clone() else { return };
-        if !self.live().is_empty() && since.elapsed() < KILL_PATIENCE {
+        let lives = |process: &super::Process| process.life.is_live() && !process.life.is_held();
+        if self.processes.values().any(lives) && since.elapsed() < KILL_PATIENCE {
             return;
         }
         self.booting.going_down = None;

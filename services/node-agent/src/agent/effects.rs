@@ -102,12 +102,16 @@ impl Agent {
             self.sockets.fall_silent(connection);
         }
         note_end(id, &end);
+        let withdrawn = process.announced.take();
         let report = wire::end_report(id, process.intent.epoch(), &end, process.pid);
         let r#final = wire::final_report(id, &process.intent.module, &process.intent.resources, &process.r#final);
         self.ended.push((id, end.state));
         process.end = Some(end);
         self.reports.say(report::Kind::Process(report));
         self.reports.say(report::Kind::Final(r#final));
+        if let Some(announced) = withdrawn {
+            self.withdraw(id, &announced);
+        }
     }
 
     /// Ends whose reports are on the disk now are written down.
@@ -197,14 +201,17 @@ impl Agent {
         }
     }
 
-    fn forget_if_due(&mut self, id: ProcessId) {
+    pub(super) fn forget_if_due(&mut self, id: ProcessId) {
         let due = |process: &super::Process| process.forget && !process.life.is_live() && process.log_kept;
         if !self.processes.get(&id).is_some_and(due) || self.ended.iter().any(|(ended, _)| *ended == id) {
             return;
         }
         self.intents.write(Line::Forgotten(vec![id.into()]));
-        self.processes.remove(&id);
+        let keeps = self.processes.remove(&id).is_some_and(|process| process.intent.reboots);
         self.remove_later(workplace::directory_of(&self.settings.state, id));
+        if keeps && self.attempts_of(id).next().is_none() {
+            self.remove_later(workplace::kept_of(&self.settings.state, id));
+        }
     }
 
     /// Stops a process for a reason of this machine's own.

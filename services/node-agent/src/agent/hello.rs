@@ -42,6 +42,7 @@ impl Agent {
             processes,
             last_batch: self.reports.last_batch(),
             // A clock that never heard the pool's time says nothing of it.
+            announced: if to_machine_lifecycle { self.announced_absence() } else { None },
             pool_time_ns: self.connection.clock.error().map_or(0, |_| self.connection.clock.now().0),
         }
     }

@@ -2,6 +2,7 @@
 //! decided about it leaves to disk first, then to the keeper, the modules and the bus.
 
 mod adopt;
+mod away;
 mod booting;
 mod changes;
 mod commands;
@@ -17,6 +18,7 @@ mod probing;
 mod pulses;
 mod reports;
 mod starting;
+mod syncs;
 mod ticking;
 mod triggers;
 
@@ -27,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use muster_bus::{Bucket, Inbound};
 use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
-use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, TriggerPolicy, report};
+use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, SyncAnswer, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +40,7 @@ use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
 use crate::core::gang::Gang;
 use crate::core::life::Life;
+use crate::core::orders::Expected;
 use crate::core::outcome::End;
 use crate::core::triggers::FireRate;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
@@ -53,6 +56,7 @@ use crate::logs::Uploads;
 use crate::metrics;
 use crate::module_sockets::ModuleSockets;
 use crate::triggers::{Desk, Task};
+use away::Announced;
 use booting::Booting;
 use preparing::{Acted, Preparing};
 use probing::Probing;
@@ -165,6 +169,14 @@ struct Process {
     gang: Option<Gang>,
     /// Words of its gang, until it is connected.
     waiting: Waiting,
+    /// It announced that this machine goes away, and waits; or it may, or did.
+    announced: Option<Announced>,
+    /// What was decided of its newest announcement, by its order.
+    expected: Option<Expected>,
+    /// The sync point and round at which it waits.
+    waits_at: Option<(String, u64)>,
+    /// What came of its newest arrival, by its order.
+    synced: Option<SyncAnswer>,
 }
 
 /// A fence that waits for processes of older epochs to be gone.
@@ -254,6 +266,7 @@ impl Agent {
         self.adopt(known)?;
         self.end_on_vanished();
         self.remove_unknown_places();
+        self.remove_unknown_kept();
         begun.into_iter().for_each(|acted| self.trigger_acted(acted));
         Ok(())
     }

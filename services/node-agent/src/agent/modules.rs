@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use muster_bus::Bucket;
 use muster_model::ProcessId;
-use muster_module_protocol::ModuleMessage;
+use muster_module_protocol::{ModuleMessage, Vote};
 use muster_proto::v1::report;
 
 use super::Agent;
+use super::syncs::Sync;
 use crate::core::life::Event;
 use crate::disk::intents::{Final, said_line};
 use crate::logs::Upload;
@@ -50,6 +52,14 @@ impl Agent {
             ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
             ModuleMessage::Trigger { n, note } => self.trigger_said(id, n, &note),
             ModuleMessage::Crash { note } => self.crash_said(id, &note),
+            ModuleMessage::Expect { n, what, within_ms, note } => {
+                self.expect_said(id, n, &what, Duration::from_millis(within_ms), &note);
+            }
+            ModuleMessage::Sync { name, round, vote, timeout_ms, with } => {
+                let (name, with, timeout) = (name.as_str(), with.as_slice(), Duration::from_millis(timeout_ms));
+                self.sync_said(id, &Sync { name, round, vote: vote == Vote::Yes, timeout, with });
+            }
+            ModuleMessage::Leave => self.leave_said(id),
             ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),

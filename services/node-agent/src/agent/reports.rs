@@ -179,6 +179,8 @@ fn is_patient(kind: &report::Kind) -> bool {
         | report::Kind::Gap(_)
         | report::Kind::Inventory(_)
         | report::Kind::Storage(_)
+        | report::Kind::AbsenceAnnounced(_)
+        | report::Kind::SyncSaid(_)
         | report::Kind::TriggerFired(_)
         | report::Kind::TriggerActed(_) => false,
     }

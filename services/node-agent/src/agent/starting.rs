@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_model::{Position, ProcessId, ResourceId};
-use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec};
+use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
 
 use super::changes::{Change, Wanted};
 use super::probing::is_usable;
@@ -14,7 +14,7 @@ use super::{Agent, Input, Process};
 use crate::artifacts::Artifacts;
 use crate::core::gang::Gang;
 use crate::core::life::{Event, Life, Stage};
-use crate::core::orders::{Ground, Order, Refused, Step, Way, step};
+use crate::core::orders::{Expected, Ground, Order, Refused, Step, Way, step};
 use crate::core::words::Waiting;
 use crate::disk::intents::{Final, Intent, Line, pair};
 use crate::keeper::protocol::{SPAWN_BATCH_MAX, Spawn, ToKeeper};
@@ -37,6 +37,10 @@ struct Plan {
     gangs: Vec<(ProcessId, Gang)>,
     /// Known processes that have other pulses or parameters from here on.
     changes: Vec<(ProcessId, Change)>,
+    /// What was decided of announcements.
+    expected: Vec<(ProcessId, Expected)>,
+    /// What came of arrivals at sync points.
+    synced: Vec<(ProcessId, SyncAnswer)>,
 }
 
 impl Agent {
@@ -63,10 +67,19 @@ impl Agent {
             self.job_generation = generation;
         }
         for intent in std::mem::take(&mut plan.intents) {
-            self.processes.insert(intent.id(), new_process(intent));
+            let id = intent.id();
+            self.processes.insert(id, new_process(intent));
+            // What the attempts before it kept is its own now.
+            self.supersede(id);
         }
         for (id, change) in std::mem::take(&mut plan.changes) {
             self.change(id, change);
+        }
+        for (id, expected) in std::mem::take(&mut plan.expected) {
+            self.expected(id, expected);
+        }
+        for (id, answer) in std::mem::take(&mut plan.synced) {
+            self.sync_answered(id, answer);
         }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
@@ -91,6 +104,8 @@ impl Agent {
             let (mut starts, wanted) = (Vec::new(), Wanted::of(job.spec.as_ref()));
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
+                plan.synced.extend(order.synced.clone().map(|answer| (order.id, answer)));
+                plan.expected.extend(order.expected.clone().map(|expected| (order.id, expected)));
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
                 let change = wanted.as_ref().and_then(|wanted| self.change_of(order.id, wanted));
                 plan.changes.extend(change.map(|change| (order.id, change)));
@@ -201,6 +216,10 @@ fn new_process(intent: Intent) -> Process {
         forget: false,
         gang: None,
         waiting: Waiting::default(),
+        announced: None,
+        expected: None,
+        waits_at: None,
+        synced: None,
     }
 }
 
@@ -216,6 +235,7 @@ fn intent(spec: Option<&StartSpec>, wanted: Option<&Wanted<'_>>, order: &Order) 
         grace_ms: module.stop_grace_ms,
         pulses: wanted.pulses.clone(),
         pulses_changed: false,
+        reboots: module.reboots,
         parameters_digest: wanted.digest,
         parameters: BTreeMap::new(),
     })

@@ -33,6 +33,7 @@ impl Agent {
         self.enforce_deadline();
         self.advance_boot();
         self.advance_storage();
+        self.advance_away();
         self.sync_ends();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();

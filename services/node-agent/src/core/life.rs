@@ -94,6 +94,11 @@ impl Life {
         Self { state, stage: Stage::Spawning, said, quiet_until: now + RECONNECT_GRACE, ..Self::new() }
     }
 
+    /// A process whose machine went away as it was announced: its next attempt is another process.
+    pub(crate) fn gone() -> Self {
+        Self { state: ProcessState::Away, stage: Stage::Ended, ..Self::new() }
+    }
+
     /// A process that was reported as ended, and is not forgotten yet.
     pub(crate) fn ended(state: ProcessState) -> Self {
         Self { state, stage: Stage::Ended, ..Self::new() }
@@ -117,6 +122,12 @@ impl Life {
     /// The keeper was asked, and it may be on the CPU.
     pub(crate) fn may_run(&self) -> bool {
         matches!(self.stage, Stage::Spawning | Stage::Alive)
+    }
+
+    /// It ended by itself after its machine was let go away: that is no end of it, unless the machine stays.
+    pub(crate) fn is_held(&self) -> bool {
+        let asked = self.said.is_some() || self.stop.is_some() || self.kill.is_some();
+        self.state == ProcessState::Away && matches!(self.stage, Stage::Exited(_)) && !asked
     }
 
     /// It is known to have run.
@@ -176,6 +187,8 @@ impl Life {
             Event::Blocked => self.blocked(now),
             Event::Done(said) => self.done(said),
             Event::Exited(status) => self.exited(status, now),
+            Event::Away => self.away(),
+            Event::Back(reason) => self.back(&reason),
             Event::Stop { grace, reason } => self.stop(grace, reason, now),
             Event::Kill(reason) => self.kill(reason),
             Event::Tick => self.tick(now),
@@ -253,7 +266,11 @@ impl Life {
         if let Some(stop) = &mut self.stop {
             stop.said = false;
         }
-        if matches!(self.stage, Stage::Exited(_)) { vec![Effect::Conclude] } else { self.be_quiet(now) }
+        match self.stage {
+            Stage::Exited(_) if self.is_held() => Vec::new(),
+            Stage::Exited(_) => vec![Effect::Conclude],
+            Stage::Preparing | Stage::Spawning | Stage::Alive | Stage::Ended => self.be_quiet(now),
+        }
     }
 
     fn be_quiet(&mut self, now: Duration) -> Vec<Effect> {
@@ -309,7 +326,25 @@ impl Life {
         }
         (self.stage, self.status, self.ran) = (Stage::Exited(now), status, true);
         let heard_all = !self.connected && (self.ever_connected || self.said.is_some());
-        if heard_all { vec![Effect::Conclude] } else { Vec::new() }
+        if heard_all && !self.is_held() { vec![Effect::Conclude] } else { Vec::new() }
+    }
+
+    fn away(&mut self) -> Vec<Effect> {
+        if matches!(self.stage, Stage::Alive | Stage::Exited(_)) && !self.state.is_final() {
+            self.state = ProcessState::Away;
+        }
+        Vec::new()
+    }
+
+    fn back(&mut self, reason: &str) -> Vec<Effect> {
+        if self.state != ProcessState::Away {
+            return Vec::new();
+        }
+        if matches!(self.stage, Stage::Exited(_)) {
+            self.state = ProcessState::Running;
+            return vec![Effect::Conclude];
+        }
+        self.report(ProcessState::Running, reason)
     }
 
     fn stop(&mut self, grace: Duration, reason: String, now: Duration) -> Vec<Effect> {
@@ -343,6 +378,7 @@ impl Life {
     fn tick(&mut self, now: Duration) -> Vec<Effect> {
         match self.stage {
             Stage::Preparing | Stage::Ended => Vec::new(),
+            Stage::Exited(_) if self.is_held() => Vec::new(),
             Stage::Exited(since) => {
                 let wait = if self.connected { SETTLE_CONNECTED } else { SETTLE };
                 if now >= since + wait { vec![Effect::Conclude] } else { Vec::new() }

@@ -206,3 +206,54 @@ proptest! {
         prop_assert_eq!(ends, 1);
     }
 }
+
+/// A process that runs, and whose machine may go away.
+fn away() -> Life {
+    let mut life = running();
+    assert_eq!(life.take(Event::Away, seconds(1)), []);
+    assert_eq!(life.state(), ProcessState::Away);
+    life
+}
+
+#[test]
+fn an_exit_while_the_machine_may_go_away_is_no_end() {
+    let mut life = away();
+    let effects = [Event::Exited(Some(9)), Event::Disconnected].map(|event| life.take(event, seconds(2)));
+    assert_eq!(effects.concat(), []);
+    assert_eq!(pass(&mut life, 2, 60), [], "however long it takes");
+    assert!(life.is_held() && life.is_live());
+    assert_eq!(life.take(Event::Back("it did not go".into()), seconds(60)), [Effect::Conclude]);
+    assert_eq!(life.conclude(None).state, ProcessState::Dead, "it stayed, and so this was its end");
+}
+
+#[test]
+fn who_is_away_and_said_done_or_is_stopped_or_killed_has_ended() {
+    let done = Event::Done(said(Verdict::Pass));
+    let stop = Event::Stop { grace: seconds(5), reason: "stopped".into() };
+    for (event, state) in [
+        (done, ProcessState::Finished),
+        (stop, ProcessState::Finished),
+        (Event::Kill("fenced".into()), ProcessState::Dead),
+    ] {
+        let mut life = away();
+        life.take(event.clone(), seconds(2));
+        assert_eq!(end(&mut life, Some(0), seconds(3)).state, state, "{event:?}");
+    }
+}
+
+#[test]
+fn who_is_away_misses_no_pings_and_runs_on_where_its_machine_stays() {
+    let mut life = away();
+    assert_eq!(reported(&pass(&mut life, 1, 30)), []);
+    let effects = life.take(Event::Back("it did not go".into()), seconds(30));
+    assert_eq!(reported(&effects), [ProcessState::Running]);
+    assert_eq!(life.take(Event::Back("again".into()), seconds(31)), []);
+}
+
+#[test]
+fn who_went_with_its_machine_is_no_process_any_more() {
+    let mut life = Life::gone();
+    assert!(!life.is_live() && !life.may_run());
+    assert_eq!(life.state(), ProcessState::Away);
+    assert_eq!(life.take(Event::Exited(None), seconds(1)), [], "the keeper knows nothing of it, which is no news");
+}

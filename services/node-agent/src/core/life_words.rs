@@ -32,6 +32,10 @@ pub(crate) enum Event {
     Done(Said),
     /// It is gone.
     Exited(Option<i32>),
+    /// It is logged that its machine goes away: what becomes of it until then is nobody's business.
+    Away,
+    /// Its machine did not go away, and why that is known now.
+    Back(String),
     /// It is to stop.
     Stop {
         /// After this it is killed.

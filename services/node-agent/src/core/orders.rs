@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use muster_model::{Epoch, Position, ProcessId, ResourceId};
+use muster_model::{Epoch, PoolTime, Position, ProcessId, ResourceId};
+
+use muster_proto::v1::SyncAnswer;
 
 use super::gang::Gang;
 
@@ -43,6 +45,19 @@ pub(crate) struct Order {
     pub stop: Option<Duration>,
     /// Its gang, where it has one.
     pub gang: Option<Gang>,
+    /// What was decided of its newest announcement that this machine goes away.
+    pub expected: Option<Expected>,
+    /// What came of its newest arrival at a sync point.
+    pub synced: Option<SyncAnswer>,
+}
+
+/// What was decided of an announcement that this machine goes away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Number of the announcement.
+    pub number: u64,
+    /// Until when the machine is awaited; else why it may not go.
+    pub decided: Result<PoolTime, String>,
 }
 
 /// Why one process is not started.
@@ -157,6 +172,8 @@ mod tests {
             resources: vec!["disk-sdb".into()],
             stop: None,
             gang: None,
+            expected: None,
+            synced: None,
         }
     }
 

@@ -55,6 +55,9 @@ pub(crate) struct Intent {
     /// They are not those that it was started with.
     #[serde(default)]
     pub pulses_changed: bool,
+    /// It may announce that this machine goes away, and keeps something for its next attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reboots: bool,
     /// Digest of the parameters that it has.
     #[serde(default)]
     pub parameters_digest: u64,
@@ -106,6 +109,10 @@ pub(crate) enum Line {
         /// Why.
         reason: String,
     },
+    /// It is logged that its machine goes away.
+    Away(Key, Away),
+    /// Its machine did not go away.
+    Back(Key),
     /// It said how it ended.
     Said {
         /// Which.
@@ -163,6 +170,19 @@ pub(crate) struct Final {
     pub text: String,
 }
 
+/// What was announced of a machine's absence, and is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Away {
+    /// Number of the announcement.
+    pub number: u64,
+    /// How the machine goes away, by its word.
+    pub absence: String,
+    /// Pool time until which it is awaited, nanoseconds.
+    pub until_ns: i64,
+    /// Boot that is to end.
+    pub boot_id: String,
+}
+
 /// A process as the journal knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Known {
@@ -172,6 +192,8 @@ pub(crate) struct Known {
     pub state: ProcessState,
     /// Stop that it was given: grace and reason.
     pub stop: Option<(u64, String)>,
+    /// Its machine goes away, or went.
+    pub away: Option<Away>,
     /// What it said.
     pub said: Option<Said>,
     /// Its final report.
@@ -286,6 +308,7 @@ impl Known {
         if let Some((grace_ms, reason)) = &self.stop {
             lines.push(Line::Stop { key, grace_ms: *grace_ms, reason: reason.clone() });
         }
+        lines.extend(self.away.iter().map(|away| Line::Away(key, away.clone())));
         if let Some(said) = &self.said {
             lines.push(said_line(key, said, &self.r#final));
         }
@@ -344,6 +367,7 @@ impl Read {
                         intent,
                         state: ProcessState::Starting,
                         stop: None,
+                        away: None,
                         said: None,
                         r#final: Final::default(),
                         end: None,
@@ -365,6 +389,15 @@ impl Read {
                 known.end = Some(End { state: known.state, verdict: verdict_of(verdict), status, reason });
             }),
             Line::Stop { key, grace_ms, reason } => self.change(key, |known| known.stop = Some((grace_ms, reason))),
+            Line::Away(key, away) => self.change(key, |known| {
+                (known.state, known.away) = (ProcessState::Away, Some(away));
+            }),
+            Line::Back(key) => self.change(key, |known| {
+                known.away = None;
+                if known.state == ProcessState::Away {
+                    known.state = ProcessState::Running;
+                }
+            }),
             Line::Said { key, verdict, reason, totals, text } => self.change(key, |known| {
                 known.said = Some(Said { verdict: verdict_of(verdict), reason });
                 let totals = totals.into_iter().map(|(name, bits)| (name, bits.into())).collect();
@@ -400,9 +433,14 @@ mod tests {
             grace_ms: 1_000,
             pulses: vec![3],
             pulses_changed: false,
+            reboots: false,
             parameters_digest: 7,
             parameters: BTreeMap::new(),
         }
+    }
+
+    fn away() -> Away {
+        Away { number: 1, absence: "reboot".into(), until_ns: 7, boot_id: "boot-1".into() }
     }
 
     fn write_all(path: &Path) -> Read {
@@ -421,6 +459,7 @@ mod tests {
             reason: "exited with 1".into(),
         };
         intents.write(end_line(Key(1, 1, 1, 1), &end));
+        intents.write(Line::Away(Key(1, 1, 2, 1), away()));
         intents.write_durably(&said_line(Key(1, 1, 1, 1), &said, &r#final)).unwrap();
         Intents::open(path).unwrap().1
     }
@@ -435,6 +474,7 @@ mod tests {
         assert_eq!((&first.intent.pulses[..], first.intent.pulses_changed), (&[5][..], true));
         assert_eq!((first.intent.parameters_digest, first.intent.parameters["rate"].as_str()), (9, "2"));
         let second = read.known.values().nth(1).unwrap();
+        assert_eq!((second.state, &second.away), (ProcessState::Away, &Some(away())));
         assert!(second.intent.parameters_digest == 7 && second.intent.parameters.is_empty());
         assert_eq!((&second.intent.pulses[..], second.intent.pulses_changed), (&[3][..], false));
         assert_eq!(first.said.as_ref().unwrap().verdict, Verdict::Fail);
@@ -461,6 +501,18 @@ mod tests {
         assert!(!intents.is_wasteful());
         intents.compact(&read).unwrap();
         assert_eq!(Intents::open(directory.path()).unwrap().1, read);
+    }
+
+    #[test]
+    fn a_process_whose_machine_stayed_runs_again() {
+        let directory = tempfile::tempdir().unwrap();
+        write_all(directory.path());
+        let (mut intents, _) = Intents::open(directory.path()).unwrap();
+        intents.write(Line::Back(Key(1, 1, 2, 1)));
+        intents.flush().unwrap();
+        let read = Intents::open(directory.path()).unwrap().1;
+        let second = read.known.values().nth(1).unwrap();
+        assert_eq!((second.state, &second.away), (ProcessState::Running, &None));
     }
 
     #[test]

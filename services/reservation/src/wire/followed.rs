@@ -83,6 +83,7 @@ fn news(kind: Kind) -> News {
         }
         Kind::BootOrdered(ordered) => News::Ordered(Some(ReservationId(ordered.reservation)).filter(|id| id.0 > 0)),
         Kind::BootJudged(judged) => News::Proven(judged.verdict() == v1::BootVerdict::Verified),
+        Kind::BootAttempted(attempted) if attempted.announced => News::Proven(false),
         Kind::HealthChanged(changed) => News::Down(changed.health() == v1::Health::Down),
         Kind::TagsSet(set) => News::Tags(set.tags.into_iter().collect::<BTreeSet<_>>()),
         Kind::Quarantined(_) => News::Quarantined,
@@ -92,6 +93,7 @@ fn news(kind: Kind) -> News {
         | Kind::KernelAdded(_)
         | Kind::KernelRemoved(_)
         | Kind::BootAttempted(_)
+        | Kind::BootAnnounced(_)
         | Kind::PreparationAsked(_)
         | Kind::PowerOrdered(_)
         | Kind::PowerOrderDropped(_)

@@ -7,7 +7,8 @@ use muster_ledger::At;
 use muster_model::{Dpid, Epoch, JobNumber, PoolTime, ProcessNumber, ProcessState};
 
 use super::event::{
-    Event, JobChanged, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced, StopRequested,
+    AbsenceExpected, Event, JobChanged, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced,
+    StopRequested,
 };
 use super::job::{Job, Member, Process, StopOrder};
 use super::limits::{ENDED_JOBS_MAX, ENDED_PROCESSES_MAX};
@@ -63,6 +64,10 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::TriggerDisarmed(disarmed) => state.disarm(disarmed, at),
         Event::TriggerFired(firing) => state.note_fired(firing),
         Event::TriggerActed(acted) => state.note_acted(acted, at),
+        Event::AbsenceExpected(absence) => expect(state, absence, at),
+        Event::SyncArrived(arrived) => state.arrive(arrived, at),
+        Event::SyncLeft(left) => state.leave(left.job, &left.processes, at),
+        Event::SyncTimedOut { job, round } => state.time_out(*job, round, at),
     }
 }
 
@@ -101,6 +106,9 @@ fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = 
         reason: String::new(),
         pid: 0,
         stop: None,
+        expected: None,
+        returns: 0,
+        arrival: None,
         changed: at.position,
     })
 }
@@ -159,6 +167,9 @@ fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
     if change.pid != 0 {
         process.pid = change.pid;
     }
+    if before.state == ProcessState::Away {
+        process.expected = None;
+    }
     if first_run {
         process.running = at.time;
     }
@@ -174,6 +185,12 @@ fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
         counts.add(change.to);
     }
     job.ran += u32::from(first_run);
+    for (state_of, came) in [(before.state, false), (change.to, true)] {
+        if state_of == ProcessState::Away {
+            state.count_away(&before.machine, came);
+        }
+    }
+    let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
     if first_run && job.ran == job.processes {
         job.all_running = at.time;
     }
@@ -183,13 +200,28 @@ fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
     }
 }
 
+/// A process announced that its machine goes away, and its agent is told whether it may.
+fn expect(state: &mut State, absence: &AbsenceExpected, at: &At<'_>) {
+    let dpid = absence.id.dpid;
+    if state.current(&absence.id).is_none_or(|process| process.state.is_final()) {
+        return;
+    }
+    if let Some(process) = state.processes.get_mut(&dpid) {
+        process.expected = Some(Box::new(absence.expected.clone()));
+    }
+    state.reorder(dpid, at.position);
+}
+
 /// A process is final: its place is free, its agent may forget it, and its job may have ended.
 fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
     state.end_on_machine(dpid, before);
     state.reorder(dpid, at.position);
+    let end = state.processes[&dpid].state;
+    state.release(dpid, end.as_str(), at);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
     if job.by_state.live() == 0 {
         job.ended = at.time;
+        job.rounds.clear();
         state.note_ended(dpid.job, EndedLimits { jobs: ENDED_JOBS_MAX, processes: ENDED_PROCESSES_MAX });
     }
 }
@@ -213,6 +245,10 @@ fn see(state: &mut State, seen: &MachineSeen, at: &At<'_>) {
     if machine.seen.fenced_epoch > was_fenced {
         machine.fenced_at = at.time;
     }
+    if machine.seen.down && !was_down {
+        let id = id.clone();
+        state.release_on(&id, at);
+    }
 }
 
 /// The next attempt, with everything that belonged to the last one empty.
@@ -220,6 +256,10 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     let dpid = replaced.id.dpid;
     let Some(before) = state.current(&replaced.id).cloned() else { return };
     state.end_on_machine(dpid, &before);
+    let returns = before.state == ProcessState::Away;
+    if returns {
+        state.count_away(&before.machine, false);
+    }
     if let Some(machine) = state.machines.get_mut(&before.machine) {
         machine.orders.remove(&(before.changed, dpid));
         machine.generation = at.position;
@@ -231,7 +271,9 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     process.running = before.running;
     process.reason.clone_from(&replaced.reason);
     process.stop.clone_from(&before.stop);
+    process.returns = before.returns + u32::from(returns);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
+    job.left.remove(&dpid.process);
     let part = job.parts.entry(before.machine.clone()).or_default();
     part.remove(before.state);
     if part.0.iter().all(|count| *count == 0) {

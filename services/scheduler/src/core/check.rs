@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ResourceKind, Verdict};
+use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessState, ResourceKind, Verdict};
 use muster_proto::process_digest;
 
 use super::job::{Counts, Job, Member, Process};
-use super::limits::FIRINGS_MAX;
+use super::limits::{FIRINGS_MAX, ROUNDS_MAX, ROUNDS_OPEN_MAX};
 use super::machine::{Machine, Total};
 use super::state::State;
 
@@ -52,6 +52,14 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
     ensure(counted == kept, || format!("job {number} counts {kept:?}, its processes are {counted:?}"))?;
     ensure(parts == job.parts, || format!("job {number} counts machines wrongly"))?;
     check_gangs(state, number, job)?;
+    ensure(job.rounds.len() <= ROUNDS_MAX && job.open_rounds().count() <= ROUNDS_OPEN_MAX, || {
+        format!("job {number} has {} rounds (I12)", job.rounds.len())
+    })?;
+    for (key, round) in job.open_rounds() {
+        ensure(state.awaited(number, round).next().is_some(), || {
+            format!("nobody is awaited at {key} of job {number}")
+        })?;
+    }
     let is_over = by_state.live() == 0;
     ensure(is_over == (job.ended != PoolTime::NEVER), || {
         format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended)
@@ -91,6 +99,10 @@ fn check_process(state: &State, dpid: Dpid, process: &Process) -> Result<(), Str
     ensure(is_final == (process.ended != PoolTime::NEVER), || {
         format!("{dpid} is {} and ended {:?} (I8)", process.state, process.ended)
     })?;
+    let is_granted = process.expected.as_ref().is_some_and(|expected| expected.is_granted());
+    ensure(is_granted == (process.state == ProcessState::Away), || {
+        format!("{dpid} is {} and its machine may go away: {is_granted}", process.state)
+    })?;
     ensure(state.jobs.contains_key(&dpid.job), || format!("{dpid} has no job"))?;
     let needed = state.jobs[&dpid.job].spec.module.resources_each();
     ensure(process.resources.len() == needed, || {
@@ -117,6 +129,8 @@ fn check_machine(state: &State, id: &MachineId, machine: &Machine) -> Result<(),
         ensure(process.machine == *id, || format!("{dpid} lives on {id} and {}", process.machine))?;
         digest ^= process_digest(&state.identity(*dpid, process));
     }
+    let away = machine.live.iter().filter(|dpid| state.processes[dpid].state == ProcessState::Away).count();
+    ensure(away == machine.away as usize, || format!("{id} counts {} that are away, there are {away}", machine.away))?;
     ensure(digest == machine.digest, || format!("the digest of {id} is wrong"))?;
     let used = state.used(machine);
     let places = machine.places.iter().all(|place| used.get(&place.id).copied().unwrap_or(0) == place.used_milli);

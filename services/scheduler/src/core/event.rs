@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessNumber, ProcessState,
-    Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TriggerActed, TriggerNumber, Verdict,
+    Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber,
+    ProcessState, Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TriggerActed, TriggerNumber,
+    Verdict,
 };
 
 use super::attached::{Outcome, ReservationNews};
 use super::input::Start;
-use super::job::{Member, StartSpec, StopReason};
+use super::job::{Expected, Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::master::MasterChanged;
 use super::module::Module;
 use super::resources::Resources;
+use super::sync::RoundKey;
 use super::trigger::ArmSpec;
 
 /// One fact.
@@ -62,6 +64,19 @@ pub enum Event {
     TriggerFired(Box<Firing>),
     /// What became of it on a machine.
     TriggerActed(Box<TriggerActed>),
+    /// A process announced that its machine goes away: it may, or may not.
+    AbsenceExpected(Box<AbsenceExpected>),
+    /// Processes arrive at a round of a sync point.
+    SyncArrived(Box<SyncArrived>),
+    /// Processes are awaited at sync points no more.
+    SyncLeft(SyncLeft),
+    /// The time of a round is over.
+    SyncTimedOut {
+        /// Job.
+        job: JobNumber,
+        /// Round.
+        round: RoundKey,
+    },
 }
 
 /// A job was accepted.
@@ -207,6 +222,43 @@ pub struct ProcessReplaced {
     pub placement: Placement,
     /// Why.
     pub reason: String,
+}
+
+/// A process announced that its machine goes away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbsenceExpected {
+    /// Who.
+    pub id: ProcessId,
+    /// Where.
+    pub machine: MachineId,
+    /// What, and what was decided.
+    pub expected: Expected,
+}
+
+/// Processes arrive at a round of a sync point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncArrived {
+    /// Job.
+    pub job: JobNumber,
+    /// Round; the first who arrive begin it.
+    pub round: RoundKey,
+    /// Who takes part, sorted; empty for every process of the job.
+    pub participants: Vec<ProcessNumber>,
+    /// Pool time until which others are awaited; of the first who arrive.
+    pub until: PoolTime,
+    /// Who arrives, and how they vote; sorted.
+    pub votes: Vec<(ProcessNumber, bool)>,
+    /// Why they may not take part; empty where they may.
+    pub refused: String,
+}
+
+/// Processes are awaited at sync points no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncLeft {
+    /// Job.
+    pub job: JobNumber,
+    /// Processes.
+    pub processes: Vec<ProcessNumber>,
 }
 
 /// Machines are armed for a trigger; an arm replaces the one that a machine has for the same number.

@@ -173,7 +173,7 @@ fn unusable(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Option<Unfit> {
     if !ask.selector.matches(&machine.seen) {
         return Some(Unfit::NotSelected);
     }
-    if let Some(trouble) = machine.seen.trouble() {
+    if let Some(trouble) = machine.trouble() {
         return Some(Unfit::Trouble(trouble));
     }
     if silent {
@@ -285,6 +285,7 @@ fn remedy_of(trouble: Trouble, machine: &str) -> String {
         Trouble::Protected => format!("release it with `muster resource release {machine} --machine`"),
         Trouble::NeverSeen => "start its agent".into(),
         Trouble::Down => "bring it up: its agent is not heard".into(),
+        Trouble::Away => format!("wait until the test that announced it is back; `muster ps` on {machine} shows which"),
         Trouble::NotReady | Trouble::Draining | Trouble::Unfenced => {
             format!("wait until it is ready; `muster machine show {machine}` says how far it is")
         }

@@ -1,5 +1,6 @@
 //! What the core is asked and told, and what it answers and wants done.
 
+mod agents;
 mod triggers;
 
 use std::collections::BTreeSet;
@@ -7,18 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, ProcessState,
-    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerActed, TriggerPolicy, Verdict,
+    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, Pulse,
+    PulseNumber, ReservationId, ResourceKind, RunId, TriggerPolicy,
 };
 
 use super::attached::{Attached, ReservationNews};
 use super::event::{JobChanged, JobStarted, Placement};
 use super::facts::MachineFact;
-use super::job::{Member, StartSpec};
+use super::job::{Expected, Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
+use super::sync::Answer;
 use super::trigger;
 
+pub use agents::{
+    AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
+};
 pub use triggers::{Arm, Armed, Disarm, Fire};
 
 /// A command, a message of a followed stream, or the tick.
@@ -234,107 +239,6 @@ pub struct Stop {
     pub all: bool,
     /// Time before they are killed; zero means the module's own.
     pub grace: Duration,
-}
-
-/// An agent's hello.
-#[derive(Debug, Clone)]
-pub struct Hello {
-    /// Machine.
-    pub machine: MachineId,
-    /// Its incarnation.
-    pub incarnation: Incarnation,
-    /// What it knows of processes.
-    pub known: Vec<KnownProcess>,
-    /// Number of the newest batch of reports that it has written.
-    pub last_batch: u64,
-}
-
-/// A process as an agent knows it: what its newest report says of it.
-pub type KnownProcess = ProcessReport;
-
-/// A batch of reports.
-#[derive(Debug, Clone)]
-pub struct Reports {
-    /// Machine.
-    pub machine: MachineId,
-    /// Incarnation.
-    pub incarnation: Incarnation,
-    /// Number.
-    pub batch: u64,
-    /// What concerns the scheduler, in order.
-    pub reports: Vec<Report>,
-}
-
-/// A report that concerns the scheduler.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// A process changed.
-    Process(ProcessReport),
-    /// Nothing of an older epoch is alive.
-    Fenced(Epoch),
-    /// A process of the machine fired a trigger.
-    TriggerFired(Box<Firing>),
-    /// What became of a firing there.
-    TriggerActed(Box<TriggerActed>),
-}
-
-/// A process changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProcessReport {
-    /// Who.
-    pub id: ProcessId,
-    /// Epoch that it was started in.
-    pub epoch: Epoch,
-    /// The new state.
-    pub state: ProcessState,
-    /// What the test says.
-    pub verdict: Verdict,
-    /// Exit status, when known.
-    pub exit_status: Option<i32>,
-    /// Why, for people.
-    pub reason: String,
-    /// OS process id.
-    pub pid: u32,
-}
-
-/// Why an agent did not take a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AgentRefusal {
-    /// It was placed on an older epoch.
-    OldEpoch,
-    /// The machine is draining, or not fenced yet.
-    Draining,
-    /// It was placed on an older generation of MACHINES.
-    Stale,
-    /// It would touch something protected.
-    Protected,
-    /// The agent can not do it at all.
-    Invalid,
-}
-
-impl AgentRefusal {
-    /// The words for people.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OldEpoch => "the machine has changed hands",
-            Self::Draining => "the machine is draining",
-            Self::Stale => "it was placed before the machine changed",
-            Self::Protected => "it would touch something protected",
-            Self::Invalid => "the order is not valid",
-        }
-    }
-}
-
-/// One process that an agent did not take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedProcess {
-    /// Identity.
-    pub id: ProcessId,
-    /// Why.
-    pub refusal: AgentRefusal,
-    /// For people.
-    pub detail: String,
 }
 
 /// News for the volatile part.
@@ -590,6 +494,10 @@ pub struct Order {
     pub stop: Option<Duration>,
     /// Its gang; none for a module without gangs.
     pub gang: Option<GangOrder>,
+    /// What was decided of its newest announcement; none where nothing follows from one.
+    pub expected: Option<Box<Expected>>,
+    /// What came of its newest arrival at a sync point; none while it waits.
+    pub synced: Option<Box<Answer>>,
 }
 
 /// What a member of a gang is told of it.

@@ -1,15 +1,16 @@
 //! Jobs and processes as the log has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Attempt, Epoch, JobNumber, MachineId, OnError, PoolTime, Position, ProcessNumber, ProcessState, PulseNumber,
-    ReservationId, ResourceId, RunId, Verdict,
+    Absence, Attempt, Epoch, JobNumber, MachineId, OnError, PoolTime, Position, ProcessNumber, ProcessState,
+    PulseNumber, ReservationId, ResourceId, RunId, Verdict,
 };
 
 use super::module::Module;
+use super::sync::{Arrival, Round, RoundKey};
 
 /// A process's place in a gang.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,10 @@ pub struct Job {
     pub ended: PoolTime,
     /// Stop was asked for, of the whole job.
     pub stopping: bool,
+    /// Rounds of sync points; none once it has ended.
+    pub rounds: BTreeMap<RoundKey, Round>,
+    /// Processes that no round waits for.
+    pub left: BTreeSet<ProcessNumber>,
 }
 
 impl Job {
@@ -118,6 +123,8 @@ impl Job {
             all_running: PoolTime::NEVER,
             ended: PoolTime::NEVER,
             stopping: false,
+            rounds: BTreeMap::new(),
+            left: BTreeSet::new(),
         }
     }
 
@@ -199,6 +206,33 @@ impl StopReason {
     }
 }
 
+/// A process announced that its machine goes away, and what was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Number of the announcement, by the process.
+    pub number: u64,
+    /// How the machine goes away.
+    pub absence: Absence,
+    /// It is back within this.
+    pub within: Duration,
+    /// Pool time until which it is awaited.
+    pub until: PoolTime,
+    /// Boot that is to end.
+    pub boot_id: String,
+    /// What the test says of it, for people.
+    pub note: String,
+    /// Why it may not; empty where it may, and the process is away.
+    pub refused: String,
+}
+
+impl Expected {
+    /// The machine may go away.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.refused.is_empty()
+    }
+}
+
 /// The current attempt of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -234,6 +268,12 @@ pub struct Process {
     pub pid: u32,
     /// It was told to stop.
     pub stop: Option<StopOrder>,
+    /// It announced that its machine goes away: the newest announcement, while something follows from it.
+    pub expected: Option<Box<Expected>>,
+    /// Attempts that began because its machine came back.
+    pub returns: u32,
+    /// Its newest arrival at a sync point.
+    pub arrival: Option<Box<Arrival>>,
     /// Position of the last event that changed what its agent is to do with it.
     pub changed: Position,
 }

@@ -59,3 +59,18 @@ pub const GATED_JOBS_MAX: usize = 1_000;
 pub const ATTACHED_MAX: usize = 4_096;
 /// A start that waited for its reservation waits no longer than this for machines that are said to be ready.
 pub const ATTACHED_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest name of a sync point, bytes.
+pub const SYNC_NAME_MAX: usize = 64;
+/// Others are awaited at a sync point for no less.
+pub const SYNC_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// Others are awaited at a sync point for no longer.
+pub const SYNC_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Roles and processes that one arrival may name.
+pub const SYNC_WITH_MAX: usize = 64;
+/// Rounds of one job that are open at once.
+pub const ROUNDS_OPEN_MAX: usize = 16;
+/// Rounds of one job that are remembered, for who comes late.
+pub const ROUNDS_MAX: usize = 64;
+/// Processes that an outcome names of those who voted against it.
+pub const NO_VOTERS_MAX: usize = 16;

@@ -231,6 +231,8 @@ pub enum Trouble {
     Draining,
     /// Its new epoch is not fenced yet.
     Unfenced,
+    /// A test announced that it reboots, shuts down or crashes.
+    Away,
 }
 
 impl Trouble {
@@ -249,6 +251,7 @@ impl Trouble {
             Self::NotReady => "not ready",
             Self::Draining => "draining",
             Self::Unfenced => "waiting for their fence",
+            Self::Away => "away by a test's announcement",
         }
     }
 }
@@ -325,6 +328,8 @@ pub struct Machine {
     pub fenced_at: PoolTime,
     /// Arms of triggers; of its present epoch alone.
     pub arms: BTreeMap<TriggerNumber, Arm>,
+    /// Processes that announced its absence; derived from them.
+    pub away: u32,
 }
 
 impl Machine {
@@ -342,7 +347,14 @@ impl Machine {
             down_since: PoolTime::NEVER,
             fenced_at: PoolTime::NEVER,
             arms: BTreeMap::new(),
+            away: 0,
         }
+    }
+
+    /// Why nothing may be placed on it now; none when something may.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.seen.trouble().or_else(|| (self.away > 0).then_some(Trouble::Away))
     }
 
     /// Sets the places, on which nothing is counted yet.

@@ -25,15 +25,17 @@ mod pulses;
 pub mod resources;
 mod selection;
 pub(crate) mod state;
+pub mod sync;
 #[cfg(test)]
 mod tests;
+mod touched;
 pub mod trigger;
 mod uses;
 mod wanted;
 
 use bytes::Bytes;
 use muster_ledger::{At, Core, Decision, Now, Scope};
-use muster_model::{MachineId, PoolTime, Refusal};
+use muster_model::{PoolTime, Refusal};
 
 pub use check::check;
 pub use event::Event;
@@ -78,7 +80,7 @@ impl Core for JobCore {
     }
 
     fn touched(state: &State, event: &Event) -> Vec<Key> {
-        touched(state, event)
+        touched::touched(state, event)
     }
 
     fn forgotten(state: &State) -> Vec<Key> {
@@ -137,59 +139,5 @@ impl Core for JobCore {
 
     fn encode_reply(reply: &Reply) -> Bytes {
         wire::replies::encode(reply)
-    }
-}
-
-/// Keys that an event touches: what it changes is on its machines, and in its jobs. What it makes the state forget is not among them.
-fn touched(state: &State, event: &Event) -> Vec<Key> {
-    let process = |id: &muster_model::ProcessId, machine: &MachineId| {
-        let job = id.dpid.job;
-        [Key::Job(job), Key::Part(job, machine.clone()), Key::Machine(machine.clone())]
-    };
-    match event {
-        Event::RunStarted(_) => {
-            let armed = state.machines.iter().filter(|(_, machine)| !machine.arms.is_empty());
-            armed.map(|(id, _)| Key::Machine(id.clone())).collect()
-        }
-        Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
-            Vec::new()
-        }
-        Event::MasterChanged(_) => Vec::new(),
-        Event::ReservationSeen(..) | Event::StartAttached(_) | Event::AttachedEnded(..) => Vec::new(),
-        Event::JobStarted(started) => {
-            let job = started.spec.job;
-            let machines = started.placements.iter().map(|placement| placement.machine.clone());
-            machines
-                .flat_map(|machine| [Key::Part(job, machine.clone()), Key::Machine(machine)])
-                .chain([Key::Job(job)])
-                .collect()
-        }
-        Event::StopRequested(stop) => {
-            let machines = state.jobs.get(&stop.job).into_iter().flat_map(|job| job.parts.keys().cloned());
-            machines.map(Key::Machine).chain([Key::Job(stop.job)]).collect()
-        }
-        Event::ProcessesChanged(changes) => {
-            changes.iter().flat_map(|change| process(&change.id, &change.machine)).collect()
-        }
-        Event::MachineSeen(seen) => vec![Key::Machine(seen.seen.machine.clone())],
-        Event::TriggerArmed(armed) => armed.machines.iter().map(|(id, _)| Key::Machine(id.clone())).collect(),
-        Event::TriggerDisarmed(disarmed) => disarmed.machines.iter().cloned().map(Key::Machine).collect(),
-        Event::TriggerFired(_) => Vec::new(),
-        Event::TriggerActed(acted) => vec![Key::Machine(acted.machine.clone())],
-        Event::ProcessReplaced(replaced) => {
-            let before = state.processes.get(&replaced.id.dpid).map(|process| process.machine.clone());
-            let members = replaced.placement.members.iter();
-            let gang = members.flat_map(|member| state.gang(replaced.id.dpid.job, *member));
-            let mates = gang.map(|(_, mate)| Key::Machine(mate.machine.clone()));
-            let machines = [Some(replaced.placement.machine.clone()), before].into_iter().flatten();
-            let moved = machines.flat_map(|machine| process(&replaced.id, &machine));
-            moved.chain(mates).collect()
-        }
-        Event::PulseSet(number, _) => state.machines_gated(&[*number]).into_iter().map(Key::Machine).collect(),
-        Event::PulsesCleared(numbers) => state.machines_gated(numbers).into_iter().map(Key::Machine).collect(),
-        Event::JobChanged(changed) => {
-            let machines = state.jobs.get(&changed.job).into_iter().flat_map(|job| job.parts.keys().cloned());
-            machines.map(Key::Machine).chain([Key::Job(changed.job)]).collect()
-        }
     }
 }

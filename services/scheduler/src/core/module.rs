@@ -92,6 +92,8 @@ pub struct Module {
     pub stall: Duration,
     /// Roles of one gang, in order; empty for a module whose processes do not know each other.
     pub roles: Vec<String>,
+    /// Its processes may announce that they reboot, shut down or crash their machine.
+    pub reboots: bool,
 }
 
 impl Module {

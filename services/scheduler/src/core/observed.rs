@@ -205,7 +205,10 @@ impl Observed {
         agent.acknowledge(heartbeat.generation);
         let same_generation = heartbeat.generation == machine.generation;
         let same_processes = heartbeat.digest == machine.digest && heartbeat.live as usize == machine.live.len();
-        agent.mismatches = if same_generation && !same_processes { agent.mismatches.saturating_add(1) } else { 0 };
+        // Who is away lives by the log, and by its agent only until the machine goes.
+        let is_clear = machine.away == 0;
+        agent.mismatches =
+            if is_clear && same_generation && !same_processes { agent.mismatches.saturating_add(1) } else { 0 };
     }
 
     fn take_inventory(&mut self, state: &State, machine: &MachineId, known: &[KnownProcess]) {
@@ -268,11 +271,21 @@ pub(super) fn unwanted(state: &State, machine: &MachineId, known: &[KnownProcess
     let (mut strays, mut forgettable) = (Vec::new(), Vec::new());
     for process in known {
         let wanted = state.current(&process.id).is_some_and(|here| here.machine == *machine && !here.state.is_final());
-        match (wanted, process.state.is_final()) {
+        let is_away = process.state == ProcessState::Away;
+        match (wanted, process.state.is_final() || is_away) {
             (true, _) => {}
             (false, false) => strays.push(process.id),
+            // Its agent lets go of it with the start of the next attempt, which has its saved state.
+            (false, true) if is_away && is_superseded(state, machine, &process.id) => {}
             (false, true) => forgettable.push(process.id),
         }
     }
     (strays, forgettable)
+}
+
+/// An attempt of which nothing is left but its saved state: its agent is done with it when the next one begins.
+fn is_superseded(state: &State, machine: &MachineId, id: &ProcessId) -> bool {
+    let current = state.processes.get(&id.dpid).filter(|_| id.run == state.run);
+    current
+        .is_some_and(|process| process.machine == *machine && process.attempt > id.attempt && !process.state.is_final())
 }

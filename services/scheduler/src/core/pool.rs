@@ -202,7 +202,6 @@ impl Pool {
         self.generations[ordinal] = seen.generation;
         self.places.set(ordinal, &machine.places);
         self.holders[ordinal] = seen.reservation;
-        self.troubles[ordinal] = seen.trouble();
         for (key, column) in keys().zip(&mut self.columns) {
             let number = column.values.enter(values(seen, key));
             column.values.leave(std::mem::replace(&mut column.numbers[ordinal], number));
@@ -265,6 +264,7 @@ impl Pool {
             self.totals[kind as usize][ordinal] = machine.total(kind);
         }
         self.live[ordinal] = machine.live.len() as u32;
+        self.troubles[ordinal] = machine.trouble();
     }
 
     /// Takes the paths that a machine has, instead of those that it had. Returns the machines whose load on a resource follows from
@@ -310,7 +310,7 @@ impl Pool {
         }
         for (ordinal, (id, machine)) in machines.iter().enumerate() {
             let seen = &machine.seen;
-            if (self.holders[ordinal], self.troubles[ordinal]) != (seen.reservation, seen.trouble()) {
+            if (self.holders[ordinal], self.troubles[ordinal]) != (seen.reservation, machine.trouble()) {
                 return wrong("holder or trouble", id);
             }
             let offered = (self.epochs[ordinal], self.generations[ordinal], self.places.of(ordinal));

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use muster_model::{
-    Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, Pulse, PulseNumber,
-    ReservationId, RunId,
+    Dpid, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber, ProcessState, Pulse,
+    PulseNumber, ReservationId, RunId,
 };
 use muster_proto::process_digest;
 
@@ -180,6 +180,16 @@ impl State {
             machine.digest ^= process_digest(&id);
             self.count_use(dpid.job, process, true);
         }
+        if process.state == ProcessState::Away {
+            self.count_away(&process.machine, true);
+        }
+    }
+
+    /// Counts a process of a machine that came away, or is it no more.
+    pub(super) fn count_away(&mut self, id: &MachineId, came: bool) {
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        machine.away = if came { machine.away + 1 } else { machine.away.saturating_sub(1) };
+        self.pool.count(self.pool.ordinal(id.as_str()), machine);
     }
 
     /// Makes a machine forget that a process lives there.

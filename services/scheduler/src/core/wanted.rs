@@ -124,6 +124,8 @@ impl Collected {
             resources: process.resources.clone(),
             stop: process.stop.as_ref().map(|stop| stop.grace),
             gang: process.member.map(|member| gang_order(state, dpid.job, member)),
+            expected: process.expected.clone(),
+            synced: process.arrival.as_ref().and_then(|arrival| state.answer(dpid.job, arrival)).map(Box::new),
         };
         self.orders.entry((dpid.job, process.epoch, process.machine_generation)).or_default().push(order);
     }
@@ -141,7 +143,15 @@ impl Collected {
 fn size_of(order: &Order) -> usize {
     let members = order.gang.iter().flat_map(|gang| &gang.members);
     let members: usize = members.map(|(_, _, machine)| machine.as_str().len() + 20).sum();
-    48 + members + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
+    let refused = order.expected.as_ref().map_or(0, |expected| 24 + expected.refused.len());
+    let synced = order.synced.as_ref().map_or(0, |answer| {
+        let why = match &answer.told {
+            Ok(outcome) => outcome.end.why().len() + outcome.no_voters.len() * 5,
+            Err(why) => why.len(),
+        };
+        48 + answer.round.name.len() + why
+    });
+    48 + members + refused + synced + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
 }
 
 /// Bytes that what a job has in common takes on the wire, about.

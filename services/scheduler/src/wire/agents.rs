@@ -10,7 +10,7 @@ use muster_proto::v1::envelope::Body;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{bounded, machine_id, milliseconds, position, pulses, triggers};
+use super::{away, bounded, machine_id, milliseconds, position, pulses, sync, triggers};
 use crate::core::Input;
 use crate::core::input::{
     AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess,
@@ -48,6 +48,8 @@ fn report(report: v1::Report) -> Option<Report> {
         v1::report::Kind::Fence(fence) => Some(Report::Fenced(Epoch(fence.epoch))),
         v1::report::Kind::TriggerFired(fired) => triggers::fired_report(fired).map(Box::new).map(Report::TriggerFired),
         v1::report::Kind::TriggerActed(acted) => triggers::acted_report(acted).map(Box::new).map(Report::TriggerActed),
+        v1::report::Kind::AbsenceAnnounced(said) => away::report(said).map(Box::new).map(Report::Announced),
+        v1::report::Kind::SyncSaid(said) => sync::report(said).map(Box::new).map(Report::Sync),
         v1::report::Kind::Error(_)
         | v1::report::Kind::Corruption(_)
         | v1::report::Kind::Artifact(_)
@@ -179,7 +181,14 @@ fn order(order: Order) -> v1::ProcessOrder {
         grace_ms: order.stop.map_or(0, milliseconds),
         gang: order.gang.as_ref().map_or(0, |gang| gang.member.gang),
         role: order.gang.as_ref().map_or(0, |gang| gang.member.role),
+        synced: order.synced.as_deref().map(sync::answer_to_wire),
         members: order.gang.iter().flat_map(|gang| gang.members.iter().map(gang_member)).collect(),
+        expected_number: order.expected.as_ref().map_or(0, |expected| expected.number),
+        expected_refused: order.expected.as_ref().map_or_else(String::new, |expected| expected.refused.clone()),
+        expected_until_ns: order
+            .expected
+            .filter(|expected| expected.is_granted())
+            .map_or(0, |expected| expected.until.0),
     }
 }
 

@@ -9,7 +9,7 @@ use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{attached, machine_id, milliseconds, pulses};
+use super::{attached, machine_id, milliseconds, pulses, sync};
 use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
@@ -76,6 +76,10 @@ impl From<&Event> for v1::JobEvent {
             Event::TriggerDisarmed(disarmed) => Kind::TriggerDisarmed(disarmed.into()),
             Event::TriggerFired(firing) => Kind::TriggerFired((&**firing).into()),
             Event::TriggerActed(acted) => Kind::TriggerActed((&**acted).into()),
+            Event::AbsenceExpected(absence) => Kind::AbsenceExpected((&**absence).into()),
+            Event::SyncArrived(arrived) => Kind::SyncArrived((&**arrived).into()),
+            Event::SyncLeft(left) => Kind::SyncLeft(sync::left_to_wire(left)),
+            Event::SyncTimedOut { job, round } => Kind::SyncTimedOut(sync::timed_out_to_wire(*job, round)),
         };
         Self { kind: Some(kind) }
     }
@@ -119,6 +123,13 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::TriggerDisarmed(disarmed) => Self::TriggerDisarmed(disarmed.try_into()?),
             Kind::TriggerFired(fired) => Self::TriggerFired(Box::new(fired.try_into()?)),
             Kind::TriggerActed(acted) => Self::TriggerActed(Box::new(acted.try_into()?)),
+            Kind::SyncArrived(arrived) => Self::SyncArrived(Box::new(arrived.try_into()?)),
+            Kind::SyncLeft(left) => Self::SyncLeft(sync::left_from_wire(left)),
+            Kind::SyncTimedOut(timed_out) => {
+                let (job, round) = sync::timed_out_from_wire(timed_out)?;
+                Self::SyncTimedOut { job, round }
+            }
+            Kind::AbsenceExpected(absence) => Self::AbsenceExpected(Box::new(absence.try_into()?)),
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)
             }

@@ -97,6 +97,7 @@ fn fact(kind: Kind) -> Option<Fact> {
         | Kind::PowerBegun(_)
         | Kind::PowerAsked(_)
         | Kind::PowerEnded(_)
+        | Kind::BootAnnounced(_)
         | Kind::HoldSet(_)
         | Kind::Claimed(_)
         | Kind::LoadNumberSet(_)

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod attached;
+mod away;
 pub mod events;
 pub mod machines;
 mod master;
@@ -13,6 +14,7 @@ pub mod requests;
 mod seen;
 pub mod snapshot;
 mod spec;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub mod triggers;

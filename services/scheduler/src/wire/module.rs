@@ -51,6 +51,7 @@ impl From<&Module> for v1::Module {
             ends_by_itself: module.ends_by_itself,
             stall_ms: milliseconds(module.stall),
             roles: module.roles.clone(),
+            reboots: module.reboots,
         }
     }
 }
@@ -75,6 +76,7 @@ impl TryFrom<v1::Module> for Module {
             ends_by_itself: module.ends_by_itself,
             stall: Duration::from_millis(module.stall_ms),
             roles: module.roles,
+            reboots: module.reboots,
         })
     }
 }

@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, machine_id, milliseconds, position, pulses, resource_ids, triggers};
+use super::{attached, away, machine_id, milliseconds, position, pulses, resource_ids, sync, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -110,6 +110,8 @@ fn job_to_wire(state: &State, number: JobNumber, job: &Job) -> v1::SnapshotJob {
         stopping: job.stopping,
         processes: state.processes_of(number).map(|(dpid, process)| process_to_wire(dpid, process)).collect(),
         resource_selector: job.resource_selector.clone(),
+        rounds: job.rounds.iter().map(sync::round_to_wire).collect(),
+        left: job.left.iter().map(|process| process.0).collect(),
     }
 }
 
@@ -120,6 +122,8 @@ fn job_from_wire(job: v1::SnapshotJob) -> Result<(Job, Vec<(Dpid, Process)>), Wi
     restored.all_running = PoolTime(job.all_running_ns);
     restored.ended = PoolTime(job.ended_ns);
     restored.stopping = job.stopping;
+    restored.rounds = job.rounds.into_iter().map(sync::round_from_wire).collect::<Result<_, _>>()?;
+    restored.left = job.left.into_iter().map(ProcessNumber).collect();
     let number = restored.spec.job;
     let processes = job.processes.into_iter().map(|process| process_from_wire(number, process));
     Ok((restored, processes.collect::<Result<_, _>>()?))
@@ -151,6 +155,9 @@ fn process_to_wire(dpid: Dpid, process: &Process) -> v1::SnapshotProcess {
         changed: Some(process.changed.into()),
         gang: process.member.map_or(0, |member| member.gang),
         role: process.member.map_or(0, |member| member.role),
+        expected: process.expected.as_deref().map(away::expected_to_wire),
+        returns: process.returns,
+        arrival: process.arrival.as_deref().map(sync::arrival_to_wire),
     }
 }
 
@@ -181,6 +188,9 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         reason: process.reason,
         pid: process.pid,
         stop,
+        expected: process.expected.map(|expected| away::expected_from_wire(expected).map(Box::new)).transpose()?,
+        returns: process.returns,
+        arrival: process.arrival.map(|arrival| sync::arrival_from_wire(arrival).map(Box::new)).transpose()?,
         changed: position(process.changed),
     };
     Ok((Dpid { job, process: ProcessNumber(process.process) }, restored))

@@ -62,7 +62,12 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
             // One that is none names nothing.
             firing: <[u8; 16]>::try_from(&stored.firing[..]).ok().map(FiringId),
         },
-        Kind::Inventory(_) | Kind::TriggerFired(_) | Kind::TriggerActed(_) | Kind::Storage(_) => {
+        Kind::Inventory(_)
+        | Kind::TriggerFired(_)
+        | Kind::TriggerActed(_)
+        | Kind::Storage(_)
+        | Kind::AbsenceAnnounced(_)
+        | Kind::SyncSaid(_) => {
             return Ok(Taken::InArchive);
         }
         Kind::Gap(gap) => {

@@ -29,6 +29,29 @@ impl v1::BootDriver {
     }
 }
 
+impl From<model::Absence> for v1::Absence {
+    fn from(absence: model::Absence) -> Self {
+        match absence {
+            model::Absence::Reboot => Self::Reboot,
+            model::Absence::Shutdown => Self::Shutdown,
+            model::Absence::Crash => Self::Crash,
+        }
+    }
+}
+
+impl v1::Absence {
+    /// The absence that is said; none where it is not said.
+    #[must_use]
+    pub fn known(self) -> Option<model::Absence> {
+        match self {
+            Self::Unspecified => None,
+            Self::Reboot => Some(model::Absence::Reboot),
+            Self::Shutdown => Some(model::Absence::Shutdown),
+            Self::Crash => Some(model::Absence::Crash),
+        }
+    }
+}
+
 impl From<model::BootVerdict> for v1::BootVerdict {
     fn from(verdict: model::BootVerdict) -> Self {
         match verdict {

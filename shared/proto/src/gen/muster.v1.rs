@@ -329,6 +329,9 @@ pub struct BootAttempted {
     /// What came of the one before.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// A test had announced that the machine goes away: the attempt before it is not counted.
+    #[prost(bool, tag = "3")]
+    pub announced: bool,
 }
 /// BootJudged: what was proven of a boot.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -376,6 +379,9 @@ pub struct BootRecord {
     /// How often power was used in the present attempt.
     #[prost(uint32, tag = "11")]
     pub escalations: u32,
+    /// Attempts that began because a test had announced that the machine goes away: they are not counted.
+    #[prost(uint32, tag = "12")]
+    pub excused: u32,
 }
 /// BootOperation names an attempt of an order: whatever is told twice under one name is done once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -429,6 +435,19 @@ pub struct BootProgress {
     #[prost(string, tag = "3")]
     pub detail: ::prost::alloc::string::String,
 }
+/// BootAnnounced: a test announced that its machine goes away, and is back in another boot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootAnnounced {
+    /// The process; unset where nothing is announced any more.
+    #[prost(message, optional, tag = "1")]
+    pub process: ::core::option::Option<ProcessId>,
+    /// How it goes away.
+    #[prost(enumeration = "Absence", tag = "2")]
+    pub absence: i32,
+    /// Pool time until which it is awaited, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub until_ns: i64,
+}
 /// BootDriver is how a machine is taken into a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -466,6 +485,43 @@ impl BootDriver {
             "BOOT_DRIVER_KEXEC" => Some(Self::Kexec),
             "BOOT_DRIVER_GRUB" => Some(Self::Grub),
             "BOOT_DRIVER_SYSTEMD_BOOT" => Some(Self::SystemdBoot),
+            _ => None,
+        }
+    }
+}
+/// Absence is how a test announces that its machine goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Absence {
+    /// Never sent.
+    Unspecified = 0,
+    /// Its agent reboots it.
+    Reboot = 1,
+    /// The test shuts it down; somebody switches it on again.
+    Shutdown = 2,
+    /// The test crashes it.
+    Crash = 3,
+}
+impl Absence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ABSENCE_UNSPECIFIED",
+            Self::Reboot => "ABSENCE_REBOOT",
+            Self::Shutdown => "ABSENCE_SHUTDOWN",
+            Self::Crash => "ABSENCE_CRASH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ABSENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ABSENCE_REBOOT" => Some(Self::Reboot),
+            "ABSENCE_SHUTDOWN" => Some(Self::Shutdown),
+            "ABSENCE_CRASH" => Some(Self::Crash),
             _ => None,
         }
     }
@@ -1247,6 +1303,9 @@ pub struct MachineRecord {
     /// The newest order to prepare a disk of it; unset where there was none.
     #[prost(message, optional, tag = "34")]
     pub storage: ::core::option::Option<StorageRecord>,
+    /// A test announced that it goes away, and is awaited; unset where none did.
+    #[prost(message, optional, tag = "35")]
+    pub announced: ::core::option::Option<BootAnnounced>,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1562,6 +1621,9 @@ pub struct Module {
     /// A running process whose iterations have not changed for so long is stalled, milliseconds; 0 means it is never.
     #[prost(uint64, tag = "10")]
     pub stall_ms: u64,
+    /// Its processes may announce that they reboot, shut down or crash their machine.
+    #[prost(bool, tag = "11")]
+    pub reboots: bool,
 }
 /// Artifact is an executable file, named by its content.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1727,6 +1789,53 @@ pub struct ProcessOrder {
     /// Every member of its gang, itself included, by role. A known process whose members changed takes the new ones.
     #[prost(message, repeated, tag = "8")]
     pub members: ::prost::alloc::vec::Vec<GangMember>,
+    /// Number of its newest announcement that its machine goes away, and that is answered; 0 for none.
+    #[prost(uint64, tag = "9")]
+    pub expected_number: u64,
+    /// Why the machine may not; empty where it may.
+    #[prost(string, tag = "10")]
+    pub expected_refused: ::prost::alloc::string::String,
+    /// Pool time until which the machine is awaited, nanoseconds; 0 where it may not go.
+    #[prost(int64, tag = "11")]
+    pub expected_until_ns: i64,
+    /// What came of its newest arrival at a sync point; unset while it waits, or never arrived.
+    #[prost(message, optional, tag = "12")]
+    pub synced: ::core::option::Option<SyncAnswer>,
+}
+/// SyncRound names a round of a sync point of a job.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncRound {
+    /// Name of the sync point.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Number of the round, from 1.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+}
+/// SyncAnswer is what came of a round, for who arrived at it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncAnswer {
+    /// The round.
+    #[prost(message, optional, tag = "1")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// How it ended.
+    #[prost(enumeration = "SyncEnd", tag = "2")]
+    pub end: i32,
+    /// Votes for it.
+    #[prost(uint32, tag = "3")]
+    pub yes: u32,
+    /// Votes against it.
+    #[prost(uint32, tag = "4")]
+    pub no: u32,
+    /// The first process numbers of those who voted against it.
+    #[prost(uint32, repeated, tag = "5")]
+    pub no_voters: ::prost::alloc::vec::Vec<u32>,
+    /// Process number of who will not come; with SYNC_END_RELEASED.
+    #[prost(uint32, tag = "6")]
+    pub by: u32,
+    /// What became of it, or why the process may not take part; for people.
+    #[prost(string, tag = "7")]
+    pub why: ::prost::alloc::string::String,
 }
 /// GangMember is one process of a gang, and where it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1838,6 +1947,9 @@ pub struct ProcessRecord {
     /// Its role in the gang, by name; empty for a module without gangs.
     #[prost(string, tag = "19")]
     pub role: ::prost::alloc::string::String,
+    /// Pool time until which its machine is awaited, nanoseconds; 0 where it is not away.
+    #[prost(int64, tag = "20")]
+    pub away_until_ns: i64,
 }
 /// JobOnMachine is the part of a job that runs on one machine: the value of `part-<job>-<machine>` in the bucket `jobs`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1965,6 +2077,47 @@ impl Verdict {
             "VERDICT_FAIL" => Some(Self::Fail),
             "VERDICT_SKIP" => Some(Self::Skip),
             "VERDICT_ERROR" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+/// SyncEnd is how a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SyncEnd {
+    /// Never sent.
+    Unspecified = 0,
+    /// All who were awaited have arrived.
+    Complete = 1,
+    /// One of them will not come.
+    Released = 2,
+    /// The time was over.
+    TimedOut = 3,
+    /// The process may not take part.
+    Refused = 4,
+}
+impl SyncEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SYNC_END_UNSPECIFIED",
+            Self::Complete => "SYNC_END_COMPLETE",
+            Self::Released => "SYNC_END_RELEASED",
+            Self::TimedOut => "SYNC_END_TIMED_OUT",
+            Self::Refused => "SYNC_END_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SYNC_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "SYNC_END_COMPLETE" => Some(Self::Complete),
+            "SYNC_END_RELEASED" => Some(Self::Released),
+            "SYNC_END_TIMED_OUT" => Some(Self::TimedOut),
+            "SYNC_END_REFUSED" => Some(Self::Refused),
             _ => None,
         }
     }
@@ -2587,6 +2740,9 @@ pub struct Hello {
     /// Command line of the running kernel, as /proc/cmdline shows it; only to machine-lifecycle.
     #[prost(string, tag = "10")]
     pub command_line: ::prost::alloc::string::String,
+    /// What was announced of the end of the last boot; only to machine-lifecycle.
+    #[prost(message, optional, tag = "11")]
+    pub announced: ::core::option::Option<AbsenceAnnounced>,
 }
 /// KnownProcess is a process as an agent knows it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2895,7 +3051,7 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -2936,6 +3092,12 @@ pub mod report {
         /// What became of an order to prepare a disk.
         #[prost(message, tag = "12")]
         Storage(super::StorageDone),
+        /// A process announces that this machine goes away, or takes that back.
+        #[prost(message, tag = "13")]
+        AbsenceAnnounced(super::AbsenceAnnounced),
+        /// A process arrives at a sync point, or leaves.
+        #[prost(message, tag = "14")]
+        SyncSaid(super::SyncSaid),
     }
 }
 /// ProcessReport: a process changed.
@@ -2965,6 +3127,65 @@ pub struct ProcessReport {
     /// OS process id.
     #[prost(uint32, tag = "8")]
     pub pid: u32,
+}
+/// AbsenceAnnounced: a process announces that its machine goes away, and waits for leave; or that comes to nothing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AbsenceAnnounced {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Number of the announcement, by the process.
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+    /// How the machine goes away.
+    #[prost(enumeration = "Absence", tag = "4")]
+    pub absence: i32,
+    /// It is back within this, nanoseconds.
+    #[prost(int64, tag = "5")]
+    pub within_ns: i64,
+    /// For people.
+    #[prost(string, tag = "6")]
+    pub note: ::prost::alloc::string::String,
+    /// Boot id of the boot that is to end.
+    #[prost(string, tag = "7")]
+    pub boot_id: ::prost::alloc::string::String,
+    /// The machine does not go away: the process has no leave, or ended before it had it.
+    #[prost(bool, tag = "8")]
+    pub withdrawn: bool,
+    /// Pool time until which it is awaited, nanoseconds; once that is decided.
+    #[prost(int64, tag = "9")]
+    pub until_ns: i64,
+}
+/// SyncSaid: a process arrives at a sync point of its job, or is awaited no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncSaid {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Name of the sync point.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Number of the round, from 1.
+    #[prost(uint64, tag = "4")]
+    pub round: u64,
+    /// Its vote.
+    #[prost(bool, tag = "5")]
+    pub vote: bool,
+    /// The others are awaited for so long, nanoseconds; the first to arrive decides.
+    #[prost(int64, tag = "6")]
+    pub timeout_ns: i64,
+    /// Who takes part: roles, or numbers of processes; empty for every process of the job.
+    #[prost(string, repeated, tag = "7")]
+    pub with: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// It leaves: no round waits for it any more. Nothing else counts then.
+    #[prost(bool, tag = "8")]
+    pub leaves: bool,
 }
 /// FenceDone: nothing of an older epoch is alive, and the fence is on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3263,7 +3484,7 @@ pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -3335,6 +3556,18 @@ pub mod job_event {
         /// What became of it on a machine.
         #[prost(message, tag = "17")]
         TriggerActed(super::TriggerActed),
+        /// A process announced that its machine goes away: it may, or may not.
+        #[prost(message, tag = "22")]
+        AbsenceExpected(super::AbsenceExpected),
+        /// Processes arrive at a sync point.
+        #[prost(message, tag = "23")]
+        SyncArrived(super::SyncArrived),
+        /// Processes are awaited at sync points no more.
+        #[prost(message, tag = "24")]
+        SyncLeft(super::SyncLeft),
+        /// The time of a round is over.
+        #[prost(message, tag = "25")]
+        SyncTimedOut(super::SyncTimedOut),
     }
 }
 /// RunStarted: a new run.
@@ -3602,6 +3835,82 @@ pub struct ProcessReplaced {
     /// Why.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+}
+/// AbsenceExpected: a process announced that its machine goes away. Where it may, it is away from here on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AbsenceExpected {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Machine id.
+    #[prost(string, tag = "2")]
+    pub machine: ::prost::alloc::string::String,
+    /// Number of the announcement, by the process.
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
+    /// How the machine goes away.
+    #[prost(enumeration = "Absence", tag = "4")]
+    pub absence: i32,
+    /// It is back within this, nanoseconds.
+    #[prost(int64, tag = "5")]
+    pub within_ns: i64,
+    /// Pool time until which it is awaited, nanoseconds.
+    #[prost(int64, tag = "6")]
+    pub until_ns: i64,
+    /// Why it may not; empty where it may.
+    #[prost(string, tag = "7")]
+    pub refused: ::prost::alloc::string::String,
+    /// Boot id of the boot that is to end.
+    #[prost(string, tag = "8")]
+    pub boot_id: ::prost::alloc::string::String,
+    /// What the test says of it, for people.
+    #[prost(string, tag = "9")]
+    pub note: ::prost::alloc::string::String,
+}
+/// SyncArrived: processes of one machine arrive at a round. A round that all have arrived at, or of which one has ended, is over by that.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncArrived {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// The round; the first who arrive begin it.
+    #[prost(message, optional, tag = "2")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// Who takes part, sorted; empty for every process of the job.
+    #[prost(uint32, repeated, tag = "3")]
+    pub participants: ::prost::alloc::vec::Vec<u32>,
+    /// Pool time until which others are awaited, nanoseconds; of the first who arrive.
+    #[prost(int64, tag = "4")]
+    pub until_ns: i64,
+    /// Process numbers of those who vote for it.
+    #[prost(uint32, repeated, tag = "5")]
+    pub yes: ::prost::alloc::vec::Vec<u32>,
+    /// Process numbers of those who vote against it.
+    #[prost(uint32, repeated, tag = "6")]
+    pub no: ::prost::alloc::vec::Vec<u32>,
+    /// Why they may not take part; empty where they may.
+    #[prost(string, tag = "7")]
+    pub refused: ::prost::alloc::string::String,
+}
+/// SyncLeft: processes are awaited at sync points no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncLeft {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Process numbers.
+    #[prost(uint32, repeated, tag = "2")]
+    pub processes: ::prost::alloc::vec::Vec<u32>,
+}
+/// SyncTimedOut: the time of a round is over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncTimedOut {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// The round.
+    #[prost(message, optional, tag = "2")]
+    pub round: ::core::option::Option<SyncRound>,
 }
 /// MasterChanged: another command center gives the commands of job control, or none does.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5776,7 +6085,7 @@ pub struct MachineEvent {
     /// The fact.
     #[prost(
         oneof = "machine_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35"
     )]
     pub kind: ::core::option::Option<machine_event::Kind>,
 }
@@ -5884,6 +6193,9 @@ pub mod machine_event {
         /// What became of that.
         #[prost(message, tag = "34")]
         StorageEnded(super::StorageEnded),
+        /// A test announced that it goes away, or that is over.
+        #[prost(message, tag = "35")]
+        BootAnnounced(super::BootAnnounced),
     }
 }
 /// MachineAdded: a machine is known from here on. It is not active.
@@ -6192,6 +6504,44 @@ pub struct SnapshotJob {
     /// Selector of resources; empty means any.
     #[prost(string, tag = "8")]
     pub resource_selector: ::prost::alloc::string::String,
+    /// Rounds of sync points, sorted by name, then number.
+    #[prost(message, repeated, tag = "9")]
+    pub rounds: ::prost::alloc::vec::Vec<SnapshotRound>,
+    /// Numbers of processes that no round waits for, sorted.
+    #[prost(uint32, repeated, tag = "10")]
+    pub left: ::prost::alloc::vec::Vec<u32>,
+}
+/// SnapshotRound is a round of a sync point.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotRound {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// Who takes part, sorted; empty for every process of the job.
+    #[prost(uint32, repeated, tag = "2")]
+    pub participants: ::prost::alloc::vec::Vec<u32>,
+    /// Pool time until which others are awaited, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub until_ns: i64,
+    /// Who voted for it, sorted.
+    #[prost(uint32, repeated, tag = "4")]
+    pub yes: ::prost::alloc::vec::Vec<u32>,
+    /// Who voted against it, sorted.
+    #[prost(uint32, repeated, tag = "5")]
+    pub no: ::prost::alloc::vec::Vec<u32>,
+    /// How it ended; unset while it is open.
+    #[prost(message, optional, tag = "6")]
+    pub outcome: ::core::option::Option<SyncAnswer>,
+}
+/// SyncArrival is where a process arrived last.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncArrival {
+    /// The round.
+    #[prost(message, optional, tag = "1")]
+    pub round: ::core::option::Option<SyncRound>,
+    /// Why it may not take part; empty where it may.
+    #[prost(string, tag = "2")]
+    pub refused: ::prost::alloc::string::String,
 }
 /// SnapshotProcess is a process with what its record leaves out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6265,6 +6615,15 @@ pub struct SnapshotProcess {
     /// Its place in the gang: index into the module's roles.
     #[prost(uint32, tag = "23")]
     pub role: u32,
+    /// Its newest announcement that its machine goes away; unset where nothing follows from one any more.
+    #[prost(message, optional, tag = "24")]
+    pub expected: ::core::option::Option<AbsenceExpected>,
+    /// Attempts that began because its machine came back.
+    #[prost(uint32, tag = "25")]
+    pub returns: u32,
+    /// Its newest arrival at a sync point; unset where it never arrived.
+    #[prost(message, optional, tag = "26")]
+    pub arrival: ::core::option::Option<SyncArrival>,
 }
 /// MachinesState is the fold of MACHINES.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,6 +1,7 @@
 //! End-to-end tests against real servers, services, agents and test processes. One binary, tests side by side.
 
 mod agent_boots;
+mod away;
 mod boots;
 mod centers;
 mod crashes;
@@ -22,5 +23,6 @@ mod rollouts;
 mod simulated;
 mod spine;
 mod storage;
+mod syncs;
 mod system;
 mod triggers;

@@ -219,6 +219,7 @@ impl Agent {
         (life.stage, life.hello) = (Stage::Greeting(to), (number, ports.now));
         let processes = if to == Owner::Scheduler { self.known_to_wire(ports.flaw) } else { Vec::new() };
         let hello = v1::Hello {
+            announced: None,
             machine: self.name(),
             agent_version: "simulated".into(),
             boot_id: self.boot_id(),

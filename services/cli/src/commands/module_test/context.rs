@@ -35,6 +35,7 @@ pub(super) fn context(tested: &Tested, attempt: u32, changed: &[(&str, &str)], d
         gang: gang(manifest),
         on_error: String::new(),
         work: text(directory),
+        state: text(directory),
         results: text(&directory.join("results")),
         pulses: Vec::new(),
         pulse_page: String::new(),

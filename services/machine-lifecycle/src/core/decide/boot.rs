@@ -87,12 +87,13 @@ fn escalate(draft: &mut Draft<'_>, rails: &mut Rails, task: PowerTask) {
 }
 
 /// Takes the words of a hello into account. With a pending boot nothing else makes a machine ready.
-pub(super) fn greeted(draft: &mut Draft<'_>, hello: &Hello, new_boot: bool) {
+pub(super) fn greeted(draft: &mut Draft<'_>, hello: &Hello, new_boot: bool, was_announced: bool) {
     let machine = draft.machine();
     let Some(boot) = &machine.boot else { return };
     let other_boot = hello.boot_id != boot.from_boot_id;
     let judged = boot.judge(&running(hello));
     match machine.phase {
+        Phase::Ready if new_boot && was_announced && boot.kernel.is_some() => came_back_announced(draft, judged),
         Phase::Ready if new_boot && boot.kernel.is_some() => came_back(draft, hello, judged),
         // It was switched, or taken back to a snapshot: it may be in another kernel now.
         Phase::Dirty | Phase::Settling if !boot.is_pending() && boot.kernel.is_some() => {
@@ -145,20 +146,32 @@ fn came_back(draft: &mut Draft<'_>, hello: &Hello, judged: Option<(BootVerdict, 
     fail(draft, Some(BootVerdict::CrashedBack), format!("it booted by itself, and came back in {release}"));
 }
 
+/// The same, as a test had announced: where it came back in another kernel it is taken into the ordered one again, and nobody is to blame.
+fn came_back_announced(draft: &mut Draft<'_>, judged: Option<(BootVerdict, String)>) {
+    if matches!(judged, Some((BootVerdict::Verified, _))) {
+        return;
+    }
+    let attempt = draft.machine().boot.as_ref().map_or(1, |boot| boot.attempt) + 1;
+    let reason = "a test had announced that it goes away, and it came back in another kernel".to_owned();
+    draft.push(Fact::BootAttempted { attempt, reason: reason.clone(), announced: true });
+    start_over(draft, &reason);
+}
+
 /// An attempt failed: a further one begins, or the machine is given up.
 fn fail(draft: &mut Draft<'_>, verdict: Option<BootVerdict>, reason: String) {
     if let Some(verdict) = verdict {
         draft.push(Fact::BootJudged { verdict, reason: reason.clone() });
     }
     let machine = draft.machine();
-    let (attempt, attempts_max) = (machine.boot.as_ref().map_or(1, |boot| boot.attempt), machine.settings.attempts_max);
+    let (attempt, counted) = machine.boot.as_ref().map_or((1, 1), |boot| (boot.attempt, boot.attempts()));
+    let attempts_max = machine.settings.attempts_max;
     if verdict == Some(BootVerdict::WrongBuild) {
         return give_up(draft, reason);
     }
-    if attempt >= attempts_max {
-        return give_up(draft, format!("{reason} ({attempt} of {attempts_max} attempts)"));
+    if counted >= attempts_max {
+        return give_up(draft, format!("{reason} ({counted} of {attempts_max} attempts)"));
     }
-    draft.push(Fact::BootAttempted { attempt: attempt + 1, reason: reason.clone() });
+    draft.push(Fact::BootAttempted { attempt: attempt + 1, reason: reason.clone(), announced: false });
     start_over(draft, &reason);
 }
 

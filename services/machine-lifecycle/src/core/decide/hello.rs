@@ -7,7 +7,7 @@ use muster_ledger::{Decision, Now};
 use muster_model::{Epoch, Incarnation, MachineId, Phase, Refusal, RefusalCode};
 
 use super::draft::Draft;
-use super::{Decided, boot, flaky, tenure};
+use super::{Decided, announced, boot, flaky, tenure};
 use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
 use crate::core::{Desired, Event, Fact, Hello, Holder, Inventory, Machine, Observed, Reply, Stage, State, desired_of};
 
@@ -29,6 +29,8 @@ pub(super) fn hello(state: &State, observed: &Observed, hello: &Hello, now: Now)
     };
     let first = draft.machine().is_new();
     let new_boot = !first && draft.machine().boot_id != hello.boot_id;
+    announced::of_hello(&mut draft, hello, new_boot);
+    let was_announced = draft.machine().is_awaited(now.time);
     if new_boot {
         draft.push(Fact::BootObserved { boot_id: hello.boot_id.clone() });
     }
@@ -45,7 +47,7 @@ pub(super) fn hello(state: &State, observed: &Observed, hello: &Hello, now: Now)
         probe(&mut draft, found);
     }
     fence(&mut draft, hello.fenced_epoch, first);
-    boot::greeted(&mut draft, hello, new_boot);
+    boot::greeted(&mut draft, hello, new_boot, was_announced);
     settle_phase(&mut draft, new_boot);
     flaky::look(&mut draft);
     let (machine, events) = draft.into_parts();

@@ -55,6 +55,7 @@ fn is_down_for_long(machine: &Machine, newest: Option<&Seen>, now: Now) -> bool 
     let silent = newest.is_none_or(|seen| now.time.since(seen.at) >= RECOVER_AFTER);
     machine.down
         && silent
+        && !machine.is_awaited(now.time)
         && machine.flags.takes_part()
         && machine.settings.power.is_some()
         && !machine.settings.leave_down

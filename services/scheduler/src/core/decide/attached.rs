@@ -73,7 +73,7 @@ fn need_not_wait(state: &State, id: ReservationId, followed: &Followed, now: Poo
     }
     let is_here = |machine: &muster_model::MachineId| {
         let known = state.machines.get(machine);
-        known.is_some_and(|known| known.seen.reservation == id && known.seen.trouble().is_none())
+        known.is_some_and(|known| known.seen.reservation == id && known.trouble().is_none())
     };
     followed.machines.iter().all(is_here) || (followed.ready + ATTACHED_PATIENCE).is_due(now)
 }

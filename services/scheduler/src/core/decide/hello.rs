@@ -18,7 +18,7 @@ use super::reports;
 
 /// A process that an agent reported once and does not know any more is lost. One that it never reported is in the answer:
 /// without an intent on its disk it was never begun (invariant I6: nothing is repeated), unless that disk is older than it.
-pub(super) fn hello(state: &State, hello: &Hello) -> Vec<Event> {
+pub(super) fn hello(state: &State, hello: &Hello, now: PoolTime) -> Vec<Event> {
     let Some(machine) = state.machines.get(&hello.machine) else { return Vec::new() };
     if hello.incarnation < machine.seen.incarnation {
         return Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn hello(state: &State, hello: &Hello) -> Vec<Event> {
             changes.add(state, *dpid, process, Becomes::ended(ProcessState::Lost, reason));
         }
     }
-    catch_up(state, machine, (&hello.known, hello.last_batch), false, &mut changes);
+    catch_up(state, machine, (&hello.known, hello.last_batch), Over { is_over: false, now }, &mut changes);
     changes.into_event().into_iter().collect()
 }
 
@@ -84,8 +84,14 @@ pub(super) fn inventory(
     }
     let is_over =
         stored.is_some_and(|(batch, since)| batch >= list.last_batch && (since + REPORTS_PATIENCE).is_due(now));
-    catch_up(state, machine, (list.known, list.last_batch), is_over, &mut changes);
+    catch_up(state, machine, (list.known, list.last_batch), Over { is_over, now }, &mut changes);
     changes.into_event().into_iter().collect()
+}
+
+/// Whether anything is still to come of an agent's reports, at a time.
+struct Over {
+    is_over: bool,
+    now: PoolTime,
 }
 
 /// Takes processes to where their agent has them, once no report can say it any more: its newest batch was taken, or `is_over`,
@@ -94,7 +100,7 @@ fn catch_up(
     state: &State,
     machine: &Machine,
     (known, last_batch): (&[KnownProcess], u64),
-    is_over: bool,
+    Over { is_over, now }: Over,
     changes: &mut Changes,
 ) {
     let taken = machine.reported.1;
@@ -103,7 +109,7 @@ fn catch_up(
     }
     for process in known {
         if process.state.is_final() || taken <= last_batch {
-            reports::process(state, &machine.seen.machine, process, changes);
+            reports::process(state, &machine.seen.machine, process, now, changes);
         }
     }
 }

@@ -10,6 +10,7 @@ use super::super::facts::MachineFact;
 use super::super::job::{Process, StopReason};
 use super::super::machine::{LoadNumbers, Machine, Seen};
 use super::super::state::State;
+use super::away;
 use super::changes::{Becomes, Changes};
 
 /// Folds one message of MACHINES.
@@ -30,15 +31,18 @@ pub(super) fn machines(state: &State, position: Position, facts: &[MachineFact])
         }
     }
     let (mut stops, mut changes) = (Stops::default(), Changes::default());
+    let mut returned = Vec::new();
     for after in seen.into_values() {
         if let Some(machine) = state.machines.get(&after.machine) {
             lose(state, machine, &after, &mut changes);
+            returned.extend(away::returned(state, machine, &after, &mut changes));
             stop_what_must_go(state, machine, &after, &changes, &mut stops);
         }
         events.push(machine_seen(after, &loads));
     }
     events.extend(stops.into_events());
     events.extend(changes.into_event());
+    events.extend(returned);
     events
 }
 
@@ -78,7 +82,7 @@ fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &C
         let grace = state.jobs[&dpid.job].spec.module.stop_grace;
         if after.draining || process.epoch < after.epoch {
             stops.add(dpid.job, dpid.process, process, StopReason::Draining, grace);
-        } else if after.is_booting() {
+        } else if after.is_booting() && process.state != ProcessState::Away {
             stops.add(dpid.job, dpid.process, process, StopReason::Boot, grace);
         } else if after.machine_protected
             || (shield_changed && process.resources.iter().any(|id| after.is_protected(id)))

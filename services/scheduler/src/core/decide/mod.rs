@@ -3,6 +3,7 @@
 mod again;
 mod arrange;
 mod attached;
+mod away;
 mod catalogue;
 mod changes;
 mod hello;
@@ -15,6 +16,7 @@ mod reports;
 mod run;
 mod start;
 mod stop;
+mod sync;
 mod tick;
 mod triggers;
 
@@ -53,9 +55,9 @@ pub(super) fn decide(
         Input::Arm(arm) => triggers::arm(state, observed, arm, now),
         Input::Disarm(disarm) => triggers::disarm(state, disarm),
         Input::Fire(fire) => triggers::fire(state, fire, now),
-        Input::Hello(hello) => Ok(answered(hello::hello(state, hello), Reply::HelloTaken)),
+        Input::Hello(hello) => Ok(answered(hello::hello(state, hello, now.time), Reply::HelloTaken)),
         Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
-        Input::Reports(reports) => Ok(silent(reports::reports(state, reports))),
+        Input::Reports(reports) => Ok(silent(reports::reports(state, reports, now.time))),
         Input::Refused { machine, refused } => Ok(silent(refused::refused(state, observed, machine, refused, now))),
         Input::Inventory { machine, incarnation, generation, known, last_batch } => {
             let list =
@@ -65,7 +67,14 @@ pub(super) fn decide(
         Input::Tick => {
             let lapsed = observed.master.lapsed(state, now.time);
             let due = attached::due(state, observed, now);
-            Ok(silent(tick::tick(state, now.time).into_iter().chain(lapsed).chain(due).collect()))
+            Ok(silent(
+                tick::tick(state, now.time)
+                    .into_iter()
+                    .chain(lapsed)
+                    .chain(due)
+                    .chain(sync::due(state, now.time))
+                    .collect(),
+            ))
         }
     }
 }

@@ -16,6 +16,7 @@ use super::super::placement::How;
 use super::super::placement::offer::Offer;
 use super::super::placement::step::Stepper;
 use super::super::state::State;
+use super::away;
 use super::changes::{Becomes, Changes};
 use super::hello::never_started;
 
@@ -27,7 +28,7 @@ pub(super) fn refused(
     now: Now,
 ) -> Vec<Event> {
     let mut changes = Changes::default();
-    let mut unplaced = BTreeSet::new();
+    let (mut unplaced, mut returned) = (BTreeSet::new(), Vec::new());
     let mut again = BTreeMap::<JobNumber, BTreeMap<Dpid, (&Process, String)>>::new();
     for refusal in refused {
         let Some(process) = state.current(&refusal.id) else { continue };
@@ -42,15 +43,26 @@ pub(super) fn refused(
         } else if refusal.refusal == AgentRefusal::Invalid {
             unplaced.insert(dpid);
             changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
-        } else if process.attempt.0 >= ATTEMPTS_MAX {
+        } else if process.attempt.0.saturating_sub(process.returns) >= ATTEMPTS_MAX {
             let reason = format!("given up after {ATTEMPTS_MAX} attempts: {reason}");
             unplaced.insert(dpid);
             changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
+        } else if process.returns > 0 {
+            // What it saved is on this machine.
+            let seen = &state.machines[machine].seen;
+            match seen.trouble() {
+                None => returned.push(away::next_attempt(state, dpid, process, seen, reason)),
+                Some(trouble) => {
+                    let reason = format!("{reason}, the machine is {}, and its saved state is there", trouble.as_str());
+                    unplaced.insert(dpid);
+                    changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
+                }
+            }
         } else {
             again.entry(dpid.job).or_default().insert(dpid, (process, reason));
         }
     }
-    let mut events = Vec::new();
+    let mut events = returned;
     for (job, processes) in again {
         let left = replace(state, observed, (&state.jobs[&job], processes), now, &mut events);
         for (dpid, (process, reason)) in left {

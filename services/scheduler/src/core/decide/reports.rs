@@ -1,44 +1,66 @@
 //! Reports of agents: the only way in which a process changes by itself.
 
-use muster_model::{Epoch, MachineId, ProcessState, Verdict};
+use muster_model::{Epoch, MachineId, PoolTime, ProcessState, Verdict};
 
 use super::super::event::{Event, ReportsTaken};
 use super::super::input::{ProcessReport, Report, Reports};
 use super::super::job::{Process, StopReason};
 use super::super::state::State;
+use super::away;
 use super::changes::{Becomes, Changes};
+use super::sync::Arrivals;
 
 /// Takes a batch once: (incarnation, batch) only rises. Reports of unknown machines, and of attempts that are over, have no effect.
-pub(super) fn reports(state: &State, reports: &Reports) -> Vec<Event> {
+pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Event> {
     let Some(machine) = state.machines.get(&reports.machine) else { return Vec::new() };
     if (reports.incarnation, reports.batch) <= machine.reported {
         return Vec::new();
     }
     let mut changes = Changes::default();
-    let mut triggers = Vec::new();
+    let (mut others, mut arrivals) = (Vec::new(), Arrivals::default());
     for report in &reports.reports {
         match report {
-            Report::Process(report) => process(state, &reports.machine, report, &mut changes),
+            Report::Process(report) => process(state, &reports.machine, report, now, &mut changes),
             Report::Fenced(epoch) => fenced(state, &reports.machine, *epoch, &mut changes),
             Report::TriggerFired(firing) if firing.source.machine() == Some(&reports.machine) => {
-                triggers.push(Event::TriggerFired(firing.clone()));
+                others.push(Event::TriggerFired(firing.clone()));
             }
             Report::TriggerActed(acted) if acted.machine == reports.machine => {
-                triggers.push(Event::TriggerActed(acted.clone()));
+                others.push(Event::TriggerActed(acted.clone()));
             }
+            Report::Announced(announced) => {
+                others.extend(away::announced(state, machine, announced, now, &mut changes));
+            }
+            Report::Sync(said) => arrivals.take(state, machine, said, now),
             // An agent speaks for its own machine alone.
             Report::TriggerFired(_) | Report::TriggerActed(_) => {}
         }
     }
     let taken =
         ReportsTaken { machine: reports.machine.clone(), incarnation: reports.incarnation, batch: reports.batch };
-    changes.into_event().into_iter().chain(triggers).chain([Event::ReportsTaken(taken)]).collect()
+    changes
+        .into_event()
+        .into_iter()
+        .chain(others)
+        .chain(arrivals.into_events())
+        .chain([Event::ReportsTaken(taken)])
+        .collect()
 }
 
 /// An agent's word counts for the attempt, machine and epoch that it was given (invariant I4).
-pub(super) fn process(state: &State, machine: &MachineId, report: &ProcessReport, changes: &mut Changes) {
+pub(super) fn process(
+    state: &State,
+    machine: &MachineId,
+    report: &ProcessReport,
+    now: PoolTime,
+    changes: &mut Changes,
+) {
     let Some(process) = state.current(&report.id) else { return };
-    if process.machine != *machine || process.epoch != report.epoch {
+    // Who is away is said by the log alone.
+    if process.machine != *machine || process.epoch != report.epoch || report.state == ProcessState::Away {
+        return;
+    }
+    if away::says_too_early(process, report.state, now) {
         return;
     }
     let verdict = if report.state.is_final() { report.verdict } else { Verdict::None };

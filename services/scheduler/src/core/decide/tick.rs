@@ -7,12 +7,14 @@ use super::super::job::Process;
 use super::super::limits::{FENCE_PATIENCE, LOST_AFTER, TICK_CHANGES_MAX};
 use super::super::machine::Machine;
 use super::super::state::State;
+use super::away;
 use super::changes::{Becomes, Changes};
 
 /// Processes on machines that have been down for too long, or were fenced without a last word of their agent, are lost.
 pub(super) fn tick(state: &State, now: PoolTime) -> Vec<Event> {
     let mut changes = Changes::default();
     for machine in state.machines.values().filter(|machine| !machine.live.is_empty()) {
+        away::due(state, machine, now, &mut changes);
         let gone = machine.down_since != PoolTime::NEVER && (machine.down_since + LOST_AFTER).is_due(now);
         let fenced = machine.fenced_at != PoolTime::NEVER && (machine.fenced_at + FENCE_PATIENCE).is_due(now);
         if !gone && !fenced {
@@ -36,5 +38,7 @@ fn why_lost(machine: &Machine, process: &Process, gone: bool, fenced: bool) -> O
     if fenced && process.epoch < fence {
         return Some(format!("its machine changed hands (epoch {fence} is fenced)"));
     }
-    gone.then(|| format!("its machine has been down for {} s", LOST_AFTER.as_secs()))
+    // Who is away is awaited until its own time.
+    (gone && process.state != ProcessState::Away)
+        .then(|| format!("its machine has been down for {} s", LOST_AFTER.as_secs()))
 }

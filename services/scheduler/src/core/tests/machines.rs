@@ -125,10 +125,11 @@ fn a_fence_without_reports_loses_after_its_patience() {
 #[test]
 fn an_unannounced_boot_loses_everything_but_what_is_away() {
     let mut lab = Lab::with(1);
+    lab.give(Input::AddModule(Box::new(Module { reboots: true, ..high_io() }))).expect("it is a good module");
     lab.start(2);
     lab.report(1, 1, ProcessState::Running);
-    lab.report(1, 2, ProcessState::Running);
-    lab.report(1, 2, ProcessState::Away);
+    away::goes(&mut lab, 2);
+    lab.machines(vec![("node-1", Fact::PhaseChanged(Some(Phase::Verifying)))]);
     lab.machines(vec![
         ("node-1", Fact::BootObserved("boot-2".into())),
         ("node-1", Fact::IncarnationGranted { incarnation: Incarnation(2), boot_id: "boot-2".into() }),

@@ -1,6 +1,7 @@
 //! Tests of the core, through one helper that checks what must hold after every input.
 
 mod again;
+mod away;
 mod boots;
 mod catch_up;
 mod counts;
@@ -17,6 +18,7 @@ mod set;
 mod stall;
 mod start;
 mod stop;
+mod syncs;
 mod transitions;
 mod triggers;
 mod why;
@@ -342,6 +344,7 @@ pub(super) fn high_io() -> Module {
         ends_by_itself: false,
         stall: Duration::from_secs(30),
         roles: Vec::new(),
+        reboots: false,
     }
 }
 

@@ -235,13 +235,12 @@ fn a_refusal_of_what_runs_is_an_old_answer() {
 
 #[test]
 fn a_process_that_ran_and_is_placed_again_still_counts_as_having_run() {
-    let mut lab = Lab::with(2);
+    let mut lab = away::lab(2);
     lab.start(2);
-    for state in [ProcessState::Running, ProcessState::Away, ProcessState::Starting] {
-        lab.report(1, 1, state);
-    }
+    away::goes(&mut lab, 1);
+    away::boots(&mut lab, "node-1", 2);
     refuse(&mut lab, AgentRefusal::Stale);
-    assert_eq!((lab.process(1, 1).state, lab.process(1, 1).attempt), (ProcessState::Starting, attempt(2)));
+    assert_eq!((lab.process(1, 1).state, lab.process(1, 1).attempt), (ProcessState::Starting, attempt(3)));
     lab.report(1, 2, ProcessState::Running);
     assert_ne!(lab.state.jobs[&JobNumber(1)].all_running, PoolTime::NEVER, "each has run once");
 }

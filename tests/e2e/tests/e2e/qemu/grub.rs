@@ -1,6 +1,6 @@
 //! GRUB boots an ordered kernel once; what crashes comes back in the stock kernel, tells why, and is taken into the ordered one again.
 
-use muster_e2e::SETTLE_LIMIT;
+use muster_e2e::{SETTLE_LIMIT, start};
 use muster_testkit::qemu::Firmware;
 use muster_testkit::wait_until;
 
@@ -43,8 +43,25 @@ fn an_ordered_kernel_is_proven_and_after_its_crash_again_with_the_record_of_it()
     let record = String::from_utf8_lossy(&std::fs::read(record).expect("it is read")).into_owned();
     assert!(record.contains("sysrq triggered crash"), "{record}");
 
+    an_announced_crash_is_nobodys_trouble(&guest);
+
     let back = guest.boot(&["--stock"]);
     assert_eq!((&back["kernel"], &back["verdict"]), (&"stock".into(), &"verified".into()));
     assert_eq!(guest.row()["kernel_release"], guest.images.stock.release.as_str());
     guest.lab.down().expect("nothing is left running");
+}
+
+/// A test crashes the kernel that it runs on: it is taken into it again, and the test goes on there with its next attempt.
+fn an_announced_crash_is_nobodys_trouble(guest: &GuestLab) {
+    let before = guest.row();
+    let parameters = ["--param", "away=crash", "--param", "back_within=600s"];
+    let job = start(&guest.lab, "idle", 1, &parameters).unwrap_or_else(|error| panic!("{error:#}\n{}", guest.told()));
+    let process = || guest.lab.muster_json(&["ps", "--all", "--job", &job.to_string()]).unwrap_or_default()[0].clone();
+    wait_until("the test goes on after its crash", BOOT_LIMIT * 2, || process()["state"] == "finished")
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", process(), guest.told()));
+    let (ended, after) = (process(), guest.row());
+    assert_eq!((&ended["attempt"], &ended["verdict"]), (&2.into(), &"pass".into()), "{ended}");
+    assert_eq!(after["recent_failures"], before["recent_failures"], "{}", guest.told());
+    assert_eq!((&after["boot_verdict"], &after["kernel_release"]), (&"verified".into(), &before["kernel_release"]));
+    assert_eq!(guest.judged("crashed_back"), 1, "what was announced is not judged");
 }
