@@ -40,9 +40,8 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
                 state.usage.charge(&reservation.request.user, reservation.charged());
             }
             index(state, *id, event);
-            if state.reservations.get(id).is_some_and(Reservation::is_settled) {
-                forget_oldest(state);
-            }
+            // Memory is bounded (I12): of those that are settled, only the newest are remembered.
+            state.forget_beyond(ENDED_KEPT);
         }
     }
 }
@@ -138,16 +137,4 @@ fn see(state: &mut State, machine: &MachineId, seen: Option<&Machine>) {
 
 fn grant_of(state: &mut State, id: ReservationId) -> Option<&mut Grant> {
     state.reservations.get_mut(&id).and_then(Reservation::grant_mut)
-}
-
-/// Memory is bounded (I12): of those that are settled, only the newest are remembered.
-fn forget_oldest(state: &mut State) {
-    let unsettled = state.queued() + state.open.len();
-    if state.reservations.len() <= unsettled + ENDED_KEPT {
-        return;
-    }
-    let oldest = state.reservations.values().find(|reservation| reservation.is_settled()).map(|found| found.id);
-    if let Some(id) = oldest {
-        state.reservations.remove(&id);
-    }
 }

@@ -21,7 +21,7 @@ pub(super) fn grants(state: &State, newcomer: Option<&Reservation>, before: &[Ev
     let ended: BTreeSet<_> = before.iter().filter_map(ended_by).collect();
     let (promised, given) = (moved(state, before, now), BTreeMap::new());
     let mut pass = Pass { state, now, promised, named: 0, given, first: None, events: Vec::new() };
-    for open in state.open().filter(|open| !ended.contains(&open.id)) {
+    for open in state.rollouts().filter(|open| !ended.contains(&open.id)) {
         if let Some(machines) = rollout::further(state, open, &pass.promised) {
             pass.grant(open, machines);
         }

@@ -35,6 +35,10 @@ pub struct State {
     pub(super) quotas: Quotas,
     /// What users have had.
     pub(super) usage: Usage,
+    /// Rollouts that may be granted further machines. Derived.
+    rollouts: BTreeSet<ReservationId>,
+    /// Those of which nothing is left to wait for, oldest first. Derived.
+    settled: BTreeSet<ReservationId>,
     /// Those that are neither waiting nor settled: what the full pass looks at. Derived.
     pub(super) open: BTreeSet<ReservationId>,
 }
@@ -141,6 +145,20 @@ impl State {
         self.open.iter().filter_map(|id| self.reservations.get(id))
     }
 
+    /// Rollouts that are under way, by number.
+    pub(super) fn rollouts(&self) -> impl Iterator<Item = &Reservation> {
+        self.rollouts.iter().filter_map(|id| self.reservations.get(id))
+    }
+
+    /// Forgets the oldest that is settled, where more than so many are remembered.
+    pub(super) fn forget_beyond(&mut self, kept: usize) {
+        if self.settled.len() > kept
+            && let Some(oldest) = self.settled.pop_first()
+        {
+            self.reservations.remove(&oldest);
+        }
+    }
+
     /// Brings everything that is derived from a reservation up to date.
     pub(super) fn index(&mut self, id: ReservationId) {
         self.index_stage(id);
@@ -169,6 +187,14 @@ impl State {
         let Some(reservation) = self.reservations.get(&id) else { return };
         let queued = reservation.stage == Stage::Queued;
         let open = !queued && !reservation.is_settled();
+        let rollout = reservation.request.rollout.is_some() && matches!(reservation.stage, Stage::Preparing(_));
+        for (set, is_in) in [(&mut self.rollouts, rollout), (&mut self.settled, !queued && !open)] {
+            if is_in {
+                set.insert(id);
+            } else {
+                set.remove(&id);
+            }
+        }
         self.open.remove(&id);
         if queued {
             self.line.join(&reservation.request.user, reservation.place());
