@@ -55,7 +55,7 @@ pub fn explain(state: &State, reservation: &Reservation, now: PoolTime) -> Expla
         let (kept, change, quota) = (Vec::new(), String::new(), String::new());
         return Explained { record, expected: None, before: 0, kept, change, quota };
     }
-    let quota = over_quota(state, reservation, &BTreeMap::new()).unwrap_or_default();
+    let quota = over_quota(state, reservation).unwrap_or_default();
     let before = state.line_with(None).take_while(|id| *id != reservation.id).count();
     let outlook = Outlook::of(state, reservation);
     let expected = outlook.expect(&Promised::new(), now).map(|expected| expected.start);

@@ -12,6 +12,7 @@ use muster_model::{PoolTime, ReservationId};
 use super::MachineSet;
 use super::event::Event;
 use super::outlook::{Expected, Outlook, Promised, latest_end};
+use super::quota::Limit;
 use super::reservation::Reservation;
 use super::rollout;
 use super::state::State;
@@ -22,7 +23,8 @@ pub(super) fn grants(state: &State, newcomer: Option<&Reservation>, before: &[Ev
     let (promised, given) = (moved(state, before, now), BTreeMap::new());
     let mut pass = Pass { state, now, promised, named: 0, given, first: None, events: Vec::new() };
     for open in state.rollouts().filter(|open| !ended.contains(&open.id)) {
-        if let Some(machines) = rollout::further(state, open, &pass.promised) {
+        let room = room(state, &open.request.user, &pass.given).machines;
+        if let Some(machines) = rollout::further(state, open, &pass.promised, room) {
             pass.grant(open, machines);
         }
     }
@@ -85,21 +87,26 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn consider(&mut self, waiting: &'a Reservation) {
         let wanted = waiting.count_wanted(self.now) as usize;
-        if over_quota(self.state, waiting, &self.given).is_some() {
+        let room = room(self.state, &waiting.request.user, &self.given).machines;
+        if (waiting.count_min() as usize) > room {
             return;
         }
         let outlook = Outlook::of(self.state, waiting);
         let end = latest_end(waiting, self.now);
-        let before = self.first.clone();
+        let spare = self.first.as_ref().map(Expected::spare);
         let chosen = match &mut self.first {
-            None => outlook.choose(&self.promised, |_| true),
-            Some(first) => outlook.choose(&self.promised, |machine| first.spares(machine, end)),
+            None => outlook.choose(&self.promised, room, |_| true),
+            Some(first) => outlook.choose(&self.promised, room, |machine| first.spares(machine, end)),
         };
         if chosen.len() >= wanted {
             return self.grant(waiting, chosen);
         }
-        // What it could not have is spared for others; the first that must wait is the one that the others must not delay.
-        self.first = before.or_else(|| outlook.expect(&self.promised, self.now));
+        match (&mut self.first, spare) {
+            // What it could not have is there for others.
+            (Some(first), Some(spare)) => first.set_spare(spare),
+            // The first that must wait is the one that the others must not delay.
+            (first, _) => *first = outlook.expect(&self.promised, self.now),
+        }
     }
 
     fn grant(&mut self, waiting: &'a Reservation, machines: MachineSet) {
@@ -114,15 +121,27 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Says which quota keeps a request from being served now: its users have as many machines as they may.
-pub(super) fn over_quota(state: &State, waiting: &Reservation, given: &BTreeMap<&str, u32>) -> Option<String> {
-    let wanted = waiting.count_min();
+/// What quotas leave to a user.
+struct Room {
+    /// So many machines more.
+    machines: usize,
+    /// The quota that says so, for people.
+    why: String,
+}
+
+fn room(state: &State, user: &str, given: &BTreeMap<&str, u32>) -> Room {
     let had = |user: &&str| state.had(user) + given.get(user).copied().unwrap_or_default();
-    for limit in state.quotas.machines_at_once(&waiting.request.user) {
+    let left = |limit: Limit<'_>| {
         let has: u32 = limit.of.iter().map(had).sum();
-        if has + wanted > limit.most {
-            return Some(format!("the quota of {} is {} machines at once, and {has} are had", limit.name, limit.most));
-        }
-    }
-    None
+        let why = format!("the quota of {} is {} machines at once, and {has} are had", limit.name, limit.most);
+        Room { machines: limit.most.saturating_sub(has) as usize, why }
+    };
+    let rooms = state.quotas.machines_at_once(user).map(left);
+    rooms.min_by_key(|room| room.machines).unwrap_or(Room { machines: usize::MAX, why: String::new() })
+}
+
+/// Says which quota keeps a request from being served now: its users have as many machines as they may.
+pub(super) fn over_quota(state: &State, waiting: &Reservation) -> Option<String> {
+    let room = room(state, &waiting.request.user, &BTreeMap::new());
+    (waiting.count_min() as usize > room.machines).then_some(room.why)
 }

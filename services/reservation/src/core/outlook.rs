@@ -44,14 +44,19 @@ impl<'a> Outlook<'a> {
         self.free_ones().count()
     }
 
-    /// The machines that it would get, `named` apart: as many as it lacks, or fewer. Only those that may be taken.
-    pub(super) fn choose(&self, named: &Promised, mut may_take: impl FnMut(&MachineId) -> bool) -> MachineSet {
+    /// The machines that it would get, those promised to others apart: as many as it lacks, `most` at most. Only those that may be taken.
+    pub(super) fn choose(
+        &self,
+        promised: &Promised,
+        most: usize,
+        mut may_take: impl FnMut(&MachineId) -> bool,
+    ) -> MachineSet {
         let (had, dropped) =
             self.waiting.grant().map_or((0, None), |grant| (grant.machines.len(), Some(&grant.dropped)));
         let lacks = (self.waiting.request.count as usize).saturating_sub(had);
         let again = |id: &MachineId| dropped.is_some_and(|dropped| dropped.contains(id));
-        let open = self.free_ones().filter(|id| !named.contains_key(*id) && !again(id));
-        open.filter(|id| may_take(id)).take(lacks).cloned().collect()
+        let open = self.free_ones().filter(|id| !promised.contains_key(*id) && !again(id));
+        open.filter(|id| may_take(id)).take(lacks.min(most)).cloned().collect()
     }
 
     /// Free machines that match, by id: the fewer of the two sets are looked at.
@@ -123,6 +128,16 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// So many machines can be spared still.
+    pub(super) fn spare(&self) -> usize {
+        self.spare
+    }
+
+    /// What was spared for somebody is not taken after all.
+    pub(super) fn set_spare(&mut self, spare: usize) {
+        self.spare = spare;
+    }
+
     /// Whether one behind it may have a machine until `end`, and not delay it. Counts those that it can spare.
     pub(super) fn spares(&mut self, machine: &MachineId, end: PoolTime) -> bool {
         if end + BACK_WITHIN <= self.start || !self.machines.contains(machine) {

@@ -1,7 +1,5 @@
 //! What readers are told of a reservation.
 
-use std::collections::BTreeMap;
-
 use muster_model::{MachineId, ReservationId};
 
 use super::MachineSet;
@@ -62,7 +60,7 @@ fn waits_for(state: &State, reservation: &Reservation) -> String {
     let outlook = Outlook::of(state, reservation);
     let (wanted, free, matching) = (reservation.count_min(), outlook.free(), outlook.matching());
     let hope = format!("{wanted} wanted, {free} free of {matching} that match");
-    if let Some(limit) = over_quota(state, reservation, &BTreeMap::new()) {
+    if let Some(limit) = over_quota(state, reservation) {
         return format!("{limit}; {hope}");
     }
     let newcomer = Some(reservation).filter(|found| state.reservation(found.id).is_none());

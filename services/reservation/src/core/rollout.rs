@@ -67,13 +67,13 @@ fn give_up(reservation: &Reservation, rollout: &Rollout, ready: usize) -> Event 
     Event::Ended { id: reservation.id, end: End::Failed, reason }
 }
 
-/// Further machines for one that lacks some.
-pub(super) fn further(state: &State, open: &Reservation, named: &Promised) -> Option<MachineSet> {
+/// Further machines for one that lacks some, `most` at most.
+pub(super) fn further(state: &State, open: &Reservation, promised: &Promised, most: usize) -> Option<MachineSet> {
     let lacks = match (&open.stage, &open.request.rollout) {
         (Stage::Preparing(grant), Some(_)) => grant.machines.len() < open.request.count as usize,
         (Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) | Stage::Ended(_), _) => false,
     };
-    let chosen = if lacks { Outlook::of(state, open).choose(named, |_| true) } else { MachineSet::new() };
+    let chosen = if lacks { Outlook::of(state, open).choose(promised, most, |_| true) } else { MachineSet::new() };
     (!chosen.is_empty()).then_some(chosen)
 }
 

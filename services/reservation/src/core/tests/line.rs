@@ -211,6 +211,19 @@ fn the_members_of_a_group_share_its_machines() {
 }
 
 #[test]
+fn a_quota_holds_for_what_is_more_than_a_minimum() {
+    let mut pool = Pool::of(5);
+    pool.set_quota(ANNA, Quota { machines: Some(3), ..Quota::default() }).unwrap();
+    pool.ask(ANNA, want(2, HOUR * 9));
+    let more = pool.ask(ANNA, Reserve { minimum: 1, ..want(3, HOUR) });
+    pool.wait(Duration::ZERO);
+    assert!(is_queued(pool.stage(more)), "three are free, and she may have one of them");
+    pool.wait(MINIMUM_AFTER);
+    let got = pool.state.reservation(more).unwrap().grant().map(|grant| grant.machines.len());
+    assert_eq!(got, Some(1));
+}
+
+#[test]
 fn wrong_quotas_are_refused() {
     let mut pool = Pool::of(0);
     let members = |name: &str| Quota { members: [name.to_owned()].into(), machines: Some(1), ..Quota::default() };
