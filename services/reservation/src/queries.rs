@@ -37,11 +37,8 @@ fn quotas(view: &View<'_, ReservationCore>) -> v1::QuotaList {
 }
 
 fn explained(view: &View<'_, ReservationCore>, id: ReservationId) -> Result<Kind, Refusal> {
-    let missing = || {
-        let why = format!("there is no reservation {id}");
-        Refusal::new(RefusalCode::NotFound, "explain a reservation", why, "`muster reservation list` lists them")
-    };
-    let reservation = view.state.reservation(id).ok_or_else(missing)?;
+    let next = "`muster reservation list` lists them";
+    let reservation = view.state.reservation(id).ok_or_else(|| missing("explain a reservation", id, next))?;
     Ok(Kind::Explained(wire::explained_to_wire(&explain(view.state, reservation, view.now.time))))
 }
 
@@ -49,10 +46,13 @@ fn listed(view: &View<'_, ReservationCore>, list: v1::ListReservations) -> Resul
     let wanted = (list.reservation > 0).then_some(ReservationId(list.reservation));
     let mut found = records(view.state, wanted, list.ended);
     if let (Some(id), true) = (wanted, found.is_empty()) {
-        let why = format!("there is no reservation {id}");
-        return Err(Refusal::new(RefusalCode::NotFound, "list reservations", why, "list all of them"));
+        return Err(missing("list reservations", id, "list all of them"));
     }
     let surplus = found.len().saturating_sub(LISTED_MAX);
     found.drain(..surplus);
     Ok(v1::ReservationList { reservations: found.iter().map(wire::record_to_wire).collect() })
+}
+
+fn missing(what: &str, id: ReservationId, next: &str) -> Refusal {
+    Refusal::new(RefusalCode::NotFound, what, format!("there is no reservation {id}"), next)
 }

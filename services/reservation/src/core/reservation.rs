@@ -38,6 +38,17 @@ pub struct Request {
     pub until: Option<PoolTime>,
 }
 
+impl Request {
+    /// The fewest machines that it may be served with: all of them, or its minimum.
+    pub(super) fn count_min(&self) -> u32 {
+        match (&self.rollout, self.minimum) {
+            (Some(rollout), _) => rollout.minimum,
+            (None, 0) => self.count,
+            (None, minimum) => minimum,
+        }
+    }
+}
+
 /// A timed claim on machines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reservation {
@@ -168,14 +179,10 @@ impl Reservation {
         machine.is_ready_for(self.id) && (self.request.rollout.is_none() || proven)
     }
 
-    /// The fewest machines that it may be served with: all of them, or its minimum.
+    /// The fewest machines that it may be served with.
     #[must_use]
     pub fn count_min(&self) -> u32 {
-        match (&self.request.rollout, self.request.minimum) {
-            (Some(rollout), _) => rollout.minimum,
-            (None, 0) => self.request.count,
-            (None, minimum) => minimum,
-        }
+        self.request.count_min()
     }
 
     /// Machines without which it waits: its minimum counts at once for a rollout, and after a while for others.

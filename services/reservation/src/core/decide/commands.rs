@@ -124,12 +124,11 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
 /// Refuses what its user may never have.
 fn check_quota(state: &State, request: &Request) -> Result<(), Refusal> {
     let wish = Wish {
-        machines: if request.minimum > 0 { request.minimum } else { request.count },
+        machines: request.count_min(),
         length: request.duration,
         ahead: request.duration,
         priority: request.priority,
     };
-    let wish = Wish { machines: request.rollout.as_ref().map_or(wish.machines, |rollout| rollout.minimum), ..wish };
     let limit =
         |why| Refusal::new(RefusalCode::Limit, RESERVE, why, "ask for less; `muster quota list` shows the quotas");
     state.quotas().check(&request.user, wish).map_err(limit)
