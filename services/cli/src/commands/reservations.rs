@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use muster_model::{PoolTime, nanoseconds};
 use muster_proto::v1::{self, ReservationState, reservation_command::Kind, reservation_query, reservation_reply};
 
+use super::show::print_lines;
 use super::{Session, not_found};
 use crate::arguments::{ExtendArguments, ReservationCommand, ReserveArguments};
 use crate::client::unexpected;
 use crate::exit::{Failure, one_line};
 use crate::moment::Moment;
-use crate::output::{Cell, Column, Format, Table, write};
+use crate::output::{Cell, Column, Table};
 use crate::progress::Progress;
 use crate::times::{Viewer, short};
 
@@ -138,13 +139,7 @@ pub(super) async fn why(session: &Session, reservation: u64) -> Result<(), Failu
     if record.state() == ReservationState::Queued {
         lines.extend(waits(&explained, &viewer));
     }
-    if session.format == Format::Table {
-        let lines: String = lines.iter().map(|line| one_line(line) + "\n").collect();
-        return write(&lines);
-    }
-    let mut table = Table::new(vec![Column::new("line")]);
-    lines.into_iter().for_each(|line| table.push(vec![Cell::Text(line)]));
-    session.print(&table).await
+    print_lines(session, lines).await
 }
 
 fn waits(explained: &v1::ReservationExplained, viewer: &Viewer) -> Vec<String> {

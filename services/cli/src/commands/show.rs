@@ -52,12 +52,17 @@ pub(super) async fn why(session: &Session, target: WhyTarget) -> Result<(), Fail
     let job_reply::Kind::Why(explanation) = session.client.job_query("explain", query).await? else {
         return Err(unexpected("scheduler"));
     };
+    print_lines(session, explanation.lines).await
+}
+
+/// Prints an explanation: its lines for people, a table of them for programs.
+pub(super) async fn print_lines(session: &Session, lines: Vec<String>) -> Result<(), Failure> {
     if session.format == Format::Table {
-        let lines: String = explanation.lines.iter().map(|line| crate::exit::one_line(line) + "\n").collect();
+        let lines: String = lines.iter().map(|line| crate::exit::one_line(line) + "\n").collect();
         return write(&lines);
     }
     let mut table = Table::new(vec![Column::new("line")]);
-    for line in explanation.lines {
+    for line in lines {
         table.push(vec![Cell::Text(line)]);
     }
     session.print(&table).await
