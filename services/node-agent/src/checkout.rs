@@ -135,11 +135,11 @@ fn clear_one(state: &Path, id: ProcessId, marker: &Path) -> io::Result<()> {
     fs::remove_file(marker)
 }
 
-/// Only what says by its environment that it is this process, or whose group's leader does.
+/// Only what says by its environment that it is this process: what it starts has that from it.
 fn end_what_runs_by_hand(id: ProcessId) {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for pid in numbers.filter(|pid| peer::started_as(*pid) == Some(id)).filter_map(Pid::from_raw) {
+    for pid in numbers.filter(|pid| peer::says(*pid) == Some(id)).filter_map(Pid::from_raw) {
         // One that has ended meanwhile is as good as killed.
         let _ = kill_process(pid, Signal::KILL);
     }

@@ -40,7 +40,7 @@ pub use process::{ProcessState, Verdict, describe_exit};
 pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
-pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
+pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches, others_than};
 pub use storage::{FileSystem, StorageOutcome, StorageProgress, StorageStep, StorageTask};
 pub use time::{PoolTime, nanoseconds};
 pub use trigger::{

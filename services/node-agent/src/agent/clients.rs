@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_bus::subjects::{self, Service};
-use muster_model::{GroupMaster, ProcessId};
+use muster_model::{GroupMaster, ProcessId, others_than};
 use muster_module_protocol::{AgentMessage, Client, ClientWish, HolderWish};
 use muster_proto::v1::{
     self, CheckIn, DismissMachine, Extend, ListReservations, Reserve, envelope::Body, reservation_command,
@@ -43,7 +43,8 @@ impl Agent {
             return self.client_answered(connection, &refused(why));
         };
         let master = GroupMaster::Process(id.run, id.dpid).into();
-        self.ask_reservation(connection, user, question(wish, master));
+        let question = question(wish, master, self.settings.machine.as_str());
+        self.ask_reservation(connection, user, question);
     }
 
     /// The person at this machine asks for something: in the name of the machine, which may for the reservation that has it.
@@ -111,13 +112,15 @@ fn holder_question(wish: HolderWish, reservation: u64) -> Question {
     }
 }
 
-fn question(wish: ClientWish, master: v1::GroupMaster) -> Question {
+/// The machine of the master is no client of it.
+fn question(wish: ClientWish, master: v1::GroupMaster, own: &str) -> Question {
     let (id, kind) = match wish {
         ClientWish::List => {
             return query(ListReservations { reservation: 0, ended: false, master: Some(master) });
         }
         ClientWish::Ask { id, selector, count, each, for_ms, priority } => {
             let duration_ns = nanoseconds(for_ms);
+            let selector = others_than(own, &selector);
             let reserve = Reserve { selector, count, each, duration_ns, priority, ..Reserve::default() };
             (id, reservation_command::Kind::Reserve(reserve))
         }

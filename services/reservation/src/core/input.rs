@@ -43,12 +43,10 @@ pub enum Input {
 /// Clients that a module asks for, for each of its processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientsWanted {
-    /// The processes.
-    pub masters: Vec<GroupMaster>,
+    /// The processes, each with the selector of its clients, not read yet.
+    pub masters: Vec<(GroupMaster, String)>,
     /// Who started them.
     pub user: String,
-    /// Selector, not read yet.
-    pub selector: String,
     /// How many machines for each.
     pub count: u32,
 }

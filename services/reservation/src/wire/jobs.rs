@@ -1,7 +1,7 @@
 //! JOBS, as reservation follows it: masters of groups that are over.
 
 use muster_bus::StoredMessage;
-use muster_model::{Dpid, GroupMaster, JobNumber, ProcessNumber, RunId};
+use muster_model::{Dpid, GroupMaster, JobNumber, ProcessNumber, RunId, others_than};
 use muster_proto::v1::{self, job_event::Kind};
 use prost::Message;
 
@@ -40,13 +40,15 @@ fn clients_of(started: &v1::JobStarted) -> Option<ClientsWanted> {
     let spec = started.spec.as_ref().filter(|spec| !spec.check_out)?;
     let module = spec.module.as_ref().filter(|module| !module.clients.is_empty())?;
     let count = spec.parameters.iter().find(|pair| pair.key == module.clients)?.value.parse().ok()?;
-    let numbers = started.placements.iter().flat_map(|placement| placement.first..placement.first + placement.count);
     let master = |process| {
         let dpid = Dpid { job: JobNumber(spec.job), process: ProcessNumber(process) };
         GroupMaster::Process(RunId(spec.run), dpid)
     };
-    let (user, selector) = (spec.actor.clone(), module.client_selector.clone());
-    (count > 0).then(|| ClientsWanted { masters: numbers.map(master).collect(), user, selector, count })
+    let masters = started.placements.iter().flat_map(|placement| {
+        let selector = others_than(&placement.machine, &module.client_selector);
+        (placement.first..placement.first + placement.count).map(move |process| (master(process), selector.clone()))
+    });
+    (count > 0).then(|| ClientsWanted { masters: masters.collect(), user: spec.actor.clone(), count })
 }
 
 #[cfg(test)]
@@ -64,7 +66,7 @@ mod tests {
             actor: "user:anna".into(),
             ..Default::default()
         };
-        let placements = vec![v1::MachinePlacement { first: 3, count: 2, ..Default::default() }];
+        let placements = vec![v1::MachinePlacement { machine: "m1".into(), first: 3, count: 2, ..Default::default() }];
         v1::JobStarted { spec: Some(spec), placements, ..Default::default() }
     }
 
@@ -73,8 +75,9 @@ mod tests {
         let wanted = clients_of(&started("clients", "4")).unwrap();
         let master =
             |process| GroupMaster::Process(RunId(1), Dpid { job: JobNumber(2), process: ProcessNumber(process) });
-        assert_eq!(wanted.masters, [master(3), master(4)]);
-        assert_eq!((wanted.count, wanted.selector.as_str(), wanted.user.as_str()), (4, "cpus>=4", "user:anna"));
+        let selector = "(cpus>=4) and not m1".to_owned();
+        assert_eq!(wanted.masters, [(master(3), selector.clone()), (master(4), selector)]);
+        assert_eq!((wanted.count, wanted.user.as_str()), (4, "user:anna"));
         assert_eq!(clients_of(&started("clients", "0")), None);
         assert_eq!(clients_of(&started("", "4")), None);
         let mut by_hand = started("clients", "4");

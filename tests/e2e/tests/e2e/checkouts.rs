@@ -47,7 +47,7 @@ fn a_failing_tests_machine_is_checked_out_with_the_test_set_up_and_given_back_fr
         .unwrap_or_else(|error| panic!("{error}: {:?}", rows(&lab, &["ps", "--all"])));
 
     let by_hand = run(&lab, &scripts[0], &[]);
-    let said = String::from_utf8_lossy(&by_hand.stdout);
+    let said = String::from_utf8_lossy(&by_hand.stderr);
     assert_eq!(by_hand.status.code(), Some(1), "it fails by hand too: {by_hand:?}");
     assert!(said.contains("seed "), "the program ran: {by_hand:?}");
     let again = rows(&lab, &["jobs", "--checkouts"]);
@@ -75,7 +75,7 @@ fn a_failing_tests_machine_is_checked_out_with_the_test_set_up_and_given_back_fr
         let is_back = rows(&lab, &["machine", "list"]).iter().all(|row| row["tenure"] == "pool");
         is_back && scripts.iter().all(|path| !path.exists())
     })
-    .expect("the machine is cleaned");
+    .unwrap_or_else(|error| panic!("{error}: {scripts:?} {}", lab.tails()));
     let work = std::fs::read_dir(lab.directory().join("node-1/state/work")).expect("a folder").flatten();
     let left: Vec<_> = work
         .map(|entry| entry.file_name())

@@ -62,8 +62,8 @@ const TAKES_TWO: &str = "$M client ask --count 2\\n$M client wait --within 60s\\
 #[test]
 fn a_load_test_begins_with_one_client_gangs_up_to_many_and_its_end_gives_all_back() {
     let (lab, _scratch) = lab();
-    let script = "$M client ask sim-0001\\n$M client wait --within 60s\\n$M client ask --count 2\\n\
-        $M client wait --within 60s\\n$M client dismiss sim-0001\\n$M client list -o json > clients.json\\n\
+    let script = "$M client ask sim-1\\n$M client wait --within 60s\\n$M client ask --count 2\\n\
+        $M client wait --within 60s\\n$M client dismiss sim-1\\n$M client list --output json > clients.json\\n\
         test $(grep -c reservation clients.json) -ge 1\\nwhile ! test -e stop; do sleep 0.2; done";
     let job = master(&lab, script);
     wait_until("two are left of three", SETTLE_LIMIT, || ready(&lab) == 2 && clients(&lab).len() == 2)
@@ -89,11 +89,16 @@ fn a_load_test_begins_with_one_client_gangs_up_to_many_and_its_end_gives_all_bac
 #[test]
 fn a_killed_silent_or_switched_off_master_has_its_clients_on_their_way_back_in_time() {
     let (mut lab, _scratch) = lab();
+    let up = Instant::now();
     let job = master(&lab, TAKES_TWO);
     wait_until("both are ready", SETTLE_LIMIT, || ready(&lab) == 2).expect("they become ready");
     let begun = Instant::now();
     kill_process(pid_of(&lab, job), Signal::KILL).expect("it is killed");
     all_go_back(&lab, begun, "the master was killed");
+
+    // machine-lifecycle calls nobody down in its first 45 s.
+    wait_until("machine-lifecycle judges", SETTLE_LIMIT, || up.elapsed() > Duration::from_secs(60))
+        .expect("time passes");
 
     // Partitioned: the agent is there, and nothing is heard of it.
     master(&lab, TAKES_TWO);
@@ -107,7 +112,12 @@ fn a_killed_silent_or_switched_off_master_has_its_clients_on_their_way_back_in_t
     wait_until("nothing of the lost master is left", SETTLE_LIMIT, || test_processes(&lab).is_empty())
         .unwrap_or_else(|error| panic!("{error}: {:?}", test_processes(&lab)));
 
-    // Switched off: agent, keeper and test are gone at once.
+    wait_until("node-1 is used again", SETTLE_LIMIT, || {
+        rows(&lab, &["machine", "list", "node-1"]).iter().any(|row| row["health"] == "up" && row["down"] == false)
+    })
+    .expect("it comes back");
+
+    // Switched off: agent and test are gone at once.
     let job = master(&lab, TAKES_TWO);
     wait_until("both are ready", SETTLE_LIMIT, || ready(&lab) == 2).expect("they become ready");
     let (test, begun) = (pid_of(&lab, job), Instant::now());

@@ -119,10 +119,9 @@ pub(super) fn reserve_each(state: &State, request: Request, now: Now) -> Decided
 /// Clients that the manifest of a module asks for: one request for each process, served in the next pass. The catalogue has read the
 /// selector.
 pub(in crate::core) fn clients_wanted(state: &State, wanted: &ClientsWanted) -> Vec<Event> {
-    let Ok(selector) = Selector::parse(&wanted.selector) else { return Vec::new() };
-    let request = |master| Request {
+    let request = |master, selector| Request {
         user: wanted.user.clone(),
-        selector: selector.clone(),
+        selector,
         count: wanted.count.min(MACHINES_MAX),
         duration: CLIENTS_FOR,
         drain: Duration::ZERO,
@@ -135,9 +134,11 @@ pub(in crate::core) fn clients_wanted(state: &State, wanted: &ClientsWanted) -> 
     };
     let mut id = state.last();
     let mut events = Vec::new();
-    for master in wanted.masters.iter().take(EACH_MAX as usize) {
-        id = id.next();
-        events.push(Event::Queued { id, request: request(*master) });
+    for (master, selector) in wanted.masters.iter().take(EACH_MAX as usize) {
+        if let Ok(selector) = Selector::parse(selector) {
+            id = id.next();
+            events.push(Event::Queued { id, request: request(*master, selector) });
+        }
     }
     events
 }

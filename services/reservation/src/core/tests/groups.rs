@@ -179,8 +179,8 @@ fn one_by_one_they_are_used_as_they_become_ready() {
 fn what_a_manifest_asks_for_is_queued_for_each_process_and_ends_with_it() {
     let mut pool = Pool::of(3);
     let second = GroupMaster::Process(RunId(1), Dpid { job: JobNumber(1), process: ProcessNumber(2) });
-    let masters = vec![process(), second];
-    let wanted = ClientsWanted { masters, user: "user:anna".into(), selector: String::new(), count: 2 };
+    let masters = vec![(process(), String::new()), (second, String::new())];
+    let wanted = ClientsWanted { masters, user: "user:anna".into(), count: 2 };
     pool.decide(&Input::ClientsWanted(wanted)).unwrap();
     pool.wait(Duration::from_millis(200));
     let first = ReservationId(1);
