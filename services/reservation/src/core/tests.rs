@@ -4,6 +4,7 @@ mod groups;
 mod histories;
 mod line;
 mod quorum;
+mod races;
 mod rollouts;
 mod rules;
 
