@@ -23,6 +23,7 @@
 //! processes stay small.
 
 mod addresses;
+mod clients;
 mod connection;
 mod ending;
 mod error;
@@ -51,6 +52,7 @@ mod wall;
 mod words;
 
 pub use addresses::{Family, own_addresses};
+pub use clients::Wanted;
 pub use connection::{keep_alive, listen_anywhere, plain_address};
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
 pub use error::{ParameterError, PeerError, SdkError};
@@ -61,8 +63,8 @@ pub use live::{Live, Read};
 pub use metric::{Interval, METRIC_INTERVAL, float};
 pub use muster_model::{Absence, OnError};
 pub use muster_module_protocol::{
-    Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, SyncEnd, Vote,
-    environment,
+    Client, Context, ContextGang, ContextMember, ContextResource, Corruption, Manifest, PEER_WORDS_MAX_BYTES, SyncEnd,
+    Vote, environment,
 };
 pub use parameters::Parameters;
 pub use peers::{Ask, PeerWords, To};

@@ -212,8 +212,8 @@ impl<'a> Talk<'a> {
             }
             AgentMessage::Go { n } => self.shared.answered(*n, Ok(())),
             AgentMessage::NotExpected { n, why } => self.shared.answered(*n, Err(why.clone())),
-            // Nothing here asks for it: the SDK looks at the page.
-            AgentMessage::Open { .. } => {}
+            // Nothing here asks for it: the SDK looks at the page, and asks for clients on connections of their own.
+            AgentMessage::Open { .. } | AgentMessage::Clients { .. } => {}
             AgentMessage::Kept => return self.done.is_some(),
         }
         false

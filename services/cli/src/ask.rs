@@ -100,19 +100,20 @@ impl Client {
         what: &str,
         kind: v1::reservation_command::Kind,
     ) -> Result<v1::ReservationRecord, Failure> {
-        match self.reservation_commanded(what, kind).await? {
+        match self.reservation_commanded(what, None, kind).await? {
             v1::reservation_reply::Kind::Reservation(record) => Ok(record),
             _ => Err(unexpected(Service::Reservation.as_str())),
         }
     }
 
-    /// Gives a command to reservation.
+    /// Gives a command to reservation, in the name of a master where there is one.
     pub(crate) async fn reservation_commanded(
         &self,
         what: &str,
+        master: Option<v1::GroupMaster>,
         kind: v1::reservation_command::Kind,
     ) -> Result<v1::reservation_reply::Kind, Failure> {
-        let body = Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind) });
+        let body = Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind), master });
         reservation_reply(self.command(what, Service::Reservation, body).await?)
     }
 
@@ -133,7 +134,7 @@ impl Client {
         reservation: u64,
         ended: bool,
     ) -> Result<Vec<v1::ReservationRecord>, Failure> {
-        let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended });
+        let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended, master: None });
         match self.reservation_query(what, kind).await? {
             v1::reservation_reply::Kind::Reservations(list) => Ok(list.reservations),
             _ => Err(unexpected(Service::Reservation.as_str())),

@@ -128,6 +128,11 @@ impl Core for MachineCore {
         wire::state_from_bytes(bytes).map_err(|error| error.to_string())
     }
 
+    fn in_pieces(input: &Input) -> bool {
+        // A reservation has up to ten thousand machines.
+        matches!(input, Input::Granted(_) | Input::Ended { .. } | Input::DeadlineMoved { .. })
+    }
+
     fn frees(input: &Input) -> bool {
         // A hello is how drains and fences reach an agent; protection is never refused for want of room.
         matches!(input, Input::Hello(_) | Input::Command(Command::SetProtection { .. }))

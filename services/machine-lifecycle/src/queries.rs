@@ -106,5 +106,6 @@ fn status(view: &View<'_, MachineCore>, id: &MachineId, machine: &Machine, brief
         switch_waits_for: String::new(),
         storage: newest.and_then(|seen| seen.heartbeat.storage).map(Into::into),
         processes_live: newest.map_or(0, |seen| seen.heartbeat.processes_live),
+        agent_generation: newest.map(|seen| seen.heartbeat.generation.into()),
     }
 }

@@ -69,6 +69,9 @@ pub struct Arguments {
     /// File that this agent's log goes to, to be read by `muster logs --agent`
     #[arg(long)]
     pub log_file: Option<PathBuf>,
+    /// Home of who logs in to a machine that is checked out for a test: scripts are left there
+    #[arg(long, env = "MUSTER_HOME", default_value = "/root")]
+    pub home: PathBuf,
     /// A process whose log is larger is stopped, bytes
     #[arg(long, default_value_t = LOG_BYTES_MAX)]
     pub log_bytes_max: u64,
@@ -104,6 +107,8 @@ pub(crate) struct Settings {
     pub boot: Places,
     /// The agent's own log.
     pub log_file: Option<PathBuf>,
+    /// Where a person finds the scripts of a test that is set up for them.
+    pub home: PathBuf,
     /// A process whose log is larger is stopped.
     pub log_bytes_max: u64,
     /// How far this machine's clocks are ahead, milliseconds; not 0 in labs only.
@@ -148,6 +153,7 @@ impl Settings {
             crash_file_bytes_max: arguments.crash_file_bytes_max,
             allow_boot: arguments.allow_boot.clone(),
             log_file: arguments.log_file.clone(),
+            home: arguments.home.clone(),
             log_bytes_max: arguments.log_bytes_max,
             clock_ahead_ms: arguments.clock_ahead_ms,
             nats: arguments.common.nats.clone(),

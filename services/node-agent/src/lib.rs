@@ -7,6 +7,7 @@
 mod agent;
 mod artifacts;
 mod boot;
+mod checkout;
 mod config;
 mod connection;
 mod core;

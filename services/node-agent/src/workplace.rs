@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use muster_model::{MachineId, ProcessId};
-use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource};
+use muster_module_protocol::{Context, ContextGang, ContextMember, ContextResource, environment};
 use muster_proto::v1::{Inventory, StartSpec};
 
 use crate::core::gang::{Gang, Member};
 use crate::core::orders::Order;
+use crate::disk::token::Tokens;
 use crate::keeper::protocol::Spawn;
 use crate::names::{id_of, name_of, seed_of};
 
@@ -30,6 +31,10 @@ pub(crate) struct Common {
     pub inventory: std::sync::Arc<Inventory>,
     /// The agent's state directory.
     pub state: PathBuf,
+    /// What makes the tokens of processes.
+    pub tokens: Tokens,
+    /// Where a person finds the scripts of a test that is set up for them.
+    pub home: PathBuf,
 }
 
 /// Directory of a process.
@@ -98,7 +103,7 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
         name: name_of(id),
         program: text(&link),
         argv0,
-        environment: variables(common, &context),
+        environment: variables(common, &context, common.tokens.token_of(id)),
         directory: text(&directory),
         log: text(&log),
     })
@@ -170,10 +175,11 @@ fn context_resource(inventory: &Inventory, id: &str) -> Option<ContextResource> 
 }
 
 /// What goes with the context, and what the agent passes on.
-fn variables(common: &Common, context: &Context) -> BTreeMap<String, String> {
+fn variables(common: &Common, context: &Context, token: String) -> BTreeMap<String, String> {
     let own = context.environment(&common.state.join("agent.sock"));
     let passed = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-    own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(passed).collect()
+    let token = (environment::TOKEN.to_owned(), token);
+    own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(passed).chain([token]).collect()
 }
 
 /// Lines at the head of every log, so that it can be read without Muster.
@@ -224,6 +230,8 @@ mod tests {
             machine: MachineId::new("node-1").unwrap(),
             inventory: std::sync::Arc::new(Inventory { resources: vec![disk], ..Inventory::default() }),
             state: state.path().into(),
+            tokens: Tokens::open(state.path()).unwrap(),
+            home: state.path().into(),
         };
         let dpid = Dpid { job: JobNumber(1), process: ProcessNumber(2) };
         let id = ProcessId { run: RunId(3), dpid, attempt: Attempt(1) };

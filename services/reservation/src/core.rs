@@ -10,6 +10,7 @@ mod decide;
 mod event;
 mod explain;
 mod grants;
+mod group;
 mod input;
 mod limits;
 mod line;
@@ -36,7 +37,7 @@ use muster_model::{PoolTime, Refusal, ReservationId};
 pub use check::check;
 pub use event::Event;
 pub use explain::{Explained, Kept, explain};
-pub use input::{Command, Extension, Input, Reserve};
+pub use input::{ClientsWanted, Command, Extension, Input, Reserve};
 pub use limits::{
     COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX,
 };
@@ -59,6 +60,8 @@ pub struct ReservationCore;
 pub enum Reply {
     /// The reservation after it.
     Reservation(Box<Record>),
+    /// Several reservations after it.
+    Reservations(Vec<Record>),
     /// The quota after it.
     Quota {
         /// Whose.
@@ -88,6 +91,8 @@ impl Core for ReservationCore {
         match input {
             Input::Command { user, command } => decide::command(state, user, command, now),
             Input::Machine { machine, news } => Ok(silent(decide::machine(state, machine, news, now))),
+            Input::ClientsWanted(wanted) => Ok(silent(decide::clients_wanted(state, wanted))),
+            Input::GroupEnded { master, reason } => Ok(silent(group::ended(state, *master, reason))),
             Input::Taken(position) => Ok(silent(decide::taken(state, *position))),
             Input::Tick => Ok(silent(settle::pass(state, now))),
         }
@@ -112,6 +117,7 @@ impl Core for ReservationCore {
             | Event::Extended { id, .. }
             | Event::Ended { id, .. }
             | Event::Dropped { id, .. }
+            | Event::Dismissed { id, .. }
             | Event::Countdown { id, .. }
             | Event::Aged { id }
             | Event::MachineReturned { id, .. } => vec![*id],
@@ -153,7 +159,7 @@ impl Core for ReservationCore {
     }
 
     fn frees(input: &Input) -> bool {
-        matches!(input, Input::Command { command: Command::CheckIn { .. }, .. })
+        matches!(input, Input::Command { command, .. } if command.frees()) || matches!(input, Input::GroupEnded { .. })
     }
 
     fn encode_reply(reply: &Reply) -> Bytes {

@@ -1,7 +1,8 @@
 //! reservation: who gets which machines, when, and until when. The only allocator, and single writer of RESERVATIONS.
 //!
 //! Responsible for the queue, grants, deadlines and check-in. Not for what is on a machine or whose processes run there:
-//! machine-lifecycle follows this log and changes tenure, and this service follows MACHINES to see that it did.
+//! machine-lifecycle follows this log and changes tenure, and this service follows MACHINES to see that it did, and
+//! JOBS for the masters of groups.
 
 pub mod core;
 mod handler;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use muster_bus::streams::MACHINES;
+use muster_bus::streams::{JOBS, MACHINES};
 use muster_bus::subjects::Service;
 use muster_chassis::CommonArguments;
 use muster_ledger::{LedgerOptions, Source};
@@ -40,7 +41,10 @@ pub async fn run(arguments: CommonArguments, stop: CancellationToken) -> anyhow:
         service: Service::Reservation,
         instance: arguments.instance.clone(),
         tick: TICK,
-        sources: vec![Source { stream: MACHINES, filter: "", is_log: true, take: wire::take }],
+        sources: vec![
+            Source { stream: MACHINES, filter: "", is_log: true, take: wire::take },
+            Source { stream: JOBS, filter: "", is_log: true, take: wire::take_jobs },
+        ],
         projection: Some(PROJECTION),
         snapshot_every: SNAPSHOT_EVERY,
     };

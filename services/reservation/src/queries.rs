@@ -1,7 +1,7 @@
 //! Queries: they look at acknowledged state and change nothing.
 
 use muster_ledger::View;
-use muster_model::{Refusal, RefusalCode, ReservationId};
+use muster_model::{GroupMaster, Refusal, RefusalCode, ReservationId};
 use muster_proto::v1::{self, reservation_query, reservation_reply::Kind};
 
 use crate::core::{ReservationCore, explain, records};
@@ -45,6 +45,10 @@ fn explained(view: &View<'_, ReservationCore>, id: ReservationId) -> Result<Kind
 fn listed(view: &View<'_, ReservationCore>, list: v1::ListReservations) -> Result<v1::ReservationList, Refusal> {
     let wanted = (list.reservation > 0).then_some(ReservationId(list.reservation));
     let mut found = records(view.state, wanted, list.ended);
+    if let Some(master) = list.master {
+        let master = GroupMaster::try_from(master).ok();
+        found.retain(|record| record.reservation.request.master == master);
+    }
     if let (Some(id), true) = (wanted, found.is_empty()) {
         return Err(missing("list reservations", id, "list all of them"));
     }

@@ -2,6 +2,7 @@
 
 mod event;
 mod followed;
+mod jobs;
 mod machine;
 mod quota;
 mod request;
@@ -10,13 +11,14 @@ mod state;
 
 use std::time::Duration;
 
-use muster_model::{MachineId, PoolTime};
+use muster_model::{GroupMaster, MachineId, PoolTime};
 use muster_proto::WireError;
 
 use crate::core::End;
 
 pub use event::{decode_event, encode_event};
 pub use followed::{inputs_of_entry, take};
+pub use jobs::take as take_jobs;
 pub use quota::to_wire as quota_to_wire;
 pub use request::{command, encode_record, encode_reply, explained_to_wire, record_to_wire};
 pub use state::{decode_state, encode_state};
@@ -49,6 +51,11 @@ fn time(nanoseconds: i64) -> PoolTime {
     PoolTime(nanoseconds)
 }
 
+/// Whose client it is, where that is said.
+fn master(wire: Option<v1::GroupMaster>) -> Result<Option<GroupMaster>, WireError> {
+    wire.map(GroupMaster::try_from).transpose()
+}
+
 /// A time that may be unset.
 fn set_time(nanoseconds: i64) -> Option<PoolTime> {
     Some(time(nanoseconds)).filter(|time| *time != PoolTime::NEVER)
@@ -60,6 +67,7 @@ fn end_to_wire(end: End) -> v1::ReservationEnd {
         End::Expired => v1::ReservationEnd::Expired,
         End::Canceled => v1::ReservationEnd::Canceled,
         End::Failed => v1::ReservationEnd::Failed,
+        End::MasterEnded => v1::ReservationEnd::MasterEnded,
     }
 }
 
@@ -70,5 +78,6 @@ fn end_from_wire(end: v1::ReservationEnd) -> Result<End, WireError> {
         v1::ReservationEnd::Expired => Ok(End::Expired),
         v1::ReservationEnd::Canceled => Ok(End::Canceled),
         v1::ReservationEnd::Failed => Ok(End::Failed),
+        v1::ReservationEnd::MasterEnded => Ok(End::MasterEnded),
     }
 }

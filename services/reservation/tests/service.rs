@@ -47,7 +47,7 @@ impl Pool {
     }
 
     async fn command(&self, id: CommandId, kind: reservation_command::Kind) -> anyhow::Result<Body> {
-        let command = v1::ReservationCommand { kind: Some(kind) };
+        let command = v1::ReservationCommand { kind: Some(kind), master: None };
         self.ask("command", Some(id), Body::ReservationCommand(command)).await
     }
 
@@ -56,7 +56,7 @@ impl Pool {
     }
 
     async fn record(&self, reservation: u64) -> anyhow::Result<v1::ReservationRecord> {
-        let list = v1::ListReservations { reservation, ended: true };
+        let list = v1::ListReservations { reservation, ended: true, master: None };
         match self.query(reservation_query::Kind::List(list)).await? {
             Body::ReservationReply(v1::ReservationReply {
                 kind: Some(reservation_reply::Kind::Reservations(list)),
@@ -107,7 +107,7 @@ async fn requests_are_refused_with_what_is_wrong_and_change_nothing() {
     let impossible = refusal(pool.command(id, reserve("", 1, 60)).await.unwrap());
     assert_eq!(impossible.code(), v1::RefusalCode::Refused);
     assert!(impossible.why.contains("1 wanted, 0 of 0"), "{}", impossible.why);
-    let nothing = Body::ReservationCommand(v1::ReservationCommand { kind: None });
+    let nothing = Body::ReservationCommand(v1::ReservationCommand { kind: None, master: None });
     let id = pool.next_id();
     assert_eq!(refusal(pool.ask("command", Some(id), nothing).await.unwrap()).code(), v1::RefusalCode::Invalid);
     let before = pool.system.bus.stream_state(RESERVATIONS).await.unwrap().unwrap().last;

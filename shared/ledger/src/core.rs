@@ -154,6 +154,14 @@ pub trait Core: Sized + Send + Sync + 'static {
     /// When the snapshot was written by something newer.
     fn decode_state(bytes: &Bytes) -> Result<Self::State, String>;
 
+    /// Whether what follows from an input of a followed log is decided in pieces that fit into a message: it is given again until nothing
+    /// follows from it.
+    #[must_use]
+    fn in_pieces(input: &Self::Input) -> bool {
+        let _ = input;
+        false
+    }
+
     /// Whether a command frees more than it takes (a stop, a release): only such are taken when the log's store is 90 % full.
     #[must_use]
     fn frees(input: &Self::Input) -> bool {

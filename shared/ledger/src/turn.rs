@@ -142,6 +142,9 @@ impl<C: Core> Turn<'_, C> {
                 Room::Here => {}
             }
             self.apply(&decision.events, "");
+            if C::in_pieces(&input) && !decision.events.is_empty() {
+                inputs.push_front(input);
+            }
             events.extend(encoded);
             size += added;
         }

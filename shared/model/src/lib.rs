@@ -5,6 +5,7 @@
 mod absence;
 pub mod boot;
 mod firing;
+mod group;
 mod ids;
 mod machine;
 mod occurrence;
@@ -25,6 +26,7 @@ mod trigger;
 pub use absence::Absence;
 pub use boot::{BootDriver, BootOperation, BootProgress, BootStep, BootVerdict};
 pub use firing::{ArmId, Firing, FiringSource, TriggerActed};
+pub use group::GroupMaster;
 pub use ids::{
     Attempt, CommandId, Dpid, Epoch, IdError, Incarnation, JobNumber, KernelName, MachineId, ModuleName, PowerDomain,
     ProcessId, ProcessNumber, ReservationId, ResourceId, RunId, SnapshotName, SystemId, Term,
@@ -38,7 +40,7 @@ pub use process::{ProcessState, Verdict, describe_exit};
 pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
-pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
+pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches, others_than};
 pub use storage::{FileSystem, StorageOutcome, StorageProgress, StorageStep, StorageTask};
 pub use time::{PoolTime, nanoseconds};
 pub use trigger::{

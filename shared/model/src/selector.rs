@@ -23,6 +23,15 @@ pub use sets::{SelectorTerm, Sets};
 
 use crate::quantity;
 
+/// The text of a selector that selects the same but for one machine.
+#[must_use]
+pub fn others_than(machine: &str, selector: &str) -> String {
+    match selector.trim() {
+        "" => format!("not {machine}"),
+        selector => format!("({selector}) and not {machine}"),
+    }
+}
+
 /// What a selector looks at.
 pub trait Facts {
     /// The machine's, or resource's, name.

@@ -35,6 +35,8 @@ pub mod environment {
     pub const RESULTS: &str = "MUSTER_RESULTS";
     /// Seed of this process, 16 hexadecimal digits.
     pub const SEED: &str = "MUSTER_SEED";
+    /// Token of this process: who has it may ask for clients in its name.
+    pub const TOKEN: &str = "MUSTER_TOKEN";
     /// Path of the machine's pulse page.
     pub const PULSES: &str = "MUSTER_PULSES";
 }

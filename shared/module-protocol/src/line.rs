@@ -56,7 +56,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::message::{Corruption, Outcome, Status, SyncEnd, Vote};
+    use crate::message::{ClientWish, Corruption, HolderWish, Outcome, Status, SyncEnd, Vote};
 
     fn module_messages() -> Vec<ModuleMessage> {
         let corruption = Corruption {
@@ -94,6 +94,14 @@ mod tests {
                 with: vec!["server".into()],
             },
             ModuleMessage::Leave,
+            ModuleMessage::Holder { wish: HolderWish::Extend { id: "00".into(), by_ms: 1 } },
+            ModuleMessage::Client {
+                run: 1,
+                dpid: "00010064".into(),
+                attempt: 1,
+                token: "00".into(),
+                wish: ClientWish::Dismiss { id: "00".into(), reservation: 0, machine: "m1".into() },
+            },
             ModuleMessage::Done {
                 status: Status::Complete,
                 result: Outcome::Pass,
@@ -114,6 +122,7 @@ mod tests {
             AgentMessage::Peer { from: "client".into(), dpid: "00010001".into(), data: "ready".into() },
             AgentMessage::Set { pulses: vec![3, 7], parameters },
             AgentMessage::Open { n: 9 },
+            AgentMessage::Clients { clients: Vec::new(), refused: "no".into() },
             AgentMessage::Dump { n: 3, firing: "0a".into() },
             AgentMessage::Armed { n: 3, armed: false, why: "no".into() },
             AgentMessage::NotCrashed { why: "it may not".into() },

@@ -37,6 +37,12 @@ pub struct Manifest {
     /// Its processes may announce that they reboot, shut down or crash their machine.
     #[serde(default)]
     pub reboots: bool,
+    /// Name of the parameter that says how many further machines each of its processes gets as clients. Empty for none.
+    #[serde(default)]
+    pub clients: String,
+    /// Selector of these machines; empty for any.
+    #[serde(default)]
+    pub client_selector: String,
 }
 
 fn stop_grace() -> String {

@@ -1,6 +1,7 @@
 //! Conversions of the shared words between wire and model. What a service alone says is converted by that service.
 
 mod boot;
+mod group;
 mod machine;
 mod storage;
 mod trigger;

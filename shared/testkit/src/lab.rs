@@ -218,6 +218,7 @@ impl Lab {
             arguments.extend(["--disk".to_owned(), text(&disk)]);
         }
         arguments.extend(["--log-file".to_owned(), text(&log)]);
+        arguments.extend(["--home".to_owned(), text(&home)]);
         let policy = home.join("triggers.toml");
         if !policy.exists() {
             // What triggers send stays on this machine.

@@ -287,5 +287,5 @@ fn machine(kind: machine_command::Kind) -> (Stream, Body) {
 }
 
 fn reservation_body(kind: reservation_command::Kind) -> (Stream, Body) {
-    (Stream::Reservations, Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind) }))
+    (Stream::Reservations, Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind), master: None }))
 }

@@ -164,6 +164,8 @@ pub(super) fn module(name: &str, kinds: &[ResourceKind], roles: &[&str]) -> anyh
         reboots: false,
         stall: Duration::ZERO,
         roles: roles.iter().map(ToString::to_string).collect(),
+        clients: String::new(),
+        client_selector: String::new(),
     })
 }
 
@@ -182,6 +184,7 @@ pub(super) fn start(module: &str, processes: u32, resources: &str) -> Start {
         seed: 1,
         pulses: Vec::new(),
         again: None,
+        check_out: false,
         on_error: String::new(),
     }
 }

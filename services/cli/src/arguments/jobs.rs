@@ -115,7 +115,7 @@ pub(crate) struct StartArguments {
     pub(crate) on_error: Vec<String>,
 }
 
-pub(super) fn parse_parameter(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write `name=value`".into()),
@@ -175,6 +175,9 @@ pub(crate) struct JobsArguments {
     /// Ended jobs too
     #[arg(long)]
     pub(crate) all: bool,
+    /// Tests too that were set up for a person to start
+    #[arg(long)]
+    pub(crate) checkouts: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod boots;
+mod clients;
 mod jobs;
 mod kernels;
 mod machines;
@@ -21,6 +22,7 @@ pub(crate) use boots::{
     HoldCommand, MachineBootArguments, MachinePowerArguments, MachineRevertArguments, MachineSetArguments, PowerWait,
     PowerWord,
 };
+pub(crate) use clients::ClientCommand;
 pub(crate) use jobs::{
     JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
     RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
@@ -39,7 +41,8 @@ pub(crate) use reports::{
     FilterArguments, LogName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
 pub(crate) use reservations::{
-    ExtendArguments, QuotaCommand, QuotaSetArguments, ReservationCommand, ReservationNumber, ReserveArguments,
+    DismissArguments, ExtendArguments, HeldReservation, QuotaCommand, QuotaSetArguments, ReservationCommand,
+    ReservationNumber, ReserveArguments,
 };
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
@@ -169,7 +172,12 @@ pub(crate) enum Command {
     /// Move the deadline of a reservation
     Extend(ExtendArguments),
     /// Check machines in: give a reservation back
-    Checkin(ReservationNumber),
+    Checkin(HeldReservation),
+    /// Give one machine of a reservation back
+    Dismiss(DismissArguments),
+    /// Clients of a test, inside of it
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Reports from the store
     #[command(subcommand)]
     Report(ReportCommand),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::jobs::parse_parameter;
 use crate::moment::Moment;
+use crate::target::ProcessName;
 use crate::times::parse_duration;
 
 #[derive(Debug, Args)]
@@ -30,9 +32,25 @@ pub(crate) struct ReserveArguments {
     /// Boot them into this kernel: they are ready when it is proven to run
     #[arg(long)]
     pub(crate) kernel: Option<String>,
+    /// Set the machine up for this test, and stop right before it would run: scripts in root's home start it and keep the machine for longer
+    #[arg(long, conflicts_with_all = ["like", "each"])]
+    pub(crate) module: Option<String>,
+    /// Set the machine up as it was for this process: module, parameters, seed, resources, kernel, and the same machine where no
+    /// other is named
+    #[arg(long, value_name = "DPID", conflicts_with = "each")]
+    pub(crate) like: Option<ProcessName>,
+    /// A parameter of the test; may be given often
+    #[arg(long = "param", short = 'p', value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
     /// How long what runs there may take to end; it is stopped at once without it
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     pub(crate) drain: Duration,
+    /// They are clients of this reservation: they end with it, and when nothing is heard of its machines
+    #[arg(long, value_name = "RESERVATION", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) master: Option<u64>,
+    /// So many reservations of one machine each, to be used as they become ready
+    #[arg(long, conflicts_with_all = ["minimum", "kernel", "wait"])]
+    pub(crate) each: bool,
     /// What it is for
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) comment: String,
@@ -58,20 +76,41 @@ pub(crate) enum ReservationCommand {
         /// Ended ones too
         #[arg(long)]
         all: bool,
+        /// Clients of this reservation alone
+        #[arg(long, value_name = "RESERVATION", value_parser = clap::value_parser!(u64).range(1..))]
+        master: Option<u64>,
     },
     /// Show a reservation
     Show(ReservationNumber),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ExtendArguments {
+pub(crate) struct DismissArguments {
     #[command(flatten)]
     pub(crate) number: ReservationNumber,
+    /// The machine
+    pub(crate) machine: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HeldReservation {
+    /// Number of the reservation
+    #[arg(value_name = "RESERVATION", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "here")]
+    pub(crate) reservation: Option<u64>,
+    /// The one that has this machine: asked through the machine's agent, as root and with no other credentials
+    #[arg(long, conflicts_with = "reservation")]
+    pub(crate) here: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtendArguments {
+    #[command(flatten)]
+    pub(crate) number: HeldReservation,
     /// By how much
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, required_unless_present = "until")]
     pub(crate) by: Option<Duration>,
     /// Until when: `18:00`, `fri 18:00`, `2026-12-04 18:00`
-    #[arg(long, value_name = "TIME", conflicts_with = "by")]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["by", "here"])]
     pub(crate) until: Option<Moment>,
 }
 

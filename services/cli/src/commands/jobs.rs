@@ -9,8 +9,16 @@ use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
 
 pub(super) async fn list(session: &Session, arguments: &JobsArguments) -> Result<(), Failure> {
-    let (jobs, run) = session.client.jobs("list jobs", 0, arguments.all).await?;
+    let (mut jobs, run) = session.client.jobs("list jobs", 0, arguments.all || arguments.checkouts).await?;
+    if !arguments.checkouts {
+        jobs.retain(|job| !is_checkout(job));
+    }
     session.print(&table(&jobs, run)).await
+}
+
+/// It is left to a person to start: no part of what passed or failed.
+fn is_checkout(job: &v1::JobRecord) -> bool {
+    job.spec.as_ref().is_some_and(|spec| spec.check_out)
 }
 
 /// Processes of a job in one state.
@@ -117,6 +125,9 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
 }
 
 fn verdicts(job: &v1::JobRecord) -> String {
+    if is_checkout(job) {
+        return "checkout".into();
+    }
     let given = Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::None);
     let counts = given.map(|verdict| (with_verdict(job, verdict), verdict)).filter(|(n, _)| *n > 0);
     counts.map(|(n, verdict)| format!("{n} {verdict}")).collect::<Vec<_>>().join(", ")

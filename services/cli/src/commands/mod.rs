@@ -3,6 +3,8 @@
 mod admin;
 mod artifacts;
 mod boots;
+mod checkout;
+mod clients;
 mod clock;
 mod events;
 pub(crate) mod jobs;
@@ -45,7 +47,7 @@ use std::io::Read;
 
 use muster_model::{Refusal, RefusalCode};
 
-use crate::arguments::{Command, GenerateCommand, Global, ModuleCommand};
+use crate::arguments::{Command, ExtendArguments, GenerateCommand, Global, HeldReservation, ModuleCommand};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::{self, Format, Layout, Table};
@@ -93,6 +95,11 @@ impl Session {
 pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
     match command {
         Command::Decode => decode_stdin(),
+        Command::Client(command) => clients::run(&command, global.output),
+        Command::Extend(ExtendArguments { number: HeldReservation { here: true, .. }, by, .. }) => {
+            clients::extend_here(by, global.output)
+        }
+        Command::Checkin(HeldReservation { here: true, .. }) => clients::check_in_here(global.output),
         Command::Module(ModuleCommand::Test(arguments)) => module_test::run(&arguments, global.output),
         Command::Generate(command) => generate(&command),
         command => perform(&Session::begin(global).await?, command).await,
@@ -132,7 +139,9 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Reservation(command) => reservations::run(session, &command).await,
         Command::Rollout(command) => rollouts::run(session, command).await,
         Command::Extend(arguments) => reservations::extend(session, &arguments).await,
-        Command::Checkin(number) => reservations::check_in(session, number.reservation).await,
+        Command::Dismiss(arguments) => reservations::dismiss(session, arguments).await,
+        Command::Client(command) => clients::run(&command, session.format),
+        Command::Checkin(number) => reservations::check_in(session, number.reservation.unwrap_or_default()).await,
         Command::Report(command) => reports::run(session, command).await,
         Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,

@@ -32,7 +32,7 @@ async fn set(session: &Session, arguments: &QuotaSetArguments) -> Result<(), Fai
         change(&mut quota, setting).map_err(|why| Failure::Usage(format!("set the quota of {name}: {why}")))?;
     }
     let kind = reservation_command::Kind::SetQuota(v1::QuotaSet { name: name.clone(), quota: Some(quota) });
-    session.client.reservation_commanded(&format!("set the quota of {name}"), kind).await?;
+    session.client.reservation_commanded(&format!("set the quota of {name}"), None, kind).await?;
     list(session).await
 }
 

@@ -49,7 +49,7 @@ async fn tell(session: &Session, started: &[v1::Started], dry_run: bool) -> Resu
 }
 
 /// The jobs that are meant, in the order in which they were started.
-async fn jobs(session: &Session, what: Rerun) -> Result<Vec<v1::Again>, Failure> {
+pub(super) async fn jobs(session: &Session, what: Rerun) -> Result<Vec<v1::Again>, Failure> {
     let known = |run: RunId, job| v1::Again { run: run.0, job, ..v1::Again::default() };
     let run = match what {
         Rerun::Job { run: None, job } => return Ok(vec![v1::Again { job: job.0, ..v1::Again::default() }]),

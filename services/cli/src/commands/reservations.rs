@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use muster_model::{PoolTime, nanoseconds};
+use muster_model::{GroupMaster, PoolTime, nanoseconds};
 use muster_proto::v1::{self, ReservationState, reservation_command::Kind, reservation_query, reservation_reply};
 
+use super::checkout::{self, Setup};
 use super::show::print_lines;
+use super::start;
 use super::{Session, not_found};
-use crate::arguments::{ExtendArguments, ReservationCommand, ReserveArguments};
+use crate::arguments::{DismissArguments, ExtendArguments, ReservationCommand, ReserveArguments};
 use crate::client::unexpected;
 use crate::exit::{Failure, one_line};
 use crate::moment::Moment;
@@ -22,7 +24,17 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const COUNTDOWN: Duration = Duration::from_secs(300);
 const GIVE_UP: Duration = Duration::from_secs(3600);
 
-pub(super) async fn reserve(session: &Session, arguments: ReserveArguments) -> Result<(), Failure> {
+/// An extension that comes later is answered once the agents have it.
+const ENDS_SOON: Duration = Duration::from_secs(30);
+
+pub(super) async fn reserve(session: &Session, mut arguments: ReserveArguments) -> Result<(), Failure> {
+    let setup = checkout::setup(session, &arguments).await?;
+    if let Some(Setup { machine, kernel, .. }) = &setup {
+        arguments.kernel = arguments.kernel.or_else(|| kernel.clone());
+        if arguments.selector.is_empty() {
+            arguments.selector = machine.clone().unwrap_or_default();
+        }
+    }
     let minimum = arguments.minimum.unwrap_or(arguments.count);
     let rollout = arguments.kernel.map(|kernel| v1::Rollout {
         kernel,
@@ -41,8 +53,17 @@ pub(super) async fn reserve(session: &Session, arguments: ReserveArguments) -> R
         rollout,
         priority: arguments.priority,
         until_ns: pool_time(session, arguments.until).await,
+        each: arguments.each,
     };
-    let record = session.client.reservation_command("reserve", Kind::Reserve(command)).await?;
+    let master = arguments.master.map(|reservation| v1::GroupMaster { reservation, ..v1::GroupMaster::default() });
+    let record = match session.client.reservation_commanded("reserve", master, Kind::Reserve(command)).await? {
+        reservation_reply::Kind::Reservation(record) => record,
+        reservation_reply::Kind::Reservations(list) => return session.print(&table(&list.reservations)).await,
+        _ => return Err(unexpected("reservation")),
+    };
+    if let Some(setup) = setup {
+        start::attach(session, "reserve", record.reservation, setup.start).await?;
+    }
     if !arguments.wait {
         return session.print(&table(&[record])).await;
     }
@@ -106,8 +127,11 @@ pub(super) async fn one(session: &Session, what: &str, number: u64) -> Result<v1
 
 pub(super) async fn run(session: &Session, command: &ReservationCommand) -> Result<(), Failure> {
     match command {
-        ReservationCommand::List { all } => {
-            let found = session.client.reservations("list reservations", 0, *all).await?;
+        ReservationCommand::List { all, master } => {
+            let mut found = session.client.reservations("list reservations", 0, *all).await?;
+            if let Some(master) = master {
+                found.retain(|record| record.master.is_some_and(|of| of.reservation == *master));
+            }
             session.print(&table(&found)).await
         }
         ReservationCommand::Show(number) => {
@@ -119,11 +143,49 @@ pub(super) async fn run(session: &Session, command: &ReservationCommand) -> Resu
 }
 
 pub(super) async fn extend(session: &Session, arguments: &ExtendArguments) -> Result<(), Failure> {
-    let reservation = arguments.number.reservation;
+    let reservation = arguments.number.reservation.unwrap_or_default();
     let by_ns = arguments.by.map_or(0, nanoseconds);
     let kind = Kind::Extend(v1::Extend { reservation, by_ns, until_ns: pool_time(session, arguments.until).await });
-    let record = session.client.reservation_command(&format!("extend reservation {reservation}"), kind).await?;
-    session.print(&table(&[record])).await
+    let what = format!("extend reservation {reservation}");
+    let before = one(session, &what, reservation).await?;
+    let record = session.client.reservation_command(&what, kind).await?;
+    let late = PoolTime(before.deadline_ns).since(session.client.viewer().await.now) < ENDS_SOON;
+    let known = if late && record.state() == ReservationState::Ready {
+        wait_known(session, &what, &record).await
+    } else {
+        Ok(())
+    };
+    session.print(&table(&[record])).await?;
+    known
+}
+
+/// Waits until the agents know of the new deadline: cut off, each of them would end what runs at the one that it knows.
+async fn wait_known(session: &Session, what: &str, record: &v1::ReservationRecord) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let seen = session.client.machines(what, &record.machines.join(" or "), true).await?;
+        let unknown: Vec<&str> = seen.iter().filter_map(|status| does_not_know(status, record)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() >= session.client.timeout() {
+            let why = format!(
+                "{what}: decided, and not yet known to {}: a machine that is cut off ends at the old deadline",
+                unknown.join(", ")
+            );
+            return Err(Failure::TimedOut(why));
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// A machine whose agent has not yet said that it has this deadline.
+fn does_not_know<'a>(status: &'a v1::MachineStatus, wanted: &v1::ReservationRecord) -> Option<&'a str> {
+    let record = status.record.as_ref()?;
+    let place = |at: Option<v1::Position>| muster_model::Position::from(at.unwrap_or_default());
+    let has = place(status.agent_generation) >= place(record.generation);
+    let moved = record.holder.as_ref().is_some_and(|holder| holder.deadline_ns >= wanted.deadline_ns);
+    (!has || !moved).then_some(record.machine.as_str())
 }
 
 /// Says why a reservation waits: what keeps the machines that it wants, when it is served at the latest, and what would help.
@@ -166,6 +228,15 @@ fn waits(explained: &v1::ReservationExplained, viewer: &Viewer) -> Vec<String> {
     lines
 }
 
+/// Gives one machine of a reservation back.
+pub(super) async fn dismiss(session: &Session, arguments: DismissArguments) -> Result<(), Failure> {
+    let (reservation, machine) = (arguments.number.reservation, arguments.machine);
+    let what = format!("dismiss {machine} of reservation {reservation}");
+    let kind = Kind::Dismiss(v1::DismissMachine { reservation, machine });
+    let record = session.client.reservation_command(&what, kind).await?;
+    session.print(&table(&[record])).await
+}
+
 pub(super) async fn check_in(session: &Session, reservation: u64) -> Result<(), Failure> {
     let kind = Kind::CheckIn(v1::CheckIn { reservation });
     let record = session.client.reservation_command(&format!("check in reservation {reservation}"), kind).await?;
@@ -188,6 +259,7 @@ fn table(reservations: &[v1::ReservationRecord]) -> Table {
         "minimum",
         "until_time",
         "aged",
+        "master",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     let mut table = Table::new(columns);
@@ -220,7 +292,14 @@ fn row(record: &v1::ReservationRecord) -> Vec<Cell> {
         Cell::Integer(record.minimum.into()),
         Cell::time_ns(record.until_ns),
         Cell::Flag(record.aged),
+        Cell::text(master(record)),
     ]
+}
+
+/// Whose client it is: `reservation 4`, `process 1/00010064`; empty for an ordinary one.
+fn master(record: &v1::ReservationRecord) -> String {
+    let master = record.master.and_then(|master| GroupMaster::try_from(master).ok());
+    master.map_or_else(String::new, |master| master.to_string())
 }
 
 pub(super) fn state(state: ReservationState) -> &'static str {
@@ -242,5 +321,6 @@ pub(super) fn end(end: v1::ReservationEnd) -> &'static str {
         v1::ReservationEnd::Expired => "expired",
         v1::ReservationEnd::Canceled => "canceled",
         v1::ReservationEnd::Failed => "failed",
+        v1::ReservationEnd::MasterEnded => "master ended",
     }
 }

@@ -53,6 +53,7 @@ fn command(arguments: StartArguments) -> Result<v1::Start, Failure> {
         on_error: arguments.on_error.join(" "),
         again: None,
         when_ready: false,
+        check_out: false,
     })
 }
 

@@ -24,6 +24,8 @@ pub const MACHINES_MAX: usize = 65_536;
 pub const RESOURCES_MAX: usize = 4_096;
 /// Facts decided in one tick; the rest waits for the next.
 pub const TICK_FACTS_MAX: usize = 2_000;
+/// Facts that one followed event comes to in one decision, about: what is left follows in the next, so that each fits into a message.
+pub const FOLLOWED_FACTS_MAX: usize = 1_000;
 /// An agent takes an order to prepare a disk within this.
 pub const STORAGE_TOLD_WITHIN: Duration = Duration::from_secs(60);
 /// An order to prepare a disk has ended within this: its agent gives up before.

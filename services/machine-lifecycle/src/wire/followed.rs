@@ -48,6 +48,10 @@ pub fn inputs_of_reservation_event(event: v1::ReservationEvent) -> Result<Option
             let machine = machine_id("ReservationMachineDropped", "machine", &dropped.machine)?;
             Some(Input::Dropped { reservation, machine })
         }
+        Some(Kind::MachineDismissed(dismissed)) => {
+            let machine = machine_id("ReservationMachineDismissed", "machine", &dismissed.machine)?;
+            Some(Input::Dropped { reservation, machine })
+        }
         Some(Kind::Ended(_)) => Some(Input::Ended { reservation }),
         Some(
             Kind::Queued(_)

@@ -12,7 +12,7 @@ use crate::core::life::{Event, Life};
 use crate::core::outcome::End;
 use crate::core::words::Waiting;
 use crate::disk::intents::{Known, Read};
-use crate::{probe, workplace};
+use crate::{checkout, probe, workplace};
 
 impl Agent {
     /// Takes what is known from the disk. Which processes live is said by the keeper.
@@ -53,7 +53,8 @@ impl Agent {
             return;
         }
         let unknown = |id: &ProcessId| !self.processes.contains_key(id);
-        for id in workplace::all(&self.settings.state).filter(unknown) {
+        let kept = |id: &ProcessId| checkout::is_kept(&self.settings.state, *id);
+        for id in workplace::all(&self.settings.state).filter(|id| unknown(id) && !kept(id)) {
             self.remove_later(workplace::directory_of(&self.settings.state, id));
         }
     }
@@ -107,6 +108,7 @@ impl Agent {
             expected: None,
             waits_at: None,
             synced: None,
+            user: None,
         };
         self.processes.insert(id, process);
         if is_gone {

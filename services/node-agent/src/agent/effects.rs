@@ -13,7 +13,7 @@ use crate::core::outcome::End;
 use crate::disk::intents::{Line, end_line, state_number};
 use crate::keeper::protocol::ToKeeper;
 use crate::names::name_of;
-use crate::{wire, workplace};
+use crate::{checkout, wire, workplace};
 
 impl Agent {
     /// Something happens to a process.
@@ -208,7 +208,9 @@ impl Agent {
         }
         self.intents.write(Line::Forgotten(vec![id.into()]));
         let keeps = self.processes.remove(&id).is_some_and(|process| process.intent.reboots);
-        self.remove_later(workplace::directory_of(&self.settings.state, id));
+        if !checkout::is_kept(&self.settings.state, id) {
+            self.remove_later(workplace::directory_of(&self.settings.state, id));
+        }
         if keeps && self.attempts_of(id).next().is_none() {
             self.remove_later(workplace::kept_of(&self.settings.state, id));
         }

@@ -8,6 +8,7 @@ use muster_proto::v1::{FenceDone, MachineDesired, report};
 use tokio::sync::oneshot;
 
 use super::{Agent, Fencing};
+use crate::checkout;
 use crate::core::authority::Owner;
 use crate::core::life::Event;
 
@@ -126,6 +127,7 @@ impl Agent {
             self.fence = before;
             return;
         }
+        checkout::clear(&self.settings.state);
         tracing::info!(%epoch, "fenced");
         self.reports.say(report::Kind::Fence(FenceDone { epoch: epoch.0 }));
         if let Some(taken) = self.fencing.take().and_then(|fencing| fencing.taken) {

@@ -5,6 +5,7 @@ mod adopt;
 mod away;
 mod booting;
 mod changes;
+mod clients;
 mod commands;
 mod effects;
 mod fencing;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use muster_bus::{Bucket, Inbound};
 use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
+use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, SyncAnswer, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,7 @@ use crate::core::words::{Fate, Outgoing, Pair, Waiting};
 use crate::crash_files::CrashWatch;
 use crate::disk::fence::{Fence, FenceFile};
 use crate::disk::intents::{Final, Intent, Intents, Known};
+use crate::disk::token::Tokens;
 use crate::heartbeat::Said;
 use crate::keeper::protocol::{FromKeeper, Spawn};
 use crate::keeper_client::KeeperHandle;
@@ -62,6 +65,7 @@ use preparing::{Acted, Preparing};
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
+use starting::Made;
 
 /// Inputs of one turn at most: their reports make one batch, with one fsync.
 const TURN_MAX: usize = 2_000;
@@ -91,12 +95,7 @@ pub(crate) enum Input {
     /// The connection to the keeper is gone.
     KeeperGone,
     /// Places of processes are ready, or could not be made.
-    Prepared {
-        /// Those that can be started.
-        ready: Vec<(ProcessId, Spawn)>,
-        /// Those that can not, and why.
-        failed: Vec<(ProcessId, String)>,
-    },
+    Prepared(Made),
     /// A file was put into an object store, or could not be.
     Uploaded {
         /// Whose.
@@ -119,6 +118,13 @@ pub(crate) enum Input {
         pair: Pair,
         /// What became of them.
         fate: Fate,
+    },
+    /// reservation has answered what was asked in the name of a process.
+    ClientAnswer {
+        /// On which connection.
+        connection: u64,
+        /// What.
+        message: Box<AgentMessage>,
     },
     /// Something is armed, and only the loop can act on it.
     TriggerTask(Box<Task>),
@@ -177,6 +183,8 @@ struct Process {
     waits_at: Option<(String, u64)>,
     /// What came of its newest arrival, by its order.
     synced: Option<SyncAnswer>,
+    /// Who started it, by its order.
+    user: Option<String>,
 }
 
 /// A fence that waits for processes of older epochs to be gone.
@@ -221,6 +229,7 @@ pub(crate) struct Agent {
     inventory: Arc<Inventory>,
     processes: BTreeMap<ProcessId, Process>,
     sockets: ModuleSockets,
+    tokens: Tokens,
     /// What heartbeats say is not what is true any more.
     changed: bool,
     /// Words between processes, on their way to other agents.
@@ -316,9 +325,10 @@ impl Agent {
             Input::Link(input) => self.link(input),
             Input::Keeper(message) => self.keeper(message),
             Input::KeeperGone => self.keeper_gone(),
-            Input::Prepared { ready, failed } => self.prepared(ready, failed),
+            Input::Prepared(made) => self.prepared(made),
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
             Input::Synced { names, result } => self.synced(names, result),
+            Input::ClientAnswer { connection, message } => self.client_answered(connection, &message),
             Input::Carried { pair, fate } => self.carried(pair, fate),
             Input::TriggerTask(task) => self.trigger_task(*task),
             Input::TriggerActed(acted) => self.trigger_acted(*acted),

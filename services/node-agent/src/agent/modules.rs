@@ -10,6 +10,7 @@ use muster_module_protocol::{ModuleMessage, Vote};
 use muster_proto::v1::report;
 
 use super::Agent;
+use super::clients::Asked;
 use super::syncs::Sync;
 use crate::core::life::Event;
 use crate::disk::intents::{Final, said_line};
@@ -35,6 +36,10 @@ impl Agent {
                 self.say_set(id);
                 self.say_waiting(id);
             }
+            ModuleInput::Asked { connection, id, token, wish } => {
+                self.client_asked(connection, Asked { id, token, wish });
+            }
+            ModuleInput::HolderAsked { connection, is_root, wish } => self.holder_asked(connection, is_root, wish),
             ModuleInput::Said { id, message } => self.module_said(id, message),
             ModuleInput::Closed { id, connection } => {
                 let Some(process) = self.processes.get_mut(&id) else { return };
@@ -49,7 +54,10 @@ impl Agent {
 
     fn module_said(&mut self, id: ProcessId, message: ModuleMessage) {
         match message {
-            ModuleMessage::Hello { .. } | ModuleMessage::Ready => {}
+            ModuleMessage::Hello { .. }
+            | ModuleMessage::Client { .. }
+            | ModuleMessage::Holder { .. }
+            | ModuleMessage::Ready => {}
             ModuleMessage::Trigger { n, note } => self.trigger_said(id, n, &note),
             ModuleMessage::Crash { note } => self.crash_said(id, &note),
             ModuleMessage::Expect { n, what, within_ms, note } => {

@@ -25,6 +25,7 @@ use crate::core::words::Outgoing;
 use crate::crash_files;
 use crate::disk::fence::FenceFile;
 use crate::disk::intents::Intents;
+use crate::disk::token::Tokens;
 use crate::heartbeat::{self, Said};
 use crate::hotplug;
 use crate::keeper::KeeperPaths;
@@ -54,8 +55,7 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     let (up_sender, up) = watch::channel(false);
     let (said, saying) = watch::channel(Said::default());
     let connection = Connection::start(&settings.nats, &settings.machine, clock(&settings));
-    let paths = KeeperPaths { state: settings.state.clone() };
-    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
+    let (paths, sockets, tokens) = listen(&settings)?;
     let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
     let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
@@ -94,6 +94,7 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
         answered: now,
         inventory: Arc::new(inventory),
         processes: BTreeMap::new(),
+        tokens,
         sockets,
         changed: true,
         outgoing: Outgoing::default(),
@@ -114,6 +115,14 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     };
     agent.begin(read.known, begun)?;
     Ok((agent, waiting))
+}
+
+/// The socket of processes, and what permits others to ask in their name.
+fn listen(settings: &Settings) -> anyhow::Result<(KeeperPaths, ModuleSockets, Tokens)> {
+    let paths = KeeperPaths { state: settings.state.clone() };
+    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
+    let tokens = Tokens::open(&settings.state).context("open the secret of tokens")?;
+    Ok((paths, sockets, tokens))
 }
 
 /// The clock that follows the pool's; labs set it apart from the machine's.

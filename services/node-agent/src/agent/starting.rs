@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_model::{Position, ProcessId, ResourceId};
+use muster_model::{Position, ProcessId, ResourceId, Verdict};
 use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
 
 use super::changes::{Change, Wanted};
@@ -15,11 +15,12 @@ use crate::artifacts::Artifacts;
 use crate::core::gang::Gang;
 use crate::core::life::{Event, Life, Stage};
 use crate::core::orders::{Expected, Ground, Order, Refused, Step, Way, step};
+use crate::core::outcome::Said;
 use crate::core::words::Waiting;
-use crate::disk::intents::{Final, Intent, Line, pair};
+use crate::disk::intents::{Final, Intent, Line, pair, said_line};
 use crate::keeper::protocol::{SPAWN_BATCH_MAX, Spawn, ToKeeper};
 use crate::workplace::Common;
-use crate::{metrics, wire, workplace};
+use crate::{checkout, metrics, wire, workplace};
 
 /// Processes that are known at once at most, ended and not forgotten ones included.
 const KNOWN_MAX: usize = 100_000;
@@ -35,6 +36,8 @@ struct Plan {
     refused: Vec<RefusedProcess>,
     /// Gangs as they are now, of new processes and of known ones.
     gangs: Vec<(ProcessId, Gang)>,
+    /// Who started them.
+    users: Vec<(ProcessId, String)>,
     /// Known processes that have other pulses or parameters from here on.
     changes: Vec<(ProcessId, Change)>,
     /// What was decided of announcements.
@@ -81,6 +84,11 @@ impl Agent {
         for (id, answer) in std::mem::take(&mut plan.synced) {
             self.sync_answered(id, answer);
         }
+        for (id, user) in plan.users {
+            if let Some(process) = self.processes.get_mut(&id) {
+                process.user = Some(user);
+            }
+        }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.gang = Some(gang);
@@ -106,6 +114,7 @@ impl Agent {
             for order in wire::orders(job) {
                 plan.synced.extend(order.synced.clone().map(|answer| (order.id, answer)));
                 plan.expected.extend(order.expected.clone().map(|expected| (order.id, expected)));
+                plan.users.extend(job.spec.as_ref().map(|spec| (order.id, spec.actor.clone())));
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
                 let change = wanted.as_ref().and_then(|wanted| self.change_of(order.id, wanted));
                 plan.changes.extend(change.map(|change| (order.id, change)));
@@ -163,6 +172,8 @@ impl Agent {
                 machine: self.settings.machine.clone(),
                 inventory: self.inventory.clone(),
                 state: self.settings.state.clone(),
+                tokens: self.tokens.clone(),
+                home: self.settings.home.clone(),
             },
             artifacts: self.artifacts.clone(),
             inputs: self.inputs.clone(),
@@ -171,9 +182,17 @@ impl Agent {
     }
 
     /// Places are ready: what is still wanted is asked of the keeper.
-    pub(super) fn prepared(&mut self, ready: Vec<(ProcessId, Spawn)>, failed: Vec<(ProcessId, String)>) {
+    pub(super) fn prepared(&mut self, made: Made) {
+        let Made { ready, failed, left } = made;
         for (id, reason) in failed {
             self.happen(id, Event::NotStarted(reason));
+        }
+        for (id, reason) in left {
+            let said = Said { verdict: Verdict::Skip, reason };
+            if self.processes.get(&id).is_some_and(|process| process.life.stage() == Stage::Preparing) {
+                self.intents.write(said_line(id.into(), &said, &Final::default()));
+                self.happen(id, Event::SetUp(said));
+            }
         }
         if self.keeper_ready {
             self.spawn(ready);
@@ -220,6 +239,7 @@ fn new_process(intent: Intent) -> Process {
         expected: None,
         waits_at: None,
         synced: None,
+        user: None,
     }
 }
 
@@ -255,17 +275,17 @@ impl Preparation {
             Err(error) => {
                 let reason = format!("{error:#}");
                 let failed = orders.iter().map(|order| (order.id, reason.clone())).collect();
-                let _ = self.inputs.send(Input::Prepared { ready: Vec::new(), failed }).await;
+                let _ = self.inputs.send(Input::Prepared(Made { failed, ..Made::default() })).await;
                 return;
             }
         }
         let common = Arc::new(self.common);
         for batch in orders.chunks(SPAWN_BATCH_MAX) {
             let (common, batch) = (common.clone(), batch.to_vec());
-            let Ok((ready, failed)) = tokio::task::spawn_blocking(move || make_all(&common, &batch)).await else {
+            let Ok(made) = tokio::task::spawn_blocking(move || make_all(&common, &batch)).await else {
                 return;
             };
-            if self.inputs.send(Input::Prepared { ready, failed }).await.is_err() {
+            if self.inputs.send(Input::Prepared(made)).await.is_err() {
                 return;
             }
         }
@@ -281,15 +301,30 @@ impl Preparation {
     }
 }
 
-type Made = (Vec<(ProcessId, Spawn)>, Vec<(ProcessId, String)>);
+/// What came of making places.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// Those that can be started.
+    ready: Vec<(ProcessId, Spawn)>,
+    /// Those that can not, and why.
+    failed: Vec<(ProcessId, String)>,
+    /// Those that are left for a person to start, and what they have to know.
+    left: Vec<(ProcessId, String)>,
+}
 
 fn make_all(common: &Common, orders: &[Order]) -> Made {
-    let (mut ready, mut failed) = (Vec::new(), Vec::new());
+    let mut made = Made::default();
     for order in orders {
-        match workplace::make(common, order) {
-            Ok(spawn) => ready.push((order.id, spawn)),
-            Err(error) => failed.push((order.id, format!("{error:#}"))),
+        let place = workplace::make(common, order);
+        let left = match &place {
+            Ok(spawn) if common.spec.check_out => Some(checkout::leave(common, order, spawn)),
+            Ok(_) | Err(_) => None,
+        };
+        match (place, left) {
+            (Err(error), _) | (Ok(_), Some(Err(error))) => made.failed.push((order.id, format!("{error:#}"))),
+            (Ok(_), Some(Ok(words))) => made.left.push((order.id, words)),
+            (Ok(spawn), None) => made.ready.push((order.id, spawn)),
         }
     }
-    (ready, failed)
+    made
 }

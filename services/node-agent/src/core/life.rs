@@ -181,6 +181,7 @@ impl Life {
             Event::Asked => self.asked(),
             Event::Spawned => self.spawned(),
             Event::NotStarted(reason) => self.not_started(reason, now),
+            Event::SetUp(said) => self.set_up(said, now),
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
             Event::Pong { n, iterations } => self.pong(n, iterations, now),
@@ -244,6 +245,15 @@ impl Life {
         }
         self.stage = Stage::Exited(now);
         self.kill.get_or_insert(reason);
+        vec![Effect::Conclude]
+    }
+
+    fn set_up(&mut self, said: Said, now: Duration) -> Vec<Effect> {
+        if self.stage != Stage::Preparing {
+            return Vec::new();
+        }
+        (self.stage, self.ran, self.status) = (Stage::Exited(now), true, Some(0));
+        self.said = Some(said);
         vec![Effect::Conclude]
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Spawned,
     /// It will never run.
     NotStarted(String),
+    /// It is left for a person to start: everything is as it would have found it.
+    SetUp(Said),
     /// It said hello on the agent's socket.
     Connected,
     /// Its connection closed.

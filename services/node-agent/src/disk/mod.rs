@@ -9,4 +9,5 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod spool;
 pub(crate) mod storage;
+pub(crate) mod token;
 pub(crate) mod triggers;

@@ -89,6 +89,11 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Root is at the other end.
+    pub(super) fn is_root(&self) -> bool {
+        rustix::net::sockopt::socket_peercred(&self.stream).is_ok_and(|peer| peer.uid.is_root())
+    }
+
     /// Takes the first message; none where it is no hello, or says that it is another process.
     pub(super) fn take_hello(&mut self, message: &ModuleMessage) -> Option<ProcessId> {
         let id = hello_of(message)?;
@@ -116,11 +121,16 @@ fn write(stream: &mut UnixStream, line: &[u8]) -> io::Result<usize> {
     Ok(written)
 }
 
+/// The process that is named, if the words are in order.
+pub(super) fn process_of(run: u32, dpid: &str, attempt: u32) -> Option<ProcessId> {
+    let dpid: Dpid = dpid.parse().ok()?;
+    Some(ProcessId { run: RunId(run), dpid, attempt: Attempt(attempt) })
+}
+
 fn hello_of(message: &ModuleMessage) -> Option<ProcessId> {
     match message {
         ModuleMessage::Hello { protocol, run, dpid, attempt, .. } if *protocol == PROTOCOL => {
-            let dpid: Dpid = dpid.parse().ok()?;
-            Some(ProcessId { run: RunId(*run), dpid, attempt: Attempt(*attempt) })
+            process_of(*run, dpid, *attempt)
         }
         ModuleMessage::Hello { protocol, .. } => {
             tracing::warn!(protocol, "a module speaks another version of the protocol");

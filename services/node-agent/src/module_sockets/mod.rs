@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use muster_model::ProcessId;
-use muster_module_protocol::{AgentMessage, ModuleMessage, encode_line};
+use muster_module_protocol::{AgentMessage, ClientWish, HolderWish, ModuleMessage, encode_line};
 use rustix::event::{Timespec, epoll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use connection::Connection;
+use connection::{Connection, process_of};
 
 /// How long a connection may be silent before it says who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +51,26 @@ pub(crate) enum ModuleInput {
         id: ProcessId,
         /// What.
         message: ModuleMessage,
+    },
+    /// Something is asked in the name of a process, on a connection of its own.
+    Asked {
+        /// On which connection.
+        connection: u64,
+        /// In whose name.
+        id: ProcessId,
+        /// The token that is shown.
+        token: String,
+        /// What.
+        wish: ClientWish,
+    },
+    /// The person at this machine asks something, on a connection of its own.
+    HolderAsked {
+        /// On which connection.
+        connection: u64,
+        /// It is root who asks.
+        is_root: bool,
+        /// What.
+        wish: HolderWish,
     },
     /// Its connection ended.
     Closed {
@@ -207,6 +227,12 @@ impl ModuleSockets {
         for message in messages {
             if let Some(id) = found.id {
                 inputs.push(ModuleInput::Said { id, message });
+            } else if let ModuleMessage::Client { run, dpid, attempt, token, wish } = message {
+                let id = process_of(run, &dpid, attempt);
+                inputs.extend(id.map(|id| ModuleInput::Asked { connection, id, token, wish }));
+                is_open = id.is_some();
+            } else if let ModuleMessage::Holder { wish } = message {
+                inputs.push(ModuleInput::HolderAsked { connection, is_root: found.is_root(), wish });
             } else if let Some(id) = found.take_hello(&message) {
                 inputs.push(ModuleInput::Connected { id, connection });
             } else {

@@ -29,6 +29,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         | Event::Extended { id, .. }
         | Event::Ended { id, .. }
         | Event::Dropped { id, .. }
+        | Event::Dismissed { id, .. }
         | Event::Countdown { id, .. }
         | Event::Aged { id }
         | Event::MachineReturned { id, .. } => {
@@ -53,7 +54,10 @@ fn index(state: &mut State, id: ReservationId, event: &Event) {
             state.give_back(machine);
             state.index_stage(id);
         }
-        Event::Dropped { machine, .. } => state.index_machine(id, machine),
+        Event::Dropped { machine, .. } | Event::Dismissed { machine, .. } => {
+            state.index_stage(id);
+            state.index_machine(id, machine);
+        }
         Event::Aged { .. } => state.index_stage(id),
         Event::Extended { .. } | Event::Countdown { .. } => {}
         Event::Queued { .. } | Event::MachineSeen { .. } | Event::QuotaSet { .. } => {}
@@ -88,13 +92,11 @@ pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
             }
         }
         Event::Ended { end, reason, .. } => end_it(reservation, *end, reason, at),
-        Event::Dropped { machine, .. } => {
-            if let Some(grant) = reservation.grant_mut()
-                && grant.machines.remove(machine)
-            {
-                grant.dropped.insert(machine.clone());
-                grant.returning.insert(machine.clone(), at.position);
-            }
+        Event::Dropped { machine, .. } => drop_machine(reservation, machine, at),
+        Event::Dismissed { machine, .. } => {
+            drop_machine(reservation, machine, at);
+            reservation.request.count -= 1;
+            reservation.request.minimum = reservation.request.minimum.min(reservation.request.count);
         }
         Event::Countdown { ends, .. } => {
             if let Some(grant) = reservation.grant_mut() {
@@ -108,6 +110,15 @@ pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
         },
         Event::Aged { .. } => reservation.aged = true,
         Event::Queued { .. } | Event::MachineSeen { .. } | Event::QuotaSet { .. } => {}
+    }
+}
+
+fn drop_machine(reservation: &mut Reservation, machine: &MachineId, at: &At<'_>) {
+    if let Some(grant) = reservation.grant_mut()
+        && grant.machines.remove(machine)
+    {
+        grant.dropped.insert(machine.clone());
+        grant.returning.insert(machine.clone(), at.position);
     }
 }
 

@@ -42,7 +42,11 @@ fn check_one(reservation: &Reservation) -> Result<(), String> {
 
 fn check_grant(reservation: &Reservation, grant: &Grant) -> Result<(), String> {
     let (granted, wanted) = (grant.machines.len(), reservation.request.count as usize);
-    let fewest = if reservation.request.rollout.is_some() { 0 } else { reservation.count_min() as usize };
+    let fewest = if reservation.request.rollout.is_some() || reservation.is_kept_full() {
+        0
+    } else {
+        reservation.count_min() as usize
+    };
     if !(fewest..=wanted).contains(&granted) {
         return Err(format!("{granted} machines were granted, and {wanted} asked for"));
     }
@@ -66,8 +70,7 @@ fn check_dropped(reservation: &Reservation, grant: &Grant) -> Result<(), String>
         return Err("a machine is on its way back that was not dropped".into());
     }
     let Some(rollout) = &reservation.request.rollout else {
-        let plain = grant.dropped.is_empty() && grant.countdown.is_none();
-        return if plain { Ok(()) } else { Err("it is no rollout, and has a countdown or dropped a machine".into()) };
+        return if grant.countdown.is_none() { Ok(()) } else { Err("it is no rollout, and has a countdown".into()) };
     };
     let started = matches!(reservation.stage, Stage::Ready(_));
     if started && grant.machines.len() < rollout.minimum as usize {
@@ -90,7 +93,7 @@ fn check_ended(reservation: &Reservation, ended: &Ended) -> Result<(), String> {
         End::Failed if deadline.is_none() && reservation.request.rollout.is_none() => {
             Err("it failed without machines".into())
         }
-        End::Released | End::Expired | End::Canceled | End::Failed => match &ended.grant {
+        End::Released | End::Expired | End::Canceled | End::Failed | End::MasterEnded => match &ended.grant {
             Some(grant) => check_grant(reservation, grant),
             None => Ok(()),
         },

@@ -1,9 +1,10 @@
 //! Deciding on one input.
 
 mod commands;
+mod groups;
 
 use muster_ledger::Now;
-use muster_model::{MachineId, Position};
+use muster_model::{MachineId, PoolTime, Position};
 
 use super::event::Event;
 use super::machine::{Machine, News, Tenure};
@@ -12,11 +13,12 @@ use super::settle::{self, Sight};
 use super::state::State;
 
 pub(super) use commands::command;
+pub(super) use groups::clients_wanted;
 
 /// News of a machine: what it is now, and what follows for the reservation that has it.
 pub(super) fn machine(state: &State, id: &MachineId, news: &News, now: Now) -> Vec<Event> {
     let before = state.machine(id);
-    let after = Machine::after(before, news);
+    let after = Machine::after(before, news).map(|after| since_when(before, after, now.time));
     if before == after.as_ref() {
         return Vec::new();
     }
@@ -26,6 +28,16 @@ pub(super) fn machine(state: &State, id: &MachineId, news: &News, now: Now) -> V
     let mut events = vec![Event::MachineSeen { machine: id.clone(), seen: after }];
     events.extend(follows);
     events
+}
+
+/// Since when it is down goes with it.
+fn since_when(before: Option<&Machine>, mut after: Machine, now: PoolTime) -> Machine {
+    after.down_since = match before {
+        _ if !after.down => PoolTime::NEVER,
+        Some(before) if before.down => before.down_since,
+        Some(_) | None => now,
+    };
+    after
 }
 
 /// machine-lifecycle has taken our log up to `position`: a machine that still is the pool's then, although its reservation ended

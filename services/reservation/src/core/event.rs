@@ -59,7 +59,7 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
-    /// A rollout goes on without one of its machines.
+    /// A rollout or a group goes on without one of its machines.
     Dropped {
         /// Which.
         id: ReservationId,
@@ -67,6 +67,13 @@ pub enum Event {
         machine: MachineId,
         /// Why, for people.
         reason: String,
+    },
+    /// It wants one of its machines no longer.
+    Dismissed {
+        /// Which.
+        id: ReservationId,
+        /// The machine.
+        machine: MachineId,
     },
     /// A rollout counts down, or does so no longer.
     Countdown {
@@ -114,6 +121,7 @@ impl Event {
             | Self::Extended { id, .. }
             | Self::Ended { id, .. }
             | Self::Dropped { id, .. }
+            | Self::Dismissed { id, .. }
             | Self::Countdown { id, .. }
             | Self::Aged { id }
             | Self::MachineReturned { id, .. } => Some(*id),

@@ -58,7 +58,7 @@ pub fn explain(state: &State, reservation: &Reservation, now: PoolTime) -> Expla
     let quota = over_quota(state, reservation).unwrap_or_default();
     let before = state.line_with(None).take_while(|id| *id != reservation.id).count();
     let outlook = Outlook::of(state, reservation);
-    let expected = outlook.expect(&Promised::new(), now).map(|expected| expected.start);
+    let expected = outlook.expect(&Promised::new(), now).1.map(|expected| expected.start);
     let change = if quota.is_empty() { change(state, reservation, &outlook, now) } else { String::new() };
     let before = u32::try_from(before).unwrap_or(u32::MAX);
     Explained { record, expected, before, kept: kept(state, reservation), change, quota }
@@ -140,7 +140,7 @@ fn change(state: &State, waiting: &Reservation, outlook: &Outlook<'_>, now: Pool
 fn first_in_line(state: &State, now: PoolTime) -> Option<(ReservationId, PoolTime)> {
     let expected = |id| {
         let waiting = state.reservation(id)?;
-        let expected = Outlook::of(state, waiting).expect(&Promised::new(), now)?;
+        let expected = Outlook::of(state, waiting).expect(&Promised::new(), now).1?;
         Some((id, expected.start))
     };
     state.line_with(None).find_map(expected)

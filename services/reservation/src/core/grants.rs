@@ -1,6 +1,6 @@
 //! Who gets machines: one pass over the line.
 //!
-//! Rollouts that are under way come first. Then whoever is first in line; where it must wait, those behind it are served all the same while
+//! Rollouts and groups that are under way come first. Then whoever is first in line; where it must wait, those behind it are served all the same while
 //! that does not delay it (backfill): with machines that it can not use, that it can spare, or that are back before it can begin. One
 //! that can not be served at all now, because too few machines that match take part or work, or because its user has as many
 //! machines as they may, holds nobody up.
@@ -21,7 +21,8 @@ use super::state::State;
 pub(super) fn grants(state: &State, newcomer: Option<&Reservation>, before: &[Event], now: PoolTime) -> Vec<Event> {
     let ended: BTreeSet<_> = before.iter().filter_map(ended_by).collect();
     let (promised, given) = (moved(state, before, now), BTreeMap::new());
-    let mut pass = Pass { state, now, promised, named: 0, given, first: None, events: Vec::new() };
+    let known = Known::default();
+    let mut pass = Pass { state, now, promised, named: 0, given, first: None, known, events: Vec::new() };
     for open in state.rollouts().filter(|open| !ended.contains(&open.id)) {
         let room = room(state, &open.request.user, &pass.given).machines;
         if let Some(machines) = rollout::further(state, open, &pass.promised, room) {
@@ -48,6 +49,7 @@ fn ended_by(event: &Event) -> Option<ReservationId> {
         | Event::Granted { .. }
         | Event::Extended { .. }
         | Event::Dropped { .. }
+        | Event::Dismissed { .. }
         | Event::Countdown { .. }
         | Event::Aged { .. }
         | Event::QuotaSet { .. }
@@ -71,6 +73,33 @@ fn moved(state: &State, before: &[Event], now: PoolTime) -> Promised {
     moved
 }
 
+/// Who asks alike is answered alike: what a pass has found for one request bounds what it finds for the next, since machines only become fewer
+/// while it lasts. So thousands that wait for the same cost no more than one.
+#[derive(Default)]
+struct Known {
+    /// Machines that can be had at most.
+    most: BTreeMap<Alike, usize>,
+    /// Machines of which anybody can tell when they are back.
+    told: BTreeMap<(String, bool), usize>,
+}
+
+impl Known {
+    /// A request of so many can neither be served nor be the first in line.
+    fn is_in_vain(&self, alike: &Alike, wanted: usize, may_be_first: bool) -> bool {
+        let too_few = |known: Option<&usize>| known.is_some_and(|known| *known < wanted);
+        let told = self.told.get(&(alike.selector.clone(), alike.is_rollout));
+        too_few(self.most.get(alike)) && (!may_be_first || too_few(told))
+    }
+}
+
+/// Requests that can have the same machines: what they select, whether these are booted, whether they are back before the first in line begins.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Alike {
+    selector: String,
+    is_rollout: bool,
+    is_short: bool,
+}
+
 struct Pass<'a> {
     state: &'a State,
     now: PoolTime,
@@ -81,6 +110,8 @@ struct Pass<'a> {
     given: BTreeMap<&'a str, u32>,
     /// When the first that must wait is served at the latest.
     first: Option<Expected>,
+    /// What was found for those who are alike.
+    known: Known,
     events: Vec<Event>,
 }
 
@@ -91,8 +122,14 @@ impl<'a> Pass<'a> {
         if (waiting.count_min() as usize) > room {
             return;
         }
-        let outlook = Outlook::of(self.state, waiting);
         let end = latest_end(waiting, self.now);
+        let (selector, is_rollout) = (waiting.request.selector.to_string(), waiting.request.rollout.is_some());
+        let is_short = self.first.as_ref().is_some_and(|first| first.begins_after(end));
+        let alike = Alike { selector, is_rollout, is_short };
+        if self.known.is_in_vain(&alike, wanted, self.first.is_none()) {
+            return;
+        }
+        let outlook = Outlook::of(self.state, waiting);
         let spare = self.first.as_ref().map(Expected::spare);
         let chosen = match &mut self.first {
             None => outlook.choose(&self.promised, room, |_| true),
@@ -101,11 +138,19 @@ impl<'a> Pass<'a> {
         if chosen.len() >= wanted {
             return self.grant(waiting, chosen);
         }
+        let told_of = (alike.selector.clone(), is_rollout);
+        if chosen.len() < room.min(waiting.request.count as usize) {
+            self.known.most.insert(alike, chosen.len());
+        }
         match (&mut self.first, spare) {
             // What it could not have is there for others.
             (Some(first), Some(spare)) => first.set_spare(spare),
             // The first that must wait is the one that the others must not delay.
-            (first, _) => *first = outlook.expect(&self.promised, self.now),
+            (first, _) => {
+                let (told, expected) = outlook.expect(&self.promised, self.now);
+                *first = expected;
+                self.known.told.insert(told_of, told);
+            }
         }
     }
 

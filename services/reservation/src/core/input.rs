@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_model::{MachineId, PoolTime, Position, ReservationId};
+use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId};
 
 use super::machine::News;
 use super::quorum::Rollout;
@@ -25,10 +25,30 @@ pub enum Input {
         /// What.
         news: News,
     },
+    /// Processes were started whose module asks for clients.
+    ClientsWanted(ClientsWanted),
+    /// The scheduler says that a process with clients is over.
+    GroupEnded {
+        /// Which.
+        master: GroupMaster,
+        /// Why, for people.
+        reason: String,
+    },
     /// machine-lifecycle has taken RESERVATIONS up to here, and everything that it decided on it was given before this input.
     Taken(Position),
     /// Due timers, and the full pass.
     Tick,
+}
+
+/// Clients that a module asks for, for each of its processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientsWanted {
+    /// The processes, each with the selector of its clients, not read yet.
+    pub masters: Vec<(GroupMaster, String)>,
+    /// Who started them.
+    pub user: String,
+    /// How many machines for each.
+    pub count: u32,
 }
 
 /// A command. May be refused.
@@ -50,11 +70,36 @@ pub enum Command {
         /// What they may have; an empty one is none.
         quota: Quota,
     },
+    /// In the name of a master: what is reserved becomes its client, and nothing but its clients is changed.
+    OnBehalf {
+        /// Whose.
+        master: GroupMaster,
+        /// What.
+        command: Box<Command>,
+    },
+    /// Give one machine back before the end.
+    Dismiss {
+        /// Which reservation; 0 for the one of the master's clients that has it.
+        id: ReservationId,
+        /// Which machine.
+        machine: MachineId,
+    },
     /// Give machines back, or take back the request.
     CheckIn {
         /// Which.
         id: ReservationId,
     },
+}
+
+impl Command {
+    /// It gives something back.
+    pub(super) fn frees(&self) -> bool {
+        match self {
+            Self::CheckIn { .. } | Self::Dismiss { .. } => true,
+            Self::OnBehalf { command, .. } => command.frees(),
+            Self::Reserve(_) | Self::Extend { .. } | Self::SetQuota { .. } => false,
+        }
+    }
 }
 
 /// Where a deadline moves.
@@ -87,4 +132,8 @@ pub struct Reserve {
     pub minimum: u32,
     /// Until when, instead of for how long.
     pub until: Option<PoolTime>,
+    /// So many reservations of one machine each.
+    pub each: bool,
+    /// Whose clients they become.
+    pub master: Option<GroupMaster>,
 }

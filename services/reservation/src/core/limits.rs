@@ -22,6 +22,14 @@ pub(super) const AGED_AFTER: Duration = Duration::from_secs(2 * 24 * 3600);
 pub(super) const BACK_WITHIN: Duration = Duration::from_secs(120);
 /// What was used so long ago counts for half in fair share.
 pub(super) const USE_HALVES_AFTER: Duration = Duration::from_secs(3 * 24 * 3600 + 12 * 3600);
+/// A client that has been down for so long is replaced by another machine.
+pub(super) const CLIENT_PATIENCE: Duration = Duration::from_secs(120);
+/// A master whose machines have all been down for so long is over, and so are its clients.
+pub(super) const MASTER_SILENT_AFTER: Duration = Duration::from_secs(25);
+/// Clients that a module asks for are wanted for so long; they end with their process.
+pub(super) const CLIENTS_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Reservations that one command asks for.
+pub(super) const EACH_MAX: u32 = 1_000;
 /// Quotas that are kept.
 pub(super) const QUOTAS_MAX: usize = 1_000;
 /// Members of one group.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Epoch, Facts, Flag, MachineId, ReservationId};
+use muster_model::{Epoch, Facts, Flag, MachineId, PoolTime, ReservationId};
 
 /// Whose a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,6 +91,8 @@ pub struct Machine {
     pub protected: bool,
     /// It is down.
     pub down: bool,
+    /// Since when.
+    pub down_since: PoolTime,
     /// It can not be trusted until its phase says so again.
     pub quarantined: bool,
     /// What is on it is ready for use.

@@ -101,9 +101,14 @@ impl<'a> Outlook<'a> {
         }
     }
 
-    /// When it can be served at the latest, and what that needs; none where nobody can tell.
-    pub(super) fn expect(&self, promised: &Promised, now: PoolTime) -> Option<Expected> {
+    /// Of how many machines anybody can tell when they are there; when it can be served at the latest, and what that needs: none where nobody can
+    /// tell.
+    pub(super) fn expect(&self, promised: &Promised, now: PoolTime) -> (usize, Option<Expected>) {
         let times = self.times(promised, now);
+        (times.len(), self.expected(times, now))
+    }
+
+    fn expected(&self, times: Vec<(PoolTime, &MachineId)>, now: PoolTime) -> Option<Expected> {
         let wanted = self.waiting.count_wanted(now) as usize;
         let start = times.get(wanted.checked_sub(1)?)?.0;
         let in_time = times.iter().take_while(|(time, _)| *time <= start).count();
@@ -138,9 +143,14 @@ impl Expected {
         self.spare = spare;
     }
 
+    /// Who has machines until `end` has them back before it begins.
+    pub(super) fn begins_after(&self, end: PoolTime) -> bool {
+        end + BACK_WITHIN <= self.start
+    }
+
     /// Whether one behind it may have a machine until `end`, and not delay it. Counts those that it can spare.
     pub(super) fn spares(&mut self, machine: &MachineId, end: PoolTime) -> bool {
-        if end + BACK_WITHIN <= self.start || !self.machines.contains(machine) {
+        if self.begins_after(end) || !self.machines.contains(machine) {
             return true;
         }
         let spared = self.spare > 0;

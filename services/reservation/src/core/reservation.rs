@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_model::{MachineId, PoolTime, Position, ReservationId, Selector};
+use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId, Selector};
 
 use super::MachineSet;
 use super::limits::MINIMUM_AFTER;
@@ -36,6 +36,8 @@ pub struct Request {
     pub minimum: u32,
     /// It ends then, whenever it begins; its duration is not read.
     pub until: Option<PoolTime>,
+    /// Whose client it is.
+    pub master: Option<GroupMaster>,
 }
 
 impl Request {
@@ -88,7 +90,7 @@ pub struct Grant {
     pub deadline: PoolTime,
     /// Machines of which MACHINES has said that they go or went to it, or were removed. Only such a machine can be back.
     pub arrived: MachineSet,
-    /// Machines that a rollout went on without: it does not get them again.
+    /// Machines that a rollout or a group went on without: it does not get them again.
     pub dropped: MachineSet,
     /// Those of them that are not back yet, and where in RESERVATIONS they were dropped.
     pub returning: BTreeMap<MachineId, Position>,
@@ -114,6 +116,8 @@ pub enum End {
     Canceled,
     /// It could not be prepared.
     Failed,
+    /// Its master is over, or silent.
+    MasterEnded,
 }
 
 /// A reservation that is over.
@@ -215,6 +219,26 @@ impl Reservation {
         self.grant().map_or(Use { machines: 0, time: Duration::ZERO, granted: PoolTime::NEVER }, of)
     }
 
+    /// It is not over.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.stage, Stage::Ended(_))
+    }
+
+    /// It is under way, and takes further machines for those that it goes on without.
+    pub(super) fn may_be_granted_more(&self) -> bool {
+        match &self.stage {
+            Stage::Preparing(_) => self.request.rollout.is_some() || self.is_kept_full(),
+            Stage::Ready(_) => self.is_kept_full(),
+            Stage::Queued | Stage::Ended(_) => false,
+        }
+    }
+
+    /// Machines that will not serve it are replaced by others, when it is ready too.
+    pub(super) fn is_kept_full(&self) -> bool {
+        self.request.master.is_some() && self.request.rollout.is_none()
+    }
+
     /// It is over, and nothing of it is left to wait for.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -231,6 +255,7 @@ impl End {
             Self::Expired => "expired",
             Self::Canceled => "canceled",
             Self::Failed => "failed",
+            Self::MasterEnded => "master ended",
         }
     }
 }

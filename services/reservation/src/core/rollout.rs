@@ -67,12 +67,10 @@ fn give_up(reservation: &Reservation, rollout: &Rollout, ready: usize) -> Event 
     Event::Ended { id: reservation.id, end: End::Failed, reason }
 }
 
-/// Further machines for one that lacks some, `most` at most.
+/// Further machines for a rollout or a group that lacks some, `most` at most.
 pub(super) fn further(state: &State, open: &Reservation, promised: &Promised, most: usize) -> Option<MachineSet> {
-    let lacks = match (&open.stage, &open.request.rollout) {
-        (Stage::Preparing(grant), Some(_)) => grant.machines.len() < open.request.count as usize,
-        (Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) | Stage::Ended(_), _) => false,
-    };
+    let lacks =
+        open.may_be_granted_more() && open.machines().is_some_and(|had| had.len() < open.request.count as usize);
     let chosen = if lacks { Outlook::of(state, open).choose(promised, most, |_| true) } else { MachineSet::new() };
     (!chosen.is_empty()).then_some(chosen)
 }

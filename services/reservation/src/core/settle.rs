@@ -11,7 +11,7 @@ use super::limits::{AGED_AFTER, PREPARATION_MAX};
 use super::machine::Machine;
 use super::reservation::{End, Ended, Grant, Reservation, Stage};
 use super::state::State;
-use super::{grants, rollout};
+use super::{grants, group, rollout};
 
 /// What is looked at: every machine of a reservation, or the one of which there is news, as it is after them.
 #[derive(Clone, Copy)]
@@ -67,9 +67,19 @@ impl<'a> Sight<'a> {
 pub(super) fn pass(state: &State, now: Now) -> Vec<Event> {
     let sight = Sight::of(state);
     let mut events: Vec<Event> = state.open().flat_map(|open| settle(sight, open, now.time)).collect();
+    events.extend(due_of_groups(state, &events, now.time));
     events.extend(state.queue().filter_map(|waiting| wait(waiting, now.time)));
     let granted = grants::grants(state, None, &events, now.time);
     events.extend(granted);
+    events
+}
+
+/// What is due for groups, those apart that end anyway.
+fn due_of_groups(state: &State, before: &[Event], now: PoolTime) -> Vec<Event> {
+    let ends = |event: &Event| matches!(event, Event::Ended { .. }).then(|| event.reservation()).flatten();
+    let ending: std::collections::BTreeSet<_> = before.iter().filter_map(ends).collect();
+    let mut events = group::due(state, now);
+    events.retain(|event| event.reservation().is_none_or(|id| !ending.contains(&id)));
     events
 }
 
@@ -91,14 +101,16 @@ pub(super) fn settle(sight: Sight<'_>, reservation: &Reservation, now: PoolTime)
         Stage::Preparing(grant) => {
             let mut events = match &reservation.request.rollout {
                 Some(quorum) => rollout::advance(sight, reservation, (quorum, grant), now),
-                None => prepare(sight, reservation, grant, now).into_iter().collect(),
+                None => prepare(sight, reservation, grant, now),
             };
             events.extend(come_back(sight, reservation.id, dropped(sight, grant), &grant.arrived));
             events
         }
         Stage::Ready(grant) => {
             let back = come_back(sight, reservation.id, dropped(sight, grant), &grant.arrived);
-            expire(reservation, grant, now).into_iter().chain(back).collect()
+            let lost = replaced(sight, reservation, grant, now);
+            let expired = expire(reservation, grant, now);
+            lost.into_iter().chain(expired).chain(back).collect()
         }
         Stage::Ended(Ended { returning, grant: Some(grant), .. }) => {
             let looked = sight.look(returning.iter(), |machine| returning.contains(machine));
@@ -113,20 +125,27 @@ fn dropped<'a>(sight: Sight<'a>, grant: &'a Grant) -> impl Iterator<Item = &'a M
     sight.look(grant.returning.keys(), |machine| grant.returning.contains_key(machine))
 }
 
-fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Event> {
+/// Machines that a group goes on without.
+fn replaced(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Vec<Event> {
+    if reservation.is_kept_full() { group::give_up(sight, reservation, grant, now) } else { Vec::new() }
+}
+
+fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Vec<Event> {
     let id = reservation.id;
-    if sight.serving(reservation, grant) == grant.machines.len() {
+    let lost = replaced(sight, reservation, grant, now);
+    let lacks = reservation.is_kept_full() && grant.machines.len() < reservation.request.count as usize;
+    if sight.serving(reservation, grant) == grant.machines.len() && !lacks && lost.is_empty() {
         let machines = grant.machines.clone();
-        return Some(Event::Ready { id, machines, deadline: reservation.deadline_from(now) });
+        return vec![Event::Ready { id, machines, deadline: reservation.deadline_from(now) }];
     }
     let limit = reservation.request.drain + PREPARATION_MAX;
     if now.since(grant.granted) < limit {
-        return None;
+        return lost;
     }
     let missing = grant.machines.iter().filter(|machine| !sight.serves(machine, reservation));
     let names: Vec<_> = missing.map(MachineId::as_str).collect();
     let reason = format!("not ready within {}: {}", quantity::print_duration(limit), names.join(", "));
-    Some(Event::Ended { id, end: End::Failed, reason })
+    vec![Event::Ended { id, end: End::Failed, reason }]
 }
 
 fn expire(reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Event> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{MachineId, ReservationId};
+use muster_model::{GroupMaster, MachineId, ReservationId};
 
 use super::MachineSet;
 use super::line::Line;
@@ -35,7 +35,9 @@ pub struct State {
     pub(super) quotas: Quotas,
     /// What users have had.
     pub(super) usage: Usage,
-    /// Rollouts that may be granted further machines. Derived.
+    /// Clients that are not over, by their master. Derived.
+    clients: BTreeMap<GroupMaster, BTreeSet<ReservationId>>,
+    /// Rollouts and groups that may be granted further machines. Derived.
     rollouts: BTreeSet<ReservationId>,
     /// Those of which nothing is left to wait for, oldest first. Derived.
     settled: BTreeSet<ReservationId>,
@@ -145,7 +147,17 @@ impl State {
         self.open.iter().filter_map(|id| self.reservations.get(id))
     }
 
-    /// Rollouts that are under way, by number.
+    /// Masters of clients that are not over.
+    pub(super) fn masters(&self) -> impl Iterator<Item = GroupMaster> + '_ {
+        self.clients.keys().copied()
+    }
+
+    /// The clients of a master that are not over.
+    pub(super) fn clients_of(&self, master: GroupMaster) -> impl Iterator<Item = ReservationId> + '_ {
+        self.clients.get(&master).into_iter().flatten().copied()
+    }
+
+    /// Rollouts and groups that are under way and may lack machines, by number.
     pub(super) fn rollouts(&self) -> impl Iterator<Item = &Reservation> {
         self.rollouts.iter().filter_map(|id| self.reservations.get(id))
     }
@@ -187,12 +199,23 @@ impl State {
         let Some(reservation) = self.reservations.get(&id) else { return };
         let queued = reservation.stage == Stage::Queued;
         let open = !queued && !reservation.is_settled();
-        let rollout = reservation.request.rollout.is_some() && matches!(reservation.stage, Stage::Preparing(_));
+        let rollout = reservation.may_be_granted_more();
         for (set, is_in) in [(&mut self.rollouts, rollout), (&mut self.settled, !queued && !open)] {
             if is_in {
                 set.insert(id);
             } else {
                 set.remove(&id);
+            }
+        }
+        if let Some(master) = reservation.request.master {
+            let clients = self.clients.entry(master).or_default();
+            if reservation.is_alive() {
+                clients.insert(id);
+            } else {
+                clients.remove(&id);
+            }
+            if clients.is_empty() {
+                self.clients.remove(&master);
             }
         }
         self.open.remove(&id);

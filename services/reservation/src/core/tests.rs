@@ -1,8 +1,10 @@
 //! Tests of the core, through one [`Pool`] that decides, folds and checks every invariant after every event.
 
+mod groups;
 mod histories;
 mod line;
 mod quorum;
+mod races;
 mod rollouts;
 mod rules;
 
@@ -13,7 +15,8 @@ use muster_ledger::{At, Core, Now};
 use muster_model::{Epoch, Flag, MachineId, PoolTime, Position, Refusal, ReservationId, Term};
 
 use super::{
-    Command, End, Event, Extension, Input, News, Record, Reply, ReservationCore, Reserve, Stage, State, check,
+    ClientsWanted, Command, End, Event, Extension, Input, News, Record, Reply, ReservationCore, Reserve, Stage, State,
+    check,
 };
 use crate::wire;
 
@@ -70,7 +73,7 @@ impl Pool {
         }
         Ok(decision.reply.and_then(|reply| match reply {
             Reply::Reservation(record) => Some(*record),
-            Reply::Quota { .. } => None,
+            Reply::Quota { .. } | Reply::Reservations(_) => None,
         }))
     }
 

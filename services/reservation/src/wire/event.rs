@@ -7,7 +7,9 @@ use muster_proto::v1::{self, reservation_event::Kind};
 use prost::Message;
 
 use super::rollout::{kernel_name, rollout_from_wire, rollout_to_wire};
-use super::{duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, names, quota, set_time, time};
+use super::{
+    duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, master, names, quota, set_time, time,
+};
 use crate::core::{Event, Request};
 
 /// Encodes an event as `muster.v1.ReservationEvent`.
@@ -38,6 +40,7 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
             priority: request.priority,
             minimum: request.minimum,
             until_ns: request.until.unwrap_or_default().0,
+            master: request.master.map(Into::into),
         }),
         Event::Granted { user, machines, kernel, deadline, drain, .. } => {
             let (kernel, nonce) =
@@ -60,6 +63,9 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
         }
         Event::Dropped { machine, reason, .. } => {
             Kind::MachineDropped(v1::ReservationMachineDropped { machine: machine.to_string(), reason: reason.clone() })
+        }
+        Event::Dismissed { machine, .. } => {
+            Kind::MachineDismissed(v1::ReservationMachineDismissed { machine: machine.to_string() })
         }
         Event::Countdown { ends, .. } => {
             Kind::Countdown(v1::ReservationCountdown { ends_ns: ends.unwrap_or_default().0 })
@@ -98,6 +104,7 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
         Kind::MachineDropped(dropped) => {
             Event::Dropped { id, machine: machine_id(&dropped.machine)?, reason: dropped.reason }
         }
+        Kind::MachineDismissed(dismissed) => Event::Dismissed { id, machine: machine_id(&dismissed.machine)? },
         Kind::Countdown(countdown) => Event::Countdown { id, ends: set_time(countdown.ends_ns) },
         Kind::Aged(_) => Event::Aged { id },
         Kind::QuotaSet(set) => {
@@ -126,5 +133,6 @@ fn request(queued: v1::ReservationQueued) -> Result<Request, WireError> {
         priority: queued.priority,
         minimum: queued.minimum,
         until: set_time(queued.until_ns),
+        master: master(queued.master)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Machines as this log keeps them.
 
-use muster_model::{Epoch, MachineId, ReservationId};
+use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
 use muster_proto::WireError;
 use muster_proto::v1;
 
@@ -38,6 +38,7 @@ pub(super) fn to_wire(id: &MachineId, seen: Option<&Machine>) -> v1::Reservation
         ordered_for: machine.boot.reservation.unwrap_or_default().0,
         proven: machine.boot.proven,
         bootable: machine.bootable,
+        down_since_ns: machine.down_since.0,
     }
 }
 
@@ -52,6 +53,7 @@ pub(super) fn from_wire(seen: v1::ReservationMachineSeen) -> Result<(MachineId, 
         retired: seen.retired,
         protected: seen.machine_protected,
         down: seen.down,
+        down_since: PoolTime(seen.down_since_ns),
         quarantined: seen.quarantined,
         ready: seen.ready,
         offline: seen.offline,

@@ -6,7 +6,7 @@ use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_command::Kind, reservation_reply};
 use prost::Message;
 
-use super::{checked_duration, end_to_wire, names, quota, rollout, set_time};
+use super::{checked_duration, end_to_wire, machine_id, master, names, quota, rollout, set_time};
 use crate::core::{Command, Explained, Extension, Kept, Record, Reply, Reserve, Stage};
 
 /// What a command asks for. The nonce is for the boots of a rollout.
@@ -14,7 +14,8 @@ use crate::core::{Command, Explained, Extension, Kept, Record, Reply, Reserve, S
 /// # Errors
 /// When it can not be understood.
 pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, WireError> {
-    Ok(match command.kind.ok_or_else(|| WireError::missing("ReservationCommand", "kind"))? {
+    let behalf = master(command.master)?;
+    let command = match command.kind.ok_or_else(|| WireError::missing("ReservationCommand", "kind"))? {
         Kind::Reserve(reserve) => Command::Reserve(Reserve {
             rollout: reserve.rollout.map(|rollout| rollout::asked(rollout, nonce)).transpose()?,
             selector: reserve.selector,
@@ -25,6 +26,8 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
             priority: reserve.priority,
             minimum: reserve.minimum,
             until: set_time(reserve.until_ns),
+            each: reserve.each,
+            master: behalf,
         }),
         Kind::Extend(extend) => Command::Extend {
             id: ReservationId(extend.reservation),
@@ -38,6 +41,13 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
             Command::SetQuota { name, quota }
         }
         Kind::CheckIn(check_in) => Command::CheckIn { id: ReservationId(check_in.reservation) },
+        Kind::Dismiss(dismiss) => {
+            Command::Dismiss { id: ReservationId(dismiss.reservation), machine: machine_id(&dismiss.machine)? }
+        }
+    };
+    Ok(match behalf {
+        Some(master) => Command::OnBehalf { master, command: Box::new(command) },
+        None => command,
     })
 }
 
@@ -46,6 +56,10 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
 pub fn encode_reply(reply: &Reply) -> Bytes {
     let kind = match reply {
         Reply::Reservation(record) => reservation_reply::Kind::Reservation(record_to_wire(record)),
+        Reply::Reservations(records) => {
+            let reservations = records.iter().map(record_to_wire).collect();
+            reservation_reply::Kind::Reservations(v1::ReservationList { reservations })
+        }
         Reply::Quota { name, quota } => reservation_reply::Kind::Quota(quota::to_wire(name, quota)),
     };
     v1::ReservationReply { kind: Some(kind) }.encode_to_vec().into()
@@ -101,6 +115,7 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
         minimum: request.minimum,
         until_ns: request.until.unwrap_or_default().0,
         aged: reservation.aged,
+        master: request.master.map(Into::into),
     }
 }
 

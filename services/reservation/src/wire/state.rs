@@ -7,7 +7,9 @@ use muster_proto::v1;
 use prost::Message;
 
 use super::rollout::rollout_from_wire;
-use super::{duration, end_from_wire, machine, machine_id, machine_ids, names, quota, record_to_wire, set_time, time};
+use super::{
+    duration, end_from_wire, machine, machine_id, machine_ids, master, names, quota, record_to_wire, set_time, time,
+};
 use crate::core::{Ended, Grant, Quotas, Record, Request, Reservation, Stage, State, Usage};
 
 /// Encodes the state as `muster.v1.ReservationSnapshot`.
@@ -87,6 +89,7 @@ fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, W
         priority: record.priority,
         minimum: record.minimum,
         until: set_time(record.until_ns),
+        master: master(record.master)?,
     };
     let stage = stage(&kept, &record)?;
     let (id, queued) = (ReservationId(record.reservation), time(record.queued_ns));

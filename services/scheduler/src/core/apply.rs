@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use muster_ledger::At;
-use muster_model::{Dpid, Epoch, JobNumber, PoolTime, ProcessNumber, ProcessState};
+use muster_model::{Dpid, Epoch, GroupMaster, JobNumber, PoolTime, ProcessNumber, ProcessState};
 
 use super::event::{
     AbsenceExpected, Event, JobChanged, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced,
@@ -59,6 +59,8 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::MasterChanged(changed) => state.master.clone_from(&changed.master),
         Event::ReservationSeen(id, news) => state.see_reservation(*id, news, at),
         Event::StartAttached(start) => state.attach_start(start),
+        Event::GroupEnded { master: GroupMaster::Process(run, dpid), .. } => state.end_group((*run, *dpid)),
+        Event::GroupEnded { master: GroupMaster::Reservation(_), .. } => {}
         Event::AttachedEnded(id, outcome) => state.end_attached(*id, outcome),
         Event::TriggerArmed(armed) => state.arm(armed, at),
         Event::TriggerDisarmed(disarmed) => state.disarm(disarmed, at),

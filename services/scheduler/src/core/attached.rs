@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use muster_ledger::At;
-use muster_model::{JobNumber, MachineId, PoolTime, ReservationId};
+use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ReservationId, RunId};
 
 use super::input::Start;
 use super::state::State;
@@ -44,6 +44,8 @@ pub enum Outcome {
 pub enum ReservationNews {
     /// It is ready, with these machines.
     Ready(BTreeSet<MachineId>),
+    /// It was asked for as a client of a process.
+    ClientOf(RunId, Dpid),
     /// It is over.
     Ended,
 }
@@ -55,7 +57,11 @@ impl State {
                 let followed = self.reservations.entry(id).or_default();
                 (followed.ready, followed.machines) = (at.time, machines.clone());
             }
-            ReservationNews::Ended => drop(self.reservations.remove(&id)),
+            ReservationNews::ClientOf(run, dpid) => self.see_client(id, (*run, *dpid)),
+            ReservationNews::Ended => {
+                self.reservations.remove(&id);
+                self.forget_client(id);
+            }
         }
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId, ProcessNumber,
-    ProcessState, Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TriggerActed, TriggerNumber,
-    Verdict,
+    Epoch, Firing, GroupMaster, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
+    ProcessNumber, ProcessState, Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TriggerActed,
+    TriggerNumber, Verdict,
 };
 
 use super::attached::{Outcome, ReservationNews};
@@ -70,6 +70,13 @@ pub enum Event {
     SyncArrived(Box<SyncArrived>),
     /// Processes are awaited at sync points no more.
     SyncLeft(SyncLeft),
+    /// A process that has clients is over.
+    GroupEnded {
+        /// Which.
+        master: GroupMaster,
+        /// Why, for people.
+        reason: String,
+    },
     /// The time of a round is over.
     SyncTimedOut {
         /// Job.

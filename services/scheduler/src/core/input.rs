@@ -163,6 +163,8 @@ pub struct Start {
     pub on_error: String,
     /// A job that is to be started again; only the reservation and whether it is a dry run count besides.
     pub again: Option<Again>,
+    /// It is set up, and left to a person to start.
+    pub check_out: bool,
 }
 
 /// Take definitions of pulses away.

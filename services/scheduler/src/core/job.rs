@@ -42,6 +42,8 @@ pub struct StartSpec {
     pub pulses: Vec<PulseNumber>,
     /// What comes first when a process finds wrong data.
     pub on_error: OnError,
+    /// It is set up, and left to a person to start.
+    pub check_out: bool,
 }
 
 /// Processes by state, in the order of [`ProcessState::ALL`].

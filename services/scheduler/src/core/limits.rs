@@ -18,6 +18,10 @@ pub const ENDED_JOBS_MAX: usize = 1_000;
 pub const ENDED_PROCESSES_MAX: usize = 100_000;
 /// A process is lost when its machine has been down for so long.
 pub const LOST_AFTER: Duration = Duration::from_secs(300);
+/// A process with clients is lost when its machine has been down for so long.
+pub const MASTER_LOST_AFTER: Duration = Duration::from_secs(25);
+/// Processes with clients that are said to be over in one decision.
+pub const GROUPS_DUE_MAX: usize = 100;
 /// Processes that time ends in one decision, so that it fits into a message; the others follow at the next tick.
 pub const TICK_CHANGES_MAX: usize = 1_000;
 /// Reports of a fenced machine are waited for so long, before what is left of older epochs is lost.

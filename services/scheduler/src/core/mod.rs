@@ -8,6 +8,7 @@ mod dictionary;
 pub mod event;
 pub mod facts;
 mod fit;
+pub mod groups;
 pub mod input;
 pub mod job;
 pub mod limits;

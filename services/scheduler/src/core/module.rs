@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_model::{ModuleName, Refusal, RefusalCode, ResourceKind};
+use muster_model::{ModuleName, Refusal, RefusalCode, ResourceKind, Selector};
 
 use super::limits::ROLES_MAX;
 use super::parameters;
@@ -94,6 +94,10 @@ pub struct Module {
     pub roles: Vec<String>,
     /// Its processes may announce that they reboot, shut down or crash their machine.
     pub reboots: bool,
+    /// Name of the parameter that says how many clients each of its processes gets; empty where it asks for none.
+    pub clients: String,
+    /// Selector of these.
+    pub client_selector: String,
 }
 
 impl Module {
@@ -151,7 +155,26 @@ impl Module {
             }
         }
         check_roles(&self.roles).map_err(refuse)?;
+        self.check_clients().map_err(refuse)?;
         self.parameters.iter().try_for_each(|parameter| parameters::check_definition(parameter).map_err(refuse))
+    }
+}
+
+impl Module {
+    /// Clients are counted by a parameter that is a number.
+    fn check_clients(&self) -> Result<(), String> {
+        if self.clients.is_empty() {
+            return if self.client_selector.is_empty() {
+                Ok(())
+            } else {
+                Err("it selects clients and asks for none".into())
+            };
+        }
+        let found = self.parameters.iter().find(|parameter| parameter.name == self.clients);
+        if found.is_none_or(|parameter| parameter.form != ParameterType::Integer) {
+            return Err(format!("`{}`, which counts its clients, is no integer parameter of it", self.clients));
+        }
+        Selector::parse(&self.client_selector).map_err(|error| format!("client_selector: {error}")).map(drop)
     }
 }
 

@@ -11,6 +11,7 @@ use muster_model::{
 use muster_proto::process_digest;
 
 use super::attached::Followed;
+use super::groups::Groups;
 use super::input::Key;
 use super::job::{Job, Member, Process};
 use super::machine::{LoadNumbers, Machine};
@@ -44,6 +45,8 @@ pub struct State {
     pub firings: Firings,
     /// Reservations that are ready, or for which a start waits.
     pub reservations: BTreeMap<ReservationId, Followed>,
+    /// Processes that have clients.
+    pub groups: Groups,
     /// Ended jobs, by when they ended.
     pub(super) ended: BTreeSet<(PoolTime, JobNumber)>,
     /// Processes of ended jobs.
@@ -85,6 +88,7 @@ impl State {
             master: None,
             firings: Firings::new(),
             reservations: BTreeMap::new(),
+            groups: Groups::new(),
             ended: BTreeSet::new(),
             ended_processes: 0,
             pool: Pool::default(),

@@ -20,7 +20,9 @@ pub(super) fn touched(state: &State, event: &Event) -> Vec<Key> {
             Vec::new()
         }
         Event::MasterChanged(_) => Vec::new(),
-        Event::ReservationSeen(..) | Event::StartAttached(_) | Event::AttachedEnded(..) => Vec::new(),
+        Event::ReservationSeen(..) | Event::GroupEnded { .. } | Event::StartAttached(_) | Event::AttachedEnded(..) => {
+            Vec::new()
+        }
         Event::JobStarted(started) => {
             let job = started.spec.job;
             let machines = started.placements.iter().map(|placement| placement.machine.clone());

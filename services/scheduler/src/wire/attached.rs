@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use muster_bus::StoredMessage;
 use muster_ledger::open_turn;
-use muster_model::{CommandId, JobNumber, MachineId, PoolTime, ReservationId, ResourceKind};
+use muster_model::{CommandId, GroupMaster, JobNumber, MachineId, PoolTime, ReservationId, ResourceKind};
 use muster_proto::v1::reservation_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
@@ -32,6 +32,12 @@ pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
                 let machines = ready.machines.iter().map(|machine| machine_id("ReservationReady", machine));
                 ReservationNews::Ready(machines.collect::<Result<_, _>>().map_err(|error| error.to_string())?)
             }
+            Some(Kind::Queued(v1::ReservationQueued { master: Some(master), .. })) => {
+                match GroupMaster::try_from(master).map_err(|error| error.to_string())? {
+                    GroupMaster::Process(run, dpid) => ReservationNews::ClientOf(run, dpid),
+                    GroupMaster::Reservation(_) => continue,
+                }
+            }
             Some(Kind::Ended(_)) => ReservationNews::Ended,
             _ => continue,
         };
@@ -42,17 +48,22 @@ pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
 
 pub(super) fn seen_to_wire(id: ReservationId, news: &ReservationNews) -> v1::ReservationSeen {
     let none = BTreeSet::new();
-    let (machines, ended) = match news {
-        ReservationNews::Ready(machines) => (machines, false),
-        ReservationNews::Ended => (&none, true),
+    let (machines, ended, client_of) = match news {
+        ReservationNews::Ready(machines) => (machines, false, None),
+        ReservationNews::ClientOf(run, dpid) => (&none, false, Some(GroupMaster::Process(*run, *dpid).into())),
+        ReservationNews::Ended => (&none, true, None),
     };
-    v1::ReservationSeen { reservation: id.0, ended, machines: names(machines) }
+    v1::ReservationSeen { reservation: id.0, ended, machines: names(machines), client_of }
 }
 
 pub(super) fn seen_from_wire(seen: v1::ReservationSeen) -> Result<(ReservationId, ReservationNews), WireError> {
-    let news = match seen.ended {
-        true => ReservationNews::Ended,
-        false => ReservationNews::Ready(machines(&seen.machines)?),
+    let news = match seen.client_of.map(GroupMaster::try_from).transpose()? {
+        Some(GroupMaster::Process(run, dpid)) => ReservationNews::ClientOf(run, dpid),
+        Some(GroupMaster::Reservation(_)) => {
+            return Err(WireError::invalid("ReservationSeen", "client_of", "it is no process"));
+        }
+        None if seen.ended => ReservationNews::Ended,
+        None => ReservationNews::Ready(machines(&seen.machines)?),
     };
     Ok((ReservationId(seen.reservation), news))
 }
@@ -127,6 +138,7 @@ fn start_to_wire(start: &Start) -> v1::Start {
         on_error: start.on_error.clone(),
         again: None,
         when_ready: true,
+        check_out: start.check_out,
     }
 }
 

@@ -9,7 +9,7 @@ use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{attached, machine_id, milliseconds, pulses, sync};
+use super::{attached, groups, machine_id, milliseconds, pulses, sync};
 use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
@@ -66,6 +66,9 @@ impl From<&Event> for v1::JobEvent {
                 Kind::PulseCleared(v1::PulseCleared { numbers: pulses::numbers_to_wire(numbers) })
             }
             Event::JobChanged(changed) => Kind::JobChanged(changed.into()),
+            Event::GroupEnded { master, reason } => {
+                Kind::GroupEnded(v1::GroupEnded { master: Some((*master).into()), reason: reason.clone() })
+            }
             Event::ReservationSeen(id, news) => Kind::ReservationSeen(attached::seen_to_wire(*id, news)),
             Event::StartAttached(start) => {
                 let waits = Attached { start: (**start).clone(), outcome: None };
@@ -110,6 +113,7 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::MachineSeen(seen) => Self::MachineSeen(Box::new(seen.try_into()?)),
             Kind::ProcessReplaced(replaced) => Self::ProcessReplaced(replaced.try_into()?),
             Kind::MasterChanged(changed) => Self::MasterChanged(changed.try_into()?),
+            Kind::GroupEnded(ended) => groups::ended_from_wire(ended)?,
             Kind::ReservationSeen(seen) => {
                 let (id, news) = attached::seen_from_wire(seen)?;
                 Self::ReservationSeen(id, news)

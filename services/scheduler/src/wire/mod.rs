@@ -4,6 +4,7 @@ pub mod agents;
 pub mod attached;
 mod away;
 pub mod events;
+mod groups;
 pub mod machines;
 mod master;
 mod module;

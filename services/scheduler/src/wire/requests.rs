@@ -86,6 +86,7 @@ pub(super) fn start(id: CommandId, actor: &str, start: v1::Start) -> Result<Star
         pulses: start.pulses,
         on_error: start.on_error,
         again: start.again.map(again).transpose()?,
+        check_out: start.check_out,
     })
 }
 

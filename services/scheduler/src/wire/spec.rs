@@ -20,6 +20,7 @@ impl From<&StartSpec> for v1::StartSpec {
             job: spec.job.0,
             pulses: pulses::numbers_to_wire(&spec.pulses),
             // As it was written before there were others.
+            check_out: spec.check_out,
             on_error: if spec.on_error == OnError::Report { String::new() } else { spec.on_error.to_string() },
         }
     }
@@ -37,6 +38,7 @@ impl TryFrom<v1::StartSpec> for StartSpec {
             run: RunId(spec.run),
             job: JobNumber(spec.job),
             pulses: pulses::numbers("StartSpec", &spec.pulses)?,
+            check_out: spec.check_out,
             on_error: OnError::parse(&spec.on_error).map_err(|why| WireError::invalid("StartSpec", "on_error", why))?,
         })
     }

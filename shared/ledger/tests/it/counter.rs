@@ -55,6 +55,9 @@ pub(crate) enum Input {
     Tick,
 }
 
+/// Followed tokens that one decision adds.
+const PIECE: usize = 10_000;
+
 pub(crate) struct Counter;
 
 /// Bytes that do not compress.
@@ -87,7 +90,7 @@ impl Core for Counter {
             }
             Input::AddFollowed(tokens) => {
                 let news = tokens.iter().filter(|token| !state.added.contains_key(token));
-                Decision { events: news.map(|token| Event::Added(*token)).collect(), reply: None }
+                Decision { events: news.take(PIECE).map(|token| Event::Added(*token)).collect(), reply: None }
             }
             Input::Announced(token) if state.unannounced.contains(token) => {
                 Decision { events: vec![Event::Announced(*token)], reply: None }
@@ -117,6 +120,10 @@ impl Core for Counter {
 
     fn tick() -> Input {
         Input::Tick
+    }
+
+    fn in_pieces(input: &Input) -> bool {
+        matches!(input, Input::AddFollowed(_))
     }
 
     fn touched(_: &State, event: &Event) -> Vec<u64> {

@@ -97,6 +97,22 @@ async fn what_can_not_be_handled_is_rejected_and_never_stops_the_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_follows_from_one_message_and_fits_into_none_is_decided_in_pieces() {
+    let (_server, bus) = system().await;
+    let instance = Instance::start_following(&bus, "a", source());
+    let (_, handle) = instance.leading().await;
+    let tokens: Vec<u8> = (0..60_000_u64).flat_map(u64::to_be_bytes).collect();
+    report(&bus, Bytes::from(tokens)).await;
+    report(&bus, token(60_000)).await;
+    eventually("all are taken", async || state(&handle).await.added.len() == 60_001).await;
+    assert!(state(&handle).await.added.values().all(|count| *count == 1));
+    let rejected =
+        |entry: &Entry| matches!(entry.cause.as_ref().and_then(|cause| cause.kind.as_ref()), Some(Kind::Rejected(_)));
+    assert!(!entries(&bus).await.iter().any(rejected));
+    instance.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_decide_nothing_move_the_position_lazily() {
     let (_server, bus) = system().await;
     let instance = Instance::start_following(&bus, "a", source());

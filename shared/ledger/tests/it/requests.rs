@@ -51,7 +51,9 @@ impl Requests<Counter> for CounterRequests {
                 Ok(Input::AddPadded(extend.reservation, noise(extend.reservation, size)))
             }
             reservation_command::Kind::Reserve(_) if actor == "user:nobody" => Err(self.unreadable("not by nobody")),
-            reservation_command::Kind::Reserve(_) | reservation_command::Kind::SetQuota(_) => Ok(Input::Refuse),
+            reservation_command::Kind::Reserve(_)
+            | reservation_command::Kind::SetQuota(_)
+            | reservation_command::Kind::Dismiss(_) => Ok(Input::Refuse),
         }
     }
 
@@ -104,7 +106,7 @@ pub(crate) fn refused() -> Body {
 }
 
 fn command(kind: reservation_command::Kind) -> Body {
-    Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind) })
+    Body::ReservationCommand(v1::ReservationCommand { kind: Some(kind), master: None })
 }
 
 fn add_padded(token: u64, size: usize) -> Body {
@@ -187,7 +189,10 @@ async fn what_can_not_be_read_is_refused_and_says_why() {
         (Envelope { cmd_id: Bytes::from_static(b"short"), ..whole.clone() }, "cmd_id"),
         (Envelope { actor: String::new(), ..whole.clone() }, "on whose behalf"),
         (Envelope { body: None, ..whole.clone() }, "no body"),
-        (request(&bus, command_id(), Body::ReservationCommand(v1::ReservationCommand { kind: None })), "no kind"),
+        (
+            request(&bus, command_id(), Body::ReservationCommand(v1::ReservationCommand { kind: None, master: None })),
+            "no kind",
+        ),
         (request(&bus, command_id(), Body::ReservationReply(v1::ReservationReply::default())), "neither a command"),
         (Envelope { actor: "user:nobody".into(), ..request(&bus, command_id(), refused()) }, "not by nobody"),
     ];
@@ -202,7 +207,7 @@ async fn what_can_not_be_read_is_refused_and_says_why() {
     assert!(matches!(answer.body, Some(Body::Refusal(_))), "{answer:?}");
     let by_core = refusal(&bus, &request(&bus, command_id(), refused())).await;
     assert_eq!(by_core.code(), v1::RefusalCode::Refused);
-    let kind = Some(reservation_query::Kind::List(v1::ListReservations { reservation: 9, ended: false }));
+    let kind = Some(reservation_query::Kind::List(v1::ListReservations { reservation: 9, ended: false, master: None }));
     let query = Body::ReservationQuery(v1::ReservationQuery { kind });
     assert_eq!(refusal(&bus, &request(&bus, command_id(), query)).await.why, "no such token");
     assert_eq!((log_state(&bus).await.last, requests.refused.load(Ordering::Relaxed)), before, "nothing was appended");

@@ -1328,6 +1328,9 @@ pub struct MachineStatus {
     /// How far its agent is with the newest order to prepare a disk, as it said last.
     #[prost(message, optional, tag = "6")]
     pub storage: ::core::option::Option<StorageProgress>,
+    /// Generation of the desired state that its agent has, by the newest heartbeat.
+    #[prost(message, optional, tag = "20")]
+    pub agent_generation: ::core::option::Option<Position>,
 }
 /// LoadNumber is the capacity weight of a resource type.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1624,6 +1627,12 @@ pub struct Module {
     /// Its processes may announce that they reboot, shut down or crash their machine.
     #[prost(bool, tag = "11")]
     pub reboots: bool,
+    /// Name of the parameter that says how many further machines each of its processes gets as clients; empty where it asks for none.
+    #[prost(string, tag = "20")]
+    pub clients: ::prost::alloc::string::String,
+    /// Selector of these machines; empty means any.
+    #[prost(string, tag = "21")]
+    pub client_selector: ::prost::alloc::string::String,
 }
 /// Artifact is an executable file, named by its content.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1761,6 +1770,9 @@ pub struct StartSpec {
     /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
     #[prost(string, tag = "9")]
     pub on_error: ::prost::alloc::string::String,
+    /// It is set up, and left to a person to start.
+    #[prost(bool, tag = "20")]
+    pub check_out: bool,
 }
 /// ProcessOrder is one process as its agent is to run it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3384,6 +3396,361 @@ impl AgentRefusal {
         }
     }
 }
+/// ReservationEvent is one fact about one reservation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReservationEvent {
+    /// Number, from 1; 0 for what is known of a machine.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// The fact.
+    #[prost(
+        oneof = "reservation_event::Kind",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20"
+    )]
+    pub kind: ::core::option::Option<reservation_event::Kind>,
+}
+/// Nested message and enum types in `ReservationEvent`.
+pub mod reservation_event {
+    /// The fact.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// It was asked for.
+        #[prost(message, tag = "2")]
+        Queued(super::ReservationQueued),
+        /// Its machines are named: machine-lifecycle prepares them from here on.
+        #[prost(message, tag = "3")]
+        Granted(super::ReservationGranted),
+        /// All of its machines are held and ready.
+        #[prost(message, tag = "4")]
+        Ready(super::ReservationReady),
+        /// Its deadline moved.
+        #[prost(message, tag = "5")]
+        Extended(super::ReservationExtended),
+        /// It is over.
+        #[prost(message, tag = "6")]
+        Ended(super::ReservationEnded),
+        /// One of its machines is on its way back, or is back.
+        #[prost(message, tag = "7")]
+        MachineReturned(super::ReservationMachineReturned),
+        /// What MACHINES says of a machine, as far as this log needs it.
+        #[prost(message, tag = "8")]
+        MachineSeen(super::ReservationMachineSeen),
+        /// A rollout gives one of its machines back, and may get another one for it.
+        #[prost(message, tag = "9")]
+        MachineDropped(super::ReservationMachineDropped),
+        /// A rollout has its minimum, or has it no longer.
+        #[prost(message, tag = "10")]
+        Countdown(super::ReservationCountdown),
+        /// It has waited so long that it is before all that have not.
+        #[prost(message, tag = "11")]
+        Aged(super::ReservationAged),
+        /// What somebody may have changed; about no reservation.
+        #[prost(message, tag = "12")]
+        QuotaSet(super::QuotaSet),
+        /// Its holder gave one of its machines back before the end.
+        #[prost(message, tag = "20")]
+        MachineDismissed(super::ReservationMachineDismissed),
+    }
+}
+/// Rollout is the quorum of a reservation whose machines are booted into a kernel. The count of the reservation is its target.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rollout {
+    /// Name of the kernel.
+    #[prost(string, tag = "1")]
+    pub kernel: ::prost::alloc::string::String,
+    /// With so many machines ready the countdown begins.
+    #[prost(uint32, tag = "2")]
+    pub minimum: u32,
+    /// So long after that it starts with what is ready, nanoseconds; without it, it starts at the target alone.
+    #[prost(int64, tag = "3")]
+    pub countdown_ns: i64,
+    /// So long after it was asked for it gives up below the minimum, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub give_up_ns: i64,
+    /// Random part of the nonce of its boots.
+    #[prost(string, tag = "5")]
+    pub nonce: ::prost::alloc::string::String,
+}
+/// ReservationQueued: it was asked for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationQueued {
+    /// Who.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    /// Selector of machines.
+    #[prost(string, tag = "2")]
+    pub selector: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
+    /// How long after it is ready, nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub duration_ns: i64,
+    /// Comment, for people.
+    #[prost(string, tag = "5")]
+    pub comment: ::prost::alloc::string::String,
+    /// How long what runs on its machines may take to end before it is killed, nanoseconds.
+    #[prost(int64, tag = "6")]
+    pub drain_ns: i64,
+    /// Its kernel and quorum; unset where it is no rollout.
+    #[prost(message, optional, tag = "7")]
+    pub rollout: ::core::option::Option<Rollout>,
+    /// A higher one is served before a lower one; 0 to 100.
+    #[prost(uint32, tag = "8")]
+    pub priority: u32,
+    /// With so many machines it is served as well, once it has waited for a while; 0 means all of them.
+    #[prost(uint32, tag = "9")]
+    pub minimum: u32,
+    /// Pool time at which it ends, whenever it begins, nanoseconds; 0 = after its duration.
+    #[prost(int64, tag = "10")]
+    pub until_ns: i64,
+    /// Whose client it is; unset for an ordinary one.
+    #[prost(message, optional, tag = "20")]
+    pub master: ::core::option::Option<GroupMaster>,
+}
+/// GroupMaster is a process or a reservation that has clients: reservations that end with it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupMaster {
+    /// RunId of the process; 0 where it is a reservation.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Its job.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Its number in the job.
+    #[prost(uint32, tag = "3")]
+    pub process: u32,
+    /// Number of the reservation; 0 where it is a process.
+    #[prost(uint64, tag = "4")]
+    pub reservation: u64,
+}
+/// ReservationMachineDismissed: it wants one machine less.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationMachineDismissed {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+}
+/// ReservationAged: it stands before all that have not waited so long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationAged {}
+/// Quota is what a user, a group of users, or everybody else may have. What is 0 is no limit but those of Muster.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quota {
+    /// Machines at once; of all members together where it is a group.
+    #[prost(uint32, tag = "1")]
+    pub machines: u32,
+    /// Longest time of one reservation, with its extensions, nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub length_ns: i64,
+    /// No deadline lies further ahead, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub ahead_ns: i64,
+    /// Highest priority, plus 1.
+    #[prost(uint32, tag = "4")]
+    pub priority_and_one: u32,
+    /// Fair share; 0 is 1.
+    #[prost(uint32, tag = "5")]
+    pub share: u32,
+    /// Members, where it is a group, sorted: `user:anna`.
+    #[prost(string, repeated, tag = "6")]
+    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Machines at once are 0.
+    #[prost(bool, tag = "7")]
+    pub no_machines: bool,
+}
+/// QuotaSet: what somebody may have from here on; an empty quota is none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuotaSet {
+    /// Whose: `user:anna`, `group:storage`, or `*` for everybody who has none.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub quota: ::core::option::Option<Quota>,
+}
+/// ReservationGranted: which machines. A rollout may be granted further ones later: these are then the new ones.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationGranted {
+    /// Machine ids, sorted.
+    #[prost(string, repeated, tag = "1")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Pool time of the deadline, nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub deadline_ns: i64,
+    /// How long what runs there may take to end, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub drain_ns: i64,
+    /// Who gets them: `Holder.user` on each machine.
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    /// The kernel that they are booted into; empty for none.
+    #[prost(string, tag = "5")]
+    pub kernel: ::prost::alloc::string::String,
+    /// Random part of the nonce of these boots.
+    #[prost(string, tag = "6")]
+    pub nonce: ::prost::alloc::string::String,
+}
+/// ReservationMachineDropped: a rollout goes on without it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationMachineDropped {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Why, for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// ReservationCountdown: when a rollout starts with what is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationCountdown {
+    /// Pool time at which it starts, nanoseconds; 0 means that the countdown is cancelled.
+    #[prost(int64, tag = "1")]
+    pub ends_ns: i64,
+}
+/// ReservationReady: handed over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationReady {
+    /// Pool time of the deadline, nanoseconds.
+    #[prost(int64, tag = "1")]
+    pub deadline_ns: i64,
+    /// Its machines, sorted.
+    #[prost(string, repeated, tag = "2")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// ReservationExtended: the deadline moved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationExtended {
+    /// The new deadline, pool time in nanoseconds.
+    #[prost(int64, tag = "1")]
+    pub deadline_ns: i64,
+}
+/// ReservationEnded: over; its machines are on their way back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationEnded {
+    /// How.
+    #[prost(enumeration = "ReservationEnd", tag = "1")]
+    pub end: i32,
+    /// Why, for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// ReservationMachineReturned: one machine is the pool's again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationMachineReturned {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+}
+/// ReservationMachineSeen: what reservation needs of a machine, from MACHINES. The whole, not the difference.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReservationMachineSeen {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// It was removed; nothing else is set.
+    #[prost(bool, tag = "2")]
+    pub removed: bool,
+    /// A person let it take part.
+    #[prost(bool, tag = "3")]
+    pub active: bool,
+    /// A person took it out for a while.
+    #[prost(bool, tag = "4")]
+    pub maintenance: bool,
+    /// A person took it out for good.
+    #[prost(bool, tag = "5")]
+    pub retired: bool,
+    /// The whole machine is protected.
+    #[prost(bool, tag = "6")]
+    pub machine_protected: bool,
+    /// It is down by machine-lifecycle's verdict.
+    #[prost(bool, tag = "7")]
+    pub down: bool,
+    /// It can not be trusted until a person looks or a new hello explains it.
+    #[prost(bool, tag = "8")]
+    pub quarantined: bool,
+    /// What is on it is ready for use.
+    #[prost(bool, tag = "9")]
+    pub ready: bool,
+    /// Whose it is.
+    #[prost(enumeration = "Tenure", tag = "10")]
+    pub tenure: i32,
+    /// The reservation that holds it, or that it goes to while it changes hands; 0 is the pool.
+    #[prost(uint64, tag = "11")]
+    pub reservation: u64,
+    /// Epoch.
+    #[prost(uint64, tag = "12")]
+    pub epoch: u64,
+    /// Epoch that its agent reported as fenced.
+    #[prost(uint64, tag = "13")]
+    pub fenced_epoch: u64,
+    /// What selectors ask for: architecture, machine type, CPUs, memory; sorted by key.
+    #[prost(message, repeated, tag = "14")]
+    pub attributes: ::prost::alloc::vec::Vec<KeyValue>,
+    /// Tags, sorted.
+    #[prost(string, repeated, tag = "15")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Given up after its attempts to boot it were spent.
+    #[prost(bool, tag = "16")]
+    pub offline: bool,
+    /// The reservation whose kernel it was ordered into last; 0 for none.
+    #[prost(uint64, tag = "17")]
+    pub ordered_for: u64,
+    /// That kernel is proven to run.
+    #[prost(bool, tag = "18")]
+    pub proven: bool,
+    /// It has a boot driver.
+    #[prost(bool, tag = "19")]
+    pub bootable: bool,
+    /// Pool time since when it is down, nanoseconds; 0 while it is not.
+    #[prost(int64, tag = "20")]
+    pub down_since_ns: i64,
+}
+/// ReservationEnd says how a reservation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReservationEnd {
+    /// Never sent.
+    Unspecified = 0,
+    /// The holder checked it in.
+    Released = 1,
+    /// Its deadline passed.
+    Expired = 2,
+    /// Cancelled before it was ready.
+    Canceled = 3,
+    /// It could not be prepared.
+    Failed = 4,
+    /// Its master is over, or silent.
+    MasterEnded = 7,
+}
+impl ReservationEnd {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESERVATION_END_UNSPECIFIED",
+            Self::Released => "RESERVATION_END_RELEASED",
+            Self::Expired => "RESERVATION_END_EXPIRED",
+            Self::Canceled => "RESERVATION_END_CANCELED",
+            Self::Failed => "RESERVATION_END_FAILED",
+            Self::MasterEnded => "RESERVATION_END_MASTER_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESERVATION_END_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESERVATION_END_RELEASED" => Some(Self::Released),
+            "RESERVATION_END_EXPIRED" => Some(Self::Expired),
+            "RESERVATION_END_CANCELED" => Some(Self::Canceled),
+            "RESERVATION_END_FAILED" => Some(Self::Failed),
+            "RESERVATION_END_MASTER_ENDED" => Some(Self::MasterEnded),
+            _ => None,
+        }
+    }
+}
 /// Start starts processes of a module.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Start {
@@ -3427,6 +3794,9 @@ pub struct Start {
     /// Not now: once `reservation` is ready. Nobody needs to wait for it; one start for each reservation.
     #[prost(bool, tag = "13")]
     pub when_ready: bool,
+    /// Set it up and leave it to a person to start: everything is as the process would have found it.
+    #[prost(bool, tag = "20")]
+    pub check_out: bool,
 }
 /// Again names a job that is to be started again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3484,7 +3854,7 @@ pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25, 40"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -3568,6 +3938,9 @@ pub mod job_event {
         /// The time of a round is over.
         #[prost(message, tag = "25")]
         SyncTimedOut(super::SyncTimedOut),
+        /// A process that has clients is over.
+        #[prost(message, tag = "40")]
+        GroupEnded(super::GroupEnded),
     }
 }
 /// RunStarted: a new run.
@@ -3934,6 +4307,19 @@ pub struct ReservationSeen {
     /// Its machines when it became ready, sorted.
     #[prost(string, repeated, tag = "3")]
     pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// It was asked for, as a client of this process; it is neither ready nor over.
+    #[prost(message, optional, tag = "4")]
+    pub client_of: ::core::option::Option<GroupMaster>,
+}
+/// GroupEnded: a process that has clients is over. reservation ends those.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupEnded {
+    /// The process.
+    #[prost(message, optional, tag = "1")]
+    pub master: ::core::option::Option<GroupMaster>,
+    /// Why, for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// AttachedStart is a start that waits, or waited, until a reservation is ready.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5183,330 +5569,14 @@ impl Dimension {
         }
     }
 }
-/// ReservationEvent is one fact about one reservation.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ReservationEvent {
-    /// Number, from 1; 0 for what is known of a machine.
-    #[prost(uint64, tag = "1")]
-    pub reservation: u64,
-    /// The fact.
-    #[prost(
-        oneof = "reservation_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
-    )]
-    pub kind: ::core::option::Option<reservation_event::Kind>,
-}
-/// Nested message and enum types in `ReservationEvent`.
-pub mod reservation_event {
-    /// The fact.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Kind {
-        /// It was asked for.
-        #[prost(message, tag = "2")]
-        Queued(super::ReservationQueued),
-        /// Its machines are named: machine-lifecycle prepares them from here on.
-        #[prost(message, tag = "3")]
-        Granted(super::ReservationGranted),
-        /// All of its machines are held and ready.
-        #[prost(message, tag = "4")]
-        Ready(super::ReservationReady),
-        /// Its deadline moved.
-        #[prost(message, tag = "5")]
-        Extended(super::ReservationExtended),
-        /// It is over.
-        #[prost(message, tag = "6")]
-        Ended(super::ReservationEnded),
-        /// One of its machines is on its way back, or is back.
-        #[prost(message, tag = "7")]
-        MachineReturned(super::ReservationMachineReturned),
-        /// What MACHINES says of a machine, as far as this log needs it.
-        #[prost(message, tag = "8")]
-        MachineSeen(super::ReservationMachineSeen),
-        /// A rollout gives one of its machines back, and may get another one for it.
-        #[prost(message, tag = "9")]
-        MachineDropped(super::ReservationMachineDropped),
-        /// A rollout has its minimum, or has it no longer.
-        #[prost(message, tag = "10")]
-        Countdown(super::ReservationCountdown),
-        /// It has waited so long that it is before all that have not.
-        #[prost(message, tag = "11")]
-        Aged(super::ReservationAged),
-        /// What somebody may have changed; about no reservation.
-        #[prost(message, tag = "12")]
-        QuotaSet(super::QuotaSet),
-    }
-}
-/// Rollout is the quorum of a reservation whose machines are booted into a kernel. The count of the reservation is its target.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Rollout {
-    /// Name of the kernel.
-    #[prost(string, tag = "1")]
-    pub kernel: ::prost::alloc::string::String,
-    /// With so many machines ready the countdown begins.
-    #[prost(uint32, tag = "2")]
-    pub minimum: u32,
-    /// So long after that it starts with what is ready, nanoseconds; without it, it starts at the target alone.
-    #[prost(int64, tag = "3")]
-    pub countdown_ns: i64,
-    /// So long after it was asked for it gives up below the minimum, nanoseconds.
-    #[prost(int64, tag = "4")]
-    pub give_up_ns: i64,
-    /// Random part of the nonce of its boots.
-    #[prost(string, tag = "5")]
-    pub nonce: ::prost::alloc::string::String,
-}
-/// ReservationQueued: it was asked for.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationQueued {
-    /// Who.
-    #[prost(string, tag = "1")]
-    pub user: ::prost::alloc::string::String,
-    /// Selector of machines.
-    #[prost(string, tag = "2")]
-    pub selector: ::prost::alloc::string::String,
-    /// How many.
-    #[prost(uint32, tag = "3")]
-    pub count: u32,
-    /// How long after it is ready, nanoseconds.
-    #[prost(int64, tag = "4")]
-    pub duration_ns: i64,
-    /// Comment, for people.
-    #[prost(string, tag = "5")]
-    pub comment: ::prost::alloc::string::String,
-    /// How long what runs on its machines may take to end before it is killed, nanoseconds.
-    #[prost(int64, tag = "6")]
-    pub drain_ns: i64,
-    /// Its kernel and quorum; unset where it is no rollout.
-    #[prost(message, optional, tag = "7")]
-    pub rollout: ::core::option::Option<Rollout>,
-    /// A higher one is served before a lower one; 0 to 100.
-    #[prost(uint32, tag = "8")]
-    pub priority: u32,
-    /// With so many machines it is served as well, once it has waited for a while; 0 means all of them.
-    #[prost(uint32, tag = "9")]
-    pub minimum: u32,
-    /// Pool time at which it ends, whenever it begins, nanoseconds; 0 = after its duration.
-    #[prost(int64, tag = "10")]
-    pub until_ns: i64,
-}
-/// ReservationAged: it stands before all that have not waited so long.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationAged {}
-/// Quota is what a user, a group of users, or everybody else may have. What is 0 is no limit but those of Muster.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Quota {
-    /// Machines at once; of all members together where it is a group.
-    #[prost(uint32, tag = "1")]
-    pub machines: u32,
-    /// Longest time of one reservation, with its extensions, nanoseconds.
-    #[prost(int64, tag = "2")]
-    pub length_ns: i64,
-    /// No deadline lies further ahead, nanoseconds.
-    #[prost(int64, tag = "3")]
-    pub ahead_ns: i64,
-    /// Highest priority, plus 1.
-    #[prost(uint32, tag = "4")]
-    pub priority_and_one: u32,
-    /// Fair share; 0 is 1.
-    #[prost(uint32, tag = "5")]
-    pub share: u32,
-    /// Members, where it is a group, sorted: `user:anna`.
-    #[prost(string, repeated, tag = "6")]
-    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Machines at once are 0.
-    #[prost(bool, tag = "7")]
-    pub no_machines: bool,
-}
-/// QuotaSet: what somebody may have from here on; an empty quota is none.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct QuotaSet {
-    /// Whose: `user:anna`, `group:storage`, or `*` for everybody who has none.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// What.
-    #[prost(message, optional, tag = "2")]
-    pub quota: ::core::option::Option<Quota>,
-}
-/// ReservationGranted: which machines. A rollout may be granted further ones later: these are then the new ones.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationGranted {
-    /// Machine ids, sorted.
-    #[prost(string, repeated, tag = "1")]
-    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Pool time of the deadline, nanoseconds.
-    #[prost(int64, tag = "2")]
-    pub deadline_ns: i64,
-    /// How long what runs there may take to end, nanoseconds.
-    #[prost(int64, tag = "3")]
-    pub drain_ns: i64,
-    /// Who gets them: `Holder.user` on each machine.
-    #[prost(string, tag = "4")]
-    pub user: ::prost::alloc::string::String,
-    /// The kernel that they are booted into; empty for none.
-    #[prost(string, tag = "5")]
-    pub kernel: ::prost::alloc::string::String,
-    /// Random part of the nonce of these boots.
-    #[prost(string, tag = "6")]
-    pub nonce: ::prost::alloc::string::String,
-}
-/// ReservationMachineDropped: a rollout goes on without it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationMachineDropped {
-    /// Machine id.
-    #[prost(string, tag = "1")]
-    pub machine: ::prost::alloc::string::String,
-    /// Why, for people.
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-}
-/// ReservationCountdown: when a rollout starts with what is ready.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationCountdown {
-    /// Pool time at which it starts, nanoseconds; 0 means that the countdown is cancelled.
-    #[prost(int64, tag = "1")]
-    pub ends_ns: i64,
-}
-/// ReservationReady: handed over.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationReady {
-    /// Pool time of the deadline, nanoseconds.
-    #[prost(int64, tag = "1")]
-    pub deadline_ns: i64,
-    /// Its machines, sorted.
-    #[prost(string, repeated, tag = "2")]
-    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// ReservationExtended: the deadline moved.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationExtended {
-    /// The new deadline, pool time in nanoseconds.
-    #[prost(int64, tag = "1")]
-    pub deadline_ns: i64,
-}
-/// ReservationEnded: over; its machines are on their way back.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationEnded {
-    /// How.
-    #[prost(enumeration = "ReservationEnd", tag = "1")]
-    pub end: i32,
-    /// Why, for people.
-    #[prost(string, tag = "2")]
-    pub reason: ::prost::alloc::string::String,
-}
-/// ReservationMachineReturned: one machine is the pool's again.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReservationMachineReturned {
-    /// Machine id.
-    #[prost(string, tag = "1")]
-    pub machine: ::prost::alloc::string::String,
-}
-/// ReservationMachineSeen: what reservation needs of a machine, from MACHINES. The whole, not the difference.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ReservationMachineSeen {
-    /// Machine id.
-    #[prost(string, tag = "1")]
-    pub machine: ::prost::alloc::string::String,
-    /// It was removed; nothing else is set.
-    #[prost(bool, tag = "2")]
-    pub removed: bool,
-    /// A person let it take part.
-    #[prost(bool, tag = "3")]
-    pub active: bool,
-    /// A person took it out for a while.
-    #[prost(bool, tag = "4")]
-    pub maintenance: bool,
-    /// A person took it out for good.
-    #[prost(bool, tag = "5")]
-    pub retired: bool,
-    /// The whole machine is protected.
-    #[prost(bool, tag = "6")]
-    pub machine_protected: bool,
-    /// It is down by machine-lifecycle's verdict.
-    #[prost(bool, tag = "7")]
-    pub down: bool,
-    /// It can not be trusted until a person looks or a new hello explains it.
-    #[prost(bool, tag = "8")]
-    pub quarantined: bool,
-    /// What is on it is ready for use.
-    #[prost(bool, tag = "9")]
-    pub ready: bool,
-    /// Whose it is.
-    #[prost(enumeration = "Tenure", tag = "10")]
-    pub tenure: i32,
-    /// The reservation that holds it, or that it goes to while it changes hands; 0 is the pool.
-    #[prost(uint64, tag = "11")]
-    pub reservation: u64,
-    /// Epoch.
-    #[prost(uint64, tag = "12")]
-    pub epoch: u64,
-    /// Epoch that its agent reported as fenced.
-    #[prost(uint64, tag = "13")]
-    pub fenced_epoch: u64,
-    /// What selectors ask for: architecture, machine type, CPUs, memory; sorted by key.
-    #[prost(message, repeated, tag = "14")]
-    pub attributes: ::prost::alloc::vec::Vec<KeyValue>,
-    /// Tags, sorted.
-    #[prost(string, repeated, tag = "15")]
-    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Given up after its attempts to boot it were spent.
-    #[prost(bool, tag = "16")]
-    pub offline: bool,
-    /// The reservation whose kernel it was ordered into last; 0 for none.
-    #[prost(uint64, tag = "17")]
-    pub ordered_for: u64,
-    /// That kernel is proven to run.
-    #[prost(bool, tag = "18")]
-    pub proven: bool,
-    /// It has a boot driver.
-    #[prost(bool, tag = "19")]
-    pub bootable: bool,
-}
-/// ReservationEnd says how a reservation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum ReservationEnd {
-    /// Never sent.
-    Unspecified = 0,
-    /// The holder checked it in.
-    Released = 1,
-    /// Its deadline passed.
-    Expired = 2,
-    /// Cancelled before it was ready.
-    Canceled = 3,
-    /// It could not be prepared.
-    Failed = 4,
-}
-impl ReservationEnd {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "RESERVATION_END_UNSPECIFIED",
-            Self::Released => "RESERVATION_END_RELEASED",
-            Self::Expired => "RESERVATION_END_EXPIRED",
-            Self::Canceled => "RESERVATION_END_CANCELED",
-            Self::Failed => "RESERVATION_END_FAILED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "RESERVATION_END_UNSPECIFIED" => Some(Self::Unspecified),
-            "RESERVATION_END_RELEASED" => Some(Self::Released),
-            "RESERVATION_END_EXPIRED" => Some(Self::Expired),
-            "RESERVATION_END_CANCELED" => Some(Self::Canceled),
-            "RESERVATION_END_FAILED" => Some(Self::Failed),
-            _ => None,
-        }
-    }
-}
 /// ReservationCommand may be refused.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationCommand {
+    /// On whose behalf: what is asked for becomes a client of this master, and nothing but its clients can be changed.
+    #[prost(message, optional, tag = "9")]
+    pub master: ::core::option::Option<GroupMaster>,
     /// The command.
-    #[prost(oneof = "reservation_command::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "reservation_command::Kind", tags = "1, 2, 3, 4, 8")]
     pub kind: ::core::option::Option<reservation_command::Kind>,
 }
 /// Nested message and enum types in `ReservationCommand`.
@@ -5526,6 +5596,9 @@ pub mod reservation_command {
         /// Say what somebody may have.
         #[prost(message, tag = "4")]
         SetQuota(super::QuotaSet),
+        /// Give one machine back before the end.
+        #[prost(message, tag = "8")]
+        Dismiss(super::DismissMachine),
     }
 }
 /// Reserve asks for machines.
@@ -5558,6 +5631,19 @@ pub struct Reserve {
     /// Pool time until which they are wanted, nanoseconds, instead of for how long.
     #[prost(int64, tag = "9")]
     pub until_ns: i64,
+    /// So many reservations of one machine each, to be used as they become ready.
+    #[prost(bool, tag = "20")]
+    pub each: bool,
+}
+/// DismissMachine gives one machine of a reservation back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DismissMachine {
+    /// Number of the reservation; 0 for the one of the master's clients that has the machine.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// Machine id.
+    #[prost(string, tag = "2")]
+    pub machine: ::prost::alloc::string::String,
 }
 /// Extend moves the deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5614,6 +5700,9 @@ pub struct ListReservations {
     /// Ended ones too.
     #[prost(bool, tag = "2")]
     pub ended: bool,
+    /// Clients of this master alone.
+    #[prost(message, optional, tag = "3")]
+    pub master: ::core::option::Option<GroupMaster>,
 }
 /// ListQuotas lists quotas, and what users have had.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5803,6 +5892,9 @@ pub struct ReservationRecord {
     /// It has waited so long that it is before all that have not.
     #[prost(bool, tag = "23")]
     pub aged: bool,
+    /// Whose client it is; unset for an ordinary one.
+    #[prost(message, optional, tag = "40")]
+    pub master: ::core::option::Option<GroupMaster>,
 }
 /// ReservationState is where a reservation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -6438,6 +6530,22 @@ pub struct JobSnapshot {
     /// Reservations that are ready, or for which a start waits, sorted by number.
     #[prost(message, repeated, tag = "11")]
     pub reservations: ::prost::alloc::vec::Vec<SnapshotFollowed>,
+    /// Processes that have clients, sorted.
+    #[prost(message, repeated, tag = "20")]
+    pub groups: ::prost::alloc::vec::Vec<SnapshotGroup>,
+}
+/// SnapshotGroup is a process that has clients.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotGroup {
+    /// The process.
+    #[prost(message, optional, tag = "1")]
+    pub master: ::core::option::Option<GroupMaster>,
+    /// Numbers of its clients that are not over, sorted.
+    #[prost(uint64, repeated, tag = "2")]
+    pub clients: ::prost::alloc::vec::Vec<u64>,
+    /// It was said that the process is over.
+    #[prost(bool, tag = "3")]
+    pub ended: bool,
 }
 /// SnapshotFollowed is a reservation as the scheduler knows it.
 #[derive(Clone, PartialEq, ::prost::Message)]

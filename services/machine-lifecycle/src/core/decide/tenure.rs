@@ -7,7 +7,7 @@ use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
 
 use super::draft::Draft;
 use super::preparation;
-use crate::core::limits::RETURN_DRAIN;
+use crate::core::limits::{FOLLOWED_FACTS_MAX, RETURN_DRAIN};
 use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Preparation, Stage, State};
 
 /// reservation granted machines: each drains towards it, or remembers it while it still changes hands.
@@ -119,7 +119,8 @@ fn follow(draft: &mut Draft<'_>, claim: &Claim) {
     draft.push(Fact::DrainingStarted { next: claim.next.clone(), deadline });
 }
 
-/// Lets `change` decide about each machine.
+/// Lets `change` decide about each machine, as far as fits into a message. What was decided needs nothing more: asked again, it goes on
+/// where it ended.
 fn each<'a>(
     machines: impl IntoIterator<Item = (&'a MachineId, &'a Machine)>,
     now: Now,
@@ -127,6 +128,9 @@ fn each<'a>(
 ) -> Vec<Event> {
     let mut events = Vec::new();
     for (id, machine) in machines {
+        if events.len() >= FOLLOWED_FACTS_MAX {
+            break;
+        }
         let mut draft = Draft::new(id, machine.clone(), now);
         change(&mut draft);
         events.extend(draft.into_events());

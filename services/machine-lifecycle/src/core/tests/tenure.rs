@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::limits::{DEADLINE_GRACE, RETURN_DRAIN};
+use crate::core::limits::{DEADLINE_GRACE, FOLLOWED_FACTS_MAX, RETURN_DRAIN};
 use crate::core::{Claim, Holder, Stage, Tenure};
 
 fn anna(world: &World, reservation: u64) -> Holder {
@@ -185,4 +185,20 @@ fn a_machine_whose_agent_was_never_heard_is_not_held_before_its_fence() {
     assert_eq!(desired.holder.reservation(), Some(ReservationId(1)));
     world.facts(Input::FenceDone { machine: id("a"), epoch: desired.epoch });
     assert_eq!(world.machine("a").tenure.stage, Stage::Settled);
+}
+
+#[test]
+fn what_a_reservation_of_thousands_of_machines_comes_to_is_decided_in_pieces_that_fit() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..FOLLOWED_FACTS_MAX + 200).map(|number| format!("m{number}")).collect();
+    names.iter().for_each(|name| world.ready_machine(name));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let granted = Input::Granted(grant(&world, 1, &names));
+    let ended = Input::Ended { reservation: ReservationId(1) };
+    let moved = Input::DeadlineMoved { reservation: ReservationId(1), deadline: world.now + seconds(7200) };
+    for input in [granted, moved, ended] {
+        assert!(MachineCore::in_pieces(&input));
+        let sizes = [(); 3].map(|()| world.facts(input.clone()).len());
+        assert_eq!(sizes, [FOLLOWED_FACTS_MAX, 200, 0], "{input:?}");
+    }
 }

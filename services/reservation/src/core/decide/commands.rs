@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use muster_ledger::{At, Decision, Now};
-use muster_model::{PoolTime, Refusal, RefusalCode, ReservationId, Selector, quantity};
+use muster_model::{MachineId, PoolTime, Refusal, RefusalCode, ReservationId, Selector, quantity};
 
+use super::groups;
 use crate::core::event::Event;
 use crate::core::input::{Command, Extension};
 use crate::core::limits::{
@@ -20,16 +21,18 @@ use crate::core::reservation::{End, Ended, Grant, Request, Reservation, Stage};
 use crate::core::state::State;
 use crate::core::{Reply, ReservationCore, apply, grants};
 
-type Decided = Result<Decision<ReservationCore>, Refusal>;
+pub(super) type Decided = Result<Decision<ReservationCore>, Refusal>;
 
-const RESERVE: &str = "reserve machines";
+pub(super) const RESERVE: &str = "reserve machines";
 const ROLL_OUT: &str = "roll out a kernel";
 const LIST_HINT: &str = "`muster machine list` shows what there is";
-const RESERVATIONS_HINT: &str = "`muster reservation list` lists them";
+pub(super) const RESERVATIONS_HINT: &str = "`muster reservation list` lists them";
 
 /// Decides on a command.
 pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now: Now) -> Decided {
     match command {
+        Command::OnBehalf { master, command } => groups::on_behalf(state, user, *master, command, now),
+        Command::Dismiss { id, machine } => groups::dismiss(state, user, *id, machine, now),
         Command::Reserve(reserve) => {
             let request = Request {
                 user: user.to_owned(),
@@ -42,8 +45,9 @@ pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now
                 priority: reserve.priority,
                 minimum: reserve.minimum,
                 until: reserve.until,
+                master: reserve.master,
             };
-            self::reserve(state, request, now)
+            if reserve.each { groups::reserve_each(state, request, now) } else { self::reserve(state, request, now) }
         }
         Command::Extend { id, to } => extend(state, user, *id, *to, now),
         Command::SetQuota { name, quota } => set_quota(state, name, quota),
@@ -59,7 +63,22 @@ fn parse_selector(text: &str) -> Result<Selector, Refusal> {
     Selector::parse(text).map_err(|error| error.into_refusal(RESERVE))
 }
 
-fn reserve(state: &State, mut request: Request, now: Now) -> Decided {
+fn reserve(state: &State, request: Request, now: Now) -> Decided {
+    let reservation = Reservation {
+        id: state.last().next(),
+        request: checked(state, request, now)?,
+        queued: now.time,
+        aged: false,
+        stage: Stage::Queued,
+    };
+    check_possible(state, &reservation)?;
+    let mut events = vec![Event::Queued { id: reservation.id, request: reservation.request.clone() }];
+    events.extend(grants::grants(state, Some(&reservation), &[], now.time));
+    Ok(decided(state, reservation, events, now))
+}
+
+/// A request that may be taken, whether or not it is possible.
+pub(super) fn checked(state: &State, mut request: Request, now: Now) -> Result<Request, Refusal> {
     if let Some(until) = request.until {
         if until <= now.time {
             let why = "the time until which it is wanted has passed";
@@ -73,12 +92,7 @@ fn reserve(state: &State, mut request: Request, now: Now) -> Decided {
         let why = format!("{QUEUE_MAX} reservations wait already");
         return Err(Refusal::new(RefusalCode::Limit, RESERVE, why, "try again when some are served"));
     }
-    let id = state.last().next();
-    let reservation = Reservation { id, request, queued: now.time, aged: false, stage: Stage::Queued };
-    check_possible(state, &reservation)?;
-    let mut events = vec![Event::Queued { id, request: reservation.request.clone() }];
-    events.extend(grants::grants(state, Some(&reservation), &[], now.time));
-    Ok(decided(state, reservation, events, now))
+    Ok(request)
 }
 
 fn check_request(request: &Request) -> Result<(), Refusal> {
@@ -174,7 +188,7 @@ fn too_long(what: &str, is: Duration, most: Duration) -> String {
 }
 
 /// Refuses what no waiting can fulfil, with what comes nearest.
-fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusal> {
+pub(super) fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusal> {
     let (wanted, selector) = (reservation.count_min() as usize, &reservation.request.selector);
     let matching = Outlook::of(state, reservation).matching();
     if matching >= wanted {
@@ -206,7 +220,7 @@ fn check_possible(state: &State, reservation: &Reservation) -> Result<(), Refusa
 }
 
 fn is_known(state: &State, name: &str) -> bool {
-    muster_model::MachineId::new(name).is_ok_and(|id| state.machine(&id).is_some())
+    MachineId::new(name).is_ok_and(|id| state.machine(&id).is_some())
 }
 
 fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now) -> Decided {
@@ -240,7 +254,7 @@ fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now)
     let limit = |why| {
         Refusal::new(RefusalCode::Limit, what.clone(), why, "extend it by less; `muster quota list` shows the quotas")
     };
-    state.quotas().check(user, wish).map_err(limit)?;
+    state.quotas().check(&reservation.request.user, wish).map_err(limit)?;
     Ok(decided(state, reservation.clone(), vec![Event::Extended { id, deadline }], now))
 }
 
@@ -265,25 +279,41 @@ fn check_in(state: &State, user: &str, id: ReservationId, now: Now) -> Decided {
     Ok(decided(state, reservation.clone(), vec![Event::Ended { id, end, reason: reason.into() }], now))
 }
 
-fn already(ended: &Ended) -> String {
+pub(super) fn already(ended: &Ended) -> String {
     format!("it has already ended: {}, {}", ended.end.as_str(), ended.reason)
 }
 
 /// The reservation, which only its user may change.
-fn owned<'a>(state: &'a State, user: &str, id: ReservationId, what: &str) -> Result<&'a Reservation, Refusal> {
+pub(super) fn owned<'a>(
+    state: &'a State,
+    user: &str,
+    id: ReservationId,
+    what: &str,
+) -> Result<&'a Reservation, Refusal> {
     let Some(reservation) = state.reservation(id) else {
         let why = format!("there is no reservation {id}");
         return Err(Refusal::new(RefusalCode::NotFound, what, why, RESERVATIONS_HINT));
     };
-    if reservation.request.user != user {
+    if reservation.request.user != user && !is_held_machine(reservation, user) {
         let why = format!("it belongs to {}, and you are {user}", reservation.request.user);
         return Err(Refusal::new(RefusalCode::Refused, what, why, "ask its user"));
     }
     Ok(reservation)
 }
 
+/// A machine speaks for the reservation that has it: its agent vouches for who sits there.
+fn is_held_machine(reservation: &Reservation, user: &str) -> bool {
+    let machine = user.strip_prefix("machine:").and_then(|name| MachineId::new(name).ok());
+    machine.is_some_and(|machine| reservation.machines().is_some_and(|held| held.contains(&machine)))
+}
+
 /// A decision that answers with the reservation as it is after these events.
-fn decided(state: &State, mut reservation: Reservation, events: Vec<Event>, now: Now) -> Decision<ReservationCore> {
+pub(super) fn decided(
+    state: &State,
+    mut reservation: Reservation,
+    events: Vec<Event>,
+    now: Now,
+) -> Decision<ReservationCore> {
     let at = At { position: now.position, time: now.time, actor: "" };
     let id = reservation.id;
     for event in &events {

@@ -174,6 +174,7 @@ fn check_order(pool: &Pool) {
             Event::Ended { id, .. } => (id, 4),
             Event::Extended { .. }
             | Event::Dropped { .. }
+            | Event::Dismissed { .. }
             | Event::Countdown { .. }
             | Event::Aged { .. }
             | Event::QuotaSet { .. }
@@ -230,7 +231,7 @@ fn first_that_waits(
 
 fn expected_of(state: &State, id: ReservationId, now: PoolTime) -> Option<PoolTime> {
     let waiting = state.reservation(id)?;
-    Some(Outlook::of(state, waiting).expect(&Promised::new(), now)?.start)
+    Some(Outlook::of(state, waiting).expect(&Promised::new(), now).1?.start)
 }
 
 /// Hours within which everybody who waits is served: each of some dozens may have all machines for four hours, and their preparation.

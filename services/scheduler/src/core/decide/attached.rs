@@ -44,7 +44,8 @@ pub(super) fn seen(state: &State, id: ReservationId, news: &ReservationNews) -> 
             known.is_none_or(|followed| followed.ready == PoolTime::NEVER)
                 && (known.is_some() || state.reservations.len() < ATTACHED_MAX)
         }
-        ReservationNews::Ended => known.is_some(),
+        ReservationNews::ClientOf(..) => !state.is_client(id),
+        ReservationNews::Ended => known.is_some() || state.is_client(id),
     };
     if matters { vec![Event::ReservationSeen(id, news.clone())] } else { Vec::new() }
 }

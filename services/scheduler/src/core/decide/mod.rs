@@ -25,6 +25,7 @@ use muster_model::Refusal;
 
 use super::JobCore;
 use super::event::Event;
+use super::groups;
 use super::input::{Input, Reply};
 use super::master;
 use super::observed::Observed;
@@ -73,6 +74,7 @@ pub(super) fn decide(
                     .chain(lapsed)
                     .chain(due)
                     .chain(sync::due(state, now.time))
+                    .chain(groups::due(state))
                     .collect(),
             ))
         }

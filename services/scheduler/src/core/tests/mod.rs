@@ -6,6 +6,7 @@ mod boots;
 mod catch_up;
 mod counts;
 mod gangs;
+mod groups;
 mod index;
 mod machines;
 mod master;
@@ -345,6 +346,8 @@ pub(super) fn high_io() -> Module {
         stall: Duration::from_secs(30),
         roles: Vec::new(),
         reboots: false,
+        clients: String::new(),
+        client_selector: String::new(),
     }
 }
 
@@ -363,6 +366,7 @@ pub(super) fn start(processes: u32) -> Start {
         pulses: Vec::new(),
         on_error: String::new(),
         again: None,
+        check_out: false,
     }
 }
 

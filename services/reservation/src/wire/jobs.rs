@@ -1,0 +1,87 @@
+//! JOBS, as reservation follows it: masters of groups that are over.
+
+use muster_bus::StoredMessage;
+use muster_model::{Dpid, GroupMaster, JobNumber, ProcessNumber, RunId, others_than};
+use muster_proto::v1::{self, job_event::Kind};
+use prost::Message;
+
+use crate::core::{ClientsWanted, Input};
+
+/// Event type of the followed log.
+const JOB_EVENT: &str = "muster.v1.JobEvent";
+
+/// Inputs from one message of JOBS, in order.
+///
+/// # Errors
+/// When it can not be decoded.
+pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
+    let turn = muster_ledger::open_turn(&message.payload)?;
+    if turn.event_type != JOB_EVENT {
+        return Err(format!("it holds {} and not {JOB_EVENT}", turn.event_type));
+    }
+    let mut inputs = Vec::new();
+    for bytes in turn.entries.into_iter().flat_map(|entry| entry.events) {
+        let event = v1::JobEvent::decode(bytes).map_err(|error| error.to_string())?;
+        match event.kind {
+            Some(Kind::GroupEnded(ended)) => {
+                let master = GroupMaster::try_from(ended.master.unwrap_or_default());
+                let master = master.map_err(|error| error.to_string())?;
+                inputs.push(Input::GroupEnded { master, reason: ended.reason });
+            }
+            Some(Kind::JobStarted(started)) => inputs.extend(clients_of(&started).map(Input::ClientsWanted)),
+            _ => {}
+        }
+    }
+    Ok(inputs)
+}
+
+/// The clients that the manifest of a job's module asks for; none where it asks for none, or nobody runs it.
+fn clients_of(started: &v1::JobStarted) -> Option<ClientsWanted> {
+    let spec = started.spec.as_ref().filter(|spec| !spec.check_out)?;
+    let module = spec.module.as_ref().filter(|module| !module.clients.is_empty())?;
+    let count = spec.parameters.iter().find(|pair| pair.key == module.clients)?.value.parse().ok()?;
+    let master = |process| {
+        let dpid = Dpid { job: JobNumber(spec.job), process: ProcessNumber(process) };
+        GroupMaster::Process(RunId(spec.run), dpid)
+    };
+    let masters = started.placements.iter().flat_map(|placement| {
+        let selector = others_than(&placement.machine, &module.client_selector);
+        (placement.first..placement.first + placement.count).map(move |process| (master(process), selector.clone()))
+    });
+    (count > 0).then(|| ClientsWanted { masters: masters.collect(), user: spec.actor.clone(), count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(clients: &str, value: &str) -> v1::JobStarted {
+        let module = v1::Module { clients: clients.into(), client_selector: "cpus>=4".into(), ..Default::default() };
+        let parameters = vec![v1::KeyValue { key: "clients".into(), value: value.into() }];
+        let spec = v1::StartSpec {
+            module: Some(module),
+            parameters,
+            run: 1,
+            job: 2,
+            actor: "user:anna".into(),
+            ..Default::default()
+        };
+        let placements = vec![v1::MachinePlacement { machine: "m1".into(), first: 3, count: 2, ..Default::default() }];
+        v1::JobStarted { spec: Some(spec), placements, ..Default::default() }
+    }
+
+    #[test]
+    fn a_manifest_that_counts_clients_by_a_parameter_asks_for_them_for_each_process() {
+        let wanted = clients_of(&started("clients", "4")).unwrap();
+        let master =
+            |process| GroupMaster::Process(RunId(1), Dpid { job: JobNumber(2), process: ProcessNumber(process) });
+        let selector = "(cpus>=4) and not m1".to_owned();
+        assert_eq!(wanted.masters, [(master(3), selector.clone()), (master(4), selector)]);
+        assert_eq!((wanted.count, wanted.user.as_str()), (4, "user:anna"));
+        assert_eq!(clients_of(&started("clients", "0")), None);
+        assert_eq!(clients_of(&started("", "4")), None);
+        let mut by_hand = started("clients", "4");
+        by_hand.spec.as_mut().unwrap().check_out = true;
+        assert_eq!(clients_of(&by_hand), None, "a person starts it");
+    }
+}
