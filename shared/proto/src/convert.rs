@@ -2,6 +2,7 @@
 
 mod boot;
 mod machine;
+mod plan;
 mod storage;
 mod trigger;
 

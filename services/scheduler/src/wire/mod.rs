@@ -7,6 +7,7 @@ pub mod events;
 pub mod machines;
 mod master;
 mod module;
+pub mod plans;
 pub mod projection;
 pub mod pulses;
 pub mod replies;
