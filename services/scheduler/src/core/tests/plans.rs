@@ -30,12 +30,12 @@ pub(super) fn plan(steps: Vec<StepStart>) -> PlanStart {
     PlanStart { actor, name: "nightly".into(), steps, reservation: ReservationId(0), dry_run: false }
 }
 
-fn two_steps() -> PlanStart {
+pub(super) fn two_steps() -> PlanStart {
     plan(vec![step("first", &[], vec![task("a", 2), task("b", 1)]), step("second", &["first"], vec![task("c", 1)])])
 }
 
 /// Starts a plan; it is job 1.
-fn started(lab: &mut Lab, plan: PlanStart) {
+pub(super) fn started(lab: &mut Lab, plan: PlanStart) {
     match lab.give(Input::StartPlan(Box::new(plan))).expect("it starts") {
         Some(Reply::PlanAccepted(accepted)) => assert_eq!(accepted.job, JobNumber(1)),
         other => panic!("a plan answers {other:?}"),
@@ -51,7 +51,7 @@ fn states(lab: &Lab) -> Vec<TaskState> {
 }
 
 /// So many ticks that everything has happened that needs no agent.
-fn settle(lab: &mut Lab) {
+pub(super) fn settle(lab: &mut Lab) {
     for _ in 0..12 {
         lab.give(Input::Tick).expect("a tick is not refused");
     }
@@ -331,6 +331,28 @@ fn a_task_waits_until_agents_that_are_heard_let_go_of_its_last_attempt() {
     lab.heartbeat(here.as_str(), lab.state.machines[&here].generation);
     settle(&mut lab);
     assert_eq!((states(&lab), the_plan(&lab).tasks[0].attempt), (vec![Running], 2));
+}
+
+#[test]
+fn refusals_of_agents_are_counted_anew_in_each_attempt() {
+    let mut lab = Lab::with(4);
+    started(&mut lab, plan(vec![step("s", &[], vec![task("t", 1)])]));
+    settle(&mut lab);
+    let refuse = |lab: &mut Lab| {
+        let (id, machine) = (lab.id(1, 1), lab.process(1, 1).machine.clone());
+        let refused = vec![RefusedProcess { id, refusal: AgentRefusal::Stale, detail: String::new() }];
+        lab.give(Input::Refused { machine, refused }).expect("it is taken");
+    };
+    for attempt in 1..=2 {
+        refuse(&mut lab);
+        refuse(&mut lab);
+        assert_eq!((the_plan(&lab).tasks[0].attempt, lab.process(1, 1).state), (attempt, P::Starting));
+        assert_eq!(lab.process(1, 1).attempt, Attempt(3 * attempt));
+        refuse(&mut lab);
+        assert_eq!(lab.process(1, 1).state, P::Dead, "given up by its placement");
+        settle(&mut lab);
+    }
+    assert_eq!((the_plan(&lab).tasks[0].attempt, lab.process(1, 1).attempt), (3, Attempt(7)));
 }
 
 #[test]
