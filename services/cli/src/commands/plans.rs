@@ -210,3 +210,68 @@ fn past_row(step: &v1::StepRecord, task: &v1::TaskRecord, past: &v1::PastAttempt
         Cell::None,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_model::PoolTime;
+
+    use super::*;
+    use crate::output::{Format, Layout};
+    use crate::times::Viewer;
+
+    fn plan() -> v1::PlanRecord {
+        let past = v1::PastAttempt { attempt: 1, reason: "its machine rebooted".into(), ..v1::PastAttempt::default() };
+        let part = v1::PartRecord { module: "high-io".into(), first: 1, count: 2, ..v1::PartRecord::default() };
+        let task = v1::TaskRecord {
+            name: "disks".into(),
+            state: v1::TaskState::Failed.into(),
+            verdict: v1::Verdict::Fail.into(),
+            attempt: 2,
+            attempts: 3,
+            reason: "00030001 on node-1 is dead".into(),
+            parts: vec![part],
+            past: vec![past],
+            kept: vec!["node-1".into()],
+            ..v1::TaskRecord::default()
+        };
+        let state = v1::TaskState::Failed.into();
+        let step = v1::StepRecord { name: "smoke".into(), state, tasks: vec![task], ..v1::StepRecord::default() };
+        let summary =
+            v1::PlanSummary { name: "nightly".into(), state, tasks: vec![0, 0, 0, 1], ..v1::PlanSummary::default() };
+        let spec = Some(v1::StartSpec { job: 3, ..v1::StartSpec::default() });
+        let job = v1::JobRecord { spec, plan: Some(summary), ..v1::JobRecord::default() };
+        v1::PlanRecord { job: Some(job), steps: vec![step] }
+    }
+
+    fn rendered(format: Format) -> String {
+        let viewer = Viewer { now: PoolTime(1), zone: jiff::tz::TimeZone::UTC };
+        Layout { format, viewer }.render(&tree(&plan())).expect("it is laid out")
+    }
+
+    #[test]
+    fn a_plan_is_a_tree_with_its_attempts() {
+        let shown = rendered(Format::Table);
+        let lines: Vec<&str> = shown.lines().skip(1).collect();
+        let begin = ["nightly (job 3)", "  smoke", "    disks", "    disks"];
+        assert!(lines.len() == 4 && lines.iter().zip(begin).all(|(line, begin)| line.starts_with(begin)), "{shown}");
+        assert!(lines[2].contains("tried again") && lines[2].contains("its machine rebooted"), "{shown}");
+        assert!(lines[3].contains("00030001 on node-1 is dead; keeps node-1"), "{shown}");
+    }
+
+    #[test]
+    fn programs_see_what_each_row_is() {
+        let rows: serde_json::Value = serde_json::from_str(&rendered(Format::Json)).expect("it is JSON");
+        let levels: Vec<&str> = (0..4).filter_map(|row| rows[row]["level"].as_str()).collect();
+        assert_eq!(levels, ["plan", "step", "attempt", "task"]);
+        assert_eq!(
+            (&rows[3]["step"], &rows[3]["task"], &rows[3]["attempts_max"]),
+            (&"smoke".into(), &"disks".into(), &3.into())
+        );
+    }
+
+    #[test]
+    fn the_tasks_of_a_plan_are_told_in_words() {
+        let summary = v1::PlanSummary { tasks: vec![0, 2, 1, 0, 0, 4], ..v1::PlanSummary::default() };
+        assert_eq!(tasks(&summary), "2 queued, 1 running, 4 completed");
+    }
+}

@@ -15,7 +15,7 @@ name = "passes"
 module = "idle"
 processes = 2
 on = "node-*"
-parameters = { exit_after = "4s" }
+parameters = { exit_after = "15s" }
 limit = "5m"
 
 [[step]]
