@@ -14,7 +14,10 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (4, "what is named does not exist"),
     (5, "timed out waiting"),
     (6, "quorum not reached: a reservation ended before it was ready"),
-    (7, "tests failed: a verdict `fail` or `error`, or a process dead or lost"),
+    (
+        7,
+        "tests failed: a verdict `fail` or `error`, or a process dead or lost; of a plan, a task that failed or was skipped",
+    ),
     (69, "the bus, or the service that is asked, can not be reached"),
 ];
 

@@ -16,6 +16,7 @@ mod generate;
 mod mix;
 mod moment;
 mod output;
+mod plan_file;
 mod progress;
 mod rates;
 mod target;

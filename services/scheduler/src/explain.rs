@@ -12,6 +12,7 @@ use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::machine::Machine;
 use crate::core::sync::{Round, RoundKey};
+use crate::plans;
 
 /// Machines that an explanation of a job names.
 const MACHINES_MAX: usize = 20;
@@ -38,6 +39,7 @@ fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
     let now = view.now.time;
     let states = ProcessState::ALL.into_iter().filter(|state| job.by_state.of(*state) > 0);
     let counts: Vec<String> = states.map(|state| format!("{} {state}", job.by_state.of(state))).collect();
+    let counts = if counts.is_empty() { "none placed".to_owned() } else { counts.join(", ") };
     let mut lines = vec![format!(
         "job {} ({}) was started {} ago by {}: {} processes, {}",
         dpid.job,
@@ -45,12 +47,15 @@ fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
         age(now, job.started),
         job.spec.actor,
         job.processes,
-        counts.join(", ")
+        counts
     )];
     if job.ended != PoolTime::NEVER {
         let verdicts = Verdict::ALL.into_iter().filter(|verdict| job.by_verdict[*verdict as usize] > 0);
         let verdicts: Vec<String> = verdicts.map(|v| format!("{} {v}", job.by_verdict[v as usize])).collect();
         lines.push(format!("it ended {} ago; verdicts: {}", age(now, job.ended), verdicts.join(", ")));
+    }
+    if let Some(plan) = job.plan.as_deref() {
+        lines.extend(plans::why(view, job, plan));
     }
     let stalled = view.observed.stalled_of(view.state, dpid.job);
     if stalled > 0 {
@@ -85,7 +90,7 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
     let job = &view.state.jobs[&dpid.job];
     let mut lines = vec![format!(
         "{dpid} ({}) on {} is {} since {}",
-        job.spec.module.name,
+        job.spec_of(dpid.process).module.name,
         process.machine,
         process.state,
         age(now, process.since)
@@ -99,7 +104,7 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
         lines.push(format!("this is attempt {}: {}", process.attempt, process.reason));
     }
     if let Some(member) = process.member {
-        let gang = view.state.gang(dpid.job, member).zip(&job.spec.module.roles);
+        let gang = view.state.gang(dpid.job, member).zip(&job.spec_of(dpid.process).module.roles);
         let mates = gang
             .map(|((mate, found), role)| format!("{role} {} on {} is {}", mate.process, found.machine, found.state));
         lines.push(format!("its gang {}: {}", member.gang, mates.collect::<Vec<_>>().join(", ")));

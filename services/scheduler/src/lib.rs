@@ -12,6 +12,7 @@ mod handler;
 mod heartbeats;
 mod hello;
 mod metrics;
+mod plans;
 mod queries;
 mod shell;
 mod stalls;

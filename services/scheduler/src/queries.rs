@@ -8,8 +8,8 @@ use prost::Message;
 use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::limits::PAGE_MAX;
-use crate::explain;
 use crate::wire::{self, milliseconds, projection};
+use crate::{explain, plans};
 
 /// Encoded size of a page, bytes: it must fit a message.
 const PAGE_SIZE_MAX: usize = 700_000;
@@ -22,6 +22,7 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
         job_query::Kind::Jobs(list) => Kind::Jobs(jobs(view, list)),
         job_query::Kind::Processes(list) => Kind::Processes(processes(view, list)),
         job_query::Kind::Modules(list) => Kind::Modules(modules(view, list)?),
+        job_query::Kind::Plan(show) => Kind::Plan(plans::show(view, JobNumber(show.job))?),
         job_query::Kind::Why(why) => {
             let lines = explain::why(view, why.dpid.unwrap_or_default().into())?;
             Kind::Why(v1::Explanation { lines })
@@ -162,7 +163,7 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
     let pinged = view.observed.pinged(&process.machine, dpid, process.attempt);
     v1::ProcessRecord {
         id: Some(view.state.identity(dpid, process).into()),
-        module: job.spec.module.name.to_string(),
+        module: job.spec_of(dpid.process).module.name.to_string(),
         machine: process.machine.to_string(),
         epoch: process.epoch.0,
         resources: process.resources.iter().map(ToString::to_string).collect(),
@@ -179,14 +180,14 @@ fn record(view: &JobView<'_>, dpid: Dpid, process: &Process) -> v1::ProcessRecor
         unchanged_ms: pinged.map_or(0, |pinged| milliseconds(pinged.unchanged)),
         stalled: view.observed.stall_of(view.state, dpid, process).is_some(),
         gang: process.member.map_or(0, |member| member.gang),
-        role: role_of(job, process),
+        role: role_of(job, dpid, process),
         away_until_ns: process.expected.as_ref().filter(|expected| expected.is_granted()).map_or(0, |e| e.until.0),
     }
 }
 
 /// The name of a process's role in its gang; empty for a module without gangs.
-fn role_of(job: &Job, process: &Process) -> String {
-    let role = process.member.and_then(|member| job.spec.module.roles.get(member.role as usize));
+fn role_of(job: &Job, dpid: Dpid, process: &Process) -> String {
+    let role = process.member.and_then(|member| job.spec_of(dpid.process).module.roles.get(member.role as usize));
     role.cloned().unwrap_or_default()
 }
 

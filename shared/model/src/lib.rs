@@ -10,6 +10,7 @@ mod ids;
 mod machine;
 mod occurrence;
 mod on_error;
+mod plan;
 mod position;
 pub mod power;
 mod process;
@@ -34,6 +35,7 @@ pub use ids::{
 pub use machine::{Flag, Flags, Phase};
 pub use occurrence::Occurrence;
 pub use on_error::{ON_ERRORS, OnError};
+pub use plan::{OnFailure, TaskState};
 pub use position::{Lineage, Position, Sequence};
 pub use power::{PowerAction, PowerSpec, PowerState, SnapshotAction, SnapshotSpec};
 pub use process::{ProcessState, Verdict, describe_exit};

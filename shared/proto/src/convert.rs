@@ -3,6 +3,7 @@
 mod boot;
 mod group;
 mod machine;
+mod plan;
 mod storage;
 mod trigger;
 

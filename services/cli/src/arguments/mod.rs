@@ -7,6 +7,7 @@ mod jobs;
 mod kernels;
 mod machines;
 mod mix;
+mod plans;
 mod pulses;
 mod reports;
 mod reservations;
@@ -35,6 +36,7 @@ pub(crate) use machines::{
     StorageArguments,
 };
 pub(crate) use mix::MixCommand;
+pub(crate) use plans::{PlanCommand, PlanFileArguments, PlanShowArguments, PlanStartArguments};
 pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseLadderArguments, PulseSetArguments, SetArguments};
 pub(crate) use reports::{
     ArtifactCommand, ArtifactGetArguments, ArtifactListArguments, CorruptionArguments, DimensionName, EventsArguments,
@@ -126,6 +128,9 @@ pub(crate) enum Command {
     /// Jobs that start, stop and change again and again
     #[command(subcommand)]
     Mix(MixCommand),
+    /// Plans: steps in sequence, each of tasks side by side
+    #[command(subcommand)]
+    Plan(PlanCommand),
     /// Stop jobs or processes
     Stop(StopArguments),
     /// Change a job that runs

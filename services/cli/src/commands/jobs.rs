@@ -3,7 +3,7 @@
 use muster_model::{PoolTime, ProcessState, Verdict};
 use muster_proto::v1;
 
-use super::Session;
+use super::{Session, plans};
 use crate::arguments::JobsArguments;
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
@@ -65,7 +65,9 @@ pub(super) fn states_of(jobs: &[v1::JobRecord]) -> String {
 
 /// Jobs as a table.
 pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
-    let mut columns: Vec<Column> = ["job", "module", "processes"].into_iter().map(Column::new).collect();
+    let mut columns: Vec<Column> = ["job", "module"].into_iter().map(Column::new).collect();
+    columns.extend(["plan", "plan_state"].map(Column::if_told));
+    columns.push(Column::new("processes"));
     columns.extend([Column::people("states"), Column::if_told("stalled"), Column::if_told("pulses")]);
     columns.push(Column::people("verdicts"));
     columns.extend(["started_time", "ended_time", "actor"].into_iter().map(Column::new));
@@ -76,7 +78,7 @@ pub(super) fn table(jobs: &[v1::JobRecord], run: u32) -> Table {
     columns.extend(["all_running_time", "seconds_to_all_running", "parameters"].map(Column::programs));
     columns.extend(ProcessState::ALL.map(|state| Column::programs(state.as_str())));
     columns.extend(VERDICT_COLUMNS.map(|(name, _)| Column::programs(name)));
-    columns.extend(["stalled", "pulses"].map(Column::programs));
+    columns.extend(["stalled", "pulses", "plan", "plan_state"].map(Column::programs));
     let mut table = Table::new(columns);
     for job in jobs {
         table.push(row(job, run));
@@ -96,9 +98,15 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
     let module = spec.module.unwrap_or_default();
     let parameters = spec.parameters.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect();
     let pulses: Vec<String> = spec.pulses.iter().map(u32::to_string).collect();
+    let plan = job
+        .plan
+        .as_ref()
+        .map_or([Cell::None, Cell::None], |plan| [Cell::text(&plan.name), Cell::text(plans::state(plan.state()))]);
     let mut cells = vec![
         Cell::Integer(spec.job.into()),
         Cell::text(module.name),
+        plan[0].clone(),
+        plan[1].clone(),
         Cell::Integer(job.processes.into()),
         Cell::text(states(job)),
         if job.stalled == 0 { Cell::None } else { Cell::Integer(job.stalled.into()) },
@@ -121,6 +129,7 @@ fn row(job: &v1::JobRecord, run: u32) -> Vec<Cell> {
     cells.extend(ProcessState::ALL.map(|state| Cell::Integer(in_state(job, state).into())));
     cells.extend(VERDICT_COLUMNS.map(|(_, verdict)| Cell::Integer(with_verdict(job, verdict).into())));
     cells.extend([Cell::Integer(job.stalled.into()), Cell::List(pulses)]);
+    cells.extend(plan);
     cells
 }
 

@@ -18,6 +18,7 @@ mod master;
 mod mix;
 mod module_test;
 mod modules;
+mod plans;
 mod pool_file;
 mod power;
 mod processes;
@@ -122,6 +123,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Rerun(arguments) => rerun::run(session, &arguments).await,
         Command::Stop(arguments) => stop::run(session, arguments).await,
         Command::Mix(command) => mix::run(session, command).await,
+        Command::Plan(command) => plans::run(session, command).await,
         Command::Set(arguments) => set::run(session, arguments).await,
         Command::Pulse(command) => pulses::run(session, command).await,
         Command::Trigger(command) => triggers::run(session, command).await,

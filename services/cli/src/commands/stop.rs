@@ -122,7 +122,9 @@ async fn look(session: &Session, what: &str, whole: &[u32], single: &[Dpid]) -> 
     for job in whole {
         found.extend(session.client.jobs(what, *job, true).await?.0);
     }
-    let unended = |job: &v1::JobRecord| u64::from(job.processes.saturating_sub(jobs::ended(job)));
+    // A plan ends after its processes, even where it has none.
+    let least = |job: &v1::JobRecord| u64::from(job.plan.is_some() && job.ended_ns == 0);
+    let unended = |job: &v1::JobRecord| u64::from(job.processes.saturating_sub(jobs::ended(job))).max(least(job));
     let mut live = found.iter().map(unended).sum::<u64>();
     let states = jobs::states_of(&found);
     for dpid in single {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use muster_model::ProcessState;
+use muster_model::{ProcessState, TaskState};
 use muster_proto::v1;
 
-use super::{Session, jobs, not_found};
+use super::{Session, jobs, not_found, plans};
 use crate::arguments::{Until, WaitArguments};
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -47,13 +47,13 @@ pub(super) async fn wait_for(
     let (what, begun) = (format!("wait for job {number}"), Instant::now());
     let mut job = look(session, &what, number).await?;
     let rates = Rates::listen(session.client.bus()).await?;
-    let mut progress = Progress::begin(&format!("job {number} {word}"), job.processes.into(), false);
+    let mut progress = Progress::begin(&format!("job {number} {word}"), total(&job).into(), false);
     loop {
-        let text = format!("{}{}", jobs::states(&job), rates.words(&[number]));
+        let text = format!("{}{}", states(&job), rates.words(&[number]));
         progress.set(arrived(&job, until).into(), &text);
         match standing(&job, until) {
             Standing::Done => {
-                let count = job.processes;
+                let count = total(&job);
                 progress.end(&format!("{count} of {count} after {}", short(begun.elapsed())));
                 return verdict(number, until, &job);
             }
@@ -63,7 +63,7 @@ pub(super) async fn wait_for(
             }
             Standing::Waits if begun.elapsed() >= limit => {
                 progress.clear();
-                let states = jobs::states(&job);
+                let states = states(&job);
                 return Err(Failure::TimedOut(format!(
                     "{what}: not all {word} within {limit:?} ({states}); it goes on, `muster why {number}` says more"
                 )));
@@ -80,8 +80,22 @@ async fn look(session: &Session, what: &str, number: u32) -> Result<v1::JobRecor
     found.into_iter().next().ok_or_else(missing)
 }
 
-/// Processes that are where they are waited for.
+/// Processes; of a plan, tasks.
+fn total(job: &v1::JobRecord) -> u32 {
+    job.plan.as_ref().map_or(job.processes, |plan| plan.tasks.iter().sum())
+}
+
+/// Where they stand, in words.
+fn states(job: &v1::JobRecord) -> String {
+    job.plan.as_ref().map_or_else(|| jobs::states(job), plans::tasks)
+}
+
+/// Processes, or tasks of a plan, that are where they are waited for.
 fn arrived(job: &v1::JobRecord, until: Until) -> u32 {
+    if let Some(plan) = &job.plan {
+        let states = TaskState::ALL.into_iter();
+        return states.filter(|state| state.is_final()).map(|state| plans::with_state(plan, state)).sum();
+    }
     match until {
         Until::Running if job.all_running_ns != 0 => job.processes,
         Until::Running => jobs::in_state(job, ProcessState::Running),
@@ -90,6 +104,10 @@ fn arrived(job: &v1::JobRecord, until: Until) -> u32 {
 }
 
 fn standing(job: &v1::JobRecord, until: Until) -> Standing {
+    if let Some(plan) = &job.plan {
+        let is_there = job.ended_ns != 0 || (until == Until::Running && plan.state() != v1::TaskState::Queued);
+        return if is_there { Standing::Done } else { Standing::Waits };
+    }
     match until {
         Until::Running if job.all_running_ns != 0 => Standing::Done,
         Until::Running => match jobs::failed(job) {
@@ -109,6 +127,17 @@ fn nothing_comes(job: &v1::JobRecord) -> bool {
 }
 
 fn verdict(number: u32, until: Until, job: &v1::JobRecord) -> Result<(), Failure> {
+    if let Some(plan) = &job.plan {
+        let failed = until == Until::End && plan.state() == v1::TaskState::Failed;
+        let told = || {
+            format!(
+                "job {number}: plan {}: {} tasks; `muster plan show {number}` shows why",
+                plan.name,
+                plans::tasks(plan)
+            )
+        };
+        return if failed { Err(Failure::TestsFailed(told())) } else { Ok(()) };
+    }
     match (until, jobs::failed(job)) {
         (Until::End, Some(failed)) => Err(Failure::TestsFailed(format!(
             "job {number}: {failed} of {} processes; `muster ps --all --job {number}` shows which",

@@ -70,6 +70,12 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::SyncArrived(arrived) => state.arrive(arrived, at),
         Event::SyncLeft(left) => state.leave(left.job, &left.processes, at),
         Event::SyncTimedOut { job, round } => state.time_out(*job, round, at),
+        Event::PlanStarted(spec) => state.start_plan(spec, at),
+        Event::PlanStepBegun { job, step } => state.begin_step(*job, *step, at),
+        Event::PlanTaskPlaced(placed) => state.place_task(placed, at),
+        Event::PlanTaskQueued(queued) => state.queue_task(queued, at),
+        Event::PlanTasksEnded { job, ends } => state.end_tasks(*job, ends, at),
+        Event::CheckoutAsked(asked) => state.keep_machines(asked),
     }
 }
 
@@ -90,7 +96,7 @@ fn start(state: &mut State, started: &JobStarted, at: &At<'_>) {
 }
 
 /// The processes of a placement, before anything was heard of them.
-fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = Process> + 'a {
+pub(super) fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = Process> + 'a {
     (0..placement.count as usize).map(|index| Process {
         attempt: muster_model::Attempt(1),
         machine: placement.machine.clone(),
@@ -193,7 +199,7 @@ fn transition(state: &mut State, change: &ProcessChange, at: &At<'_>) {
         }
     }
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
-    if first_run && job.ran == job.processes {
+    if first_run && job.ran == job.processes && job.plan.is_none() {
         job.all_running = at.time;
     }
     if change.to.is_final() {
@@ -220,12 +226,20 @@ fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
     state.reorder(dpid, at.position);
     let end = state.processes[&dpid].state;
     state.release(dpid, end.as_str(), at);
-    let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
-    if job.by_state.live() == 0 {
-        job.ended = at.time;
-        job.rounds.clear();
-        state.note_ended(dpid.job, EndedLimits { jobs: ENDED_JOBS_MAX, processes: ENDED_PROCESSES_MAX });
+    // A plan ends with its last task.
+    if state.jobs[&dpid.job].plan.is_none() {
+        end_job_if_over(state, dpid.job, at);
     }
+}
+
+/// A job of which nothing is left ends, once.
+pub(super) fn end_job_if_over(state: &mut State, number: JobNumber, at: &At<'_>) {
+    let Some(job) = state.jobs.get_mut(&number).filter(|job| job.ended == PoolTime::NEVER && job.is_over()) else {
+        return;
+    };
+    job.ended = at.time;
+    job.rounds.clear();
+    state.note_ended(number, EndedLimits { jobs: ENDED_JOBS_MAX, processes: ENDED_PROCESSES_MAX });
 }
 
 fn see(state: &mut State, seen: &MachineSeen, at: &At<'_>) {

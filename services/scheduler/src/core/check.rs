@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessState, ResourceKind, Verdict};
 use muster_proto::process_digest;
 
+use super::check_plan::check_plan;
 use super::job::{Counts, Job, Member, Process};
 use super::limits::{FIRINGS_MAX, ROUNDS_MAX, ROUNDS_OPEN_MAX};
 use super::machine::{Machine, Total};
@@ -52,6 +53,9 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
     ensure(counted == kept, || format!("job {number} counts {kept:?}, its processes are {counted:?}"))?;
     ensure(parts == job.parts, || format!("job {number} counts machines wrongly"))?;
     check_gangs(state, number, job)?;
+    if let Some(plan) = job.plan.as_deref() {
+        check_plan(state, job, plan)?;
+    }
     ensure(job.rounds.len() <= ROUNDS_MAX && job.open_rounds().count() <= ROUNDS_OPEN_MAX, || {
         format!("job {number} has {} rounds (I12)", job.rounds.len())
     })?;
@@ -60,24 +64,27 @@ fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> 
             format!("nobody is awaited at {key} of job {number}")
         })?;
     }
-    let is_over = by_state.live() == 0;
+    let is_over = job.is_over();
     ensure(is_over == (job.ended != PoolTime::NEVER), || {
         format!("job {number} is over: {is_over}, ended {:?} (I2)", job.ended)
     })?;
     ensure(is_over == state.ended.contains(&(job.ended, number)), || {
         format!("job {number} is not listed as it ended")
     })?;
-    let all_ran = ran == count;
+    let all_ran = ran == count && job.plan.is_none();
     ensure(all_ran == (job.all_running != PoolTime::NEVER), || format!("job {number} all ran: {all_ran}"))?;
     ensure(number <= state.last_job, || format!("job {number} is above the last one"))
 }
 
 /// Every gang is whole, and its members are on different machines.
 fn check_gangs(state: &State, number: JobNumber, job: &Job) -> Result<(), String> {
-    let roles = job.spec.module.roles.len();
     let members = state.processes_of(number).filter(|(_, process)| process.member.is_some()).count();
-    ensure(members == job.gangs.len() * roles, || format!("job {number} has {members} members, which are no gangs"))?;
+    let seats: usize = job.gangs.iter().map(Vec::len).sum();
+    ensure(members == seats, || format!("job {number} has {members} members, which are no gangs"))?;
     for (index, gang) in job.gangs.iter().enumerate() {
+        // Gangs of a plan are numbered by their first process.
+        let Some(first) = gang.first() else { continue };
+        let roles = job.spec_of(*first).module.roles.len();
         let mut machines = BTreeSet::new();
         for (role, process) in gang.iter().enumerate() {
             let expected = Member { gang: index as u32 + 1, role: role as u32 };
@@ -104,7 +111,7 @@ fn check_process(state: &State, dpid: Dpid, process: &Process) -> Result<(), Str
         format!("{dpid} is {} and its machine may go away: {is_granted}", process.state)
     })?;
     ensure(state.jobs.contains_key(&dpid.job), || format!("{dpid} has no job"))?;
-    let needed = state.jobs[&dpid.job].spec.module.resources_each();
+    let needed = state.jobs[&dpid.job].spec_of(dpid.process).module.resources_each();
     ensure(process.resources.len() == needed, || {
         format!("{dpid} has {} of {needed} resources", process.resources.len())
     })?;

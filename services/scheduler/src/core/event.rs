@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    Epoch, Firing, GroupMaster, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
-    ProcessNumber, ProcessState, Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TriggerActed,
-    TriggerNumber, Verdict,
+    Attempt, Epoch, Firing, GroupMaster, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
+    ProcessNumber, ProcessState, Pulse, PulseNumber, ReservationId, ResourceId, ResourceKind, RunId, TaskState,
+    TriggerActed, TriggerNumber, Verdict,
 };
 
 use super::attached::{Outcome, ReservationNews};
@@ -15,6 +15,7 @@ use super::job::{Expected, Member, StartSpec, StopReason};
 use super::machine::Seen;
 use super::master::MasterChanged;
 use super::module::Module;
+use super::plan::PlanSpec;
 use super::resources::Resources;
 use super::sync::RoundKey;
 use super::trigger::ArmSpec;
@@ -84,6 +85,100 @@ pub enum Event {
         /// Round.
         round: RoundKey,
     },
+    /// A plan was accepted.
+    PlanStarted(Arc<PlanSpec>),
+    /// A step of a plan began.
+    PlanStepBegun {
+        /// Job.
+        job: JobNumber,
+        /// Place of the step.
+        step: usize,
+    },
+    /// The processes of a task were placed.
+    PlanTaskPlaced(PlanTaskPlaced),
+    /// A task waits to be placed again.
+    PlanTaskQueued(PlanTaskQueued),
+    /// Tasks of a plan are over.
+    PlanTasksEnded {
+        /// Job.
+        job: JobNumber,
+        /// Which, and how.
+        ends: Vec<TaskEnd>,
+    },
+    /// A task that failed keeps its machines.
+    CheckoutAsked(CheckoutAsked),
+}
+
+/// The processes of a task were placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanTaskPlaced {
+    /// Run.
+    pub run: RunId,
+    /// Job.
+    pub job: JobNumber,
+    /// Place of the task.
+    pub task: usize,
+    /// Attempt of the task, from 1.
+    pub attempt: u32,
+    /// Attempt of its processes.
+    pub process_attempt: Attempt,
+    /// Where each of its parts is.
+    pub parts: Vec<PartPlaced>,
+}
+
+/// Where a part of a task was placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartPlaced {
+    /// Its module.
+    pub module: ModuleName,
+    /// Placement, coded per machine, sorted by machine.
+    pub placements: Vec<Placement>,
+}
+
+impl PlanTaskPlaced {
+    /// Placements of all parts.
+    pub fn placements(&self) -> impl Iterator<Item = &Placement> {
+        self.parts.iter().flat_map(|part| &part.placements)
+    }
+}
+
+/// A task waits to be placed again; its processes, all final, are forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanTaskQueued {
+    /// Job.
+    pub job: JobNumber,
+    /// Place of the task.
+    pub task: usize,
+    /// The attempt that is over.
+    pub attempt: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// Place of the task.
+    pub task: usize,
+    /// A final state.
+    pub state: TaskState,
+    /// The worst that its processes say.
+    pub verdict: Verdict,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A task that failed keeps its machines, for its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutAsked {
+    /// Job.
+    pub job: JobNumber,
+    /// Place of the task.
+    pub task: usize,
+    /// Machines, sorted.
+    pub machines: Vec<MachineId>,
+    /// For whom.
+    pub owner: String,
 }
 
 /// A job was accepted.

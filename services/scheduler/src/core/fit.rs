@@ -24,6 +24,8 @@ pub(super) struct Ask<'a> {
     pub(super) resources: &'a Selector,
     /// Whose machines; 0 is the pool.
     pub(super) reservation: ReservationId,
+    /// Machines that others of the same task have.
+    pub(super) without: &'a [MachineId],
     /// Now.
     pub(super) now: PoolTime,
 }
@@ -39,6 +41,8 @@ pub(super) enum Unfit {
     Trouble(Trouble),
     /// No heartbeat lately.
     Silent,
+    /// Another role of the same task has it.
+    Taken,
     /// No artifact for it.
     Architecture,
     /// Too few resources that are not protected: kind, needed, found.
@@ -71,6 +75,9 @@ pub(super) fn fitting<'a>(state: &'a State, observed: &Observed, ask: &Ask<'a>) 
         if let Some(ordinal) = pool.ordinal_near(near, silent.as_str()) {
             may[ordinal] = false;
         }
+    }
+    for taken in ask.without.iter().filter_map(|id| pool.ordinal(id.as_str())) {
+        may[taken] = false;
     }
     let holders = may.iter_mut().zip(pool.holders()).zip(pool.troubles());
     holders.for_each(|((may, holder), trouble)| *may &= *holder == ask.reservation && trouble.is_none());
@@ -179,6 +186,9 @@ fn unusable(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Option<Unfit> {
     if silent {
         return Some(Unfit::Silent);
     }
+    if ask.without.contains(&machine.seen.machine) {
+        return Some(Unfit::Taken);
+    }
     if !ask.module.runs_on(machine.seen.architecture()) {
         return Some(Unfit::Architecture);
     }
@@ -245,6 +255,7 @@ impl Unfit {
             Self::NotSelected => "not selected".into(),
             Self::Trouble(trouble) => trouble.as_str().into(),
             Self::Silent => "silent".into(),
+            Self::Taken => "taken by another role of the task".into(),
             Self::Architecture => "of an architecture without artifact".into(),
             Self::TooFew(kind, needed, found) => {
                 format!("with {found} of {needed} {} that may be used", plural(*kind, *needed))
@@ -261,6 +272,7 @@ impl Unfit {
             Self::NotSelected => "change the selector; `muster machine list` shows what it can compare".into(),
             Self::Trouble(trouble) => remedy_of(*trouble, machine),
             Self::Silent => format!("its agent sends no heartbeats; see to the agent on {machine}"),
+            Self::Taken => "let more machines take part, or let the roles be on others with `on`".into(),
             Self::Architecture => format!("add an artifact for it to module {}", ask.module.name),
             Self::NotOpen => format!("change --resources; `muster resource list {machine}` shows what it has"),
             Self::TooFew(kind, needed, _) => {

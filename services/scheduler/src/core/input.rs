@@ -1,6 +1,7 @@
 //! What the core is asked and told, and what it answers and wants done.
 
 mod agents;
+mod plans;
 mod triggers;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use super::trigger;
 pub use agents::{
     AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
 };
+pub use plans::{PlanAccepted, PlanStart, RoleStart, StepStart, TaskStart};
 pub use triggers::{Arm, Armed, Disarm, Fire};
 
 /// A command, a message of a followed stream, or the tick.
@@ -40,6 +42,8 @@ pub enum Input {
         /// What.
         news: ReservationNews,
     },
+    /// Start a plan.
+    StartPlan(Box<PlanStart>),
     /// Stop processes.
     Stop(Stop),
     /// Put a module into the catalogue.
@@ -111,6 +115,7 @@ impl Input {
         match self {
             Self::Start(Start { again: Some(again), .. }) => format!("start job {} again", again.job),
             Self::Attach(start) | Self::Start(start) => format!("start {}", start.module),
+            Self::StartPlan(plan) => format!("start plan {}", plan.name),
             Self::Stop(_) => "stop".into(),
             Self::AddModule(module) => format!("add module {}", module.name),
             Self::RemoveModule(name) => format!("remove module {name}"),
@@ -323,6 +328,8 @@ pub enum Reply {
     Started(Started),
     /// Starts that wait, or waited, for a reservation.
     Attached(Vec<(ReservationId, Attached)>),
+    /// A plan was accepted, or would be.
+    PlanAccepted(PlanAccepted),
     /// A stop was accepted.
     Stopped {
         /// Processes that were told now.

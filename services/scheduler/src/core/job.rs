@@ -10,6 +10,7 @@ use muster_model::{
 };
 
 use super::module::Module;
+use super::plan::Plan;
 use super::sync::{Arrival, Round, RoundKey};
 
 /// A process's place in a gang.
@@ -63,7 +64,7 @@ impl Counts {
         ProcessState::ALL.iter().filter(|state| !state.is_final()).map(|state| self.of(*state)).sum()
     }
 
-    pub(super) fn add(&mut self, state: ProcessState) {
+    pub(crate) fn add(&mut self, state: ProcessState) {
         self.0[state as usize] += 1;
     }
 
@@ -105,6 +106,8 @@ pub struct Job {
     pub rounds: BTreeMap<RoundKey, Round>,
     /// Processes that no round waits for.
     pub left: BTreeSet<ProcessNumber>,
+    /// Its steps and tasks; none for a job that is no plan.
+    pub plan: Option<Box<Plan>>,
 }
 
 impl Job {
@@ -127,6 +130,7 @@ impl Job {
             stopping: false,
             rounds: BTreeMap::new(),
             left: BTreeSet::new(),
+            plan: None,
         }
     }
 
@@ -141,6 +145,25 @@ impl Job {
             members.resize(role + 1, ProcessNumber(0));
         }
         members[role] = process;
+    }
+
+    /// Forgets where a process stands in its gang, and with it the gang.
+    pub(super) fn forget_member(&mut self, member: Member) {
+        if let Some(gang) = self.gangs.get_mut(member.gang.saturating_sub(1) as usize) {
+            gang.clear();
+        }
+        while self.gangs.last().is_some_and(Vec::is_empty) {
+            self.gangs.pop();
+        }
+    }
+
+    /// Nothing of it runs, or is to run.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match &self.plan {
+            Some(plan) => plan.is_over(),
+            None => self.by_state.live() == 0,
+        }
     }
 
     /// Process numbers of a gang, by role.
@@ -175,11 +198,16 @@ pub enum StopReason {
     Boot,
     /// What it uses is prepared as a test area, or back.
     Prepared,
+    /// The infrastructure failed another process of its task, which is to be tried again.
+    Task,
+    /// The time of its task is over.
+    Limit,
 }
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot, Self::Prepared];
+    pub const ALL: [Self; 8] =
+        [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot, Self::Prepared, Self::Task, Self::Limit];
 
     /// The word for people and machines alike.
     #[must_use]
@@ -191,6 +219,8 @@ impl StopReason {
             Self::Gang => "gang",
             Self::Boot => "boot",
             Self::Prepared => "prepared",
+            Self::Task => "task",
+            Self::Limit => "limit",
         }
     }
 
@@ -204,6 +234,8 @@ impl StopReason {
             Self::Gang => "another member of its gang could not be placed",
             Self::Boot => "its machine is booted into another kernel",
             Self::Prepared => "what it uses is prepared as a test area, or back",
+            Self::Task => "another process of its task was ended by the infrastructure",
+            Self::Limit => "the time of its task is over",
         }
     }
 }

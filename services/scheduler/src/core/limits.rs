@@ -78,3 +78,20 @@ pub const ROUNDS_OPEN_MAX: usize = 16;
 pub const ROUNDS_MAX: usize = 64;
 /// Processes that an outcome names of those who voted against it.
 pub const NO_VOTERS_MAX: usize = 16;
+
+/// Steps of one plan.
+pub const STEPS_MAX: usize = 64;
+/// Tasks of one plan.
+pub const TASKS_MAX: usize = 256;
+/// Longest time that a task may be given.
+pub const TASK_LIMIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Longest name of a plan, a step, a task or a role, bytes.
+pub const PLAN_NAME_MAX: usize = 64;
+/// How often one task is tried where the infrastructure fails.
+pub const TASK_ATTEMPTS_MAX: u32 = 3;
+/// Events of plans in one decision, about, so that it fits into a message; other plans follow at the next tick.
+pub const PLAN_EVENTS_MAX: usize = 64;
+/// Processes of tasks that are placed in one decision, about, likewise; a single task may have more.
+pub const PLACED_AT_ONCE_MAX: u32 = 4_000;
+/// Tasks that are tried to be placed in one decision; the others are tried in the next ones, in turn.
+pub const TASKS_PLACED_MAX: usize = 16;

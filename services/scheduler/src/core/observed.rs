@@ -107,7 +107,7 @@ impl Observed {
     #[must_use]
     pub fn stall_of(&self, state: &State, dpid: Dpid, process: &Process) -> Option<Duration> {
         let pinged = self.pinged(&process.machine, dpid, process.attempt)?;
-        let limit = state.jobs.get(&dpid.job)?.spec.module.stall;
+        let limit = state.jobs.get(&dpid.job)?.spec_of(dpid.process).module.stall;
         let is_stalled = process.state == ProcessState::Running && is_still(pinged, limit);
         is_stalled.then_some(pinged.unchanged)
     }
@@ -244,7 +244,9 @@ impl Agent {
         for result in pinged {
             let Some(process) = state.current(&result.id) else { continue };
             is_ahead |= result.answered && matches!(process.state, ProcessState::Starting | ProcessState::Mia);
-            if state.jobs.get(&result.id.dpid.job).is_some_and(|job| is_still(&result, job.spec.module.stall)) {
+            let dpid = result.id.dpid;
+            let job = state.jobs.get(&dpid.job);
+            if job.is_some_and(|job| is_still(&result, job.spec_of(dpid.process).module.stall)) {
                 self.still.insert(result.id.dpid);
             }
             self.pinged.insert(result.id.dpid, result);

@@ -14,7 +14,7 @@ impl State {
     /// Jobs with live processes that have one of these pulses.
     fn jobs_gated<'a>(&'a self, numbers: &'a [PulseNumber]) -> impl Iterator<Item = (JobNumber, &'a Job)> {
         let live = self.jobs.iter().filter(|(_, job)| job.ended == PoolTime::NEVER);
-        live.filter(|(_, job)| numbers.iter().any(|number| job.spec.pulses.contains(number)))
+        live.filter(|(_, job)| numbers.iter().any(|number| job.specs().any(|spec| spec.pulses.contains(number))))
             .map(|(number, job)| (*number, job))
     }
 
@@ -42,8 +42,9 @@ impl State {
         }
         let mut jobs: Vec<JobNumber> = machine.live.iter().map(|dpid| dpid.job).collect();
         jobs.dedup();
+        let jobs = jobs.iter().filter_map(|job| self.jobs.get(job));
         let numbers: BTreeSet<PulseNumber> =
-            jobs.iter().filter_map(|job| self.jobs.get(job)).flat_map(|job| job.spec.pulses.iter().copied()).collect();
+            jobs.flat_map(Job::specs).flat_map(|spec| spec.pulses.iter().copied()).collect();
         numbers.into_iter().filter_map(|number| Some((number, *self.pulses.get(&number)?))).collect()
     }
 

@@ -182,7 +182,7 @@ impl State {
         if !process.state.is_final() {
             machine.live.insert(dpid);
             machine.digest ^= process_digest(&id);
-            self.count_use(dpid.job, process, true);
+            self.count_use(dpid, process, true);
         }
         if process.state == ProcessState::Away {
             self.count_away(&process.machine, true);
@@ -202,7 +202,7 @@ impl State {
         let Some(machine) = self.machines.get_mut(&process.machine) else { return };
         if machine.live.remove(&dpid) {
             machine.digest ^= process_digest(&id);
-            self.count_use(dpid.job, process, false);
+            self.count_use(dpid, process, false);
         }
     }
 

@@ -56,6 +56,21 @@ pub(super) fn touched(state: &State, event: &Event) -> Vec<Key> {
         }
         Event::PulseSet(number, _) => state.machines_gated(&[*number]).into_iter().map(Key::Machine).collect(),
         Event::PulsesCleared(numbers) => state.machines_gated(numbers).into_iter().map(Key::Machine).collect(),
+        Event::PlanStarted(spec) => vec![Key::Job(spec.job)],
+        Event::PlanStepBegun { job, .. } => vec![Key::Job(*job)],
+        Event::CheckoutAsked(asked) => vec![Key::Job(asked.job)],
+        Event::PlanTasksEnded { job, .. } => vec![Key::Job(*job)],
+        Event::PlanTaskPlaced(placed) => {
+            let machines = placed.placements().map(|placement| placement.machine.clone());
+            machines
+                .flat_map(|machine| [Key::Part(placed.job, machine.clone()), Key::Machine(machine)])
+                .chain([Key::Job(placed.job)])
+                .collect()
+        }
+        Event::PlanTaskQueued(queued) => {
+            let machines = state.jobs.get(&queued.job).into_iter().flat_map(|job| job.parts.keys().cloned());
+            machines.map(|machine| Key::Part(queued.job, machine)).chain([Key::Job(queued.job)]).collect()
+        }
         Event::JobChanged(changed) => {
             let machines = state.jobs.get(&changed.job).into_iter().flat_map(|job| job.parts.keys().cloned());
             machines.map(Key::Machine).chain([Key::Job(changed.job)]).collect()

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{JobNumber, MachineId, ResourceId};
+use muster_model::{Dpid, MachineId, ResourceId};
 
 use super::job::Process;
 use super::machine::{Machine, Seen};
@@ -59,7 +59,7 @@ impl State {
     fn used_here(&self, machine: &Machine) -> BTreeMap<ResourceId, u64> {
         let mut used = BTreeMap::new();
         for dpid in &machine.live {
-            let (process, spec) = (&self.processes[dpid], &self.jobs[&dpid.job].spec);
+            let (process, spec) = (&self.processes[dpid], self.jobs[&dpid.job].spec_of(dpid.process));
             for (resource, weight) in process.resources.iter().zip(spec.module.weights()) {
                 *used.entry(resource.clone()).or_default() += u64::from(weight);
             }
@@ -68,8 +68,8 @@ impl State {
     }
 
     /// Adds (or takes away) what one process uses.
-    pub(super) fn count_use(&mut self, job: JobNumber, process: &Process, add: bool) {
-        let spec = &self.jobs[&job].spec;
+    pub(super) fn count_use(&mut self, dpid: Dpid, process: &Process, add: bool) {
+        let spec = self.jobs[&dpid.job].spec_of(dpid.process);
         let Some(machine) = self.machines.get_mut(&process.machine) else { return };
         let mut elsewhere = Vec::new();
         let ordinal = self.pool.ordinal(process.machine.as_str());

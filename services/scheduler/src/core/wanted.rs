@@ -105,10 +105,10 @@ fn gang_order(state: &State, job: JobNumber, member: Member) -> GangOrder {
     GangOrder { member, members: members.collect() }
 }
 
-/// Orders by what they have in common.
+/// Orders by what they have in common; of a plan, by the first process number of their part too.
 #[derive(Default)]
 struct Collected {
-    orders: BTreeMap<(JobNumber, Epoch, Position), Vec<Order>>,
+    orders: BTreeMap<(JobNumber, ProcessNumber, Epoch, Position), Vec<Order>>,
     forget: Vec<ProcessId>,
 }
 
@@ -127,13 +127,15 @@ impl Collected {
             expected: process.expected.clone(),
             synced: process.arrival.as_ref().and_then(|arrival| state.answer(dpid.job, arrival)).map(Box::new),
         };
-        self.orders.entry((dpid.job, process.epoch, process.machine_generation)).or_default().push(order);
+        let plan = state.jobs[&dpid.job].plan.as_ref();
+        let part = plan.and_then(|plan| plan.first_of_part(dpid.process)).unwrap_or(ProcessNumber(1));
+        self.orders.entry((dpid.job, part, process.epoch, process.machine_generation)).or_default().push(order);
     }
 
     fn into_desired(self, state: &State) -> Desired {
-        let orders = self.orders.into_iter().map(|((job, epoch, machine_generation), mut processes)| {
+        let orders = self.orders.into_iter().map(|((job, part, epoch, machine_generation), mut processes)| {
             processes.sort_by_key(|order| order.process);
-            Orders { spec: Arc::clone(&state.jobs[&job].spec), epoch, machine_generation, processes }
+            Orders { spec: Arc::clone(state.jobs[&job].spec_of(part)), epoch, machine_generation, processes }
         });
         Desired { orders: orders.collect(), forget: self.forget, ..Desired::default() }
     }

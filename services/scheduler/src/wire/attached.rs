@@ -117,13 +117,17 @@ pub(super) fn ended_from_wire(wire: v1::AttachedEnded) -> (ReservationId, Outcom
     (ReservationId(wire.reservation), outcome)
 }
 
-fn start_to_wire(start: &Start) -> v1::Start {
-    let by = match start.count.by {
+/// What a number counts.
+pub(super) fn count_by_to_wire(by: CountBy) -> v1::CountBy {
+    match by {
         CountBy::Machine => v1::CountBy::Machine,
         CountBy::Resource(ResourceKind::Disk) => v1::CountBy::Disk,
         CountBy::Resource(ResourceKind::Cpu) => v1::CountBy::Cpu,
         CountBy::Job | CountBy::Resource(_) => v1::CountBy::Unspecified,
-    };
+    }
+}
+
+fn start_to_wire(start: &Start) -> v1::Start {
     v1::Start {
         module: start.module.clone(),
         processes: start.count.number,
@@ -132,7 +136,7 @@ fn start_to_wire(start: &Start) -> v1::Start {
         dry_run: false,
         reservation: start.reservation.0,
         seed: start.seed,
-        count_by: by.into(),
+        count_by: count_by_to_wire(start.count.by).into(),
         resource_selector: start.resource_selector.clone(),
         pulses: start.pulses.clone(),
         on_error: start.on_error.clone(),

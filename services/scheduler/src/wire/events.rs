@@ -9,7 +9,7 @@ use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{attached, groups, machine_id, milliseconds, pulses, sync};
+use super::{attached, groups, machine_id, milliseconds, plans, pulses, sync};
 use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
@@ -83,6 +83,14 @@ impl From<&Event> for v1::JobEvent {
             Event::SyncArrived(arrived) => Kind::SyncArrived((&**arrived).into()),
             Event::SyncLeft(left) => Kind::SyncLeft(sync::left_to_wire(left)),
             Event::SyncTimedOut { job, round } => Kind::SyncTimedOut(sync::timed_out_to_wire(*job, round)),
+            Event::PlanStarted(spec) => Kind::PlanStarted(plans::spec_to_wire(spec)),
+            Event::PlanStepBegun { job, step } => {
+                Kind::PlanStepBegun(v1::PlanStepBegun { job: job.0, step: *step as u32 })
+            }
+            Event::PlanTaskPlaced(placed) => Kind::PlanTaskPlaced(plans::placed_to_wire(placed)),
+            Event::PlanTaskQueued(queued) => Kind::PlanTaskQueued(plans::queued_to_wire(queued)),
+            Event::PlanTasksEnded { job, ends } => Kind::PlanTasksEnded(plans::ends_to_wire(*job, ends)),
+            Event::CheckoutAsked(asked) => Kind::CheckoutAsked(plans::checkout_to_wire(asked)),
         };
         Self { kind: Some(kind) }
     }
@@ -143,6 +151,15 @@ impl TryFrom<v1::JobEvent> for Event {
             }
             Kind::PulseCleared(cleared) => Self::PulsesCleared(pulses::numbers("PulseCleared", &cleared.numbers)?),
             Kind::JobChanged(changed) => Self::JobChanged(changed.try_into()?),
+            Kind::PlanStarted(started) => Self::PlanStarted(Arc::new(plans::spec_from_wire(started)?)),
+            Kind::PlanStepBegun(begun) => Self::PlanStepBegun { job: JobNumber(begun.job), step: begun.step as usize },
+            Kind::PlanTaskPlaced(placed) => Self::PlanTaskPlaced(plans::placed_from_wire(placed)?),
+            Kind::PlanTaskQueued(queued) => Self::PlanTaskQueued(plans::queued_from_wire(queued)),
+            Kind::PlanTasksEnded(ended) => {
+                let (job, ends) = plans::ends_from_wire(ended)?;
+                Self::PlanTasksEnded { job, ends }
+            }
+            Kind::CheckoutAsked(asked) => Self::CheckoutAsked(plans::checkout_from_wire(asked)?),
         })
     }
 }

@@ -8,6 +8,7 @@ mod groups;
 pub mod machines;
 mod master;
 mod module;
+pub mod plans;
 pub mod projection;
 pub mod pulses;
 pub mod replies;

@@ -5,6 +5,7 @@ use muster_model::{JobNumber, MachineId};
 use muster_proto::v1;
 use prost::Message;
 
+use super::plans;
 use crate::core::job::{Counts, Job};
 use crate::core::{Key, State};
 
@@ -46,6 +47,7 @@ pub fn record(job: &Job) -> v1::JobRecord {
         stopping: job.stopping,
         by_verdict: job.by_verdict.to_vec(),
         resource_selector: job.resource_selector.clone(),
+        plan: job.plan.as_deref().map(plans::summary),
         ..Default::default()
     }
 }

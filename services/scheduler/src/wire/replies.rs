@@ -6,7 +6,7 @@ use muster_proto::v1::job_reply::Kind;
 use prost::Message;
 
 use super::attached::attached_to_wire;
-use super::triggers;
+use super::{plans, triggers};
 use crate::core::Reply;
 use crate::core::input::LoadChange;
 
@@ -24,6 +24,7 @@ pub fn encode(reply: &Reply) -> Bytes {
         Reply::Attached(starts) => Some(Kind::Attached(v1::AttachedList {
             starts: starts.iter().map(|(id, attached)| attached_to_wire(*id, attached)).collect(),
         })),
+        Reply::PlanAccepted(accepted) => Some(Kind::PlanAccepted(plans::accepted(accepted))),
         Reply::Stopped { processes, jobs } => {
             Some(Kind::Stopped(v1::Stopped { processes: *processes, jobs: jobs.iter().map(|job| job.0).collect() }))
         }

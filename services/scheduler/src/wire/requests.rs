@@ -8,7 +8,7 @@ use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 use prost::Message;
 
-use super::{master, pairs, pulses, triggers};
+use super::{master, pairs, plans, pulses, triggers};
 use crate::core::Input;
 use crate::core::event::JobStarted;
 use crate::core::input::{Again, ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
@@ -34,6 +34,7 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
     match kind {
         Some(Kind::Start(start)) if start.when_ready => self::start(id, actor, start).map(Input::Attach),
         Some(Kind::Start(start)) => self::start(id, actor, start).map(Input::Start),
+        Some(Kind::StartPlan(plan)) => plans::start(id, actor, plan).map(|plan| Input::StartPlan(Box::new(plan))),
         Some(Kind::Stop(stop)) => Ok(Input::Stop(Stop {
             jobs: stop.jobs.into_iter().map(JobNumber).collect(),
             dpids: stop.dpids.into_iter().map(Into::into).collect(),
@@ -105,7 +106,8 @@ fn again(again: v1::Again) -> Result<Again, Refusal> {
     Ok(Again { run: (again.run != 0).then_some(RunId(again.run)), job: JobNumber(again.job), archived })
 }
 
-fn count_by(by: i32) -> Result<CountBy, Refusal> {
+/// What a number counts.
+pub(super) fn count_by(by: i32) -> Result<CountBy, Refusal> {
     let by = v1::CountBy::try_from(by).map_err(|_| unknown("count of processes"))?;
     Ok(match by {
         v1::CountBy::Unspecified => CountBy::Job,

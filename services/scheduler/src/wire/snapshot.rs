@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, away, groups, machine_id, milliseconds, position, pulses, resource_ids, sync, triggers};
+use super::{attached, away, groups, machine_id, milliseconds, plans, position, pulses, resource_ids, sync, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -114,6 +114,7 @@ fn job_to_wire(state: &State, number: JobNumber, job: &Job) -> v1::SnapshotJob {
         resource_selector: job.resource_selector.clone(),
         rounds: job.rounds.iter().map(sync::round_to_wire).collect(),
         left: job.left.iter().map(|process| process.0).collect(),
+        plan: job.plan.as_deref().map(plans::plan_to_wire),
     }
 }
 
@@ -126,6 +127,10 @@ fn job_from_wire(job: v1::SnapshotJob) -> Result<(Job, Vec<(Dpid, Process)>), Wi
     restored.stopping = job.stopping;
     restored.rounds = job.rounds.into_iter().map(sync::round_from_wire).collect::<Result<_, _>>()?;
     restored.left = job.left.into_iter().map(ProcessNumber).collect();
+    if let Some(plan) = job.plan.map(plans::plan_from_wire).transpose()? {
+        restored.spec = Arc::new(plan.spec.common());
+        restored.plan = Some(Box::new(plan));
+    }
     let number = restored.spec.job;
     let processes = job.processes.into_iter().map(|process| process_from_wire(number, process));
     Ok((restored, processes.collect::<Result<_, _>>()?))

@@ -11,6 +11,8 @@ use muster_telemetry::records::{Job, ProcessChange, Records, StateChange};
 pub(super) const EVENT_TYPE: &str = "muster.v1.JobEvent";
 /// State of an attempt that never started because the next one was placed elsewhere.
 const REPLACED: &str = "replaced";
+/// Module of the job that a plan is.
+const PLAN: &str = "plan";
 /// Processes of one placement at most: a start has no more (docs: limits).
 const PROCESSES_MAX: u32 = 65_535;
 
@@ -25,6 +27,11 @@ pub(super) fn take(event: v1::JobEvent, position: Position, at: PoolTime, record
             Ok(())
         }
         Kind::JobStarted(started) => job_started(started, at, records),
+        Kind::PlanStarted(plan) => {
+            plan_started(plan, at, records);
+            Ok(())
+        }
+        Kind::PlanTaskPlaced(placed) => task_placed(placed, at, records),
         Kind::ProcessesChanged(changed) => processes_changed(changed, position, at, records),
         Kind::ProcessReplaced(replaced) => process_replaced(replaced, at, records),
         // The catalogue and what the scheduler knows of machines: kept as events, not as rows of their own.
@@ -63,6 +70,40 @@ fn job_started(started: v1::JobStarted, at: PoolTime, records: &mut Records) -> 
         processes,
         started: at,
     });
+    Ok(())
+}
+
+/// A plan is a job like any other; how many processes it has is not known when it starts.
+fn plan_started(plan: v1::PlanStarted, at: PoolTime, records: &mut Records) {
+    records.jobs.push(Job {
+        run: plan.run,
+        job: plan.job,
+        module: PLAN.to_owned(),
+        module_version: plan.name,
+        selector: String::new(),
+        actor: plan.actor,
+        seed: 0,
+        reservation: plan.reservation,
+        parameters: Default::default(),
+        processes: 0,
+        started: at,
+    });
+}
+
+/// The processes of a task of a plan begin.
+fn task_placed(placed_task: v1::PlanTaskPlaced, at: PoolTime, records: &mut Records) -> Result<(), String> {
+    let run = RunId(placed_task.run);
+    for part in placed_task.parts {
+        for placement in &part.placements {
+            for nth in 0..placement.count.min(PROCESSES_MAX) {
+                let process = placement.first.checked_add(nth).ok_or("a process number is beyond 32 bits")?;
+                let dpid = Dpid { job: JobNumber(placed_task.job), process: ProcessNumber(process) };
+                let id = ProcessId { run, dpid, attempt: Attempt(placed_task.process_attempt) };
+                let change = ProcessChange { module: Some(part.module.clone()), ..placed(placement, nth, at) };
+                merge(records.processes.entry(id).or_default(), change);
+            }
+        }
+    }
     Ok(())
 }
 

@@ -173,6 +173,37 @@ fn a_turn_is_archived_and_decoded() {
 }
 
 #[test]
+fn a_plan_is_a_job_and_each_attempt_of_its_tasks_has_processes() {
+    let started =
+        v1::PlanStarted { run: 1, job: 1, name: "nightly".into(), actor: "anna".into(), ..Default::default() };
+    let placed = |process_attempt| v1::PlanTaskPlaced {
+        run: 1,
+        job: 1,
+        attempt: process_attempt,
+        process_attempt,
+        parts: vec![v1::PartPlacement {
+            placements: vec![v1::MachinePlacement { machine: "m1".into(), first: 2, count: 1, ..Default::default() }],
+            module: "high-io".into(),
+        }],
+        ..Default::default()
+    };
+    let events = vec![
+        v1::job_event::Kind::PlanStarted(started),
+        v1::job_event::Kind::PlanTaskPlaced(placed(1)),
+        v1::job_event::Kind::PlanTaskPlaced(placed(2)),
+    ];
+    let records = check(Kind::Log, vec![log(1, events)]);
+    assert_eq!((records.jobs[0].module.as_str(), records.jobs[0].module_version.as_str()), ("plan", "nightly"));
+    let attempts: Vec<(u32, u32, Option<&str>)> = records
+        .processes
+        .iter()
+        .map(|(id, process)| (id.dpid.process.0, id.attempt.0, process.module.as_deref()))
+        .collect();
+    assert_eq!(attempts, [(2, 1, Some("high-io")), (2, 2, Some("high-io"))]);
+    assert!(records.events.iter().all(|event| event.subject == "1"));
+}
+
+#[test]
 fn a_turn_that_can_not_be_decoded_is_archived_all_the_same() {
     let turn =
         v1::Turn { compression: v1::Compression::Zstd.into(), block: Bytes::from_static(b"no"), ..Default::default() };

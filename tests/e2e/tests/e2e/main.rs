@@ -16,6 +16,7 @@ mod leaders;
 mod live;
 mod locks;
 mod on_error;
+mod plans;
 mod pulses;
 mod qemu;
 mod refusals;

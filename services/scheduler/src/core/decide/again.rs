@@ -40,7 +40,7 @@ pub(super) fn again(
     check_module(state, &what, module)?;
     let reservation = if start.reservation == ReservationId(0) { then.spec.reservation } else { start.reservation };
     let (machines, all) = (Selector::all(), Selector::all());
-    let ask = Ask { module, selector: &machines, resources: &all, reservation, now };
+    let ask = Ask { module, selector: &machines, resources: &all, reservation, without: &[], now };
     check_places(state, observed, &what, &then.placements, &ask)?;
     then.placements.iter_mut().for_each(|placement| place_now(state, placement));
     on_error::check(observed, &what, &then.spec.on_error, &then.placements)?;
@@ -90,6 +90,10 @@ fn source(state: &State, again: &Again, what: &str) -> Result<Source, Refusal> {
         return Err(Refusal::new(RefusalCode::NotFound, what, why, next));
     }
     let job = find_job(state, again.job, what)?;
+    if job.plan.is_some() {
+        let why = "it is a plan, whose tasks were placed one after another";
+        return Err(Refusal::new(RefusalCode::Refused, what, why, "start its file with `muster plan start`"));
+    }
     Ok(Source {
         spec: job.spec.clone(),
         selector: job.selector.clone(),

@@ -45,7 +45,7 @@ pub(super) fn announced(
 /// Why its machine may not go away; none where it may.
 fn refusal(state: &State, machine: &Machine, dpid: Dpid, announced: &Announced, changes: &Changes) -> Option<String> {
     let process = &state.processes[&dpid];
-    let module = &state.jobs[&dpid.job].spec.module;
+    let module = &state.jobs[&dpid.job].spec_of(dpid.process).module;
     let stands = changes.state_of(dpid, process);
     let other = machine.live.iter().map(|other| other.job).find(|job| *job != dpid.job);
     if !module.reboots {

@@ -79,7 +79,7 @@ fn stop_what_must_go(state: &State, machine: &Machine, after: &Seen, changes: &C
         if changes.has_ended(&state.identity(*dpid, process)) {
             continue;
         }
-        let grace = state.jobs[&dpid.job].spec.module.stop_grace;
+        let grace = state.jobs[&dpid.job].spec_of(dpid.process).module.stop_grace;
         if after.draining || process.epoch < after.epoch {
             stops.add(dpid.job, dpid.process, process, StopReason::Draining, grace);
         } else if after.is_booting() && process.state != ProcessState::Away {
@@ -103,7 +103,10 @@ impl Stops {
         if process.stop.as_ref().is_some_and(|order| order.grace <= grace) {
             return;
         }
-        self.0.entry((job, reason.as_str())).or_insert((reason, grace, BTreeSet::new())).2.insert(number);
+        let stop = self.0.entry((job, reason.as_str())).or_insert((reason, grace, BTreeSet::new()));
+        // Processes of a plan are of several modules.
+        stop.1 = stop.1.max(grace);
+        stop.2.insert(number);
     }
 
     fn into_events(self) -> impl Iterator<Item = Event> {

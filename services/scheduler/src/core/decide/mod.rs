@@ -9,6 +9,9 @@ mod changes;
 mod hello;
 mod machines;
 mod on_error;
+mod plan_place;
+mod plan_start;
+mod plans;
 mod preview;
 mod pulses;
 mod refused;
@@ -31,6 +34,8 @@ use super::master;
 use super::observed::Observed;
 use super::state::State;
 
+pub(crate) use plan_place::{place as place_task, waiting_in as tasks_waiting};
+
 pub(super) fn decide(
     state: &State,
     observed: &Observed,
@@ -39,6 +44,7 @@ pub(super) fn decide(
 ) -> Result<Decision<JobCore>, Refusal> {
     match input {
         Input::Start(start) => start::start(state, observed, start, now),
+        Input::StartPlan(plan) => plan_start::start(state, plan),
         Input::Attach(start) => attached::attach(state, start),
         Input::Reservation { id, news } => Ok(silent(attached::seen(state, *id, news))),
         Input::Stop(stop) => stop::stop(state, stop),
@@ -68,12 +74,16 @@ pub(super) fn decide(
         Input::Tick => {
             let lapsed = observed.master.lapsed(state, now.time);
             let due = attached::due(state, observed, now);
+            let plans = plans::due(state, observed, now.time);
+            let places = plan_place::due(state, observed, now);
             Ok(silent(
                 tick::tick(state, now.time)
                     .into_iter()
                     .chain(lapsed)
                     .chain(due)
                     .chain(sync::due(state, now.time))
+                    .chain(plans)
+                    .chain(places)
                     .chain(groups::due(state))
                     .collect(),
             ))

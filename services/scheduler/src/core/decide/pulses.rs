@@ -50,8 +50,12 @@ pub(super) fn change_job(state: &State, change: &ChangeJob) -> Result<Decision<J
     let what = format!("change job {}", change.job);
     let job = find_job(state, change.job, &what)?;
     if job.ended != PoolTime::NEVER {
-        let why = "all of its processes have ended".to_owned();
+        let why = "all of its processes have ended";
         return Err(Refusal::new(RefusalCode::Refused, what, why, "`muster jobs` shows what runs"));
+    }
+    if job.plan.is_some() {
+        let why = "it is a plan, and what its tasks have is in its file";
+        return Err(Refusal::new(RefusalCode::Refused, what, why, "change the file, and start it again"));
     }
     if change.pulses.is_none() && change.parameters.is_empty() {
         let next = "give parameters as `name=value`, --pulse N[,M...], or --pulse none";

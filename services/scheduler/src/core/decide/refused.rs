@@ -29,7 +29,7 @@ pub(super) fn refused(
 ) -> Vec<Event> {
     let mut changes = Changes::default();
     let (mut unplaced, mut returned) = (BTreeSet::new(), Vec::new());
-    let mut again = BTreeMap::<JobNumber, BTreeMap<Dpid, (&Process, String)>>::new();
+    let mut again = BTreeMap::<(JobNumber, Option<(usize, usize)>), BTreeMap<Dpid, (&Process, String)>>::new();
     for refusal in refused {
         let Some(process) = state.current(&refusal.id) else { continue };
         // Only what was never begun can be refused: anything else is an old answer.
@@ -43,7 +43,7 @@ pub(super) fn refused(
         } else if refusal.refusal == AgentRefusal::Invalid {
             unplaced.insert(dpid);
             changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
-        } else if process.attempt.0.saturating_sub(process.returns) >= ATTEMPTS_MAX {
+        } else if attempts_here(state, dpid, process) >= ATTEMPTS_MAX {
             let reason = format!("given up after {ATTEMPTS_MAX} attempts: {reason}");
             unplaced.insert(dpid);
             changes.add(state, dpid, process, Becomes::ended(ProcessState::Dead, reason));
@@ -59,11 +59,11 @@ pub(super) fn refused(
                 }
             }
         } else {
-            again.entry(dpid.job).or_default().insert(dpid, (process, reason));
+            again.entry(alike(state, dpid)).or_default().insert(dpid, (process, reason));
         }
     }
     let mut events = returned;
-    for (job, processes) in again {
+    for ((job, _), processes) in again {
         let left = replace(state, observed, (&state.jobs[&job], processes), now, &mut events);
         for (dpid, (process, reason)) in left {
             let reason = format!("{reason}, and no other machine fits");
@@ -81,6 +81,19 @@ fn describe(machine: &MachineId, refusal: &RefusedProcess) -> String {
     format!("{machine} refused it: {}{detail}", refusal.refusal.as_str())
 }
 
+/// What the processes that are placed again together have in common: their job, and of a plan the part of a task.
+fn alike(state: &State, dpid: Dpid) -> (JobNumber, Option<(usize, usize)>) {
+    (dpid.job, state.jobs[&dpid.job].plan.as_ref().and_then(|plan| plan.place_of(dpid.process)))
+}
+
+/// How often it was placed, without what began because its machine came back or because its task was tried again.
+fn attempts_here(state: &State, dpid: Dpid, process: &Process) -> u32 {
+    let plan = state.jobs[&dpid.job].plan.as_ref();
+    let task = plan.and_then(|plan| Some(&plan.tasks[plan.place_of(dpid.process)?.0]));
+    let before = task.map_or(0, |task| task.next_attempt.0 - 1);
+    process.attempt.0.saturating_sub(process.returns + before)
+}
+
 /// Processes of one job, and why each is to be placed again.
 type Again<'a> = BTreeMap<Dpid, (&'a Process, String)>;
 
@@ -92,11 +105,13 @@ fn replace<'a>(
     now: Now,
     events: &mut Vec<Event>,
 ) -> Again<'a> {
-    let module = &job.spec.module;
-    let selector = Selector::parse(&job.selector).unwrap_or_else(|_| Selector::all());
-    let resources = Selector::parse_resources(&job.resource_selector).unwrap_or_else(|_| Selector::all());
+    let Some(first) = processes.keys().next().map(|dpid| dpid.process) else { return processes };
+    let module = &job.spec_of(first).module;
+    let (selector, resource_selector) = job.selectors_of(first);
+    let selector = Selector::parse(selector).unwrap_or_else(|_| Selector::all());
+    let resources = Selector::parse_resources(resource_selector).unwrap_or_else(|_| Selector::all());
     let reservation = job.spec.reservation;
-    let ask = Ask { module, selector: &selector, resources: &resources, reservation, now: now.time };
+    let ask = Ask { module, selector: &selector, resources: &resources, reservation, without: &[], now: now.time };
     let Ok(fit) = fitting(state, observed, &ask) else { return processes };
     let offers = state.pool.offers(&fit.ordinals);
     let paths = state.paths_among(&offers);
@@ -142,7 +157,9 @@ fn stop_mates(state: &State, unplaced: &BTreeSet<Dpid>, changes: &Changes) -> Ve
         }
     }
     let stop = |(job, processes): (JobNumber, BTreeSet<ProcessNumber>)| {
-        let grace = state.jobs[&job].spec.module.stop_grace;
+        let job_of = &state.jobs[&job];
+        let graces = processes.iter().map(|process| job_of.spec_of(*process).module.stop_grace);
+        let grace = graces.max().unwrap_or_default();
         let processes = processes.into_iter().collect();
         Event::StopRequested(StopRequested { job, processes, grace, reason: StopReason::Gang })
     };

@@ -24,10 +24,10 @@ use super::{again, answered, catalogue, on_error, preview, pulses};
 /// A start whose words are all known.
 pub(super) struct Asked<'a> {
     what: String,
-    module: &'a Module,
-    parameters: Vec<(String, String)>,
-    pulses: Vec<PulseNumber>,
-    on_error: OnError,
+    pub(super) module: &'a Module,
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) pulses: Vec<PulseNumber>,
+    pub(super) on_error: OnError,
     selector: Selector,
     resources: Selector,
 }
@@ -53,7 +53,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
     let Asked { what, module, parameters, pulses, on_error, selector, resources } = read(state, start)?;
     let wanted = Wanted { what: &what, module, count: start.count };
     let (reservation, now) = (start.reservation, now.time);
-    let ask = Ask { module, selector: &selector, resources: &resources, reservation, now };
+    let ask = Ask { module, selector: &selector, resources: &resources, reservation, without: &[], now };
     let fit = fitting(state, observed, &ask).map_err(|unfit| unfit.into_refusal(what.clone(), &ask))?;
     let arranged = wanted.arrange(state, fit)?;
     on_error::check(observed, &what, &on_error, &arranged.placements)?;
@@ -169,7 +169,7 @@ fn unknown_name(what: &str, text: &str, noun: &str, name: &str, near: Option<&st
 }
 
 /// A seed from the random bits of a command id (splitmix64), never 0.
-fn seed_from(command: &CommandId) -> u64 {
+pub(super) fn seed_from(command: &CommandId) -> u64 {
     let mut seed = command.0.iter().fold(0x9E37_79B9_7F4A_7C15_u64, |mixed, byte| {
         let mut next = (mixed ^ u64::from(*byte)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         next ^= next >> 27;

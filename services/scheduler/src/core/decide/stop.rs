@@ -28,11 +28,13 @@ pub(super) fn stop(state: &State, stop: &Stop) -> Result<Decision<JobCore>, Refu
         let job = &state.jobs[&number];
         let grace = if stop.grace.is_zero() { job.spec.module.stop_grace } else { stop.grace };
         let processes = to_tell(state, number, wanted.as_ref(), grace);
-        if processes.is_empty() {
+        // A plan of which nothing runs is stopped all the same.
+        let ends_plan = job.plan.is_some() && wanted.is_none() && !job.stopping && job.ended == PoolTime::NEVER;
+        if processes.is_empty() && !ends_plan {
             continue;
         }
         told += processes.len() as u32;
-        let whole = wanted.is_none() || processes.len() as u32 == job.processes;
+        let whole = wanted.is_none() || (job.plan.is_none() && processes.len() as u32 == job.processes);
         let processes = if whole { Vec::new() } else { processes };
         events.push(Event::StopRequested(StopRequested { job: number, processes, grace, reason: StopReason::User }));
     }

@@ -104,6 +104,10 @@ fn resolve(state: &State, job: &Job, said: &SyncSaid) -> Result<Vec<ProcessNumbe
         return Err(format!("{} participants are named, and {SYNC_WITH_MAX} may be", said.with.len()));
     }
     let number = job.spec.job;
+    // In a plan a task is among itself.
+    let own = said.id.dpid.process;
+    let task = job.plan.as_ref().and_then(|plan| Some(&plan.tasks[plan.place_of(own)?.0]));
+    let roles = &job.spec_of(own).module.roles;
     let mut wanted = Vec::new();
     for name in &said.with {
         if let Ok(process) = name.parse().map(ProcessNumber) {
@@ -113,10 +117,15 @@ fn resolve(state: &State, job: &Job, said: &SyncSaid) -> Result<Vec<ProcessNumbe
             wanted.push(process);
             continue;
         }
-        let Some(role) = job.spec.module.roles.iter().position(|role| role == name) else {
-            return Err(format!("`{name}` is no role of module {} and no number of a process", job.spec.module.name));
+        let Some(role) = roles.iter().position(|role| role == name) else {
+            let module = &job.spec_of(own).module.name;
+            return Err(format!("`{name}` is no role of module {module} and no number of a process"));
         };
-        wanted.extend(job.gangs.iter().filter_map(|gang| gang.get(role)));
+        let of_role = job.gangs.iter().filter_map(|gang| gang.get(role));
+        wanted.extend(of_role.filter(|process| task.is_none_or(|task| task.has(**process))));
+    }
+    if let Some(task) = task.filter(|_| said.with.is_empty()) {
+        wanted.extend(task.numbers());
     }
     wanted.sort_unstable();
     wanted.dedup();

@@ -12,6 +12,7 @@ mod machines;
 mod master;
 mod on_error;
 mod placement;
+mod plans;
 mod properties;
 mod pulses;
 mod repair;

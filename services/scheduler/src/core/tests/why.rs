@@ -52,3 +52,23 @@ fn an_end_is_said_in_words_once() {
     let said = end(2, 9, "stopped: killed past its grace");
     assert!(said.contains("stopped: killed past its grace, killed by signal 9, verdict"), "{said}");
 }
+
+#[test]
+fn a_plan_says_what_its_steps_and_tasks_wait_for() {
+    let mut lab = Lab::with(0);
+    plans::started(&mut lab, plans::two_steps());
+    plans::settle(&mut lab);
+    let said = why(&lab, 1, 0);
+    assert!(said[0].ends_with("0 processes, none placed"), "{said:?}");
+    let expected = [
+        "plan nightly is queued",
+        "step first is queued",
+        "step second waits for first",
+        "task first/a waits to be placed: no machine is known",
+        "task first/b waits to be placed: no machine is known",
+    ];
+    assert_eq!(said[1..], expected);
+    lab.add_machine("node-1", 4, 2);
+    plans::settle(&mut lab);
+    assert!(why(&lab, 1, 0).iter().all(|line| !line.contains("waits to be placed")));
+}
