@@ -1,5 +1,6 @@
 //! Machines that boot for real, in QEMU: two kernels of the distribution, boot loaders and the node agent as they are.
 
+mod direct;
 mod grub;
 mod ignored;
 mod kexec;
