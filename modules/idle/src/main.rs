@@ -72,6 +72,12 @@ fn test(session: &Session) -> Result<Ending, ParameterError> {
     let times = Live::new(session, Times::read)?;
     let trip = Trip::read(session.parameters())?;
     session.ready();
+    let event = session.parameters().text("emit")?;
+    if !event.is_empty()
+        && let Err(why) = session.emit(event, &session.context().dpid)
+    {
+        return Ok(Ending::error(&why));
+    }
     if let Some(trip) = trip {
         return Ok(trip.go(session));
     }

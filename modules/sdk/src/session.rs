@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_model::{Absence, Dpid, OnError};
+use muster_model::{Absence, Dpid, OnError, check_test_event};
 use muster_module_protocol::{
     Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
 };
@@ -240,6 +240,16 @@ impl Session {
     /// Reports something that a person may want to read of.
     pub fn event(&self, name: &str, text: &str) {
         self.say(&ModuleMessage::Event { name: name.to_owned(), text: text.to_owned() }, Worth::Spare);
+    }
+
+    /// Says that something has happened that others may wait for, in this job or outside of it (`muster wait-event`): it is kept in the log.
+    ///
+    /// # Errors
+    /// Says why it is no event: its name, or too much data.
+    pub fn emit(&self, name: &str, data: &str) -> Result<(), String> {
+        check_test_event(name, data)?;
+        self.say(&ModuleMessage::Emit { name: name.to_owned(), data: data.to_owned() }, Worth::Keep);
+        Ok(())
     }
 
     /// Reports corrupt data.

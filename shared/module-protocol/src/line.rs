@@ -94,6 +94,7 @@ mod tests {
                 with: vec!["server".into()],
             },
             ModuleMessage::Leave,
+            ModuleMessage::Emit { name: "load.begun".into(), data: "{}".into() },
             ModuleMessage::Done {
                 status: Status::Complete,
                 result: Outcome::Pass,

@@ -57,6 +57,14 @@ pub enum ModuleMessage {
         #[serde(default)]
         text: String,
     },
+    /// Something has happened that others may wait for (`muster wait-event`): it is kept in the log of the scheduler.
+    Emit {
+        /// Name: 1 to 64 of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
+        name: String,
+        /// At most 4 KiB, opaque to Muster.
+        #[serde(default)]
+        data: String,
+    },
     /// The machine is to crash at once, for a dump of its kernel; answered only where it does not.
     Crash {
         /// For people.

@@ -19,6 +19,7 @@ mod pulses;
 mod reports;
 mod starting;
 mod syncs;
+mod test_events;
 mod ticking;
 mod triggers;
 

@@ -60,6 +60,7 @@ impl Agent {
                 self.sync_said(id, &Sync { name, round, vote: vote == Vote::Yes, timeout, with });
             }
             ModuleMessage::Leave => self.leave_said(id),
+            ModuleMessage::Emit { name, data } => self.emit_said(id, &name, &data),
             ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),

@@ -13,6 +13,7 @@ use super::event::{
 use super::job::{Job, Member, Process, StopOrder};
 use super::limits::{ENDED_JOBS_MAX, ENDED_PROCESSES_MAX};
 use super::state::{EndedLimits, State, dpids_of};
+use super::test_event::TestEvents;
 
 /// Folds one event.
 pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
@@ -23,6 +24,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
             let machines: Vec<_> = state.machines.keys().cloned().collect();
             machines.iter().for_each(|machine| state.disarm_all(machine, at));
             state.firings.clear();
+            state.test_events = TestEvents::default();
             state.run = *run;
             state.last_job = JobNumber(0);
         }
@@ -67,6 +69,8 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::AbsenceExpected(absence) => expect(state, absence, at),
         Event::SyncArrived(arrived) => state.arrive(arrived, at),
         Event::SyncLeft(left) => state.leave(left.job, &left.processes, at),
+        Event::TestEvent(event) => state.test_events.take(event, at),
+        Event::TestEventsDropped { .. } => {}
         Event::SyncTimedOut { job, round } => state.time_out(*job, round, at),
     }
 }

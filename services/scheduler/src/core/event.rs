@@ -17,6 +17,7 @@ use super::master::MasterChanged;
 use super::module::Module;
 use super::resources::Resources;
 use super::sync::RoundKey;
+use super::test_event::TestEvent;
 use super::trigger::ArmSpec;
 
 /// One fact.
@@ -70,6 +71,15 @@ pub enum Event {
     SyncArrived(Box<SyncArrived>),
     /// Processes are awaited at sync points no more.
     SyncLeft(SyncLeft),
+    /// A test, or a person, says that something has happened.
+    TestEvent(Box<TestEvent>),
+    /// More of that was said than is kept.
+    TestEventsDropped {
+        /// Job.
+        job: JobNumber,
+        /// How many.
+        count: u32,
+    },
     /// The time of a round is over.
     SyncTimedOut {
         /// Job.

@@ -19,10 +19,12 @@ use super::job::{Expected, Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
 use super::sync::Answer;
+use super::test_event::TestEvent;
 use super::trigger;
 
 pub use agents::{
     AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
+    TestEventSaid,
 };
 pub use triggers::{Arm, Armed, Disarm, Fire};
 
@@ -69,6 +71,8 @@ pub enum Input {
     Disarm(Disarm),
     /// A person fires a trigger.
     Fire(Fire),
+    /// A person says an event.
+    Emit(Emit),
     /// An agent said hello.
     Hello(Hello),
     /// A message of MACHINES.
@@ -121,6 +125,7 @@ impl Input {
             Self::Arm(arm) => format!("arm trigger {}", arm.number),
             Self::Disarm(_) => "disarm triggers".into(),
             Self::Fire(fire) => format!("fire trigger {}", fire.number),
+            Self::Emit(emit) => format!("emit {}", emit.name),
             Self::FromCenter { input, .. } => input.name(),
             Self::ChangeMaster(_)
             | Self::Hello(_)
@@ -163,6 +168,17 @@ pub struct Start {
     pub on_error: String,
     /// A job that is to be started again; only the reservation and whether it is a dry run count besides.
     pub again: Option<Again>,
+}
+
+/// A person says an event.
+#[derive(Debug, Clone)]
+pub struct Emit {
+    /// Who.
+    pub actor: String,
+    /// Name.
+    pub name: String,
+    /// What it says.
+    pub data: String,
 }
 
 /// Take definitions of pulses away.
@@ -354,6 +370,8 @@ pub enum Reply {
         /// Machines that are armed for it.
         machines: Vec<MachineId>,
     },
+    /// An event of a person was taken, at this time.
+    Emitted(Box<TestEvent>, PoolTime),
     /// A hello was taken; what the agent is to do is answered from the state after it.
     HelloTaken,
 }

@@ -26,6 +26,7 @@ pub mod resources;
 mod selection;
 pub(crate) mod state;
 pub mod sync;
+pub mod test_event;
 #[cfg(test)]
 mod tests;
 mod touched;

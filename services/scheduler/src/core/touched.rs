@@ -19,7 +19,7 @@ pub(super) fn touched(state: &State, event: &Event) -> Vec<Key> {
         Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
             Vec::new()
         }
-        Event::MasterChanged(_) => Vec::new(),
+        Event::MasterChanged(_) | Event::TestEvent(_) | Event::TestEventsDropped { .. } => Vec::new(),
         Event::ReservationSeen(..) | Event::StartAttached(_) | Event::AttachedEnded(..) => Vec::new(),
         Event::JobStarted(started) => {
             let job = started.spec.job;

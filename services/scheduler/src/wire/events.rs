@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_model::{Incarnation, JobNumber, ModuleName, ProcessNumber, RunId};
+use muster_model::{Incarnation, JobNumber, ModuleName, PoolTime, ProcessNumber, RunId};
 use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{attached, machine_id, milliseconds, pulses, sync};
+use super::{attached, machine_id, milliseconds, pulses, sync, test_events};
 use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
@@ -79,6 +79,11 @@ impl From<&Event> for v1::JobEvent {
             Event::AbsenceExpected(absence) => Kind::AbsenceExpected((&**absence).into()),
             Event::SyncArrived(arrived) => Kind::SyncArrived((&**arrived).into()),
             Event::SyncLeft(left) => Kind::SyncLeft(sync::left_to_wire(left)),
+            // When it was taken is the time of its message.
+            Event::TestEvent(event) => Kind::TestEvent(test_events::to_wire(event, PoolTime::NEVER)),
+            Event::TestEventsDropped { job, count } => {
+                Kind::TestEventsDropped(v1::TestEventsDropped { job: job.0, count: *count })
+            }
             Event::SyncTimedOut { job, round } => Kind::SyncTimedOut(sync::timed_out_to_wire(*job, round)),
         };
         Self { kind: Some(kind) }
@@ -128,6 +133,10 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::SyncTimedOut(timed_out) => {
                 let (job, round) = sync::timed_out_from_wire(timed_out)?;
                 Self::SyncTimedOut { job, round }
+            }
+            Kind::TestEvent(event) => Self::TestEvent(Box::new(test_events::from_wire(event)?)),
+            Kind::TestEventsDropped(dropped) => {
+                Self::TestEventsDropped { job: JobNumber(dropped.job), count: dropped.count }
             }
             Kind::AbsenceExpected(absence) => Self::AbsenceExpected(Box::new(absence.try_into()?)),
             Kind::LoadNumberSeen(seen) => {

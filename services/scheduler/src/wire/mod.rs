@@ -15,6 +15,7 @@ mod seen;
 pub mod snapshot;
 mod spec;
 mod sync;
+pub mod test_events;
 #[cfg(test)]
 mod tests;
 pub mod triggers;

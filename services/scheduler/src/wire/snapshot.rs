@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, away, machine_id, milliseconds, position, pulses, resource_ids, sync, triggers};
+use super::{attached, away, machine_id, milliseconds, position, pulses, resource_ids, sync, test_events, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -34,6 +34,8 @@ pub fn encode(state: &State) -> Bytes {
         arms: triggers::arms(state),
         firings: state.firings.iter().map(triggers::firing).collect(),
         reservations: attached::followed_to_wire(state),
+        test_events: test_events::remembered_to_wire(&state.test_events),
+        test_event_newest: state.test_events.newest,
     };
     snapshot.encode_to_vec().into()
 }
@@ -75,6 +77,7 @@ fn restore(snapshot: v1::JobSnapshot) -> Result<State, WireError> {
     triggers::restore_arms(&mut state, snapshot.arms)?;
     state.reservations =
         snapshot.reservations.into_iter().map(attached::followed_from_wire).collect::<Result<_, _>>()?;
+    state.test_events = test_events::remembered_from_wire(snapshot.test_events, snapshot.test_event_newest)?;
     state.firings = snapshot.firings.into_iter().map(triggers::remembered).collect::<Result<_, _>>()?;
     Ok(state)
 }

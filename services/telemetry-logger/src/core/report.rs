@@ -67,7 +67,8 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
         | Kind::TriggerActed(_)
         | Kind::Storage(_)
         | Kind::AbsenceAnnounced(_)
-        | Kind::SyncSaid(_) => {
+        | Kind::SyncSaid(_)
+        | Kind::TestEvent(_) => {
             return Ok(Taken::InArchive);
         }
         Kind::Gap(gap) => {

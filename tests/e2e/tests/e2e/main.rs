@@ -25,4 +25,5 @@ mod spine;
 mod storage;
 mod syncs;
 mod system;
+mod test_events;
 mod triggers;

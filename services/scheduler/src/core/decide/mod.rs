@@ -17,6 +17,7 @@ mod run;
 mod start;
 mod stop;
 mod sync;
+mod test_events;
 mod tick;
 mod triggers;
 
@@ -55,6 +56,7 @@ pub(super) fn decide(
         Input::Arm(arm) => triggers::arm(state, observed, arm, now),
         Input::Disarm(disarm) => triggers::disarm(state, disarm),
         Input::Fire(fire) => triggers::fire(state, fire, now),
+        Input::Emit(emit) => test_events::emit(state, emit, now.time),
         Input::Hello(hello) => Ok(answered(hello::hello(state, hello, now.time), Reply::HelloTaken)),
         Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
         Input::Reports(reports) => Ok(silent(reports::reports(state, reports, now.time))),

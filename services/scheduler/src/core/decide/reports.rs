@@ -9,6 +9,7 @@ use super::super::state::State;
 use super::away;
 use super::changes::{Becomes, Changes};
 use super::sync::Arrivals;
+use super::test_events::Said;
 
 /// Takes a batch once: (incarnation, batch) only rises. Reports of unknown machines, and of attempts that are over, have no effect.
 pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Event> {
@@ -17,7 +18,7 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
         return Vec::new();
     }
     let mut changes = Changes::default();
-    let (mut others, mut arrivals) = (Vec::new(), Arrivals::default());
+    let (mut others, mut arrivals, mut events) = (Vec::new(), Arrivals::default(), Said::default());
     for report in &reports.reports {
         match report {
             Report::Process(report) => process(state, &reports.machine, report, now, &mut changes),
@@ -32,6 +33,7 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
                 others.extend(away::announced(state, machine, announced, now, &mut changes));
             }
             Report::Sync(said) => arrivals.take(state, machine, said, now),
+            Report::TestEvent(said) => events.take(state, machine, said, now),
             // An agent speaks for its own machine alone.
             Report::TriggerFired(_) | Report::TriggerActed(_) => {}
         }
@@ -43,6 +45,7 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
         .into_iter()
         .chain(others)
         .chain(arrivals.into_events())
+        .chain(events.into_events())
         .chain([Event::ReportsTaken(taken)])
         .collect()
 }

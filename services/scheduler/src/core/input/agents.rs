@@ -48,6 +48,21 @@ pub enum Report {
     Announced(Box<Announced>),
     /// A process arrives at a sync point, or leaves.
     Sync(Box<SyncSaid>),
+    /// A process says an event.
+    TestEvent(Box<TestEventSaid>),
+}
+
+/// A process says an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestEventSaid {
+    /// Who.
+    pub id: ProcessId,
+    /// Epoch that it was started in.
+    pub epoch: Epoch,
+    /// Name.
+    pub name: String,
+    /// What it says.
+    pub data: String,
 }
 
 /// A process arrives at a sync point, or is awaited no more.

@@ -19,6 +19,7 @@ mod stall;
 mod start;
 mod stop;
 mod syncs;
+mod test_events;
 mod transitions;
 mod triggers;
 mod why;
