@@ -8,6 +8,7 @@ use anyhow::Context;
 use muster_model::{ProcessId, ProcessState};
 
 use super::{Agent, Announced, Process};
+use crate::core::errands::Errands;
 use crate::core::life::{Event, Life};
 use crate::core::outcome::End;
 use crate::core::words::Waiting;
@@ -107,6 +108,7 @@ impl Agent {
             expected: None,
             waits_at: None,
             synced: None,
+            errands: Errands::default(),
         };
         self.processes.insert(id, process);
         if is_gone {

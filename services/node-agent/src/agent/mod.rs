@@ -7,6 +7,7 @@ mod booting;
 mod changes;
 mod commands;
 mod effects;
+mod errands;
 mod fencing;
 mod hello;
 mod keeping;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use muster_bus::{Bucket, Inbound};
 use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
+use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, SyncAnswer, TriggerPolicy, report};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +41,7 @@ use crate::boot::Entry;
 use crate::config::Settings;
 use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
+use crate::core::errands::Errands;
 use crate::core::gang::Gang;
 use crate::core::life::Life;
 use crate::core::orders::Expected;
@@ -121,6 +124,13 @@ pub(crate) enum Input {
         /// What became of them.
         fate: Fate,
     },
+    /// The clock of another machine was read for a process, or could not be.
+    ClockRead {
+        /// For which process.
+        id: ProcessId,
+        /// What it is told.
+        answer: Box<AgentMessage>,
+    },
     /// Something is armed, and only the loop can act on it.
     TriggerTask(Box<Task>),
     /// What came of a firing.
@@ -178,6 +188,8 @@ struct Process {
     waits_at: Option<(String, u64)>,
     /// What came of its newest arrival, by its order.
     synced: Option<SyncAnswer>,
+    /// Processes that it has started on other machines.
+    errands: Errands,
 }
 
 /// A fence that waits for processes of older epochs to be gone.
@@ -246,6 +258,8 @@ pub(crate) struct Agent {
     desk: Desk,
     crash_watch: CrashWatch,
     fire_rate: FireRate,
+    /// Clocks of other machines that are being read.
+    clocks: usize,
     /// What the policy file permits; none for nothing.
     trigger_policy: Option<TriggerPolicy>,
     pulses: Pulses,
@@ -321,6 +335,7 @@ impl Agent {
             Input::Uploaded { id, bucket, stored } => self.uploaded(id, bucket, stored),
             Input::Synced { names, result } => self.synced(names, result),
             Input::Carried { pair, fate } => self.carried(pair, fate),
+            Input::ClockRead { id, answer } => self.clock_read(id, &answer),
             Input::TriggerTask(task) => self.trigger_task(*task),
             Input::TriggerActed(acted) => self.trigger_acted(*acted),
             Input::CrashFile { kind, written } => self.crash_file(kind, written),

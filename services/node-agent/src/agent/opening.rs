@@ -109,6 +109,7 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
         desk,
         crash_watch,
         fire_rate: FireRate::default(),
+        clocks: 0,
         trigger_policy: None,
         pulses,
     };

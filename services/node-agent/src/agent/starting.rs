@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_model::{Position, ProcessId, ResourceId};
-use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
+use muster_proto::v1::{AgentRefusal, AgentReply, ErrandRecord, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
 
 use super::changes::{Change, Wanted};
 use super::probing::is_usable;
 use super::{Agent, Input, Process};
 use crate::artifacts::Artifacts;
+use crate::core::errands::Errands;
 use crate::core::gang::Gang;
 use crate::core::life::{Event, Life, Stage};
 use crate::core::orders::{Expected, Ground, Order, Refused, Step, Way, step};
@@ -41,6 +42,8 @@ struct Plan {
     expected: Vec<(ProcessId, Expected)>,
     /// What came of arrivals at sync points.
     synced: Vec<(ProcessId, SyncAnswer)>,
+    /// What is known of errands, of processes that have any.
+    errands: Vec<(ProcessId, Vec<ErrandRecord>)>,
 }
 
 impl Agent {
@@ -81,6 +84,9 @@ impl Agent {
         for (id, answer) in std::mem::take(&mut plan.synced) {
             self.sync_answered(id, answer);
         }
+        for (id, records) in std::mem::take(&mut plan.errands) {
+            self.errands_told(id, &records);
+        }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.gang = Some(gang);
@@ -104,6 +110,7 @@ impl Agent {
             let (mut starts, wanted) = (Vec::new(), Wanted::of(job.spec.as_ref()));
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
+                plan.errands.extend((!order.errands.is_empty()).then(|| (order.id, order.errands.clone())));
                 plan.synced.extend(order.synced.clone().map(|answer| (order.id, answer)));
                 plan.expected.extend(order.expected.clone().map(|expected| (order.id, expected)));
                 plan.gangs.extend(order.gang.clone().map(|gang| (order.id, gang)));
@@ -220,6 +227,7 @@ fn new_process(intent: Intent) -> Process {
         expected: None,
         waits_at: None,
         synced: None,
+        errands: Errands::default(),
     }
 }
 

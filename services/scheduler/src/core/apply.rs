@@ -1,11 +1,13 @@
 //! Folding events into the state. Whatever the log holds was decided and is taken as it stands; only a transition that is not
 //! listed (invariant I8) stops the service, because no release of it can have decided that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_ledger::At;
 use muster_model::{Dpid, Epoch, JobNumber, PoolTime, ProcessNumber, ProcessState};
 
+use super::errand;
 use super::event::{
     AbsenceExpected, Event, JobChanged, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced,
     StopRequested,
@@ -71,6 +73,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::SyncLeft(left) => state.leave(left.job, &left.processes, at),
         Event::TestEvent(event) => state.test_events.take(event, at),
         Event::TestEventsDropped { .. } => {}
+        Event::ErrandRefused(refused) => errand::refused(state, refused, at),
         Event::SyncTimedOut { job, round } => state.time_out(*job, round, at),
     }
 }
@@ -89,6 +92,7 @@ fn start(state: &mut State, started: &JobStarted, at: &At<'_>) {
             machine.generation = at.position;
         }
     }
+    errand::began(state, started, at);
 }
 
 /// The processes of a placement, before anything was heard of them.
@@ -113,11 +117,13 @@ fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Iterator<Item = 
         expected: None,
         returns: 0,
         arrival: None,
+        errands: BTreeMap::new(),
         changed: at.position,
     })
 }
 
-fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
+/// Processes of a job are told to stop.
+pub(super) fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
     let whole = stop.processes.is_empty();
     if let Some(job) = state.jobs.get_mut(&stop.job) {
         job.stopping |= whole;
@@ -222,6 +228,7 @@ fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
     state.reorder(dpid, at.position);
     let end = state.processes[&dpid].state;
     state.release(dpid, end.as_str(), at);
+    errand::ended(state, dpid, at);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
     if job.by_state.live() == 0 {
         job.ended = at.time;
@@ -276,6 +283,7 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     process.reason.clone_from(&replaced.reason);
     process.stop.clone_from(&before.stop);
     process.returns = before.returns + u32::from(returns);
+    process.errands.clone_from(&before.errands);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
     job.left.remove(&dpid.process);
     let part = job.parts.entry(before.machine.clone()).or_default();

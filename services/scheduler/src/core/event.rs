@@ -80,6 +80,8 @@ pub enum Event {
         /// How many.
         count: u32,
     },
+    /// An errand that a process asked for can not be started.
+    ErrandRefused(Box<ErrandRefused>),
     /// The time of a round is over.
     SyncTimedOut {
         /// Job.
@@ -87,6 +89,19 @@ pub enum Event {
         /// Round.
         round: RoundKey,
     },
+}
+
+/// An errand can not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrandRefused {
+    /// Who asked for it.
+    pub id: ProcessId,
+    /// Its name.
+    pub name: String,
+    /// Where, as asked for.
+    pub machine: String,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// A job was accepted.

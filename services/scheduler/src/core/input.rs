@@ -13,6 +13,7 @@ use muster_model::{
 };
 
 use super::attached::{Attached, ReservationNews};
+use super::errand::Errand;
 use super::event::{JobChanged, JobStarted, Placement};
 use super::facts::MachineFact;
 use super::job::{Expected, Member, StartSpec};
@@ -23,7 +24,7 @@ use super::test_event::TestEvent;
 use super::trigger;
 
 pub use agents::{
-    AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
+    AgentRefusal, Announced, ErrandSaid, ErrandStart, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
     TestEventSaid,
 };
 pub use triggers::{Arm, Armed, Disarm, Fire};
@@ -516,6 +517,8 @@ pub struct Order {
     pub expected: Option<Box<Expected>>,
     /// What came of its newest arrival at a sync point; none while it waits.
     pub synced: Option<Box<Answer>>,
+    /// Every errand that it asked for and that is decided, by name.
+    pub errands: Vec<(String, Errand)>,
 }
 
 /// What a member of a gang is told of it.

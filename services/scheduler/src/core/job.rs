@@ -9,6 +9,7 @@ use muster_model::{
     PulseNumber, ReservationId, ResourceId, RunId, Verdict,
 };
 
+use super::errand::{Errand, ErrandOf};
 use super::module::Module;
 use super::sync::{Arrival, Round, RoundKey};
 
@@ -42,6 +43,8 @@ pub struct StartSpec {
     pub pulses: Vec<PulseNumber>,
     /// What comes first when a process finds wrong data.
     pub on_error: OnError,
+    /// The process whose errand it is; none for a job that was started by itself.
+    pub errand_of: Option<ErrandOf>,
 }
 
 /// Processes by state, in the order of [`ProcessState::ALL`].
@@ -173,11 +176,14 @@ pub enum StopReason {
     Boot,
     /// What it uses is prepared as a test area, or back.
     Prepared,
+    /// The process whose errand it is has ended, or asks for it.
+    Errand,
 }
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 6] = [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot, Self::Prepared];
+    pub const ALL: [Self; 7] =
+        [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot, Self::Prepared, Self::Errand];
 
     /// The word for people and machines alike.
     #[must_use]
@@ -189,6 +195,7 @@ impl StopReason {
             Self::Gang => "gang",
             Self::Boot => "boot",
             Self::Prepared => "prepared",
+            Self::Errand => "errand",
         }
     }
 
@@ -202,6 +209,7 @@ impl StopReason {
             Self::Gang => "another member of its gang could not be placed",
             Self::Boot => "its machine is booted into another kernel",
             Self::Prepared => "what it uses is prepared as a test area, or back",
+            Self::Errand => "the process whose errand it is has ended, or asks for it",
         }
     }
 }
@@ -274,6 +282,8 @@ pub struct Process {
     pub returns: u32,
     /// Its newest arrival at a sync point.
     pub arrival: Option<Box<Arrival>>,
+    /// Errands that it asked for, by name; in whichever attempt.
+    pub errands: BTreeMap<String, Errand>,
     /// Position of the last event that changed what its agent is to do with it.
     pub changed: Position,
 }

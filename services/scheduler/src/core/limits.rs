@@ -69,6 +69,11 @@ pub const TEST_EVENTS_OF_ONE_MAX: usize = 20;
 /// Events that all of them may say in that time.
 pub const TEST_EVENTS_TOGETHER_MAX: usize = 200;
 
+/// Errands that one process may ask for in its life.
+pub const ERRANDS_MAX: usize = 16;
+/// Longest name of an errand, bytes.
+pub const ERRAND_NAME_MAX: usize = 64;
+
 /// Longest name of a sync point, bytes.
 pub const SYNC_NAME_MAX: usize = 64;
 /// Others are awaited at a sync point for no less.

@@ -5,6 +5,7 @@ pub mod attached;
 mod check;
 mod decide;
 mod dictionary;
+pub mod errand;
 pub mod event;
 pub mod facts;
 mod fit;

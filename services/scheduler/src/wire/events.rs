@@ -9,7 +9,7 @@ use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{attached, machine_id, milliseconds, pulses, sync, test_events};
+use super::{attached, errands, machine_id, milliseconds, pulses, sync, test_events};
 use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
@@ -84,6 +84,7 @@ impl From<&Event> for v1::JobEvent {
             Event::TestEventsDropped { job, count } => {
                 Kind::TestEventsDropped(v1::TestEventsDropped { job: job.0, count: *count })
             }
+            Event::ErrandRefused(refused) => Kind::ErrandRefused(errands::refused_to_wire(refused)),
             Event::SyncTimedOut { job, round } => Kind::SyncTimedOut(sync::timed_out_to_wire(*job, round)),
         };
         Self { kind: Some(kind) }
@@ -138,6 +139,7 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::TestEventsDropped(dropped) => {
                 Self::TestEventsDropped { job: JobNumber(dropped.job), count: dropped.count }
             }
+            Kind::ErrandRefused(refused) => Self::ErrandRefused(Box::new(errands::refused_from_wire(refused)?)),
             Kind::AbsenceExpected(absence) => Self::AbsenceExpected(Box::new(absence.try_into()?)),
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)

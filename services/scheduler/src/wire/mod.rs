@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod attached;
 mod away;
+mod errands;
 pub mod events;
 pub mod machines;
 mod master;

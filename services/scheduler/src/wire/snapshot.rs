@@ -10,7 +10,7 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, away, machine_id, milliseconds, position, pulses, resource_ids, sync, test_events, triggers};
+use super::{attached, away, errands, machine_id, milliseconds, position, pulses, resource_ids, sync, test_events, triggers};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -161,6 +161,7 @@ fn process_to_wire(dpid: Dpid, process: &Process) -> v1::SnapshotProcess {
         expected: process.expected.as_deref().map(away::expected_to_wire),
         returns: process.returns,
         arrival: process.arrival.as_deref().map(sync::arrival_to_wire),
+        errands: errands::all_to_wire(&process.errands),
     }
 }
 
@@ -194,6 +195,7 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         expected: process.expected.map(|expected| away::expected_from_wire(expected).map(Box::new)).transpose()?,
         returns: process.returns,
         arrival: process.arrival.map(|arrival| sync::arrival_from_wire(arrival).map(Box::new)).transpose()?,
+        errands: errands::all_from_wire(process.errands)?,
         changed: position(process.changed),
     };
     Ok((Dpid { job, process: ProcessNumber(process.process) }, restored))

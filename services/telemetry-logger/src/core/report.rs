@@ -68,7 +68,8 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
         | Kind::Storage(_)
         | Kind::AbsenceAnnounced(_)
         | Kind::SyncSaid(_)
-        | Kind::TestEvent(_) => {
+        | Kind::TestEvent(_)
+        | Kind::Errand(_) => {
             return Ok(Taken::InArchive);
         }
         Kind::Gap(gap) => {

@@ -6,6 +6,7 @@ mod boots;
 mod centers;
 mod crashes;
 mod deadlines;
+mod errands;
 mod faults;
 mod kernels;
 mod killed_rollouts;

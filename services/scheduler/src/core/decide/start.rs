@@ -77,6 +77,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         job,
         pulses,
         on_error,
+        errand_of: None,
     };
     let started = JobStarted {
         spec: Arc::new(spec),

@@ -5,6 +5,7 @@ mod away;
 mod boots;
 mod catch_up;
 mod counts;
+mod errands;
 mod gangs;
 mod index;
 mod machines;
