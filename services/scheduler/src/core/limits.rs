@@ -69,6 +69,10 @@ pub const TEST_EVENTS_OF_ONE_MAX: usize = 20;
 /// Events that all of them may say in that time.
 pub const TEST_EVENTS_TOGETHER_MAX: usize = 200;
 
+/// Events of one batch of reports that are kept, so that they fit into a message; the others are counted as dropped.
+pub const TEST_EVENTS_OF_BATCH_MAX: usize = 64;
+/// Errands of one batch of reports that are started, so that they fit into a message.
+pub const ERRANDS_OF_BATCH_MAX: usize = 32;
 /// Errands that one process may ask for in its life.
 pub const ERRANDS_MAX: usize = 16;
 /// Longest name of an errand, bytes.

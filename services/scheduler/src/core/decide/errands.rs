@@ -7,7 +7,7 @@ use super::super::errand::ErrandOf;
 use super::super::event::{ErrandRefused, Event, JobStarted, StopRequested};
 use super::super::input::{Count, CountBy, ErrandSaid, ErrandStart, Start};
 use super::super::job::{Job, Process, StopReason};
-use super::super::limits::{ERRAND_NAME_MAX, ERRANDS_MAX};
+use super::super::limits::{ERRAND_NAME_MAX, ERRANDS_MAX, ERRANDS_OF_BATCH_MAX};
 use super::super::machine::Machine;
 use super::super::observed::Observed;
 use super::super::state::State;
@@ -48,7 +48,9 @@ impl Errands {
             return;
         }
         let others = self.begun.iter().filter(|(dpid, _)| *dpid == said.id.dpid).count();
-        let may = may_ask(&state.jobs[&said.id.dpid.job], process, others, said, wanted);
+        let may = self.has_room().and_then(|()| {
+            may_ask(&state.jobs[&said.id.dpid.job], process, others, said, wanted)
+        });
         self.events.push(match may.and_then(|()| job_started(state, observed, said, wanted, now)) {
             Ok(mut started) => {
                 let spec = std::sync::Arc::make_mut(&mut started.spec);
@@ -64,6 +66,14 @@ impl Errands {
             })),
         });
         self.begun.push(key);
+    }
+
+    /// What is refused for this may be asked for under another name, a moment later.
+    fn has_room(&self) -> Result<(), String> {
+        match self.jobs as usize >= ERRANDS_OF_BATCH_MAX {
+            true => Err(format!("{ERRANDS_OF_BATCH_MAX} errands of one machine began at this moment")),
+            false => Ok(()),
+        }
     }
 
     /// What comes of it.

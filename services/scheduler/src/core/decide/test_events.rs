@@ -8,7 +8,7 @@ use muster_model::{JobNumber, PoolTime, Refusal, RefusalCode, check_test_event};
 use super::super::JobCore;
 use super::super::event::Event;
 use super::super::input::{Emit, Reply, TestEventSaid};
-use super::super::limits::{TEST_EVENTS_OF_ONE_MAX, TEST_EVENTS_WINDOW};
+use super::super::limits::{TEST_EVENTS_OF_BATCH_MAX, TEST_EVENTS_OF_ONE_MAX, TEST_EVENTS_WINDOW};
 use super::super::machine::Machine;
 use super::super::state::State;
 use super::super::test_event::{EventSource, TestEvent};
@@ -56,7 +56,7 @@ impl Said {
         let job = said.id.dpid.job;
         let own = self.taken.iter().filter(|event| event.source.job() == Some(job)).count();
         let (own_room, room) = state.test_events.room(Some(job), now);
-        if own >= own_room || self.taken.len() >= room {
+        if own >= own_room || self.taken.len() >= room.min(TEST_EVENTS_OF_BATCH_MAX) {
             *self.dropped.entry(job).or_default() += 1;
             return;
         }

@@ -45,7 +45,7 @@ impl GuestLab {
         let this = Self { lab, guest, images, scratch };
         this.add_kernel(KERNEL, "");
         this.wait("the guest is up", |row| row["health"] == "up");
-        this.lab.let_take_part(machines as usize + 1).expect("they take part");
+        this.lab.let_take_part(machines + 1).expect("they take part");
         let boot = format!("boot={driver}");
         this.muster_ok(&["machine", "set", "guest-1", &boot, "attempts=3", "boot-within=150s", "drain=5s"]);
         this
