@@ -110,7 +110,9 @@ impl Session {
     pub fn clock_of(&self, machine: &str, timeout: Duration) -> Result<ClockRead, String> {
         let message = ModuleMessage::ClockOf { machine: machine.to_owned(), timeout_ms: milliseconds(timeout) };
         match self.ask(&clock(machine), &message)? {
-            Some(AgentMessage::ClockIs { pool_time_ns, wall_ns, here_ns, round_trip_us, why, .. }) if why.is_empty() => {
+            Some(AgentMessage::ClockIs { pool_time_ns, wall_ns, here_ns, round_trip_us, why, .. })
+                if why.is_empty() =>
+            {
                 let round_trip = Duration::from_micros(round_trip_us);
                 Ok(ClockRead { pool_time_ns, wall_ns, here_ns, round_trip })
             }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use muster_model::{Absence, Dpid, OnError, check_test_event};
 use muster_module_protocol::{
-    AgentMessage, Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
+    AgentMessage, Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage,
+    PEER_WORDS_MAX_BYTES, encode_line,
 };
 use muster_pattern::Owner;
 

@@ -245,7 +245,8 @@ impl Shared {
         let state = self.state();
         let announced = state.announced.iter().filter(|announced| announced.answer.is_none());
         let arrived = state.arrived.iter().filter(|arrived| arrived.synced.is_none());
-        let lines = announced.map(|announced| announced.line.clone()).chain(arrived.map(|arrived| arrived.line.clone()));
+        let lines =
+            announced.map(|announced| announced.line.clone()).chain(arrived.map(|arrived| arrived.line.clone()));
         lines.chain(self.asks.unanswered()).collect()
     }
 

@@ -52,7 +52,10 @@ pub(crate) async fn prepare(
     let words: Vec<&str> = words.into_iter().filter(|words| !words.is_empty()).collect();
     let command_line = words.join(" ");
     let size = command_line.len();
-    ensure!(size <= COMMAND_LINE_BYTES_MAX, "its command line has {size} bytes, and {COMMAND_LINE_BYTES_MAX} is the limit");
+    ensure!(
+        size <= COMMAND_LINE_BYTES_MAX,
+        "its command line has {size} bytes, and {COMMAND_LINE_BYTES_MAX} is the limit"
+    );
     Ok(DirectBoot { image, initrd, command_line })
 }
 
@@ -72,7 +75,9 @@ async fn kept(
             Some(initrd) => Some(file(bus, &folder, initrd).await?),
             None => None,
         };
-        remove_others(&folder, kernel).await.with_context(|| format!("remove other kernels from {}", folder.display()))?;
+        remove_others(&folder, kernel)
+            .await
+            .with_context(|| format!("remove other kernels from {}", folder.display()))?;
         Ok((image, initrd))
     };
     let kept = tokio::time::timeout(KEEP_WITHIN, keeping).await;

@@ -81,7 +81,8 @@ async fn ask(session: &Session, what: &str, asked: v1::ListTestEvents) -> Result
 }
 
 fn table(events: &[v1::TestEvent]) -> Table {
-    let mut table = Table::new(["number", "time", "name", "data", "dpid", "machine", "actor"].map(Column::new).to_vec());
+    let mut table =
+        Table::new(["number", "time", "name", "data", "dpid", "machine", "actor"].map(Column::new).to_vec());
     for event in events {
         let dpid = event.id.as_ref().and_then(|id| id.dpid).map(|dpid| Dpid::from(dpid).to_string());
         table.push(vec![

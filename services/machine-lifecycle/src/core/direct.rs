@@ -70,7 +70,8 @@ pub(super) fn may_start(machine: &Machine, seen: Option<&Seen>, now: PoolTime) -
 /// Why the start of this attempt came to nothing; none where it did not, or nobody knows.
 pub(super) fn failure(machine: &Machine) -> Option<String> {
     let boot = machine.boot.as_ref().filter(|boot| boot.is_pending() && boot.escalations > 0)?;
-    let started = machine.power.as_ref().filter(|known| known.begun >= boot.since && machine.settings.boots_directly())?;
+    let started =
+        machine.power.as_ref().filter(|known| known.begun >= boot.since && machine.settings.boots_directly())?;
     let failed = matches!(started.outcome, Some(PowerOutcome::Failed | PowerOutcome::Dropped));
     (failed && machine.phase == Phase::Rebooting).then(|| started.detail.clone())
 }

@@ -9,9 +9,9 @@ use muster_model::{
     ResourceId, SnapshotSpec,
 };
 
+use super::direct::{self, DirectTask};
 use super::health::{Health, brake, health};
 use super::power::PowerTask;
-use super::direct::{self, DirectTask};
 use super::{Holder, Kernel, Machine, Observed, Seen, Stage, State, StorageWork};
 
 /// The desired state of a machine, as its agent gets it.

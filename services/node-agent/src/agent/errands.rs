@@ -43,14 +43,17 @@ impl Agent {
             return;
         }
         let parameters = wanted.parameters.into_iter().map(|(key, value)| v1::KeyValue { key, value }).collect();
-        self.say_errand(id, v1::ErrandSaid {
-            name: wire::cut(wanted.name),
-            machine: wire::cut(wanted.machine),
-            module: wire::cut(wanted.module),
-            parameters,
-            detached: wanted.detached,
-            ..v1::ErrandSaid::default()
-        });
+        self.say_errand(
+            id,
+            v1::ErrandSaid {
+                name: wire::cut(wanted.name),
+                machine: wire::cut(wanted.machine),
+                module: wire::cut(wanted.module),
+                parameters,
+                detached: wanted.detached,
+                ..v1::ErrandSaid::default()
+            },
+        );
     }
 
     /// A process waits for the end of an errand.

@@ -103,12 +103,8 @@ pub(super) fn began(state: &mut State, started: &JobStarted, at: &At<'_>) {
 
 /// It could not be started.
 pub(super) fn refused(state: &mut State, refused: &ErrandRefused, at: &At<'_>) {
-    let errand = Errand {
-        machine: refused.machine.clone(),
-        started: Err(refused.why.clone()),
-        detached: false,
-        end: None,
-    };
+    let errand =
+        Errand { machine: refused.machine.clone(), started: Err(refused.why.clone()), detached: false, end: None };
     tell(state, refused.id.dpid, &refused.name, errand, at);
 }
 

@@ -24,8 +24,8 @@ use super::test_event::TestEvent;
 use super::trigger;
 
 pub use agents::{
-    AgentRefusal, Announced, ErrandSaid, ErrandStart, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
-    TestEventSaid,
+    AgentRefusal, Announced, ErrandSaid, ErrandStart, Hello, KnownProcess, ProcessReport, RefusedProcess, Report,
+    Reports, SyncSaid, TestEventSaid,
 };
 pub use triggers::{Arm, Armed, Disarm, Fire};
 

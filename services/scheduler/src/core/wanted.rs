@@ -153,7 +153,11 @@ fn size_of(order: &Order) -> usize {
         48 + answer.round.name.len() + why
     });
     let errands: usize = order.errands.iter().map(|(name, errand)| errand.size(name)).sum();
-    48 + members + refused + synced + errands + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
+    48 + members
+        + refused
+        + synced
+        + errands
+        + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
 }
 
 /// Bytes that what a job has in common takes on the wire, about.

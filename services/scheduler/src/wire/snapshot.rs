@@ -10,7 +10,9 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, away, errands, machine_id, milliseconds, position, pulses, resource_ids, sync, test_events, triggers};
+use super::{
+    attached, away, errands, machine_id, milliseconds, position, pulses, resource_ids, sync, test_events, triggers,
+};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};

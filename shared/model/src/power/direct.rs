@@ -20,7 +20,9 @@ impl DirectSpec {
         let Some(folder) = fields.template("kernel-folder")? else {
             return match line {
                 None => Ok(None),
-                Some(_) => Err(fields.missing("kernel-folder", "where the kernels are kept that have this command line")),
+                Some(_) => {
+                    Err(fields.missing("kernel-folder", "where the kernels are kept that have this command line"))
+                }
             };
         };
         if fields.text("start").is_none() {

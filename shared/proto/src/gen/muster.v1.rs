@@ -462,6 +462,8 @@ pub enum BootDriver {
     Grub = 3,
     /// systemd-boot boots an entry of its own once.
     SystemdBoot = 4,
+    /// QEMU starts the kernel from outside of the machine, once; its agent has no part in it.
+    QemuDirect = 5,
 }
 impl BootDriver {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -475,6 +477,7 @@ impl BootDriver {
             Self::Kexec => "BOOT_DRIVER_KEXEC",
             Self::Grub => "BOOT_DRIVER_GRUB",
             Self::SystemdBoot => "BOOT_DRIVER_SYSTEMD_BOOT",
+            Self::QemuDirect => "BOOT_DRIVER_QEMU_DIRECT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -485,6 +488,7 @@ impl BootDriver {
             "BOOT_DRIVER_KEXEC" => Some(Self::Kexec),
             "BOOT_DRIVER_GRUB" => Some(Self::Grub),
             "BOOT_DRIVER_SYSTEMD_BOOT" => Some(Self::SystemdBoot),
+            "BOOT_DRIVER_QEMU_DIRECT" => Some(Self::QemuDirect),
             _ => None,
         }
     }
@@ -611,6 +615,63 @@ impl BootStep {
             _ => None,
         }
     }
+}
+/// ErrandSaid: a process asks for an errand, or for the end of one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ErrandSaid {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Name of the errand; what is asked for again under one name is the same errand.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// It is to stop; nothing below counts then.
+    #[prost(bool, tag = "4")]
+    pub stop: bool,
+    /// Machine id.
+    #[prost(string, tag = "5")]
+    pub machine: ::prost::alloc::string::String,
+    /// Module name.
+    #[prost(string, tag = "6")]
+    pub module: ::prost::alloc::string::String,
+    /// Parameters.
+    #[prost(message, repeated, tag = "7")]
+    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
+    /// It goes on when the process that asks for it has ended.
+    #[prost(bool, tag = "8")]
+    pub detached: bool,
+}
+/// ErrandRefused: an errand can not be started.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrandRefused {
+    /// Who asked for it.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Name of the errand.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Machine id, as asked for.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Why, for people.
+    #[prost(string, tag = "4")]
+    pub why: ::prost::alloc::string::String,
+}
+/// ReadClock asks an agent for its clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadClock {}
+/// ClockRead is what an agent reads of its clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockRead {
+    /// Pool time, nanoseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "1")]
+    pub pool_time_ns: i64,
+    /// Wall time, likewise.
+    #[prost(int64, tag = "2")]
+    pub wall_ns: i64,
 }
 /// PowerOrdered: a person wants it done; it waits for the rails.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1761,6 +1822,56 @@ pub struct StartSpec {
     /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
     #[prost(string, tag = "9")]
     pub on_error: ::prost::alloc::string::String,
+    /// The process that has it as its errand; unset for a job that was started by itself.
+    #[prost(message, optional, tag = "16")]
+    pub errand_of: ::core::option::Option<ErrandOf>,
+}
+/// ErrandOf names the process that started a job as its errand.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrandOf {
+    /// Who.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Name of the errand.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// It goes on when that process has ended.
+    #[prost(bool, tag = "3")]
+    pub detached: bool,
+}
+/// ErrandRecord is an errand as the process that asked for it is told.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrandRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Machine id.
+    #[prost(string, tag = "2")]
+    pub machine: ::prost::alloc::string::String,
+    /// The process; unset where it could not be started.
+    #[prost(message, optional, tag = "3")]
+    pub dpid: ::core::option::Option<Dpid>,
+    /// Why it could not be started.
+    #[prost(string, tag = "4")]
+    pub refused: ::prost::alloc::string::String,
+    /// It goes on when the process that asked for it has ended.
+    #[prost(bool, tag = "5")]
+    pub detached: bool,
+    /// How it ended; unset while it lives.
+    #[prost(enumeration = "ProcessState", tag = "6")]
+    pub state: i32,
+    /// What it says; with `state`.
+    #[prost(enumeration = "Verdict", tag = "7")]
+    pub verdict: i32,
+    /// Exit status, as wait(2) gives it; with `exited`.
+    #[prost(int32, tag = "8")]
+    pub exit_status: i32,
+    /// An exit status is known.
+    #[prost(bool, tag = "9")]
+    pub exited: bool,
+    /// Why it ended so, for people.
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// ProcessOrder is one process as its agent is to run it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1801,6 +1912,9 @@ pub struct ProcessOrder {
     /// What came of its newest arrival at a sync point; unset while it waits, or never arrived.
     #[prost(message, optional, tag = "12")]
     pub synced: ::core::option::Option<SyncAnswer>,
+    /// Every errand that it asked for and that is decided, sorted by name.
+    #[prost(message, repeated, tag = "19")]
+    pub errands: ::prost::alloc::vec::Vec<ErrandRecord>,
 }
 /// SyncRound names a round of a sync point of a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2227,6 +2341,96 @@ pub struct PulseRecord {
     /// It is not defined any more: these jobs run free of it.
     #[prost(bool, tag = "4")]
     pub cleared: bool,
+}
+/// TestEvent is one, as it is in JOBS.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestEvent {
+    /// Its number in the run, from 1.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Name: 1 to 64 of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// At most 4 KiB, opaque to Muster.
+    #[prost(string, tag = "3")]
+    pub data: ::prost::alloc::string::String,
+    /// The process that says it; unset where it is a person.
+    #[prost(message, optional, tag = "4")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Machine of the process; empty for a person.
+    #[prost(string, tag = "5")]
+    pub machine: ::prost::alloc::string::String,
+    /// The person; empty for a process.
+    #[prost(string, tag = "6")]
+    pub actor: ::prost::alloc::string::String,
+    /// Pool time at which it was taken, nanoseconds. In JOBS it is the time of its message.
+    #[prost(int64, tag = "7")]
+    pub time_ns: i64,
+}
+/// TestEventsDropped: a job said more events in a short time than are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestEventsDropped {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// How many were dropped of one batch of reports.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+/// TestEventSaid: a process says an event.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestEventSaid {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Data.
+    #[prost(string, tag = "4")]
+    pub data: ::prost::alloc::string::String,
+}
+/// EmitTestEvent says an event from outside of any test.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmitTestEvent {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Data.
+    #[prost(string, tag = "2")]
+    pub data: ::prost::alloc::string::String,
+}
+/// ListTestEvents asks for events that are remembered: the newest 256 of the run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTestEvents {
+    /// Of this name; empty for any.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Said by processes of this job; 0 for anybody.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Only those with a higher number.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
+    /// Only those that are no older at this pool time, nanoseconds; 0 for any.
+    #[prost(int64, tag = "4")]
+    pub since_ns: i64,
+}
+/// TestEventList is the answer, oldest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestEventList {
+    /// The events.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<TestEvent>,
+    /// Number of the newest event of the run; 0 where there is none.
+    #[prost(uint64, tag = "2")]
+    pub newest: u64,
+    /// Run.
+    #[prost(uint32, tag = "3")]
+    pub run: u32,
 }
 /// ArmedMachine is a machine that is armed, in one epoch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2856,7 +3060,7 @@ pub struct JobOrders {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentCommand {
     /// The command.
-    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 15")]
     pub kind: ::core::option::Option<agent_command::Kind>,
 }
 /// Nested message and enum types in `AgentCommand`.
@@ -2888,6 +3092,9 @@ pub mod agent_command {
         /// Verb `storage`: prepare a disk as a test area, or back.
         #[prost(message, tag = "8")]
         Prepare(super::PrepareResource),
+        /// Verb `clock`, from another agent: say what the clocks are.
+        #[prost(message, tag = "15")]
+        Clock(super::ReadClock),
     }
 }
 /// PeerWord is what one process of a gang says to another, carried from agent to agent. It is not kept: who says it says it again
@@ -2972,6 +3179,9 @@ pub struct AgentReply {
     /// How far it is, in answer to PrepareResource.
     #[prost(message, optional, tag = "9")]
     pub storage: ::core::option::Option<StorageProgress>,
+    /// Answer to ReadClock.
+    #[prost(message, optional, tag = "16")]
+    pub clock: ::core::option::Option<ClockRead>,
 }
 /// RefusedProcess is one process that an agent will not start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3051,7 +3261,10 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "report::Kind",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 21, 22"
+    )]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -3098,6 +3311,12 @@ pub mod report {
         /// A process arrives at a sync point, or leaves.
         #[prost(message, tag = "14")]
         SyncSaid(super::SyncSaid),
+        /// A process says an event.
+        #[prost(message, tag = "21")]
+        TestEvent(super::TestEventSaid),
+        /// A process asks for an errand, or for the end of one.
+        #[prost(message, tag = "22")]
+        Errand(super::ErrandSaid),
     }
 }
 /// ProcessReport: a process changed.
@@ -3484,7 +3703,7 @@ pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25, 32, 33, 34"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -3568,6 +3787,15 @@ pub mod job_event {
         /// The time of a round is over.
         #[prost(message, tag = "25")]
         SyncTimedOut(super::SyncTimedOut),
+        /// A test, or a person, says that something has happened.
+        #[prost(message, tag = "32")]
+        TestEvent(super::TestEvent),
+        /// More of that was said than is kept.
+        #[prost(message, tag = "33")]
+        TestEventsDropped(super::TestEventsDropped),
+        /// An errand that a process asked for can not be started.
+        #[prost(message, tag = "34")]
+        ErrandRefused(super::ErrandRefused),
     }
 }
 /// RunStarted: a new run.
@@ -3650,7 +3878,7 @@ pub struct StopRequested {
     /// Time before they are killed, milliseconds.
     #[prost(uint64, tag = "3")]
     pub grace_ms: u64,
-    /// Why: `user`, `draining`, `protected`, `gang` (another member could not be placed).
+    /// Why: `user`, `draining`, `protected`, `gang` (another member could not be placed), `errand` (who started it has ended, or asks for it).
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -4267,7 +4495,10 @@ pub struct JobCommand {
     #[prost(string, tag = "20")]
     pub center: ::prost::alloc::string::String,
     /// The command.
-    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 9, 10, 11")]
+    #[prost(
+        oneof = "job_command::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 9, 10, 11, 19"
+    )]
     pub kind: ::core::option::Option<job_command::Kind>,
 }
 /// Nested message and enum types in `JobCommand`.
@@ -4311,6 +4542,9 @@ pub mod job_command {
         /// Fire a trigger.
         #[prost(message, tag = "11")]
         FireTrigger(super::FireTrigger),
+        /// Say an event from outside of any test.
+        #[prost(message, tag = "19")]
+        Emit(super::EmitTestEvent),
     }
 }
 /// Stop stops processes.
@@ -4363,7 +4597,7 @@ pub struct ChangeMaster {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobQuery {
     /// The query.
-    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8, 10")]
+    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 17")]
     pub kind: ::core::option::Option<job_query::Kind>,
 }
 /// Nested message and enum types in `JobQuery`.
@@ -4401,6 +4635,9 @@ pub mod job_query {
         /// Starts that wait, or waited, for a reservation.
         #[prost(message, tag = "10")]
         Attached(super::ListAttached),
+        /// Events of tests.
+        #[prost(message, tag = "17")]
+        TestEvents(super::ListTestEvents),
     }
 }
 /// ListJobs lists jobs of the current run.
@@ -4476,7 +4713,7 @@ pub struct JobReply {
     /// The answer.
     #[prost(
         oneof = "job_reply::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15, 17, 24, 25"
     )]
     pub kind: ::core::option::Option<job_reply::Kind>,
 }
@@ -4536,6 +4773,12 @@ pub mod job_reply {
         /// Starts that wait, or waited, for a reservation.
         #[prost(message, tag = "17")]
         Attached(super::AttachedList),
+        /// An event was taken.
+        #[prost(message, tag = "24")]
+        TestEvent(super::TestEvent),
+        /// Events of tests.
+        #[prost(message, tag = "25")]
+        TestEvents(super::TestEventList),
     }
 }
 /// Started is what a start did, or would do.
@@ -6438,6 +6681,12 @@ pub struct JobSnapshot {
     /// Reservations that are ready, or for which a start waits, sorted by number.
     #[prost(message, repeated, tag = "11")]
     pub reservations: ::prost::alloc::vec::Vec<SnapshotFollowed>,
+    /// Events of tests that are remembered, by number.
+    #[prost(message, repeated, tag = "18")]
+    pub test_events: ::prost::alloc::vec::Vec<TestEvent>,
+    /// Number of the newest event of the run; 0 before the first.
+    #[prost(uint64, tag = "19")]
+    pub test_event_newest: u64,
 }
 /// SnapshotFollowed is a reservation as the scheduler knows it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6544,7 +6793,7 @@ pub struct SyncArrival {
     pub refused: ::prost::alloc::string::String,
 }
 /// SnapshotProcess is a process with what its record leaves out.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SnapshotProcess {
     /// Process number.
     #[prost(uint32, tag = "1")]
@@ -6624,6 +6873,9 @@ pub struct SnapshotProcess {
     /// Its newest arrival at a sync point; unset where it never arrived.
     #[prost(message, optional, tag = "26")]
     pub arrival: ::core::option::Option<SyncArrival>,
+    /// Errands that it asked for, sorted by name.
+    #[prost(message, repeated, tag = "33")]
+    pub errands: ::prost::alloc::vec::Vec<ErrandRecord>,
 }
 /// MachinesState is the fold of MACHINES.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -50,7 +50,8 @@ fn errands_are_started_awaited_and_end_with_their_process_through_kills_of_the_p
     let errands = both_run(&lab, bound);
     let first = processes(&lab, bound)[0]["dpid"].as_str().expect("it has a DPID").to_owned();
     let pid = test_processes(&lab)[&first][0].0;
-    kill_process(Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid"), Signal::KILL).expect("it is killed");
+    kill_process(Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid"), Signal::KILL)
+        .expect("it is killed");
     restart(&mut lab);
     errands.iter().for_each(|errand| wait_state(&lab, *errand, "finished", 1).expect("it ends with its process"));
     let why = lab.muster_ok(&["why", &errands[0].to_string()]).expect("it is explained");

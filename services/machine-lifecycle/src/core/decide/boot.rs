@@ -27,13 +27,7 @@ pub(super) enum Due {
 }
 
 /// What is due on a machine; none for most of them, at most times. Nobody is late while this service is deaf itself.
-pub(super) fn due(
-    id: &MachineId,
-    machine: &Machine,
-    observed: &Observed,
-    may_be_late: bool,
-    now: Now,
-) -> Option<Due> {
+pub(super) fn due(id: &MachineId, machine: &Machine, observed: &Observed, may_be_late: bool, now: Now) -> Option<Due> {
     let seen = observed.current(id, machine);
     let boot = machine.boot.as_ref().filter(|boot| boot.is_pending())?;
     let settings = &machine.settings;

@@ -165,7 +165,10 @@ fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kern
         return object("it has no boot driver", next);
     }
     if let Some(why) = machine.settings.lacks_for_boot() {
-        return object(why, format!("`muster machine set {id} power='qemu .. kernel-folder=..'`, as in docs/drivers.md"));
+        return object(
+            why,
+            format!("`muster machine set {id} power='qemu .. kernel-folder=..'`, as in docs/drivers.md"),
+        );
     }
     match machine.phase {
         Phase::Ready | Phase::Offline | Phase::Dirty => {}

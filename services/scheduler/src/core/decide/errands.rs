@@ -48,9 +48,11 @@ impl Errands {
             return;
         }
         let others = self.begun.iter().filter(|(dpid, _)| *dpid == said.id.dpid).count();
-        let may = self.has_room().and_then(|()| {
-            may_ask(&state.jobs[&said.id.dpid.job], process, others, said, wanted)
-        });
+        if process.errands.len() + others >= 2 * ERRANDS_MAX {
+            // Refusals are remembered too, so they have a bound: who goes on asking waits in vain.
+            return;
+        }
+        let may = self.has_room().and_then(|()| may_ask(&state.jobs[&said.id.dpid.job], process, others, said, wanted));
         self.events.push(match may.and_then(|()| job_started(state, observed, said, wanted, now)) {
             Ok(mut started) => {
                 let spec = std::sync::Arc::make_mut(&mut started.spec);
@@ -83,13 +85,7 @@ impl Errands {
 }
 
 /// Whether a process may have an errand.
-fn may_ask(
-    job: &Job,
-    process: &Process,
-    others: usize,
-    said: &ErrandSaid,
-    wanted: &ErrandStart,
-) -> Result<(), String> {
+fn may_ask(job: &Job, process: &Process, others: usize, said: &ErrandSaid, wanted: &ErrandStart) -> Result<(), String> {
     if said.name.is_empty() || said.name.len() > ERRAND_NAME_MAX {
         return Err(format!("an errand has a name of 1 to {ERRAND_NAME_MAX} bytes"));
     }
@@ -151,9 +147,10 @@ fn in_words(refusal: &Refusal) -> String {
 /// The seed of an errand: the same for the same process of the same job, whenever it asks.
 fn seed_of(seed: u64, said: &ErrandSaid) -> u64 {
     let begun = seed ^ u64::from(said.id.dpid.process.0).rotate_left(32);
-    let mixed = said.name.bytes().fold(begun, |mixed, byte| {
-        (mixed ^ u64::from(byte)).wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(27)
-    });
+    let mixed = said
+        .name
+        .bytes()
+        .fold(begun, |mixed, byte| (mixed ^ u64::from(byte)).wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(27));
     mixed.max(1)
 }
 

@@ -3,9 +3,7 @@
 use muster_proto::v1;
 
 use super::super::input::{Emit, TestEventSaid};
-use super::super::limits::{
-    TEST_EVENTS_MAX, TEST_EVENTS_OF_ONE_MAX, TEST_EVENTS_TOGETHER_MAX, TEST_EVENTS_WINDOW,
-};
+use super::super::limits::{TEST_EVENTS_MAX, TEST_EVENTS_OF_ONE_MAX, TEST_EVENTS_TOGETHER_MAX, TEST_EVENTS_WINDOW};
 use super::*;
 use crate::wire::test_events::list;
 

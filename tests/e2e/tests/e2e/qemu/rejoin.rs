@@ -29,7 +29,10 @@ fn a_guest_that_its_test_reboots_meets_the_machines_beside_it_again() {
     let ended = processes();
     let column = |name: &str| ended.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
     assert_eq!(column("verdict"), ["pass"; 3], "{ended:?}\n{}", guest.told());
-    assert_eq!((column("machine")[0].as_str(), column("attempt")), (Some("guest-1"), vec![3.into(), 1.into(), 1.into()]));
+    assert_eq!(
+        (column("machine")[0].as_str(), column("attempt")),
+        (Some("guest-1"), vec![3.into(), 1.into(), 1.into()])
+    );
     let after = guest.row();
     assert!(after["boot_id"] != before["boot_id"] && after["recent_failures"] == before["recent_failures"], "{after}");
     guest.lab.down().expect("nothing is left running");
