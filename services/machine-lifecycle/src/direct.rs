@@ -48,7 +48,8 @@ pub(crate) async fn prepare(
 ) -> anyhow::Result<DirectBoot> {
     let direct = power.and_then(PowerSpec::direct).context("its setting `power=` starts no kernel from outside")?;
     let (image, initrd) = kept(bus, machine, &task.kernel, power).await?;
-    let words = [direct.command_line.as_str(), &task.kernel.command_line, &nonce_word(&task.nonce)].map(str::trim);
+    let nonce = nonce_word(&task.nonce);
+    let words = [direct.command_line.as_str(), &task.kernel.command_line, &nonce].map(str::trim);
     let words: Vec<&str> = words.into_iter().filter(|words| !words.is_empty()).collect();
     let command_line = words.join(" ");
     let size = command_line.len();

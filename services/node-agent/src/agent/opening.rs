@@ -28,7 +28,7 @@ use crate::disk::intents::Intents;
 use crate::heartbeat::{self, Said};
 use crate::hotplug;
 use crate::keeper::KeeperPaths;
-use crate::keeper_client;
+use crate::keeper_client::{self, KeeperHandle};
 use crate::later::{Later, Rush};
 use crate::link;
 use crate::logs::Uploads;
@@ -54,10 +54,8 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     let (up_sender, up) = watch::channel(false);
     let (said, saying) = watch::channel(Said::default());
     let connection = Connection::start(&settings.nats, &settings.machine, clock(&settings));
-    let paths = KeeperPaths { state: settings.state.clone() };
-    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
     let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
-    let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
+    let (sockets, keeper) = start_keeper(&settings, &inputs)?;
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
     link::start(connection.clone(), inputs.clone(), hellos, up_sender);
     hotplug::start(&settings.disks, inputs.clone());
@@ -115,6 +113,13 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     };
     agent.begin(read.known, begun)?;
     Ok((agent, waiting))
+}
+
+/// The sockets of processes, and then the keeper, which tells them where these are.
+fn start_keeper(settings: &Settings, inputs: &mpsc::Sender<Input>) -> anyhow::Result<(ModuleSockets, KeeperHandle)> {
+    let paths = KeeperPaths { state: settings.state.clone() };
+    let sockets = ModuleSockets::listen(&paths.agent_socket())?;
+    Ok((sockets, keeper_client::start(paths, settings.keeper.clone(), inputs.clone())))
 }
 
 /// The clock that follows the pool's; labs set it apart from the machine's.

@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(errands.ask(Awaited::Start, "a", SOON), None);
         assert_eq!(errands.ask(Awaited::End, "a", SOON), None);
         let started = AgentMessage::StartedOn { name: "a".into(), dpid: "00020001".into(), why: String::new() };
-        assert_eq!(errands.told(&[record("a", v1::ProcessState::Unspecified)]), [started.clone()]);
+        assert_eq!(errands.told(&[record("a", v1::ProcessState::Unspecified)]), std::slice::from_ref(&started));
         assert_eq!(errands.told(&[record("a", v1::ProcessState::Unspecified)]), []);
         let ends = errands.told(&[record("a", v1::ProcessState::Finished)]);
         assert!(matches!(&ends[..], [AgentMessage::EndedOn { state, .. }] if state == "finished"), "{ends:?}");

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, Pulse,
-    PulseNumber, ReservationId, ResourceKind, RunId, TriggerPolicy,
+    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
+    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerPolicy,
 };
 
 use super::attached::{Attached, ReservationNews};

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use muster_e2e::{SETTLE_LIMIT, lab, start};
+use muster_testkit::lab::Lab;
 use muster_testkit::wait_until;
 
 #[test]
@@ -15,8 +16,9 @@ fn an_event_of_a_test_ends_a_wait_outside_of_the_pool_and_survives_the_scheduler
     lab.service("scheduler-a").and_then(|service| service.restart()).expect("it starts again");
     // Nobody knows when the wait has begun: whichever event comes after that ends it.
     let job = start(&lab, "idle", 1, &["--param", "emit=load.begun"]).expect("a job runs");
-    let found = || lab.muster_json(&["wait-event", "load.begun", "--job", &job.to_string(), "--since", "5m"]);
-    let event = found().unwrap_or_else(|error| panic!("{error:#}\n{}", lab.tails()));
+    let asked = ["wait-event", "load.begun", "--job", &job.to_string(), "--since", "5m"];
+    let found = |lab: &Lab| lab.muster_json(&asked);
+    let event = found(&lab).unwrap_or_else(|error| panic!("{error:#}\n{}", lab.tails()));
     assert_eq!((&event[0]["name"], &event[0]["data"]), (&"load.begun".into(), &event[0]["dpid"]), "{event}");
 
     wait_until("the wait ends", SETTLE_LIMIT, || {
@@ -34,7 +36,7 @@ fn an_event_of_a_test_ends_a_wait_outside_of_the_pool_and_survives_the_scheduler
 
     lab.service("scheduler-a").expect("it is a part").kill9();
     lab.service("scheduler-a").and_then(|service| service.restart()).expect("it starts again");
-    assert_eq!(found().expect("no restart loses it"), event);
+    assert_eq!(found(&lab).expect("no restart loses it"), event);
     let never = lab.muster(&["wait-event", "never", "--since", "5m", "--within", "1s"]).expect("it runs");
     assert_eq!(never.status.code(), Some(5), "{}", String::from_utf8_lossy(&never.stderr));
     let refused = lab.muster(&["emit", "No Name"]).expect("it runs");
