@@ -2,6 +2,7 @@
 //! silent, to end in any way. Benchmarks and tests of Muster itself run on it.
 
 mod away;
+mod errands;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use away::Trip;
+use errands::Errands;
 use muster_sdk::{Ending, Live, ParameterError, Parameters, Session, wall_time_ns};
 
 /// Time between two iterations.
@@ -72,6 +74,15 @@ fn test(session: &Session) -> Result<Ending, ParameterError> {
     let times = Live::new(session, Times::read)?;
     let trip = Trip::read(session.parameters())?;
     session.ready();
+    let event = session.parameters().text("emit")?;
+    if !event.is_empty()
+        && let Err(why) = session.emit(event, &session.context().dpid)
+    {
+        return Ok(Ending::error(&why));
+    }
+    if let Some(ending) = Errands::read(session.parameters())?.and_then(|errands| errands.go(session)) {
+        return Ok(ending);
+    }
     if let Some(trip) = trip {
         return Ok(trip.go(session));
     }

@@ -23,9 +23,11 @@
 //! processes stay small.
 
 mod addresses;
+mod asks;
 mod clients;
 mod connection;
 mod ending;
+mod errand;
 mod error;
 mod evidence;
 mod found;
@@ -55,6 +57,7 @@ pub use addresses::{Family, own_addresses};
 pub use clients::Wanted;
 pub use connection::{keep_alive, listen_anywhere, plain_address};
 pub use ending::{EXIT_ERROR, EXIT_FAIL, EXIT_PASS, Ending};
+pub use errand::{ClockRead, Errand, ErrandEnd};
 pub use error::{ParameterError, PeerError, SdkError};
 pub use evidence::{Evidence, persistence};
 pub use found::{Found, Worth};

@@ -10,6 +10,7 @@ use muster_module_protocol::{AgentMessage, ModuleMessage, decode_line, encode_li
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::ending::EXIT_ERROR;
+use crate::errand;
 use crate::outbox::{Line, Worth};
 use crate::peers::PeerWords;
 use crate::shared::{Dump, GRACE, Shared};
@@ -209,6 +210,11 @@ impl<'a> Talk<'a> {
                 let (no_voters, by, why) = (no_voters.clone(), by.clone(), why.clone());
                 let synced = Synced { end: *outcome, yes: *yes, no: *no, no_voters, by, why };
                 self.shared.synced(&(name.clone(), *round), synced);
+            }
+            AgentMessage::StartedOn { .. } | AgentMessage::EndedOn { .. } | AgentMessage::ClockIs { .. } => {
+                if let Some(about) = errand::about(message) {
+                    self.shared.asks.answer(&about, message);
+                }
             }
             AgentMessage::Go { n } => self.shared.answered(*n, Ok(())),
             AgentMessage::NotExpected { n, why } => self.shared.answered(*n, Err(why.clone())),

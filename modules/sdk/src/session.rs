@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_model::{Absence, Dpid, OnError};
+use muster_model::{Absence, Dpid, OnError, check_test_event};
 use muster_module_protocol::{
-    Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage, PEER_WORDS_MAX_BYTES, encode_line,
+    AgentMessage, Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage,
+    PEER_WORDS_MAX_BYTES, encode_line,
 };
 use muster_pattern::Owner;
 
@@ -242,6 +243,16 @@ impl Session {
         self.say(&ModuleMessage::Event { name: name.to_owned(), text: text.to_owned() }, Worth::Spare);
     }
 
+    /// Says that something has happened that others may wait for, in this job or outside of it (`muster wait-event`): it is kept in the log.
+    ///
+    /// # Errors
+    /// Says why it is no event: its name, or too much data.
+    pub fn emit(&self, name: &str, data: &str) -> Result<(), String> {
+        check_test_event(name, data)?;
+        self.say(&ModuleMessage::Emit { name: name.to_owned(), data: data.to_owned() }, Worth::Keep);
+        Ok(())
+    }
+
     /// Reports corrupt data.
     pub fn corruption(&self, corruption: Corruption) {
         self.say(&ModuleMessage::Corruption(corruption), Worth::Keep);
@@ -306,6 +317,21 @@ impl Session {
         self.shared.arrive((name.to_owned(), round), line.clone());
         self.shared.send(Line { bytes: line, worth: Worth::Keep });
         self.shared.wait_for_round()
+    }
+
+    /// Asks the agent something, and waits for its answer; none when a stop was asked for.
+    pub(crate) fn ask(&self, about: &str, message: &ModuleMessage) -> Result<Option<AgentMessage>, String> {
+        if self.is_alone() {
+            return Err("no agent is there".to_owned());
+        }
+        let line = encode_line(message).map_err(|error| error.to_string())?;
+        self.shared.asks.begin(about, line.clone());
+        self.shared.send(Line { bytes: line, worth: Worth::Keep });
+        Ok(self.shared.asks.wait(about, || self.shared.stopping()))
+    }
+
+    pub(crate) fn say_stop_on(&self, name: &str) {
+        self.say(&ModuleMessage::StopOn { name: name.to_owned() }, Worth::Keep);
     }
 
     pub(crate) fn say_leave(&self) {

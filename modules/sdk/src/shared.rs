@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
+use crate::asks::Asks;
 use crate::gate::Pulses;
 use crate::outbox::{Line, Outbox};
 use crate::peers::PeerWords;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pulses: OnceLock<Pulses>,
     /// How often parameters have changed: looked at before every iteration.
     parameter_changes: AtomicU64,
+    /// Questions that are answered later.
+    pub(crate) asks: Asks,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +103,7 @@ impl Shared {
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             pulses: OnceLock::new(),
             parameter_changes: AtomicU64::new(0),
+            asks: Asks::default(),
         })
     }
 
@@ -146,6 +150,7 @@ impl Shared {
         state.stop_deadline.get_or_insert_with(|| now.checked_add(grace).unwrap_or(now + GRACE));
         self.stopping.store(true, Ordering::Release);
         self.changed.notify_all();
+        self.asks.wake();
     }
 
     /// Every ping says so again, and wakes nobody then: a test that a pulse blocks is to sleep.
@@ -240,7 +245,9 @@ impl Shared {
         let state = self.state();
         let announced = state.announced.iter().filter(|announced| announced.answer.is_none());
         let arrived = state.arrived.iter().filter(|arrived| arrived.synced.is_none());
-        announced.map(|announced| announced.line.clone()).chain(arrived.map(|arrived| arrived.line.clone())).collect()
+        let lines =
+            announced.map(|announced| announced.line.clone()).chain(arrived.map(|arrived| arrived.line.clone()));
+        lines.chain(self.asks.unanswered()).collect()
     }
 
     /// Begins to wait at a sync point.

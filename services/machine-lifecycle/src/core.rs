@@ -8,6 +8,7 @@ mod boot;
 pub mod check;
 mod command;
 pub mod decide;
+pub mod direct;
 mod event;
 mod facts;
 mod flakiness;
@@ -38,6 +39,7 @@ pub use command::{
     BootOrder, Command, FlagSetting, HoldSetting, PoolEntry, PowerOrdering, ProtectionSetting, SettingsChange,
     TagSetting,
 };
+pub use direct::DirectTask;
 pub use event::{Event, Fact};
 pub use facts::MachineFacts;
 pub use flakiness::Recent;

@@ -54,7 +54,8 @@ async fn put(bus: &Bus, machine: &MachineId, position: Position, path: &Path) ->
     Ok(Dump { name, size_bytes, sha256, path: path.to_string_lossy().into_owned() })
 }
 
-async fn digest(path: PathBuf) -> anyhow::Result<String> {
+/// The SHA-256 of a file, lower-case hex.
+pub(crate) async fn digest(path: PathBuf) -> anyhow::Result<String> {
     let mut file = tokio::fs::File::open(&path).await.with_context(|| format!("read {}", path.display()))?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
     loop {

@@ -8,7 +8,7 @@ use muster_model::MachineId;
 use muster_proto::v1::{self, envelope::Body};
 
 use crate::core::{BootTask, Desired, Effect, Input, MachineCore, Observation, PrepareTask};
-use crate::{metrics, switching, wire};
+use crate::{direct, metrics, switching, wire};
 
 /// How long an agent may take to have its desired state on disk.
 const AGENT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,6 +24,9 @@ pub(crate) async fn perform(bus: &Bus, effect: Effect, authority: Authority, han
         Effect::Switch { machine, switch } => switching::switch(bus, machine, *switch, handle).await,
         Effect::LookAtPower { machine, position, power } => switching::look(machine, position, power, handle).await,
         Effect::Boot { machine, task } => send_task(bus, &machine, &task, authority, handle).await,
+        Effect::KeepKernel { machine, operation, kernel, power } => {
+            direct::keep(bus, machine, operation, &kernel, power.as_deref(), handle).await;
+        }
         Effect::Prepare { machine, task } => send_prepare(bus, &machine, &task, authority, handle).await,
     }
 }

@@ -4,6 +4,7 @@
 //! runs on it (scheduler): it follows the one and is followed by the other.
 
 pub mod core;
+mod direct;
 mod dumps;
 mod effects;
 mod handler;

@@ -13,6 +13,8 @@ const COMMANDS: &str = "muster_machine_lifecycle_commands_total";
 const DESIRED: &str = "muster_machine_lifecycle_desired_sent_total";
 /// Orders to install a kernel or to reboot, sent to agents, by result: taken, refused or unanswered.
 const BOOT_TASKS: &str = "muster_machine_lifecycle_boot_tasks_sent_total";
+/// Kernels that were to be kept for QEMU, by result: kept or failed.
+const KERNELS: &str = "muster_machine_lifecycle_kernels_kept_total";
 /// Orders to prepare a disk, sent to agents, by result: taken, refused or unanswered.
 const STORAGE_TASKS: &str = "muster_machine_lifecycle_storage_tasks_sent_total";
 /// Operations on power and snapshots by task and result: done, failed, unclear, dropped or asked.
@@ -34,6 +36,7 @@ pub(crate) fn describe() {
         BOOT_TASKS,
         "Orders to install a kernel or to reboot, sent to agents, by result: taken, refused or unanswered."
     );
+    metrics::describe_counter!(KERNELS, "Kernels that were to be kept for QEMU, by result: kept or failed.");
     metrics::describe_counter!(
         STORAGE_TASKS,
         "Orders to prepare a disk, sent to agents, by result: taken, refused or unanswered."
@@ -65,6 +68,10 @@ pub(crate) fn desired(result: &'static str) {
 
 pub(crate) fn boot_task(result: &'static str) {
     metrics::counter!(BOOT_TASKS, "result" => result).increment(1);
+}
+
+pub(crate) fn kernel(result: &'static str) {
+    metrics::counter!(KERNELS, "result" => result).increment(1);
 }
 
 pub(crate) fn storage_task(result: &'static str) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use muster_bus::Bus;
 use muster_drivers::{
-    Deadline, Outcome, Pace, act_and_read_back, power_driver, restore_and_read_back, snapshot_driver,
+    Deadline, Outcome, Pace, PowerDriver, act_and_read_back, direct_power_driver, power_driver, restore_and_read_back,
+    snapshot_driver,
 };
 use muster_ledger::Handle;
 use muster_model::{MachineId, Position, PowerAction, PowerSpec, PowerState};
@@ -15,7 +16,7 @@ use muster_model::{MachineId, Position, PowerAction, PowerSpec, PowerState};
 use crate::core::limits::POWER_AGE_MAX;
 use crate::core::power::{PowerOutcome, PowerTask};
 use crate::core::{Input, MachineCore, Observation, PowerActed, PowerLooked, Switch};
-use crate::{dumps, metrics};
+use crate::{direct, dumps, metrics};
 
 /// One call of a driver takes at most so long; two of them and the looks between fit into what an effect is given.
 const CALL_MAX: Duration = Duration::from_secs(60);
@@ -27,12 +28,14 @@ pub(crate) async fn switch(bus: &Bus, machine: MachineId, switch: Switch, handle
         // The core does not know that it is called: it is wanted again.
         return;
     }
-    let (task, age) = (switch.task, bus.now().since(switch.begun));
+    let task = switch.task;
+    let driver = power_of(bus, &machine, &switch).await;
+    let age = bus.now().since(switch.begun);
     let (outcome, mut detail) = if age > POWER_AGE_MAX {
         (Some(PowerOutcome::Dropped), format!("it was {age:?} old when its turn came"))
     } else {
         tracing::warn!(machine_id = %machine, %task, "a machine is switched");
-        perform(&machine, &switch).await
+        perform(&machine, &switch, driver).await
     };
     let mut dump = None;
     if let Some(path) = dump_of(&machine, &switch).filter(|_| outcome == Some(PowerOutcome::Done)) {
@@ -52,13 +55,28 @@ fn dump_of(machine: &MachineId, switch: &Switch) -> Option<PathBuf> {
     muster_drivers::dump_file(spec, machine)
 }
 
+/// The driver of its power, with the kernel that it is to start from outside, if any; or why there is none.
+async fn power_of(bus: &Bus, machine: &MachineId, switch: &Switch) -> Result<Box<dyn PowerDriver>, String> {
+    let gone = || "its setting `power=` was taken away".to_owned();
+    let spec = switch.power.as_ref().ok_or_else(gone)?;
+    let Some(task) = &switch.direct else { return Ok(power_driver(spec, machine)) };
+    let boot = direct::prepare(bus, machine, task, Some(spec)).await.map_err(|error| format!("{error:#}"))?;
+    direct_power_driver(spec, machine, &boot).ok_or_else(gone)
+}
+
 /// What became of it, none when a person was asked; and what was seen.
-async fn perform(machine: &MachineId, switch: &Switch) -> (Option<PowerOutcome>, String) {
+async fn perform(
+    machine: &MachineId,
+    switch: &Switch,
+    driver: Result<Box<dyn PowerDriver>, String>,
+) -> (Option<PowerOutcome>, String) {
     let gone = |what: &str| (Some(PowerOutcome::Failed), format!("its setting `{what}=` was taken away"));
     match switch.task {
         PowerTask::Power(action) => {
-            let Some(spec) = &switch.power else { return gone("power") };
-            let driver = power_driver(spec, machine);
+            let driver = match driver {
+                Ok(driver) => driver,
+                Err(why) => return (Some(PowerOutcome::Failed), why),
+            };
             let acted = act_and_read_back(&*driver, action, CALL_MAX, &Pace::default()).await;
             let complaint = acted.complaint.map_or_else(String::new, |error| format!(": {error}"));
             let detail = format!("its power is {}{complaint}", acted.seen);

@@ -162,8 +162,9 @@ impl Settings {
 }
 
 fn boot_driver(word: &str) -> Result<BootDriver, String> {
-    let all = BootDriver::ALL.map(BootDriver::as_str).join(", ");
-    BootDriver::parse(word).ok_or_else(|| format!("there are {all}"))
+    let all = BootDriver::OF_AGENTS.map(BootDriver::as_str).join(", ");
+    let driver = BootDriver::parse(word).filter(|driver| BootDriver::OF_AGENTS.contains(driver));
+    driver.ok_or_else(|| format!("there are {all}"))
 }
 
 fn keeper_beside() -> anyhow::Result<PathBuf> {

@@ -43,6 +43,7 @@ pub(crate) fn orders(orders: &v1::JobOrders) -> Vec<Order> {
         gang: gang(process, roles, id),
         expected: expected(process),
         synced: process.synced.clone(),
+        errands: process.errands.clone(),
     };
     orders.processes.iter().map(order).collect()
 }

@@ -250,6 +250,7 @@ mod tests {
             gang: Some(Gang { number: 1, role: "client".into(), members }),
             expected: None,
             synced: None,
+            errands: Vec::new(),
         };
         let spawn = make(&common, &order).unwrap();
         assert_eq!((spawn.name.as_str(), spawn.argv0.as_str()), ("3-00010002-1", "high-io:00010002"));

@@ -9,6 +9,7 @@ use muster_model::{
 };
 
 use crate::core::JobCore;
+use crate::core::errand::Errand;
 use crate::core::job::{Job, Process};
 use crate::core::machine::Machine;
 use crate::core::sync::{Round, RoundKey};
@@ -18,6 +19,16 @@ use crate::plans;
 const MACHINES_MAX: usize = 20;
 /// Processes that an explanation of a job names.
 const PROCESSES_MAX: usize = 5;
+
+/// An errand of a process.
+fn errand_line(name: &str, errand: &Errand) -> String {
+    let place = &errand.machine;
+    match (&errand.started, &errand.end) {
+        (Err(why), _) => format!("its errand {name} on {place} was not started: {why}"),
+        (Ok(dpid), None) => format!("its errand {name} is {dpid} on {place}"),
+        (Ok(dpid), Some(end)) => format!("its errand {name} was {dpid} on {place}: {}, {}", end.state, end.verdict),
+    }
+}
 
 /// Explains a process, or a whole job where the process number is 0.
 pub(crate) fn why(view: &View<'_, JobCore>, dpid: Dpid) -> Result<Vec<String>, Refusal> {
@@ -56,6 +67,10 @@ fn job_lines(view: &View<'_, JobCore>, dpid: Dpid, job: &Job) -> Vec<String> {
     }
     if let Some(plan) = job.plan.as_deref() {
         lines.extend(plans::why(view, job, plan));
+    }
+    if let Some(of) = &job.spec.errand_of {
+        let ends = if of.detached { "goes on without it" } else { "ends with it" };
+        lines.push(format!("it is the errand {} of {}, and {ends}", of.name, of.id.dpid));
     }
     let stalled = view.observed.stalled_of(view.state, dpid.job);
     if stalled > 0 {
@@ -109,6 +124,7 @@ fn process_lines(view: &View<'_, JobCore>, dpid: Dpid, process: &Process) -> Vec
             .map(|((mate, found), role)| format!("{role} {} on {} is {}", mate.process, found.machine, found.state));
         lines.push(format!("its gang {}: {}", member.gang, mates.collect::<Vec<_>>().join(", ")));
     }
+    lines.extend(process.errands.iter().map(|(name, errand)| errand_line(name, errand)));
     if !process.resources.is_empty() {
         let resources: Vec<String> = process.resources.iter().map(ToString::to_string).collect();
         lines.push(format!("it was placed {} ago on {}", age(now, process.placed), resources.join(", ")));

@@ -34,6 +34,7 @@ pub(crate) fn answer(query: &job_query::Kind, view: &JobView<'_>, instance: &str
         }
         job_query::Kind::Attached(list) => Kind::Attached(attached(view, ReservationId(list.reservation))),
         job_query::Kind::Triggers(list) => Kind::Triggers(triggers(view, list)),
+        job_query::Kind::TestEvents(list) => Kind::TestEvents(test_events(view, list)),
         job_query::Kind::Status(_) => Kind::Status(view.status(instance)),
     })
 }
@@ -116,6 +117,14 @@ fn attached(view: &JobView<'_>, wanted: ReservationId) -> v1::AttachedList {
     let mut page = Page::new();
     let records = starts.map(|(id, attached)| wire::attached::attached_to_wire(id, attached));
     v1::AttachedList { starts: records.take_while(|record| page.takes(record)).collect() }
+}
+
+/// Events of tests, oldest first. What does not fit is asked for after the last of them.
+fn test_events(view: &JobView<'_>, list: &v1::ListTestEvents) -> v1::TestEventList {
+    let mut page = Page::new();
+    let asked = wire::test_events::list(&view.state.test_events, list);
+    let events = asked.into_iter().take_while(|event| page.takes(event)).collect();
+    v1::TestEventList { events, newest: view.state.test_events.newest, run: view.state.run.0 }
 }
 
 /// Arms by number, or firings with the newest first.

@@ -221,7 +221,7 @@ pub const TABLE: &[SubjectRow] = &[
         transport: "core request/reply",
         body: "agent_command",
         parties: "leaders, muster logs, agents of a gang -> one agent",
-        purpose: "verbs jobs, machine, inventory, logs, peer, install, reboot, storage",
+        purpose: "verbs jobs, machine, inventory, logs, peer, clock, install, reboot, storage",
     },
     SubjectRow {
         subject: "muster.v1.edge.trigger.<n>.<m>",

@@ -6,6 +6,7 @@
 mod act;
 mod command;
 mod deadline;
+mod direct;
 mod driver;
 mod error;
 mod ipmitool;
@@ -20,6 +21,7 @@ pub mod simulated;
 
 pub use act::{Acted, Outcome, Pace, act_and_read_back};
 pub use deadline::Deadline;
+pub use direct::{DirectBoot, direct_power_driver};
 pub use driver::{Answer, Done, PowerDriver, SnapshotDriver};
 pub use error::DriverError;
 pub use restore::{Restored, restore_and_read_back};

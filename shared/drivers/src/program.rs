@@ -63,6 +63,11 @@ impl Program {
         Self { name, arguments, environment: Vec::new() }
     }
 
+    /// Adds arguments behind those that it has.
+    pub(crate) fn add(&mut self, arguments: impl IntoIterator<Item = String>) {
+        self.arguments.extend(arguments);
+    }
+
     /// Adds a secret to its environment.
     pub(crate) fn hide(&mut self, name: &'static str, value: String) {
         self.environment.push((name, Hidden(value)));

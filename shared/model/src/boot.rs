@@ -15,11 +15,15 @@ pub enum BootDriver {
     Grub,
     /// systemd-boot boots an entry of its own once.
     SystemdBoot,
+    /// QEMU starts the kernel from outside of the machine, once.
+    QemuDirect,
 }
 
 impl BootDriver {
     /// All drivers.
-    pub const ALL: [Self; 4] = [Self::Simulated, Self::Kexec, Self::Grub, Self::SystemdBoot];
+    pub const ALL: [Self; 5] = [Self::Simulated, Self::Kexec, Self::Grub, Self::SystemdBoot, Self::QemuDirect];
+    /// Those that act on the machine itself: its agent needs leave for them.
+    pub const OF_AGENTS: [Self; 4] = [Self::Simulated, Self::Kexec, Self::Grub, Self::SystemdBoot];
 
     /// The word for people.
     #[must_use]
@@ -29,6 +33,7 @@ impl BootDriver {
             Self::Kexec => "kexec",
             Self::Grub => "grub",
             Self::SystemdBoot => "systemd-boot",
+            Self::QemuDirect => "qemu-direct",
         }
     }
 

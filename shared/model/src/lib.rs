@@ -20,6 +20,7 @@ mod refusal;
 mod resource;
 mod selector;
 mod storage;
+mod test_event;
 pub mod text;
 mod time;
 mod trigger;
@@ -44,6 +45,7 @@ pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches, others_than};
 pub use storage::{FileSystem, StorageOutcome, StorageProgress, StorageStep, StorageTask};
+pub use test_event::{TEST_EVENT_DATA_BYTES_MAX, check_test_event};
 pub use time::{PoolTime, nanoseconds};
 pub use trigger::{
     FiringId, TRIGGER_ACTIONS, TriggerAction, TriggerActionError, TriggerNumber, TriggerOutcome, TriggerPolicy,

@@ -4,6 +4,7 @@
 //! of the drivers, which takes these types. A setting names a driver and gives it `key=value` words, split as a shell splits them.
 
 mod action;
+mod direct;
 mod error;
 mod fields;
 mod key;
@@ -16,6 +17,7 @@ mod tests;
 mod words;
 
 pub use action::{PowerAction, PowerState, SnapshotAction};
+pub use direct::DirectSpec;
 pub use error::SpecError;
 pub use key::{Key, PowerDriverKind, SnapshotDriverKind};
 pub use power_spec::{

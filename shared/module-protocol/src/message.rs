@@ -57,6 +57,14 @@ pub enum ModuleMessage {
         #[serde(default)]
         text: String,
     },
+    /// Something has happened that others may wait for (`muster wait-event`): it is kept in the log of the scheduler.
+    Emit {
+        /// Name: 1 to 64 of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
+        name: String,
+        /// At most 4 KiB, opaque to Muster.
+        #[serde(default)]
+        data: String,
+    },
     /// The machine is to crash at once, for a dump of its kernel; answered only where it does not.
     Crash {
         /// For people.
@@ -145,6 +153,45 @@ pub enum ModuleMessage {
     Holder {
         /// What is asked.
         wish: HolderWish,
+    },
+    /// A process is to be started on another machine of the job: an errand. Answered with `started_on`.
+    StartOn {
+        /// Name of the errand: said again, on a new connection or in a later attempt, it is the same one.
+        name: String,
+        /// Where.
+        machine: String,
+        /// Module of the catalogue.
+        module: String,
+        /// Its parameters.
+        #[serde(default)]
+        parameters: BTreeMap<String, String>,
+        /// It goes on when this process has ended.
+        #[serde(default)]
+        detached: bool,
+        /// It is waited for so many milliseconds; 0 for 30 s.
+        #[serde(default)]
+        timeout_ms: u64,
+    },
+    /// Waits for the end of an errand; answered with `ended_on`.
+    AwaitOn {
+        /// Its name.
+        name: String,
+        /// So many milliseconds; 0 for 30 s.
+        #[serde(default)]
+        timeout_ms: u64,
+    },
+    /// An errand is to stop.
+    StopOn {
+        /// Its name.
+        name: String,
+    },
+    /// Asks for the clock of another machine; answered with `clock_is`.
+    ClockOf {
+        /// Which machine.
+        machine: String,
+        /// It is waited for so many milliseconds; 0 for 30 s.
+        #[serde(default)]
+        timeout_ms: u64,
     },
     /// Answer with an open of the same number once all pulses of this process are free: for modules that do not map the pulse page.
     Gate {
@@ -428,6 +475,57 @@ pub enum AgentMessage {
         #[serde(default)]
         by: String,
         /// What became of it, or why the process may not take part.
+        #[serde(default)]
+        why: String,
+    },
+    /// An errand was started, or was not.
+    StartedOn {
+        /// Its name.
+        name: String,
+        /// Its DPID, as printed; empty where it was not started.
+        #[serde(default)]
+        dpid: String,
+        /// Why it was not, or is not known to be.
+        #[serde(default)]
+        why: String,
+    },
+    /// An errand has ended, or has not in time.
+    EndedOn {
+        /// Its name.
+        name: String,
+        /// `finished`, `dead` or `lost`; empty where it has not ended.
+        #[serde(default)]
+        state: String,
+        /// What it says: `none`, `pass`, `fail`, `skip`, `error`.
+        #[serde(default)]
+        verdict: String,
+        /// Exit status, as wait(2) gives it, where it is known.
+        #[serde(default)]
+        exit_status: Option<i32>,
+        /// Why it ended so.
+        #[serde(default)]
+        reason: String,
+        /// Why its end is not known.
+        #[serde(default)]
+        why: String,
+    },
+    /// The clock of another machine.
+    ClockIs {
+        /// Which machine.
+        machine: String,
+        /// Its pool time, nanoseconds.
+        #[serde(default)]
+        pool_time_ns: i64,
+        /// Its wall time, nanoseconds.
+        #[serde(default)]
+        wall_ns: i64,
+        /// Pool time here at the same moment, nanoseconds, as far as that is known: between the question and the answer.
+        #[serde(default)]
+        here_ns: i64,
+        /// From the question to the answer, microseconds.
+        #[serde(default)]
+        round_trip_us: u64,
+        /// Why it could not be read; empty where it was.
         #[serde(default)]
         why: String,
     },

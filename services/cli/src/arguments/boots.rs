@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::times::parse_duration;
 
 pub(super) const SET_HELP: &str = "Settings, all of them checked before any is set; `NAME=` is the default again:\n\n  \
-    boot=grub            # how it is taken into a kernel: simulated, kexec, grub, systemd-boot; without it it is not booted\n  \
+    boot=grub            # how it is taken into a kernel: simulated, kexec, grub, systemd-boot, qemu-direct; without it it is not booted\n  \
     attempts=3           # attempts of one order before the machine is given up\n  \
     install-within=5m    # a kernel is installed within this\n  \
     boot-within=12m      # it is back within this\n  \

@@ -12,6 +12,7 @@ mod pulses;
 mod reports;
 mod reservations;
 mod rollouts;
+mod test_events;
 mod triggers;
 
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub(crate) use reservations::{
     ReservationNumber, ReserveArguments,
 };
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
+pub(crate) use test_events::{EmitArguments, WaitEventArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 
 use crate::output::Format;
@@ -140,6 +142,10 @@ pub(crate) enum Command {
     Pulse(PulseCommand),
     /// Wait until a job runs or has ended
     Wait(WaitArguments),
+    /// Say an event, for whoever waits for it
+    Emit(EmitArguments),
+    /// Wait until a test, or a person, says an event
+    WaitEvent(WaitEventArguments),
     /// List processes
     Ps(PsArguments),
     /// List jobs

@@ -37,6 +37,7 @@ mod show;
 mod start;
 mod stop;
 mod storage;
+mod test_events;
 pub(crate) mod top;
 mod triggers;
 mod upload;
@@ -128,6 +129,8 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Pulse(command) => pulses::run(session, command).await,
         Command::Trigger(command) => triggers::run(session, command).await,
         Command::Wait(arguments) => wait::run(session, &arguments).await,
+        Command::Emit(arguments) => test_events::emit(session, arguments).await,
+        Command::WaitEvent(arguments) => test_events::wait(session, arguments).await,
         Command::Ps(arguments) => processes::list(session, &arguments).await,
         Command::Jobs(arguments) => jobs::list(session, &arguments).await,
         Command::Top(arguments) => top::run(session, &arguments).await,

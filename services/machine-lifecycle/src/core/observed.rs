@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{BootProgress, Epoch, Incarnation, MachineId, PoolTime, Position, StorageProgress};
+use muster_model::{BootOperation, BootProgress, Epoch, Incarnation, MachineId, PoolTime, Position, StorageProgress};
 
 use super::{Machine, State};
 
@@ -87,6 +87,13 @@ pub enum Observation {
         /// How far.
         progress: BootProgress,
     },
+    /// This service says how far it is with keeping a kernel that QEMU is to start from outside.
+    KernelKept {
+        /// For which machine.
+        machine: MachineId,
+        /// How far.
+        progress: BootProgress,
+    },
     /// An agent answered how far it is with an order to prepare a disk.
     StorageProgress {
         /// Who.
@@ -107,6 +114,8 @@ pub struct Observed {
     pub leading_since: Option<PoolTime>,
     /// The newest operation of each machine for which a driver was called.
     called: BTreeMap<MachineId, Position>,
+    /// How far this leader is with keeping the kernel of each machine that QEMU starts from outside.
+    kept: BTreeMap<MachineId, BootProgress>,
     seen: BTreeMap<MachineId, Seen>,
 }
 
@@ -118,6 +127,11 @@ impl Observed {
                 *self = Self { listening_since: Some(now), leading_since: Some(now), ..Self::default() };
             }
             Observation::PowerCalled { machine, position } => drop(self.called.insert(machine, position)),
+            Observation::KernelKept { machine, progress } => {
+                if state.machines.contains_key(&machine) {
+                    self.kept.insert(machine, progress);
+                }
+            }
             Observation::Reconnected => self.listening_since = Some(now),
             Observation::Heartbeat(heartbeat) => self.take_heartbeat(state, heartbeat, now),
             Observation::DesiredTaken { machine, incarnation, generation } => {
@@ -173,6 +187,12 @@ impl Observed {
     #[must_use]
     pub fn was_called(&self, id: &MachineId, position: Position) -> bool {
         self.called.get(id).is_some_and(|called| *called >= position)
+    }
+
+    /// How far this leader is with keeping the kernel of an operation.
+    #[must_use]
+    pub fn kernel_kept(&self, id: &MachineId, operation: BootOperation) -> Option<&BootProgress> {
+        self.kept.get(id).filter(|progress| progress.operation == operation)
     }
 
     /// The newest heartbeat of the machine's present life.

@@ -3,6 +3,7 @@
 mod announced;
 mod boots;
 mod commands;
+mod direct;
 mod flakiness;
 mod health;
 mod hello;

@@ -9,6 +9,7 @@ use muster_model::{
     ResourceId, SnapshotSpec,
 };
 
+use super::direct::{self, DirectTask};
 use super::health::{Health, brake, health};
 use super::power::PowerTask;
 use super::{Holder, Kernel, Machine, Observed, Seen, Stage, State, StorageWork};
@@ -65,6 +66,17 @@ pub enum Effect {
         /// What.
         task: Box<BootTask>,
     },
+    /// Keep the kernel of an ordered boot where QEMU can be started with it. What is kept already is not fetched again.
+    KeepKernel {
+        /// For which machine.
+        machine: MachineId,
+        /// The attempt.
+        operation: BootOperation,
+        /// The kernel.
+        kernel: Arc<Kernel>,
+        /// Where to.
+        power: Option<Box<PowerSpec>>,
+    },
     /// Tell an agent to prepare a disk. The agent does what it is told under one position once.
     Prepare {
         /// Whom.
@@ -100,6 +112,8 @@ pub struct Switch {
     pub power: Option<PowerSpec>,
     /// How the snapshot is taken back to.
     pub snapshot: Option<SnapshotSpec>,
+    /// What QEMU starts from outside; none where the machine boots by itself.
+    pub direct: Option<DirectTask>,
 }
 
 /// What an agent is told of an ordered boot.
@@ -133,6 +147,7 @@ impl Effect {
                 let verb = if task.reboot { "reboot" } else { "install" };
                 format!("{verb}/{machine}/{}", task.operation)
             }
+            Self::KeepKernel { machine, operation, .. } => format!("kernel/{machine}/{operation}"),
             Self::Prepare { machine, task } => format!("storage/{machine}/{}", task.position),
         }
     }
@@ -161,9 +176,10 @@ pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Machin
             behind.then(|| Effect::SendDesired { machine: id.clone(), desired: Box::new(desired_of(machine)) });
         let task = seen.and_then(|seen| boot_task(machine, seen, now));
         let boot = task.map(|task| Effect::Boot { machine: id.clone(), task: Box::new(task) });
+        let keep = direct::keep_kernel(id, machine, observed);
         let task = seen.and_then(|seen| prepare_task(machine, seen));
         let prepare = task.map(|task| Effect::Prepare { machine: id.clone(), task: Box::new(task) });
-        desired.into_iter().chain(boot).chain(prepare).chain(switch(id, machine, observed))
+        desired.into_iter().chain(boot).chain(keep).chain(prepare).chain(switch(id, machine, observed))
     };
     let mut wanted: Vec<Effect> = match scope {
         Scope::Full => state.machines.iter().flat_map(effects).collect(),
@@ -186,7 +202,8 @@ fn switch(id: &MachineId, machine: &Machine, observed: &Observed) -> Option<Effe
     let leading_since = observed.leading_since?;
     Some(if operation.begun > leading_since {
         let (power, snapshot) = (settings.power.clone(), settings.snapshot.clone());
-        let switch = Switch { position, task: operation.task, begun: operation.begun, power, snapshot };
+        let direct = direct::task_of(machine, operation.task);
+        let switch = Switch { position, task: operation.task, begun: operation.begun, power, snapshot, direct };
         Effect::Switch { machine: id.clone(), switch: Box::new(switch) }
     } else {
         let power = settings.power.clone().map(Box::new);
@@ -196,7 +213,7 @@ fn switch(id: &MachineId, machine: &Machine, observed: &Observed) -> Option<Effe
 
 /// What an agent that is heard is to be told of its machine's boot; none where it knows, or has to wait. Protection beats every order.
 fn boot_task(machine: &Machine, seen: &Seen, now: PoolTime) -> Option<BootTask> {
-    let boot = machine.boot.as_ref().filter(|boot| boot.is_pending())?;
+    let boot = machine.boot.as_ref().filter(|boot| boot.is_pending() && !machine.settings.boots_directly())?;
     let told = seen.heartbeat.boot.as_ref().filter(|progress| progress.operation == boot.operation());
     let reboot = match (machine.phase, told.map(|progress| progress.step)) {
         (Phase::Installing, None) => false,

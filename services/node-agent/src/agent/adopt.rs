@@ -8,6 +8,7 @@ use anyhow::Context;
 use muster_model::{ProcessId, ProcessState};
 
 use super::{Agent, Announced, Process};
+use crate::core::errands::Errands;
 use crate::core::life::{Event, Life};
 use crate::core::outcome::End;
 use crate::core::words::Waiting;
@@ -109,6 +110,7 @@ impl Agent {
             waits_at: None,
             synced: None,
             user: None,
+            errands: Errands::default(),
         };
         self.processes.insert(id, process);
         if is_gone {

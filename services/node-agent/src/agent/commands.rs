@@ -61,6 +61,10 @@ impl Agent {
                 let reply = denied.unwrap_or_else(|| self.prepare_resource(&order));
                 self.answer(reply_to, reply);
             }
+            agent_command::Kind::Clock(_) => {
+                let reply = self.clock_command(&envelope.source, given.term);
+                self.answer(reply_to, reply);
+            }
             agent_command::Kind::Peer(word) => {
                 let reply = self.peer_command(&envelope.source, given.term, word);
                 self.answer(reply_to, reply);

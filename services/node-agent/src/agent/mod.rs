@@ -8,6 +8,7 @@ mod changes;
 mod clients;
 mod commands;
 mod effects;
+mod errands;
 mod fencing;
 mod hello;
 mod keeping;
@@ -20,6 +21,7 @@ mod pulses;
 mod reports;
 mod starting;
 mod syncs;
+mod test_events;
 mod ticking;
 mod triggers;
 
@@ -40,6 +42,7 @@ use crate::boot::Entry;
 use crate::config::Settings;
 use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
+use crate::core::errands::Errands;
 use crate::core::gang::Gang;
 use crate::core::life::Life;
 use crate::core::orders::Expected;
@@ -126,6 +129,13 @@ pub(crate) enum Input {
         /// What.
         message: Box<AgentMessage>,
     },
+    /// The clock of another machine was read for a process, or could not be.
+    ClockRead {
+        /// For which process.
+        id: ProcessId,
+        /// What it is told.
+        answer: Box<AgentMessage>,
+    },
     /// Something is armed, and only the loop can act on it.
     TriggerTask(Box<Task>),
     /// What came of a firing.
@@ -185,6 +195,8 @@ struct Process {
     synced: Option<SyncAnswer>,
     /// Who started it, by its order.
     user: Option<String>,
+    /// Processes that it has started on other machines.
+    errands: Errands,
 }
 
 /// A fence that waits for processes of older epochs to be gone.
@@ -254,6 +266,8 @@ pub(crate) struct Agent {
     desk: Desk,
     crash_watch: CrashWatch,
     fire_rate: FireRate,
+    /// Clocks of other machines that are being read.
+    clocks: usize,
     /// What the policy file permits; none for nothing.
     trigger_policy: Option<TriggerPolicy>,
     pulses: Pulses,
@@ -330,6 +344,7 @@ impl Agent {
             Input::Synced { names, result } => self.synced(names, result),
             Input::ClientAnswer { connection, message } => self.client_answered(connection, &message),
             Input::Carried { pair, fate } => self.carried(pair, fate),
+            Input::ClockRead { id, answer } => self.clock_read(id, &answer),
             Input::TriggerTask(task) => self.trigger_task(*task),
             Input::TriggerActed(acted) => self.trigger_acted(*acted),
             Input::CrashFile { kind, written } => self.crash_file(kind, written),

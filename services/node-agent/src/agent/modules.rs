@@ -11,6 +11,7 @@ use muster_proto::v1::report;
 
 use super::Agent;
 use super::clients::Asked;
+use super::errands::Wanted;
 use super::syncs::Sync;
 use crate::core::life::Event;
 use crate::disk::intents::{Final, said_line};
@@ -68,6 +69,14 @@ impl Agent {
                 self.sync_said(id, &Sync { name, round, vote: vote == Vote::Yes, timeout, with });
             }
             ModuleMessage::Leave => self.leave_said(id),
+            ModuleMessage::StartOn { name, machine, module, parameters, detached, timeout_ms } => {
+                let (name, machine, module) = (name.as_str(), machine.as_str(), module.as_str());
+                self.start_on_said(id, Wanted { name, machine, module, parameters, detached }, timeout_ms);
+            }
+            ModuleMessage::AwaitOn { name, timeout_ms } => self.await_on_said(id, &name, timeout_ms),
+            ModuleMessage::StopOn { name } => self.stop_on_said(id, &name),
+            ModuleMessage::ClockOf { machine, timeout_ms } => self.clock_of_said(id, &machine, timeout_ms),
+            ModuleMessage::Emit { name, data } => self.emit_said(id, &name, &data),
             ModuleMessage::Arm { n, action, argument } => self.arm_said(id, n, &action, &argument),
             ModuleMessage::Peer { to, data } => self.peer_said(id, &to, &data),
             ModuleMessage::Pong { n, iterations } => self.pong(id, n, iterations),

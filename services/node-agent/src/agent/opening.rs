@@ -29,7 +29,7 @@ use crate::disk::token::Tokens;
 use crate::heartbeat::{self, Said};
 use crate::hotplug;
 use crate::keeper::KeeperPaths;
-use crate::keeper_client;
+use crate::keeper_client::{self, KeeperHandle};
 use crate::later::{Later, Rush};
 use crate::link;
 use crate::logs::Uploads;
@@ -55,9 +55,8 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     let (up_sender, up) = watch::channel(false);
     let (said, saying) = watch::channel(Said::default());
     let connection = Connection::start(&settings.nats, &settings.machine, clock(&settings));
-    let (paths, sockets, tokens) = listen(&settings)?;
     let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
-    let keeper = keeper_client::start(paths, settings.keeper.clone(), inputs.clone());
+    let (sockets, tokens, keeper) = start_keeper(&settings, &inputs)?;
     heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
     link::start(connection.clone(), inputs.clone(), hellos, up_sender);
     hotplug::start(&settings.disks, inputs.clone());
@@ -110,6 +109,7 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
         desk,
         crash_watch,
         fire_rate: FireRate::default(),
+        clocks: 0,
         trigger_policy: None,
         pulses,
     };
@@ -117,12 +117,15 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     Ok((agent, waiting))
 }
 
-/// The socket of processes, and what permits others to ask in their name.
-fn listen(settings: &Settings) -> anyhow::Result<(KeeperPaths, ModuleSockets, Tokens)> {
+/// The sockets of processes, what permits others to ask in their name, and then the keeper, which tells them where these are.
+fn start_keeper(
+    settings: &Settings,
+    inputs: &mpsc::Sender<Input>,
+) -> anyhow::Result<(ModuleSockets, Tokens, KeeperHandle)> {
     let paths = KeeperPaths { state: settings.state.clone() };
     let sockets = ModuleSockets::listen(&paths.agent_socket())?;
     let tokens = Tokens::open(&settings.state).context("open the secret of tokens")?;
-    Ok((paths, sockets, tokens))
+    Ok((sockets, tokens, keeper_client::start(paths, settings.keeper.clone(), inputs.clone())))
 }
 
 /// The clock that follows the pool's; labs set it apart from the machine's.

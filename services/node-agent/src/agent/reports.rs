@@ -181,6 +181,8 @@ fn is_patient(kind: &report::Kind) -> bool {
         | report::Kind::Storage(_)
         | report::Kind::AbsenceAnnounced(_)
         | report::Kind::SyncSaid(_)
+        | report::Kind::TestEvent(_)
+        | report::Kind::Errand(_)
         | report::Kind::TriggerFired(_)
         | report::Kind::TriggerActed(_) => false,
     }

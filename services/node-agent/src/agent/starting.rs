@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_model::{Position, ProcessId, ResourceId, Verdict};
-use muster_proto::v1::{AgentRefusal, AgentReply, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
+use muster_proto::v1::{AgentRefusal, AgentReply, ErrandRecord, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
 
 use super::changes::{Change, Wanted};
 use super::probing::is_usable;
 use super::{Agent, Input, Process};
 use crate::artifacts::Artifacts;
+use crate::core::errands::Errands;
 use crate::core::gang::Gang;
 use crate::core::life::{Event, Life, Stage};
 use crate::core::orders::{Expected, Ground, Order, Refused, Step, Way, step};
@@ -44,6 +45,8 @@ struct Plan {
     expected: Vec<(ProcessId, Expected)>,
     /// What came of arrivals at sync points.
     synced: Vec<(ProcessId, SyncAnswer)>,
+    /// What is known of errands, of processes that have any.
+    errands: Vec<(ProcessId, Vec<ErrandRecord>)>,
 }
 
 impl Agent {
@@ -89,6 +92,9 @@ impl Agent {
                 process.user = Some(user);
             }
         }
+        for (id, records) in std::mem::take(&mut plan.errands) {
+            self.errands_told(id, &records);
+        }
         for (id, gang) in plan.gangs {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.gang = Some(gang);
@@ -112,6 +118,7 @@ impl Agent {
             let (mut starts, wanted) = (Vec::new(), Wanted::of(job.spec.as_ref()));
             let full = self.processes.len() + plan.intents.len() >= KNOWN_MAX;
             for order in wire::orders(job) {
+                plan.errands.extend((!order.errands.is_empty()).then(|| (order.id, order.errands.clone())));
                 plan.synced.extend(order.synced.clone().map(|answer| (order.id, answer)));
                 plan.expected.extend(order.expected.clone().map(|expected| (order.id, expected)));
                 plan.users.extend(job.spec.as_ref().map(|spec| (order.id, spec.actor.clone())));
@@ -240,6 +247,7 @@ fn new_process(intent: Intent) -> Process {
         waits_at: None,
         synced: None,
         user: None,
+        errands: Errands::default(),
     }
 }
 

@@ -34,6 +34,7 @@ impl Agent {
         self.advance_boot();
         self.advance_storage();
         self.advance_away();
+        self.errands_due();
         self.sync_ends();
         if self.pings_said.elapsed() >= PINGS_INTERVAL {
             self.pings_said = Instant::now();

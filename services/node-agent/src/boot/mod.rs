@@ -8,6 +8,7 @@ mod down;
 mod files;
 mod grub;
 mod kexec;
+mod outside;
 mod places;
 mod real;
 mod simulated;
@@ -79,5 +80,6 @@ pub(crate) fn driver(driver: BootDriver, places: &Places) -> Box<dyn Driver> {
         BootDriver::Kexec => Box::new(real::Real::new(kexec::Kexec::new(places), places)),
         BootDriver::Grub => Box::new(real::Real::new(grub::Grub::new(places), places)),
         BootDriver::SystemdBoot => Box::new(real::Real::new(systemd_boot::SystemdBoot::new(places), places)),
+        BootDriver::QemuDirect => Box::new(outside::Outside),
     }
 }

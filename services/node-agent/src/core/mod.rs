@@ -3,6 +3,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod crash_files;
+pub(crate) mod errands;
 pub(crate) mod gang;
 pub(crate) mod life;
 mod life_words;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_model::{Epoch, PoolTime, Position, ProcessId, ResourceId};
 
-use muster_proto::v1::SyncAnswer;
+use muster_proto::v1::{ErrandRecord, SyncAnswer};
 
 use super::gang::Gang;
 
@@ -49,6 +49,8 @@ pub(crate) struct Order {
     pub expected: Option<Expected>,
     /// What came of its newest arrival at a sync point.
     pub synced: Option<SyncAnswer>,
+    /// Every errand that it asked for and that is decided.
+    pub errands: Vec<ErrandRecord>,
 }
 
 /// What was decided of an announcement that this machine goes away.
@@ -174,6 +176,7 @@ mod tests {
             gang: None,
             expected: None,
             synced: None,
+            errands: Vec::new(),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Folding events into the state. Whatever the log holds was decided and is taken as it stands; only a transition that is not
 //! listed (invariant I8) stops the service, because no release of it can have decided that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_ledger::At;
 use muster_model::{Dpid, Epoch, GroupMaster, JobNumber, PoolTime, ProcessNumber, ProcessState};
 
+use super::errand;
 use super::event::{
     AbsenceExpected, Event, JobChanged, JobStarted, MachineSeen, Placement, ProcessChange, ProcessReplaced,
     StopRequested,
@@ -13,6 +15,7 @@ use super::event::{
 use super::job::{Job, Member, Process, StopOrder};
 use super::limits::{ENDED_JOBS_MAX, ENDED_PROCESSES_MAX};
 use super::state::{EndedLimits, State, dpids_of};
+use super::test_event::TestEvents;
 
 /// Folds one event.
 pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
@@ -23,6 +26,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
             let machines: Vec<_> = state.machines.keys().cloned().collect();
             machines.iter().for_each(|machine| state.disarm_all(machine, at));
             state.firings.clear();
+            state.test_events = TestEvents::default();
             state.run = *run;
             state.last_job = JobNumber(0);
         }
@@ -69,6 +73,9 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::AbsenceExpected(absence) => expect(state, absence, at),
         Event::SyncArrived(arrived) => state.arrive(arrived, at),
         Event::SyncLeft(left) => state.leave(left.job, &left.processes, at),
+        Event::TestEvent(event) => state.test_events.take(event, at),
+        Event::TestEventsDropped { .. } => {}
+        Event::ErrandRefused(refused) => errand::refused(state, refused, at),
         Event::SyncTimedOut { job, round } => state.time_out(*job, round, at),
         Event::PlanStarted(spec) => state.start_plan(spec, at),
         Event::PlanStepBegun { job, step } => state.begin_step(*job, *step, at),
@@ -93,6 +100,7 @@ fn start(state: &mut State, started: &JobStarted, at: &At<'_>) {
             machine.generation = at.position;
         }
     }
+    errand::began(state, started, at);
 }
 
 /// The processes of a placement, before anything was heard of them.
@@ -117,11 +125,13 @@ pub(super) fn placed<'a>(placement: &'a Placement, at: &'a At<'_>) -> impl Itera
         expected: None,
         returns: 0,
         arrival: None,
+        errands: BTreeMap::new(),
         changed: at.position,
     })
 }
 
-fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
+/// Processes of a job are told to stop.
+pub(super) fn stop_processes(state: &mut State, stop: &StopRequested, at: &At<'_>) {
     let whole = stop.processes.is_empty();
     if let Some(job) = state.jobs.get_mut(&stop.job) {
         job.stopping |= whole;
@@ -226,6 +236,7 @@ fn end_process(state: &mut State, dpid: Dpid, before: &Process, at: &At<'_>) {
     state.reorder(dpid, at.position);
     let end = state.processes[&dpid].state;
     state.release(dpid, end.as_str(), at);
+    errand::ended(state, dpid, at);
     // A plan ends with its last task.
     if state.jobs[&dpid.job].plan.is_none() {
         end_job_if_over(state, dpid.job, at);
@@ -288,6 +299,7 @@ fn replace(state: &mut State, replaced: &ProcessReplaced, at: &At<'_>) {
     process.reason.clone_from(&replaced.reason);
     process.stop.clone_from(&before.stop);
     process.returns = before.returns + u32::from(returns);
+    process.errands.clone_from(&before.errands);
     let job = state.jobs.get_mut(&dpid.job).expect("every process has its job");
     job.left.remove(&dpid.process);
     let part = job.parts.entry(before.machine.clone()).or_default();

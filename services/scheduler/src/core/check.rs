@@ -6,8 +6,9 @@ use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessState, ResourceK
 use muster_proto::process_digest;
 
 use super::check_plan::check_plan;
+use super::errand;
 use super::job::{Counts, Job, Member, Process};
-use super::limits::{FIRINGS_MAX, ROUNDS_MAX, ROUNDS_OPEN_MAX};
+use super::limits::{ERRANDS_MAX, FIRINGS_MAX, ROUNDS_MAX, ROUNDS_OPEN_MAX, TEST_EVENTS_MAX};
 use super::machine::{Machine, Total};
 use super::state::State;
 
@@ -21,12 +22,15 @@ pub fn check(state: &State) -> Result<(), String> {
     }
     for (dpid, process) in &state.processes {
         check_process(state, *dpid, process)?;
+        check_errands(state, *dpid, process)?;
     }
     for (id, machine) in &state.machines {
         check_machine(state, id, machine)?;
     }
     state.pool.check(&state.machines)?;
     ensure(state.firings.len() <= FIRINGS_MAX, || format!("{} firings are remembered (I12)", state.firings.len()))?;
+    let events = state.test_events.kept.len();
+    ensure(events <= TEST_EVENTS_MAX, || format!("{events} events of tests are remembered (I12)"))?;
     let ended: usize =
         state.jobs.values().filter(|job| job.ended != PoolTime::NEVER).map(|job| job.processes as usize).sum();
     ensure(ended == state.ended_processes, || {
@@ -36,6 +40,18 @@ pub fn check(state: &State) -> Result<(), String> {
 
 fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(message()) }
+}
+
+/// Who has ended has no errand that was not told so, and nobody has too many.
+fn check_errands(state: &State, dpid: Dpid, process: &Process) -> Result<(), String> {
+    let count = process.errands.len();
+    ensure(count <= 2 * ERRANDS_MAX, || format!("{dpid} has {count} errands (I12)"))?;
+    let bound = errand::bound_to(state, dpid).into_iter().filter(|_| process.state.is_final());
+    for job in bound {
+        let told = state.jobs.get(&job).is_none_or(|job| job.stopping);
+        ensure(told, || format!("{dpid} has ended, and its errand {job} was not told to"))?;
+    }
+    Ok(())
 }
 
 fn check_job(state: &State, number: JobNumber, job: &Job) -> Result<(), String> {

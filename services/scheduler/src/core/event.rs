@@ -18,6 +18,7 @@ use super::module::Module;
 use super::plan::PlanSpec;
 use super::resources::Resources;
 use super::sync::RoundKey;
+use super::test_event::TestEvent;
 use super::trigger::ArmSpec;
 
 /// One fact.
@@ -78,6 +79,17 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// A test, or a person, says that something has happened.
+    TestEvent(Box<TestEvent>),
+    /// More of that was said than is kept.
+    TestEventsDropped {
+        /// Job.
+        job: JobNumber,
+        /// How many.
+        count: u32,
+    },
+    /// An errand that a process asked for can not be started.
+    ErrandRefused(Box<ErrandRefused>),
     /// The time of a round is over.
     SyncTimedOut {
         /// Job.
@@ -179,6 +191,19 @@ pub struct CheckoutAsked {
     pub machines: Vec<MachineId>,
     /// For whom.
     pub owner: String,
+}
+
+/// An errand can not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrandRefused {
+    /// Who asked for it.
+    pub id: ProcessId,
+    /// Its name.
+    pub name: String,
+    /// Where, as asked for.
+    pub machine: String,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// A job was accepted.

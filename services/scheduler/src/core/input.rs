@@ -9,21 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{
-    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, Position, ProcessId, Pulse,
-    PulseNumber, ReservationId, ResourceKind, RunId, TriggerPolicy,
+    CommandId, Dpid, Epoch, Firing, Incarnation, JobNumber, MachineId, ModuleName, PoolTime, Position, ProcessId,
+    Pulse, PulseNumber, ReservationId, ResourceKind, RunId, TriggerPolicy,
 };
 
 use super::attached::{Attached, ReservationNews};
+use super::errand::Errand;
 use super::event::{JobChanged, JobStarted, Placement};
 use super::facts::MachineFact;
 use super::job::{Expected, Member, StartSpec};
 use super::master::{CenterId, ChangeMaster, Master};
 use super::module::Module;
 use super::sync::Answer;
+use super::test_event::TestEvent;
 use super::trigger;
 
 pub use agents::{
-    AgentRefusal, Announced, Hello, KnownProcess, ProcessReport, RefusedProcess, Report, Reports, SyncSaid,
+    AgentRefusal, Announced, ErrandSaid, ErrandStart, Hello, KnownProcess, ProcessReport, RefusedProcess, Report,
+    Reports, SyncSaid, TestEventSaid,
 };
 pub use plans::{PlanAccepted, PlanStart, RoleStart, StepStart, TaskStart};
 pub use triggers::{Arm, Armed, Disarm, Fire};
@@ -73,6 +76,8 @@ pub enum Input {
     Disarm(Disarm),
     /// A person fires a trigger.
     Fire(Fire),
+    /// A person says an event.
+    Emit(Emit),
     /// An agent said hello.
     Hello(Hello),
     /// A message of MACHINES.
@@ -126,6 +131,7 @@ impl Input {
             Self::Arm(arm) => format!("arm trigger {}", arm.number),
             Self::Disarm(_) => "disarm triggers".into(),
             Self::Fire(fire) => format!("fire trigger {}", fire.number),
+            Self::Emit(emit) => format!("emit {}", emit.name),
             Self::FromCenter { input, .. } => input.name(),
             Self::ChangeMaster(_)
             | Self::Hello(_)
@@ -170,6 +176,17 @@ pub struct Start {
     pub again: Option<Again>,
     /// It is set up, and left to a person to start.
     pub check_out: bool,
+}
+
+/// A person says an event.
+#[derive(Debug, Clone)]
+pub struct Emit {
+    /// Who.
+    pub actor: String,
+    /// Name.
+    pub name: String,
+    /// What it says.
+    pub data: String,
 }
 
 /// Take definitions of pulses away.
@@ -363,6 +380,8 @@ pub enum Reply {
         /// Machines that are armed for it.
         machines: Vec<MachineId>,
     },
+    /// An event of a person was taken, at this time.
+    Emitted(Box<TestEvent>, PoolTime),
     /// A hello was taken; what the agent is to do is answered from the state after it.
     HelloTaken,
 }
@@ -507,6 +526,8 @@ pub struct Order {
     pub expected: Option<Box<Expected>>,
     /// What came of its newest arrival at a sync point; none while it waits.
     pub synced: Option<Box<Answer>>,
+    /// Every errand that it asked for and that is decided, by name.
+    pub errands: Vec<(String, Errand)>,
 }
 
 /// What a member of a gang is told of it.

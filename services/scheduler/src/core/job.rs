@@ -9,6 +9,7 @@ use muster_model::{
     PulseNumber, ReservationId, ResourceId, RunId, Verdict,
 };
 
+use super::errand::{Errand, ErrandOf};
 use super::module::Module;
 use super::plan::Plan;
 use super::sync::{Arrival, Round, RoundKey};
@@ -45,6 +46,8 @@ pub struct StartSpec {
     pub on_error: OnError,
     /// It is set up, and left to a person to start.
     pub check_out: bool,
+    /// The process whose errand it is; none for a job that was started by itself.
+    pub errand_of: Option<ErrandOf>,
 }
 
 /// Processes by state, in the order of [`ProcessState::ALL`].
@@ -202,12 +205,23 @@ pub enum StopReason {
     Task,
     /// The time of its task is over.
     Limit,
+    /// The process whose errand it is has ended, or asks for it.
+    Errand,
 }
 
 impl StopReason {
     /// All reasons.
-    pub const ALL: [Self; 8] =
-        [Self::User, Self::Draining, Self::Protected, Self::Gang, Self::Boot, Self::Prepared, Self::Task, Self::Limit];
+    pub const ALL: [Self; 9] = [
+        Self::User,
+        Self::Draining,
+        Self::Protected,
+        Self::Gang,
+        Self::Boot,
+        Self::Prepared,
+        Self::Task,
+        Self::Limit,
+        Self::Errand,
+    ];
 
     /// The word for people and machines alike.
     #[must_use]
@@ -221,6 +235,7 @@ impl StopReason {
             Self::Prepared => "prepared",
             Self::Task => "task",
             Self::Limit => "limit",
+            Self::Errand => "errand",
         }
     }
 
@@ -236,6 +251,7 @@ impl StopReason {
             Self::Prepared => "what it uses is prepared as a test area, or back",
             Self::Task => "another process of its task was ended by the infrastructure",
             Self::Limit => "the time of its task is over",
+            Self::Errand => "the process whose errand it is has ended, or asks for it",
         }
     }
 }
@@ -308,6 +324,8 @@ pub struct Process {
     pub returns: u32,
     /// Its newest arrival at a sync point.
     pub arrival: Option<Box<Arrival>>,
+    /// Errands that it asked for, by name; in whichever attempt.
+    pub errands: BTreeMap<String, Errand>,
     /// Position of the last event that changed what its agent is to do with it.
     pub changed: Position,
 }

@@ -64,6 +64,24 @@ pub const ATTACHED_MAX: usize = 4_096;
 /// A start that waited for its reservation waits no longer than this for machines that are said to be ready.
 pub const ATTACHED_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Events of tests that are remembered; older ones are in the log and the archive alone.
+pub const TEST_EVENTS_MAX: usize = 256;
+/// Events are counted over so long.
+pub const TEST_EVENTS_WINDOW: Duration = Duration::from_secs(10);
+/// Events that one job, or people, may say in that time.
+pub const TEST_EVENTS_OF_ONE_MAX: usize = 20;
+/// Events that all of them may say in that time.
+pub const TEST_EVENTS_TOGETHER_MAX: usize = 200;
+
+/// Events of one batch of reports that are kept, so that they fit into a message; the others are counted as dropped.
+pub const TEST_EVENTS_OF_BATCH_MAX: usize = 64;
+/// Errands of one batch of reports that are started, so that they fit into a message.
+pub const ERRANDS_OF_BATCH_MAX: usize = 32;
+/// Errands that one process may ask for in its life.
+pub const ERRANDS_MAX: usize = 16;
+/// Longest name of an errand, bytes.
+pub const ERRAND_NAME_MAX: usize = 64;
+
 /// Longest name of a sync point, bytes.
 pub const SYNC_NAME_MAX: usize = 64;
 /// Others are awaited at a sync point for no less.

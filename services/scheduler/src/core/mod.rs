@@ -6,6 +6,7 @@ mod check;
 mod check_plan;
 mod decide;
 mod dictionary;
+pub mod errand;
 pub mod event;
 pub mod facts;
 mod fit;
@@ -31,6 +32,7 @@ pub mod resources;
 mod selection;
 pub(crate) mod state;
 pub mod sync;
+pub mod test_event;
 #[cfg(test)]
 mod tests;
 mod touched;

@@ -18,6 +18,7 @@ use super::machine::{LoadNumbers, Machine};
 use super::master::Master;
 use super::module::Module;
 use super::pool::Pool;
+use super::test_event::TestEvents;
 use super::trigger::Firings;
 
 /// The fold of the log.
@@ -43,6 +44,8 @@ pub struct State {
     pub master: Option<Master>,
     /// Firings that are remembered, in the order in which they were heard of.
     pub firings: Firings,
+    /// Events of tests that are remembered.
+    pub test_events: TestEvents,
     /// Reservations that are ready, or for which a start waits.
     pub reservations: BTreeMap<ReservationId, Followed>,
     /// Processes that have clients.
@@ -87,6 +90,7 @@ impl State {
             pulses: BTreeMap::new(),
             master: None,
             firings: Firings::new(),
+            test_events: TestEvents::default(),
             reservations: BTreeMap::new(),
             groups: Groups::new(),
             ended: BTreeSet::new(),

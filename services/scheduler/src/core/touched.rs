@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use muster_model::{Dpid, JobNumber, MachineId, ProcessId};
 
+use super::errand;
 use super::event::{Event, ProcessChange, SyncArrived};
 use super::input::Key;
 use super::machine::Seen;
@@ -19,7 +20,7 @@ pub(super) fn touched(state: &State, event: &Event) -> Vec<Key> {
         Event::ModuleAdded(_) | Event::ModuleRemoved(_) | Event::ReportsTaken(_) | Event::LoadNumberSeen(_) => {
             Vec::new()
         }
-        Event::MasterChanged(_) => Vec::new(),
+        Event::MasterChanged(_) | Event::TestEvent(_) | Event::TestEventsDropped { .. } => Vec::new(),
         Event::ReservationSeen(..) | Event::GroupEnded { .. } | Event::StartAttached(_) | Event::AttachedEnded(..) => {
             Vec::new()
         }
@@ -29,8 +30,10 @@ pub(super) fn touched(state: &State, event: &Event) -> Vec<Key> {
             machines
                 .flat_map(|machine| [Key::Part(job, machine.clone()), Key::Machine(machine)])
                 .chain([Key::Job(job)])
+                .chain(started.spec.errand_of.as_ref().and_then(|of| machine_of(state, of.id.dpid)))
                 .collect()
         }
+        Event::ErrandRefused(refused) => machine_of(state, refused.id.dpid).into_iter().collect(),
         Event::StopRequested(stop) => {
             let machines = state.jobs.get(&stop.job).into_iter().flat_map(|job| job.parts.keys().cloned());
             machines.map(Key::Machine).chain([Key::Job(stop.job)]).collect()
@@ -88,7 +91,22 @@ fn changed(state: &State, changes: &[ProcessChange]) -> Vec<Key> {
     let ends = changes.iter().filter(|change| change.to.is_final()).map(|change| change.id.dpid.job);
     let ends: BTreeSet<JobNumber> = ends.collect();
     let released = ends.into_iter().flat_map(|job| released_of(state, job));
-    changes.iter().flat_map(|change| process(&change.id, &change.machine)).chain(released).collect()
+    let ended = changes.iter().filter(|change| change.to.is_final()).map(|change| change.id.dpid);
+    let errands = ended.flat_map(|dpid| errands_of(state, dpid));
+    changes.iter().flat_map(|change| process(&change.id, &change.machine)).chain(released).chain(errands).collect()
+}
+
+/// Where a process is.
+fn machine_of(state: &State, dpid: Dpid) -> Option<Key> {
+    Some(Key::Machine(state.processes.get(&dpid)?.machine.clone()))
+}
+
+/// Errands that end with a process, and who has it as an errand.
+fn errands_of(state: &State, dpid: Dpid) -> Vec<Key> {
+    let bound = errand::bound_to(state, dpid).into_iter();
+    let ends = bound.flat_map(|job| parts_of(state, job).into_iter().chain([Key::Job(job)]));
+    let asking = errand::asked_by(state, dpid.job).and_then(|of| machine_of(state, of.id.dpid));
+    ends.chain(asking).collect()
 }
 
 fn machine_seen(state: &State, seen: &Seen) -> Vec<Key> {

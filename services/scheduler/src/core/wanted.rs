@@ -125,6 +125,7 @@ impl Collected {
             stop: process.stop.as_ref().map(|stop| stop.grace),
             gang: process.member.map(|member| gang_order(state, dpid.job, member)),
             expected: process.expected.clone(),
+            errands: process.errands.iter().map(|(name, errand)| (name.clone(), errand.clone())).collect(),
             synced: process.arrival.as_ref().and_then(|arrival| state.answer(dpid.job, arrival)).map(Box::new),
         };
         let plan = state.jobs[&dpid.job].plan.as_ref();
@@ -153,7 +154,12 @@ fn size_of(order: &Order) -> usize {
         };
         48 + answer.round.name.len() + why
     });
-    48 + members + refused + synced + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
+    let errands: usize = order.errands.iter().map(|(name, errand)| errand.size(name)).sum();
+    48 + members
+        + refused
+        + synced
+        + errands
+        + order.resources.iter().map(|resource| resource.as_str().len() + 4).sum::<usize>()
 }
 
 /// Bytes that what a job has in common takes on the wire, about.

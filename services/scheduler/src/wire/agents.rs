@@ -10,7 +10,7 @@ use muster_proto::v1::envelope::Body;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{away, bounded, machine_id, milliseconds, position, pulses, sync, triggers};
+use super::{away, bounded, errands, machine_id, milliseconds, position, pulses, sync, test_events, triggers};
 use crate::core::Input;
 use crate::core::input::{
     AgentRefusal, Desired, Heartbeat, Hello, KnownProcess, Order, Orders, Pinged, ProcessReport, RefusedProcess,
@@ -50,6 +50,8 @@ fn report(report: v1::Report) -> Option<Report> {
         v1::report::Kind::TriggerActed(acted) => triggers::acted_report(acted).map(Box::new).map(Report::TriggerActed),
         v1::report::Kind::AbsenceAnnounced(said) => away::report(said).map(Box::new).map(Report::Announced),
         v1::report::Kind::SyncSaid(said) => sync::report(said).map(Box::new).map(Report::Sync),
+        v1::report::Kind::TestEvent(said) => test_events::report(said).map(Box::new).map(Report::TestEvent),
+        v1::report::Kind::Errand(said) => errands::report(said).map(Box::new).map(Report::Errand),
         v1::report::Kind::Error(_)
         | v1::report::Kind::Corruption(_)
         | v1::report::Kind::Artifact(_)
@@ -182,6 +184,7 @@ fn order(order: Order) -> v1::ProcessOrder {
         gang: order.gang.as_ref().map_or(0, |gang| gang.member.gang),
         role: order.gang.as_ref().map_or(0, |gang| gang.member.role),
         synced: order.synced.as_deref().map(sync::answer_to_wire),
+        errands: order.errands.iter().map(|(name, errand)| errands::to_wire(name, errand)).collect(),
         members: order.gang.iter().flat_map(|gang| gang.members.iter().map(gang_member)).collect(),
         expected_number: order.expected.as_ref().map_or(0, |expected| expected.number),
         expected_refused: order.expected.as_ref().map_or_else(String::new, |expected| expected.refused.clone()),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_model::{Incarnation, JobNumber, ModuleName, ProcessNumber, RunId};
+use muster_model::{Incarnation, JobNumber, ModuleName, PoolTime, ProcessNumber, RunId};
 use muster_proto::v1::job_event::Kind;
 use muster_proto::{WireError, v1};
 use prost::Message;
 
-use super::{attached, groups, machine_id, milliseconds, plans, pulses, sync};
+use super::{attached, errands, groups, machine_id, milliseconds, plans, pulses, sync, test_events};
 use crate::core::attached::Attached;
 use crate::core::event::{Event, JobStarted, ProcessChange, ProcessReplaced, ReportsTaken, StopRequested};
 use crate::core::job::StopReason;
@@ -82,6 +82,12 @@ impl From<&Event> for v1::JobEvent {
             Event::AbsenceExpected(absence) => Kind::AbsenceExpected((&**absence).into()),
             Event::SyncArrived(arrived) => Kind::SyncArrived((&**arrived).into()),
             Event::SyncLeft(left) => Kind::SyncLeft(sync::left_to_wire(left)),
+            // When it was taken is the time of its message.
+            Event::TestEvent(event) => Kind::TestEvent(test_events::to_wire(event, PoolTime::NEVER)),
+            Event::TestEventsDropped { job, count } => {
+                Kind::TestEventsDropped(v1::TestEventsDropped { job: job.0, count: *count })
+            }
+            Event::ErrandRefused(refused) => Kind::ErrandRefused(errands::refused_to_wire(refused)),
             Event::SyncTimedOut { job, round } => Kind::SyncTimedOut(sync::timed_out_to_wire(*job, round)),
             Event::PlanStarted(spec) => Kind::PlanStarted(plans::spec_to_wire(spec)),
             Event::PlanStepBegun { job, step } => {
@@ -141,6 +147,11 @@ impl TryFrom<v1::JobEvent> for Event {
                 let (job, round) = sync::timed_out_from_wire(timed_out)?;
                 Self::SyncTimedOut { job, round }
             }
+            Kind::TestEvent(event) => Self::TestEvent(Box::new(test_events::from_wire(event)?)),
+            Kind::TestEventsDropped(dropped) => {
+                Self::TestEventsDropped { job: JobNumber(dropped.job), count: dropped.count }
+            }
+            Kind::ErrandRefused(refused) => Self::ErrandRefused(Box::new(errands::refused_from_wire(refused)?)),
             Kind::AbsenceExpected(absence) => Self::AbsenceExpected(Box::new(absence.try_into()?)),
             Kind::LoadNumberSeen(seen) => {
                 Self::LoadNumberSeen(seen.number.ok_or_else(|| missing("LoadNumberSeen", "number"))?.try_into()?)

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod attached;
 mod away;
+mod errands;
 pub mod events;
 mod groups;
 pub mod machines;
@@ -17,6 +18,7 @@ mod seen;
 pub mod snapshot;
 mod spec;
 mod sync;
+pub mod test_events;
 #[cfg(test)]
 mod tests;
 pub mod triggers;

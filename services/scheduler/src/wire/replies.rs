@@ -6,7 +6,7 @@ use muster_proto::v1::job_reply::Kind;
 use prost::Message;
 
 use super::attached::attached_to_wire;
-use super::{plans, triggers};
+use super::{plans, test_events, triggers};
 use crate::core::Reply;
 use crate::core::input::LoadChange;
 
@@ -42,6 +42,7 @@ pub fn encode(reply: &Reply) -> Bytes {
             fired: Some((&**firing).into()),
             machines: machines.iter().map(ToString::to_string).collect(),
         })),
+        Reply::Emitted(event, time) => Some(Kind::TestEvent(test_events::to_wire(event, *time))),
         // What the agent is to do is answered from the state after it, not remembered.
         Reply::HelloTaken => None,
     };

@@ -8,7 +8,7 @@ use muster_proto::v1;
 use muster_proto::v1::job_command::Kind;
 use prost::Message;
 
-use super::{master, pairs, plans, pulses, triggers};
+use super::{master, pairs, plans, pulses, test_events, triggers};
 use crate::core::Input;
 use crate::core::event::JobStarted;
 use crate::core::input::{Again, ChangeJob, ClearPulses, Count, CountBy, Start, Stop};
@@ -67,6 +67,7 @@ fn read(id: CommandId, actor: &str, kind: Option<Kind>) -> Result<Input, Refusal
         Some(Kind::ArmTrigger(arm)) => Ok(Input::Arm(Box::new(triggers::arm(actor, arm)))),
         Some(Kind::DisarmTriggers(disarm)) => Ok(Input::Disarm(triggers::disarm(disarm))),
         Some(Kind::FireTrigger(fire)) => Ok(Input::Fire(triggers::fire(id, actor, fire))),
+        Some(Kind::Emit(emit)) => Ok(Input::Emit(test_events::emit(actor, emit))),
         Some(Kind::Master(_)) | None => Err(unknown("command")),
     }
 }

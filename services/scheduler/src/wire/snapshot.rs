@@ -10,7 +10,9 @@ use prost::Message;
 
 use super::events::stop_reason;
 use super::spec::member;
-use super::{attached, away, groups, machine_id, milliseconds, plans, position, pulses, resource_ids, sync, triggers};
+use super::{
+    attached, away, errands, groups, machine_id, milliseconds, plans, position, pulses, resource_ids, sync, test_events, triggers,
+};
 use crate::core::State;
 use crate::core::event::LoadNumber;
 use crate::core::job::{Job, Process, StopOrder};
@@ -35,6 +37,8 @@ pub fn encode(state: &State) -> Bytes {
         firings: state.firings.iter().map(triggers::firing).collect(),
         reservations: attached::followed_to_wire(state),
         groups: groups::to_wire(&state.groups),
+        test_events: test_events::remembered_to_wire(&state.test_events),
+        test_event_newest: state.test_events.newest,
     };
     snapshot.encode_to_vec().into()
 }
@@ -77,6 +81,7 @@ fn restore(snapshot: v1::JobSnapshot) -> Result<State, WireError> {
     state.reservations =
         snapshot.reservations.into_iter().map(attached::followed_from_wire).collect::<Result<_, _>>()?;
     state.groups = groups::from_wire(snapshot.groups)?;
+    state.test_events = test_events::remembered_from_wire(snapshot.test_events, snapshot.test_event_newest)?;
     state.firings = snapshot.firings.into_iter().map(triggers::remembered).collect::<Result<_, _>>()?;
     Ok(state)
 }
@@ -165,6 +170,7 @@ fn process_to_wire(dpid: Dpid, process: &Process) -> v1::SnapshotProcess {
         expected: process.expected.as_deref().map(away::expected_to_wire),
         returns: process.returns,
         arrival: process.arrival.as_deref().map(sync::arrival_to_wire),
+        errands: errands::all_to_wire(&process.errands),
     }
 }
 
@@ -198,6 +204,7 @@ fn process_from_wire(job: JobNumber, process: v1::SnapshotProcess) -> Result<(Dp
         expected: process.expected.map(|expected| away::expected_from_wire(expected).map(Box::new)).transpose()?,
         returns: process.returns,
         arrival: process.arrival.map(|arrival| sync::arrival_from_wire(arrival).map(Box::new)).transpose()?,
+        errands: errands::all_from_wire(process.errands)?,
         changed: position(process.changed),
     };
     Ok((Dpid { job, process: ProcessNumber(process.process) }, restored))

@@ -3,7 +3,7 @@
 use muster_model::{Epoch, JobNumber, OnError, ProcessNumber, ReservationId, RunId};
 use muster_proto::{WireError, v1};
 
-use super::{key_values, machine_id, pairs, position, pulses, resource_ids};
+use super::{errands, key_values, machine_id, pairs, position, pulses, resource_ids};
 use crate::core::event::Placement;
 use crate::core::job::{Member, StartSpec};
 use crate::core::limits::{PROCESSES_MAX, ROLES_MAX};
@@ -22,6 +22,7 @@ impl From<&StartSpec> for v1::StartSpec {
             // As it was written before there were others.
             check_out: spec.check_out,
             on_error: if spec.on_error == OnError::Report { String::new() } else { spec.on_error.to_string() },
+            errand_of: spec.errand_of.as_ref().map(errands::of_to_wire),
         }
     }
 }
@@ -40,6 +41,7 @@ impl TryFrom<v1::StartSpec> for StartSpec {
             pulses: pulses::numbers("StartSpec", &spec.pulses)?,
             check_out: spec.check_out,
             on_error: OnError::parse(&spec.on_error).map_err(|why| WireError::invalid("StartSpec", "on_error", why))?,
+            errand_of: spec.errand_of.map(errands::of_from_wire).transpose()?,
         })
     }
 }

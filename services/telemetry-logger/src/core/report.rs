@@ -67,7 +67,9 @@ fn take(kind: Option<Kind>, origin: &Origin) -> Result<Taken, String> {
         | Kind::TriggerActed(_)
         | Kind::Storage(_)
         | Kind::AbsenceAnnounced(_)
-        | Kind::SyncSaid(_) => {
+        | Kind::SyncSaid(_)
+        | Kind::TestEvent(_)
+        | Kind::Errand(_) => {
             return Ok(Taken::InArchive);
         }
         Kind::Gap(gap) => {

@@ -17,7 +17,7 @@ use serde_json::json;
 use self::machine::Machine;
 use self::qmp::{Qmp, QmpError, talk};
 use crate::program::Program;
-use crate::{Answer, Deadline, Done, DriverError, PowerDriver, SnapshotDriver};
+use crate::{Answer, Deadline, DirectBoot, Done, DriverError, PowerDriver, SnapshotDriver};
 
 /// Power by QMP.
 pub(crate) struct Power {
@@ -35,6 +35,14 @@ impl Power {
             start: qemu.start.as_ref().map(|line| Program::owned(line.fill(machine))),
             dump_file: qemu.dump_file.as_ref().map(|file| file.fill(machine)),
         }
+    }
+
+    /// The same power, whose every start takes a kernel from outside.
+    pub(crate) fn direct(mut self, boot: &DirectBoot) -> Self {
+        if let Some(start) = &mut self.start {
+            start.add(boot.arguments());
+        }
+        self
     }
 
     /// Talks to a machine that must be there.

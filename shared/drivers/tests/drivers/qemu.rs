@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_drivers::{Deadline, DriverError, Outcome, act_and_read_back, restore_and_read_back};
+use muster_drivers::{
+    Deadline, DirectBoot, DriverError, Outcome, act_and_read_back, direct_power_driver, restore_and_read_back,
+};
 use muster_model::{PowerAction, PowerState, SnapshotAction};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -98,6 +100,28 @@ async fn a_machine_that_stands_still_is_let_run_by_power() {
     let driver = power(&format!("qemu socket={}", place.text("m1.qmp")));
     assert!(!driver.capabilities().contains(&PowerAction::On), "nothing is set that starts it");
     confirmed(&*driver, PowerAction::Off).await;
+}
+
+#[tokio::test]
+async fn a_kernel_from_outside_is_in_the_words_of_its_own_start_alone() {
+    let place = Place::new();
+    let (socket, pid, words) = (place.text("m1.qmp"), place.text("pid"), place.path("words"));
+    let qemu = format!("exec {QEMU} -qmp unix:{socket},server=on,wait=off -pidfile {pid}");
+    let vm = script(place.folder.path(), "vm", &format!("printf '%s\\n' \"$@\" > {}; {qemu}", words.display()));
+    let setting = format!("qemu socket={socket} start='{} up' kernel-folder=/k", vm.display());
+    let boot = DirectBoot {
+        image: "/k/m1/image".into(),
+        initrd: Some("/k/m1/initrd".into()),
+        command_line: "quiet muster.boot=a.1".into(),
+    };
+    let direct = direct_power_driver(&setting.parse().expect("a setting"), &machine(), &boot).expect("it can");
+    let said = || std::fs::read_to_string(&words).expect("it was started");
+    confirmed(&*direct, PowerAction::Cycle).await;
+    assert_eq!(said(), "up\n-kernel\n/k/m1/image\n-initrd\n/k/m1/initrd\n-append\nquiet muster.boot=a.1\n");
+    confirmed(&*power(&setting), PowerAction::Cycle).await;
+    assert_eq!(said(), "up\n");
+    let other = format!("qemu socket={socket} start={}", vm.display()).parse().expect("a setting");
+    assert!(direct_power_driver(&other, &machine(), &boot).is_none(), "its setting does not provide for it");
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ const POWER_QEMU: &[Key] = &[
     SOCKET,
     may("start", "the program that starts QEMU; power can not be given without it"),
     may("dump-file", "where QEMU writes the guest's memory; an NMI is sent without it"),
+    may("kernel-folder", "where kernels are kept that QEMU is to start from outside; boot=qemu-direct needs it"),
+    may("command-line", "what the command line of such a kernel begins with"),
     DOMAIN,
 ];
 const POWER_REDFISH: &[Key] = &[

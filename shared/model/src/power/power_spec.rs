@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::action::PowerAction;
+use super::direct::DirectSpec;
 use super::error::SpecError;
 use super::fields::{self, Fields};
 use super::key::PowerDriverKind;
@@ -102,6 +103,8 @@ pub struct QemuPower {
     pub start: Option<CommandLine>,
     /// Where its memory is written.
     pub dump_file: Option<Template>,
+    /// How it is started with a kernel from outside; none where it is not.
+    pub direct: Option<DirectSpec>,
 }
 
 /// A baseboard controller by Redfish.
@@ -136,6 +139,20 @@ pub struct SimulatedPower {
 }
 
 impl PowerSpec {
+    /// How the machine is started with a kernel from outside; none where it is not.
+    #[must_use]
+    pub fn direct(&self) -> Option<&DirectSpec> {
+        match &self.means {
+            PowerMeans::Qemu(qemu) => qemu.direct.as_ref(),
+            PowerMeans::Command(_)
+            | PowerMeans::Ipmitool(_)
+            | PowerMeans::Libvirt(_)
+            | PowerMeans::Manual
+            | PowerMeans::Redfish(_)
+            | PowerMeans::Simulated(_) => None,
+        }
+    }
+
     /// The driver.
     #[must_use]
     pub fn driver(&self) -> PowerDriverKind {
@@ -262,6 +279,7 @@ fn qemu(fields: &Fields) -> Result<QemuPower, SpecError> {
         socket: fields.needed_template("socket")?,
         start: fields.command("start")?,
         dump_file: fields.template("dump-file")?,
+        direct: DirectSpec::read(fields)?,
     })
 }
 
@@ -318,7 +336,9 @@ impl fmt::Display for PowerSpec {
             PowerMeans::Qemu(qemu) => line
                 .key("socket", &qemu.socket)
                 .maybe("start", qemu.start.as_ref())
-                .maybe("dump-file", qemu.dump_file.as_ref()),
+                .maybe("dump-file", qemu.dump_file.as_ref())
+                .maybe("kernel-folder", qemu.direct.as_ref().map(|direct| &direct.folder))
+                .maybe("command-line", qemu.direct.as_ref().and_then(DirectSpec::said_command_line)),
             PowerMeans::Redfish(redfish) => print_redfish(line, redfish),
             PowerMeans::Simulated(simulated) => line.maybe("directory", simulated.directory.as_ref()),
         };

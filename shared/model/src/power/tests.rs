@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::MachineId;
 
-const POWER: [&str; 9] = [
+const POWER: [&str; 10] = [
     "ipmitool host=bmc-{machine} user=admin password-file=/etc/muster/bmc",
     "ipmitool host=10.0.0.7 port=9001 user=admin password-env=BMC_PASSWORD interface=lan cipher=17 domain=rack-3",
     "command on='pdu on {machine}' off='pdu off {machine}' state='pdu state {machine}' state-on=ON",
@@ -13,6 +13,7 @@ const POWER: [&str; 9] = [
     "libvirt uri=qemu:///system guest={machine} dump-file=/dumps/{machine}",
     "redfish url=https://bmc-{machine}/redfish/v1/Systems/1 user=root password-file=/etc/muster/bmc ca-file=/etc/ca.pem",
     "qemu socket=/run/{machine}.qmp start='qemu-system-x86_64 -qmp unix:/run/{machine}.qmp,server=on,wait=off'",
+    "qemu socket=/s start='vm start' kernel-folder=/kernels command-line='console=ttyS0 root=/dev/vda1'",
     "manual domain=lab",
     "simulated",
 ];
@@ -74,6 +75,8 @@ fn what_is_wrong_is_said_with_what_would_be_right() {
         ("redfish url=https://u:p@bmc/x user=u password-file=/f", "`url=` has a password in it"),
         ("redfish url=http://bmc/x user=u password-file=/f", "`url=http://bmc/x` is not valid: the password would be"),
         ("redfish url=bmc user=u password-file=/f", "`url=bmc` is not valid: it begins with https://"),
+        ("qemu socket=/s kernel-folder=/k", "qemu needs `start=`: the program that starts QEMU, also with a kernel"),
+        ("qemu socket=/s start=vm command-line=quiet", "qemu needs `kernel-folder=`: where the kernels are kept"),
     ] {
         let message = refused(text);
         assert!(message.starts_with(expected), "{text}: {message}");

@@ -11,6 +11,7 @@ impl From<model::BootDriver> for v1::BootDriver {
             model::BootDriver::Kexec => Self::Kexec,
             model::BootDriver::Grub => Self::Grub,
             model::BootDriver::SystemdBoot => Self::SystemdBoot,
+            model::BootDriver::QemuDirect => Self::QemuDirect,
         }
     }
 }
@@ -25,6 +26,7 @@ impl v1::BootDriver {
             Self::Kexec => Some(model::BootDriver::Kexec),
             Self::Grub => Some(model::BootDriver::Grub),
             Self::SystemdBoot => Some(model::BootDriver::SystemdBoot),
+            Self::QemuDirect => Some(model::BootDriver::QemuDirect),
         }
     }
 }

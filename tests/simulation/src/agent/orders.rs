@@ -95,6 +95,7 @@ impl Agent {
             }
             agent_command::Kind::ReadLog(_)
             | agent_command::Kind::Peer(_)
+            | agent_command::Kind::Clock(_)
             | agent_command::Kind::Install(_)
             | agent_command::Kind::Prepare(_)
             | agent_command::Kind::Reboot(_) => Some(refused(AgentRefusal::Invalid, Position::default())),

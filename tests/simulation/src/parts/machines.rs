@@ -83,7 +83,9 @@ impl Part for MachinePart {
                 incarnation: task.incarnation.0,
                 command: wire::prepare_command(task),
             },
-            Effect::Switch { .. } | Effect::LookAtPower { .. } => unreachable!("{NO_DRIVERS}"),
+            Effect::Switch { .. } | Effect::LookAtPower { .. } | Effect::KeepKernel { .. } => {
+                unreachable!("{NO_DRIVERS}")
+            }
         }
     }
 
@@ -98,7 +100,9 @@ impl Part for MachinePart {
             }
             // Nobody of this world orders it, and its agents have no disks of their own.
             Effect::Prepare { .. } => return (Vec::new(), Vec::new()),
-            Effect::Switch { .. } | Effect::LookAtPower { .. } => unreachable!("{NO_DRIVERS}"),
+            Effect::Switch { .. } | Effect::LookAtPower { .. } | Effect::KeepKernel { .. } => {
+                unreachable!("{NO_DRIVERS}")
+            }
         };
         if reply.refusal() != v1::AgentRefusal::Unspecified {
             return (Vec::new(), Vec::new());

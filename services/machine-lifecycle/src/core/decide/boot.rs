@@ -4,14 +4,14 @@
 //! orders of people (`orders`), nor for what agents are told (`wanted`). A machine in such a phase is used by nobody.
 
 use muster_ledger::Now;
-use muster_model::{BootStep, BootVerdict, Phase};
+use muster_model::{BootStep, BootVerdict, MachineId, Phase};
 
 use super::draft::Draft;
 use super::{flaky, power};
 use crate::core::limits::VERIFY_WITHIN;
 use crate::core::power::PowerTask;
 use crate::core::rails::Rails;
-use crate::core::{Boot, Fact, Hello, Machine, Running, Seen};
+use crate::core::{Boot, Fact, Hello, Machine, Observed, Running, direct};
 
 /// What is due without a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +20,15 @@ pub(super) enum Due {
     Installed,
     /// The agent could not do it.
     Failed(String),
+    /// QEMU is to be started with its kernel, from outside.
+    Start,
     /// It did not come this far in time.
     Late,
 }
 
 /// What is due on a machine; none for most of them, at most times. Nobody is late while this service is deaf itself.
-pub(super) fn due(machine: &Machine, seen: Option<&Seen>, may_be_late: bool, now: Now) -> Option<Due> {
+pub(super) fn due(id: &MachineId, machine: &Machine, observed: &Observed, may_be_late: bool, now: Now) -> Option<Due> {
+    let seen = observed.current(id, machine);
     let boot = machine.boot.as_ref().filter(|boot| boot.is_pending())?;
     let settings = &machine.settings;
     let limit = match machine.phase {
@@ -34,7 +37,10 @@ pub(super) fn due(machine: &Machine, seen: Option<&Seen>, may_be_late: bool, now
         Phase::Verifying => VERIFY_WITHIN,
         Phase::Dirty | Phase::Reverting | Phase::Settling | Phase::Ready | Phase::Offline => return None,
     };
-    let told = seen.and_then(|seen| seen.heartbeat.boot.as_ref());
+    let told = match settings.boots_directly() {
+        true => observed.kernel_kept(id, boot.operation()),
+        false => seen.and_then(|seen| seen.heartbeat.boot.as_ref()),
+    };
     let told = told.filter(|progress| progress.operation == boot.operation());
     match told.map(|progress| (progress.step, machine.phase)) {
         Some((BootStep::Installed, Phase::Installing)) => return Some(Due::Installed),
@@ -42,6 +48,12 @@ pub(super) fn due(machine: &Machine, seen: Option<&Seen>, may_be_late: bool, now
             return Some(Due::Failed(told.map_or_else(String::new, |progress| progress.detail.clone())));
         }
         Some(_) | None => {}
+    }
+    if let Some(why) = direct::failure(machine) {
+        return Some(Due::Failed(why));
+    }
+    if may_be_late && direct::may_start(machine, seen, now.time) {
+        return Some(Due::Start);
     }
     (may_be_late && (boot.since + limit).is_due(now.time)).then_some(Due::Late)
 }
@@ -57,6 +69,7 @@ pub(super) fn advance(draft: &mut Draft<'_>, due: Due, rails: &mut Rails, is_hea
         return escalate(draft, rails, task);
     }
     match (due, from) {
+        (Due::Start, _) => start(draft, rails),
         (Due::Installed, _) => move_to(draft, Phase::Rebooting, "its kernel is installed"),
         (Due::Failed(why), Phase::Installing) => fail(draft, None, format!("it could not be installed: {why}")),
         (Due::Failed(why), _) => fail(draft, None, format!("it could not be rebooted: {why}")),
@@ -69,6 +82,16 @@ pub(super) fn advance(draft: &mut Draft<'_>, due: Due, rails: &mut Rails, is_hea
             let within = draft.machine().settings.install_within;
             fail(draft, None, format!("its kernel was not installed within {within:?}"));
         }
+    }
+}
+
+/// QEMU is started with the ordered kernel, or as ever where it is the stock kernel. What the rails do not allow yet waits for the next tick.
+fn start(draft: &mut Draft<'_>, rails: &mut Rails) {
+    let machine = draft.machine();
+    let target = machine.boot.as_ref().map_or_else(String::new, |boot| boot.target().to_owned());
+    match machine.settings.lacks_for_boot() {
+        Some(why) => fail(draft, None, format!("it could not be started: {why}")),
+        None => drop(power::begin(draft, rails, direct::START, &format!("it is booted into {target}"))),
     }
 }
 

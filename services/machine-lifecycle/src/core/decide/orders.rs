@@ -164,6 +164,12 @@ fn may_boot(id: &MachineId, machine: &Machine, actor: &str, kernel: Option<&Kern
         let next = format!("say how it boots: `muster machine set {id} boot=grub`");
         return object("it has no boot driver", next);
     }
+    if let Some(why) = machine.settings.lacks_for_boot() {
+        return object(
+            why,
+            format!("`muster machine set {id} power='qemu .. kernel-folder=..'`, as in docs/drivers.md"),
+        );
+    }
     match machine.phase {
         Phase::Ready | Phase::Offline | Phase::Dirty => {}
         phase @ (Phase::Reverting | Phase::Settling | Phase::Installing | Phase::Rebooting | Phase::Verifying) => {

@@ -107,7 +107,9 @@ pub(super) fn next_rung(machine: &Machine) -> Option<PowerTask> {
         return None;
     }
     let used = machine.boot.as_ref().map_or(0, |boot| boot.escalations) as usize;
-    let rungs = [PowerAction::Reset, PowerAction::Cycle].map(PowerTask::Power);
+    // A reset leaves QEMU with what it was started with; the first of these is the boot itself.
+    let first = if machine.settings.boots_directly() { PowerAction::Cycle } else { PowerAction::Reset };
+    let rungs = [first, PowerAction::Cycle].map(PowerTask::Power);
     rungs.into_iter().filter(|task| task.is_possible(&machine.settings)).nth(used)
 }
 

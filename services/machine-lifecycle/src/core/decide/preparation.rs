@@ -56,6 +56,9 @@ fn objection(machine: &Machine) -> Option<String> {
     if machine.settings.boot_driver.is_none() {
         return Some("it has no boot driver".into());
     }
+    if let Some(why) = machine.settings.lacks_for_boot() {
+        return Some(why.into());
+    }
     let asked = machine.preparation.as_ref().and_then(|asked| asked.kernel.as_deref())?;
     wrong_architecture(machine, asked)
 }

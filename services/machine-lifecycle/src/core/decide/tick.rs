@@ -23,7 +23,7 @@ pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
         }
         let health = health(observed, id, now.time);
         let seen = observed.current(id, machine);
-        let due = boot::due(machine, seen, may_be_late, now);
+        let due = boot::due(id, machine, observed, may_be_late, now);
         let down_for_long = may_be_late && is_down_for_long(machine, observed.newest(id), now);
         let waits = matches!(machine.phase, Phase::Dirty | Phase::Offline | Phase::Settling);
         let needs_power = machine.power_order.is_some() || down_for_long || waits;

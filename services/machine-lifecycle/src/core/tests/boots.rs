@@ -88,6 +88,7 @@ impl World {
             Effect::SendDesired { .. }
             | Effect::Switch { .. }
             | Effect::LookAtPower { .. }
+            | Effect::KeepKernel { .. }
             | Effect::Prepare { .. } => None,
         };
         self.wanted().into_iter().filter_map(task).collect()

@@ -40,9 +40,11 @@ impl World {
     fn switches(&self) -> Vec<Switch> {
         let switch = |effect: Effect| match effect {
             Effect::Switch { switch, .. } => Some(*switch),
-            Effect::Boot { .. } | Effect::SendDesired { .. } | Effect::LookAtPower { .. } | Effect::Prepare { .. } => {
-                None
-            }
+            Effect::Boot { .. }
+            | Effect::KeepKernel { .. }
+            | Effect::SendDesired { .. }
+            | Effect::LookAtPower { .. }
+            | Effect::Prepare { .. } => None,
         };
         self.wanted().into_iter().filter_map(switch).collect()
     }

@@ -154,7 +154,11 @@ fn note_effect(world: &mut World, seen: &mut Seen, cell: Cell, before: Option<Po
             assert!(!cell.heard || cell.phase != Phase::Ready, "{cell:?}: who lives and may run tests is not switched");
             acted(world);
         }
-        Effect::Switch { .. } | Effect::LookAtPower { .. } | Effect::SendDesired { .. } | Effect::Prepare { .. } => {}
+        Effect::Switch { .. }
+        | Effect::KeepKernel { .. }
+        | Effect::LookAtPower { .. }
+        | Effect::SendDesired { .. }
+        | Effect::Prepare { .. } => {}
     }
 }
 

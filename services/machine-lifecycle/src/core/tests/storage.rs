@@ -25,9 +25,11 @@ impl World {
     fn told(&self) -> Vec<PrepareTask> {
         let task = |effect: Effect| match effect {
             Effect::Prepare { task, .. } => Some(*task),
-            Effect::SendDesired { .. } | Effect::Switch { .. } | Effect::LookAtPower { .. } | Effect::Boot { .. } => {
-                None
-            }
+            Effect::SendDesired { .. }
+            | Effect::KeepKernel { .. }
+            | Effect::Switch { .. }
+            | Effect::LookAtPower { .. }
+            | Effect::Boot { .. } => None,
         };
         self.wanted().into_iter().filter_map(task).collect()
     }

@@ -135,7 +135,10 @@ impl Pool {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::SendDesired { .. } | Effect::LookAtPower { .. } | Effect::Prepare { .. } => {}
+            Effect::SendDesired { .. }
+            | Effect::KeepKernel { .. }
+            | Effect::LookAtPower { .. }
+            | Effect::Prepare { .. } => {}
             Effect::Boot { machine, task } => {
                 let (wrong, never) = (self.chance.percent() < WRONG, self.chance.percent() < NEVER);
                 let truth = self.truth.get_mut(&machine).unwrap();

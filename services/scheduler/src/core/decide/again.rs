@@ -59,7 +59,7 @@ pub(super) fn again(
         return Ok(answered(Vec::new(), reply));
     }
     let (actor, run) = (start.actor.clone(), state.run);
-    let spec = StartSpec { actor, run, reservation, job: number, ..(*then.spec).clone() };
+    let spec = StartSpec { actor, run, reservation, job: number, errand_of: None, ..(*then.spec).clone() };
     let (selector, resource_selector) = (then.selector, then.resource_selector);
     let started = JobStarted { spec: Arc::new(spec), selector, resource_selector, placements };
     Ok(answered(vec![Event::JobStarted(started)], reply))

@@ -6,6 +6,7 @@ mod attached;
 mod away;
 mod catalogue;
 mod changes;
+mod errands;
 mod hello;
 mod machines;
 mod on_error;
@@ -20,6 +21,7 @@ mod run;
 mod start;
 mod stop;
 mod sync;
+mod test_events;
 mod tick;
 mod triggers;
 
@@ -62,9 +64,10 @@ pub(super) fn decide(
         Input::Arm(arm) => triggers::arm(state, observed, arm, now),
         Input::Disarm(disarm) => triggers::disarm(state, disarm),
         Input::Fire(fire) => triggers::fire(state, fire, now),
+        Input::Emit(emit) => test_events::emit(state, emit, now.time),
         Input::Hello(hello) => Ok(answered(hello::hello(state, hello, now.time), Reply::HelloTaken)),
         Input::Machines { position, facts } => Ok(silent(machines::machines(state, *position, facts))),
-        Input::Reports(reports) => Ok(silent(reports::reports(state, reports, now.time))),
+        Input::Reports(reports) => Ok(silent(reports::reports(state, observed, reports, now))),
         Input::Refused { machine, refused } => Ok(silent(refused::refused(state, observed, machine, refused, now))),
         Input::Inventory { machine, incarnation, generation, known, last_batch } => {
             let list =

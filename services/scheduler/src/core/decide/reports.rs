@@ -1,23 +1,29 @@
 //! Reports of agents: the only way in which a process changes by itself.
 
+use muster_ledger::Now;
 use muster_model::{Epoch, MachineId, PoolTime, ProcessState, Verdict};
 
 use super::super::event::{Event, ReportsTaken};
 use super::super::input::{ProcessReport, Report, Reports};
 use super::super::job::{Process, StopReason};
+use super::super::observed::Observed;
 use super::super::state::State;
 use super::away;
 use super::changes::{Becomes, Changes};
+use super::errands::Errands;
 use super::sync::Arrivals;
+use super::test_events::Said;
 
 /// Takes a batch once: (incarnation, batch) only rises. Reports of unknown machines, and of attempts that are over, have no effect.
-pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Event> {
+pub(super) fn reports(state: &State, observed: &Observed, reports: &Reports, at: Now) -> Vec<Event> {
+    let now = at.time;
     let Some(machine) = state.machines.get(&reports.machine) else { return Vec::new() };
     if (reports.incarnation, reports.batch) <= machine.reported {
         return Vec::new();
     }
     let mut changes = Changes::default();
-    let (mut others, mut arrivals) = (Vec::new(), Arrivals::default());
+    let (mut others, mut arrivals, mut events) = (Vec::new(), Arrivals::default(), Said::default());
+    let mut errands = Errands::default();
     for report in &reports.reports {
         match report {
             Report::Process(report) => process(state, &reports.machine, report, now, &mut changes),
@@ -32,6 +38,8 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
                 others.extend(away::announced(state, machine, announced, now, &mut changes));
             }
             Report::Sync(said) => arrivals.take(state, machine, said, now),
+            Report::TestEvent(said) => events.take(state, machine, said, now),
+            Report::Errand(said) => errands.take(state, observed, machine, said, at),
             // An agent speaks for its own machine alone.
             Report::TriggerFired(_) | Report::TriggerActed(_) => {}
         }
@@ -43,6 +51,8 @@ pub(super) fn reports(state: &State, reports: &Reports, now: PoolTime) -> Vec<Ev
         .into_iter()
         .chain(others)
         .chain(arrivals.into_events())
+        .chain(events.into_events())
+        .chain(errands.into_events())
         .chain([Event::ReportsTaken(taken)])
         .collect()
 }

@@ -78,6 +78,7 @@ pub(super) fn start(state: &State, observed: &Observed, start: &Start, now: Now)
         pulses,
         on_error,
         check_out: start.check_out,
+        errand_of: None,
     };
     let started = JobStarted {
         spec: Arc::new(spec),

@@ -48,6 +48,49 @@ pub enum Report {
     Announced(Box<Announced>),
     /// A process arrives at a sync point, or leaves.
     Sync(Box<SyncSaid>),
+    /// A process says an event.
+    TestEvent(Box<TestEventSaid>),
+    /// A process asks for an errand, or for the end of one.
+    Errand(Box<ErrandSaid>),
+}
+
+/// A process asks for an errand, or for the end of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrandSaid {
+    /// Who.
+    pub id: ProcessId,
+    /// Epoch that it was started in.
+    pub epoch: Epoch,
+    /// Name of the errand.
+    pub name: String,
+    /// What is to be started; none where it is to stop.
+    pub start: Option<ErrandStart>,
+}
+
+/// What is to be started as an errand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrandStart {
+    /// Where.
+    pub machine: String,
+    /// Module: `name` or `name@version`.
+    pub module: String,
+    /// Parameters as given.
+    pub parameters: Vec<(String, String)>,
+    /// It goes on when who asks for it has ended.
+    pub detached: bool,
+}
+
+/// A process says an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestEventSaid {
+    /// Who.
+    pub id: ProcessId,
+    /// Epoch that it was started in.
+    pub epoch: Epoch,
+    /// Name.
+    pub name: String,
+    /// What it says.
+    pub data: String,
 }
 
 /// A process arrives at a sync point, or is awaited no more.

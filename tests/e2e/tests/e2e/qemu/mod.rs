@@ -1,9 +1,11 @@
 //! Machines that boot for real, in QEMU: two kernels of the distribution, boot loaders and the node agent as they are.
 
+mod direct;
 mod grub;
 mod ignored;
 mod kexec;
 mod power;
+mod rejoin;
 mod restarts;
 mod systemd_boot;
 
@@ -31,14 +33,19 @@ struct GuestLab {
 impl GuestLab {
     /// Brings it up, with the other kernel in the list and the guest booted by `driver` where it is ordered into it.
     fn up(firmware: Firmware, memory_mib: u32, driver: &str) -> Self {
-        let (options, scratch) = options(0, 1).expect("a folder is made");
+        Self::beside(0, firmware, memory_mib, driver)
+    }
+
+    /// The same with so many machines of the lab's own beside the guest.
+    fn beside(machines: u32, firmware: Firmware, memory_mib: u32, driver: &str) -> Self {
+        let (options, scratch) = options(machines, 1).expect("a folder is made");
         let lab = Lab::up(options, &|_| ()).expect("the lab comes up");
         let images = images(&programs().expect("they are built")).expect("the images are made");
         let guest = start(&lab, &images, "guest-1", memory_mib, firmware);
         let this = Self { lab, guest, images, scratch };
         this.add_kernel(KERNEL, "");
         this.wait("the guest is up", |row| row["health"] == "up");
-        this.lab.let_take_part(1).expect("it takes part");
+        this.lab.let_take_part(machines + 1).expect("they take part");
         let boot = format!("boot={driver}");
         this.muster_ok(&["machine", "set", "guest-1", &boot, "attempts=3", "boot-within=150s", "drain=5s"]);
         this
