@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Dpid, GroupMaster, ReservationId, RunId};
+use muster_model::{Dpid, GroupMaster, MachineId, ReservationId, RunId};
 
 use super::event::Event;
 use super::limits::GROUPS_DUE_MAX;
@@ -52,6 +52,13 @@ impl State {
     /// A process has clients.
     pub(super) fn is_master(&self, dpid: Dpid) -> bool {
         self.groups.contains_key(&(self.run, dpid))
+    }
+
+    /// The client of a process that has a machine, so that the process may use it.
+    pub(super) fn client_with(&self, dpid: Dpid, machine: &MachineId) -> Option<ReservationId> {
+        let group = self.groups.get(&(self.run, dpid)).filter(|group| !group.ended)?;
+        let holder = self.machines.get(machine)?.seen.reservation;
+        group.clients.get(&holder).copied()
     }
 
     /// A reservation is a client of some process.

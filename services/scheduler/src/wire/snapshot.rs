@@ -11,7 +11,8 @@ use prost::Message;
 use super::events::stop_reason;
 use super::spec::member;
 use super::{
-    attached, away, errands, groups, machine_id, milliseconds, plans, position, pulses, resource_ids, sync, test_events, triggers,
+    attached, away, errands, groups, machine_id, milliseconds, plans, position, pulses, resource_ids, sync,
+    test_events, triggers,
 };
 use crate::core::State;
 use crate::core::event::LoadNumber;

@@ -462,6 +462,8 @@ pub enum BootDriver {
     Grub = 3,
     /// systemd-boot boots an entry of its own once.
     SystemdBoot = 4,
+    /// QEMU starts the kernel from outside of the machine, once; its agent has no part in it.
+    QemuDirect = 5,
 }
 impl BootDriver {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -475,6 +477,7 @@ impl BootDriver {
             Self::Kexec => "BOOT_DRIVER_KEXEC",
             Self::Grub => "BOOT_DRIVER_GRUB",
             Self::SystemdBoot => "BOOT_DRIVER_SYSTEMD_BOOT",
+            Self::QemuDirect => "BOOT_DRIVER_QEMU_DIRECT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -485,6 +488,7 @@ impl BootDriver {
             "BOOT_DRIVER_KEXEC" => Some(Self::Kexec),
             "BOOT_DRIVER_GRUB" => Some(Self::Grub),
             "BOOT_DRIVER_SYSTEMD_BOOT" => Some(Self::SystemdBoot),
+            "BOOT_DRIVER_QEMU_DIRECT" => Some(Self::QemuDirect),
             _ => None,
         }
     }
@@ -611,6 +615,63 @@ impl BootStep {
             _ => None,
         }
     }
+}
+/// ErrandSaid: a process asks for an errand, or for the end of one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ErrandSaid {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Name of the errand; what is asked for again under one name is the same errand.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// It is to stop; nothing below counts then.
+    #[prost(bool, tag = "4")]
+    pub stop: bool,
+    /// Machine id.
+    #[prost(string, tag = "5")]
+    pub machine: ::prost::alloc::string::String,
+    /// Module name.
+    #[prost(string, tag = "6")]
+    pub module: ::prost::alloc::string::String,
+    /// Parameters.
+    #[prost(message, repeated, tag = "7")]
+    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
+    /// It goes on when the process that asks for it has ended.
+    #[prost(bool, tag = "8")]
+    pub detached: bool,
+}
+/// ErrandRefused: an errand can not be started.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrandRefused {
+    /// Who asked for it.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Name of the errand.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Machine id, as asked for.
+    #[prost(string, tag = "3")]
+    pub machine: ::prost::alloc::string::String,
+    /// Why, for people.
+    #[prost(string, tag = "4")]
+    pub why: ::prost::alloc::string::String,
+}
+/// ReadClock asks an agent for its clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadClock {}
+/// ClockRead is what an agent reads of its clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockRead {
+    /// Pool time, nanoseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "1")]
+    pub pool_time_ns: i64,
+    /// Wall time, likewise.
+    #[prost(int64, tag = "2")]
+    pub wall_ns: i64,
 }
 /// PowerOrdered: a person wants it done; it waits for the rails.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1740,6 +1801,291 @@ impl ParameterType {
         }
     }
 }
+/// Start starts processes of a module.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Start {
+    /// Module name.
+    #[prost(string, tag = "1")]
+    pub module: ::prost::alloc::string::String,
+    /// How many; 1 to 65,535.
+    #[prost(uint32, tag = "2")]
+    pub processes: u32,
+    /// Selector of machines; empty means any.
+    #[prost(string, tag = "3")]
+    pub selector: ::prost::alloc::string::String,
+    /// Parameters.
+    #[prost(message, repeated, tag = "4")]
+    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
+    /// Say what would be done, and do nothing.
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+    /// Run on the machines of this reservation; 0 means the pool.
+    #[prost(uint64, tag = "6")]
+    pub reservation: u64,
+    /// Seed; 0 lets the scheduler derive one from the command id.
+    #[prost(uint64, tag = "7")]
+    pub seed: u64,
+    /// What `processes` counts.
+    #[prost(enumeration = "CountBy", tag = "8")]
+    pub count_by: i32,
+    /// Selector of resources: `kind=disk and type=ssd`, `disk-a`, `node-01/disk-*`; empty means any.
+    #[prost(string, tag = "9")]
+    pub resource_selector: ::prost::alloc::string::String,
+    /// Pulses that gate every iteration of every process; at most 8.
+    #[prost(uint32, repeated, tag = "10")]
+    pub pulses: ::prost::alloc::vec::Vec<u32>,
+    /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
+    #[prost(string, tag = "11")]
+    pub on_error: ::prost::alloc::string::String,
+    /// Start a job of this run again, with its placement, seed, parameters and all else; of this message only `dry_run` and `reservation`
+    /// count besides.
+    #[prost(message, optional, tag = "12")]
+    pub again: ::core::option::Option<Again>,
+    /// Not now: once `reservation` is ready. Nobody needs to wait for it; one start for each reservation.
+    #[prost(bool, tag = "13")]
+    pub when_ready: bool,
+    /// Set it up and leave it to a person to start: everything is as the process would have found it.
+    #[prost(bool, tag = "20")]
+    pub check_out: bool,
+}
+/// Again names a job that is to be started again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Again {
+    /// Run; 0 means the current one.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Job number.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// For a job of a run that is over: a `JobStarted` of the archive, with its processes where they were last. Empty otherwise.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub archived: ::prost::bytes::Bytes,
+}
+/// CountBy is what the count of a start is multiplied by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CountBy {
+    /// The whole job.
+    Unspecified = 0,
+    /// So many on each machine that fits.
+    Machine = 1,
+    /// So many on each disk that may be used; a disk that several machines reach is one.
+    Disk = 2,
+    /// So many on each CPU that may be used.
+    Cpu = 3,
+}
+impl CountBy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COUNT_BY_UNSPECIFIED",
+            Self::Machine => "COUNT_BY_MACHINE",
+            Self::Disk => "COUNT_BY_DISK",
+            Self::Cpu => "COUNT_BY_CPU",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COUNT_BY_UNSPECIFIED" => Some(Self::Unspecified),
+            "COUNT_BY_MACHINE" => Some(Self::Machine),
+            "COUNT_BY_DISK" => Some(Self::Disk),
+            "COUNT_BY_CPU" => Some(Self::Cpu),
+            _ => None,
+        }
+    }
+}
+/// StartPlan starts a plan: one job of steps, each of tasks side by side.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StartPlan {
+    /// Its name, for people.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Steps, in the order of the file.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<PlanStep>,
+    /// Reservation on whose machines it runs; 0 means the pool.
+    #[prost(uint64, tag = "3")]
+    pub reservation: u64,
+    /// Check it, and start nothing.
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+}
+/// PlanStep is a step: tasks side by side.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanStep {
+    /// Its name, unique in the plan.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Names of the steps that must be over before it begins; with none it begins at once.
+    #[prost(string, repeated, tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What follows where it fails.
+    #[prost(enumeration = "OnFailure", tag = "3")]
+    pub on_failure: i32,
+    /// Tasks; at least one.
+    #[prost(message, repeated, tag = "4")]
+    pub tasks: ::prost::alloc::vec::Vec<PlanTask>,
+}
+/// PlanTask is a task: processes that are placed, and tried again, together.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanTask {
+    /// Its name, unique in the step.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Time from its placement until it is stopped, milliseconds; 0 for none.
+    #[prost(uint64, tag = "2")]
+    pub limit_ms: u64,
+    /// How often it is tried where the infrastructure fails, 1 to 3; 0 means 3.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    /// What it runs: one without a name, or several with names, of which every process is on a machine of its own.
+    #[prost(message, repeated, tag = "4")]
+    pub roles: ::prost::alloc::vec::Vec<PlanRole>,
+}
+/// PlanRole is what a task runs, or one of its roles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanRole {
+    /// Its name; empty for a task without roles.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What is to be started. Of a role `processes` is its number of machines. The reservation of the plan counts.
+    #[prost(message, optional, tag = "2")]
+    pub start: ::core::option::Option<Start>,
+}
+/// PlanSummary is where a plan stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanSummary {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it stands.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub state: i32,
+    /// Steps that are over.
+    #[prost(uint32, tag = "3")]
+    pub steps_ended: u32,
+    /// Steps.
+    #[prost(uint32, tag = "4")]
+    pub steps: u32,
+    /// Tasks by state, indexed by TaskState.
+    #[prost(uint32, repeated, tag = "5")]
+    pub tasks: ::prost::alloc::vec::Vec<u32>,
+}
+/// PlanAccepted is what a start of a plan did, or would do.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanAccepted {
+    /// Run.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Job number; 0 where it was only checked.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Name of the plan.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Steps.
+    #[prost(uint32, tag = "4")]
+    pub steps: u32,
+    /// Tasks.
+    #[prost(uint32, tag = "5")]
+    pub tasks: u32,
+    /// Processes of tasks whose number is known before they are placed.
+    #[prost(uint32, tag = "6")]
+    pub processes: u32,
+}
+/// ShowPlan asks for a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowPlan {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+}
+/// TaskState is where a task stands; a step, and a plan, by what their tasks are. failed, skipped and completed are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskState {
+    /// Never sent.
+    Unspecified = 0,
+    /// It waits for its step, or for machines.
+    Queued = 1,
+    /// Its processes are placed.
+    Running = 2,
+    /// It did not end well.
+    Failed = 3,
+    /// It was not tried, or not to its end.
+    Skipped = 4,
+    /// It ended well.
+    Completed = 5,
+}
+impl TaskState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TASK_STATE_UNSPECIFIED",
+            Self::Queued => "TASK_STATE_QUEUED",
+            Self::Running => "TASK_STATE_RUNNING",
+            Self::Failed => "TASK_STATE_FAILED",
+            Self::Skipped => "TASK_STATE_SKIPPED",
+            Self::Completed => "TASK_STATE_COMPLETED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TASK_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TASK_STATE_QUEUED" => Some(Self::Queued),
+            "TASK_STATE_RUNNING" => Some(Self::Running),
+            "TASK_STATE_FAILED" => Some(Self::Failed),
+            "TASK_STATE_SKIPPED" => Some(Self::Skipped),
+            "TASK_STATE_COMPLETED" => Some(Self::Completed),
+            _ => None,
+        }
+    }
+}
+/// OnFailure is what follows where a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OnFailure {
+    /// As `STOP`.
+    Unspecified = 0,
+    /// Steps that have not begun are skipped.
+    Stop = 1,
+    /// The plan goes on as if the step had completed.
+    Continue = 2,
+    /// As `STOP`, and the tasks that failed keep their machines.
+    Checkout = 3,
+}
+impl OnFailure {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ON_FAILURE_UNSPECIFIED",
+            Self::Stop => "ON_FAILURE_STOP",
+            Self::Continue => "ON_FAILURE_CONTINUE",
+            Self::Checkout => "ON_FAILURE_CHECKOUT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ON_FAILURE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ON_FAILURE_STOP" => Some(Self::Stop),
+            "ON_FAILURE_CONTINUE" => Some(Self::Continue),
+            "ON_FAILURE_CHECKOUT" => Some(Self::Checkout),
+            _ => None,
+        }
+    }
+}
 /// StartSpec is all that the processes of one job have in common.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StartSpec {
@@ -1773,6 +2119,56 @@ pub struct StartSpec {
     /// It is set up, and left to a person to start.
     #[prost(bool, tag = "20")]
     pub check_out: bool,
+    /// The process that has it as its errand; unset for a job that was started by itself.
+    #[prost(message, optional, tag = "16")]
+    pub errand_of: ::core::option::Option<ErrandOf>,
+}
+/// ErrandOf names the process that started a job as its errand.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrandOf {
+    /// Who.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Name of the errand.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// It goes on when that process has ended.
+    #[prost(bool, tag = "3")]
+    pub detached: bool,
+}
+/// ErrandRecord is an errand as the process that asked for it is told.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrandRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Machine id.
+    #[prost(string, tag = "2")]
+    pub machine: ::prost::alloc::string::String,
+    /// The process; unset where it could not be started.
+    #[prost(message, optional, tag = "3")]
+    pub dpid: ::core::option::Option<Dpid>,
+    /// Why it could not be started.
+    #[prost(string, tag = "4")]
+    pub refused: ::prost::alloc::string::String,
+    /// It goes on when the process that asked for it has ended.
+    #[prost(bool, tag = "5")]
+    pub detached: bool,
+    /// How it ended; unset while it lives.
+    #[prost(enumeration = "ProcessState", tag = "6")]
+    pub state: i32,
+    /// What it says; with `state`.
+    #[prost(enumeration = "Verdict", tag = "7")]
+    pub verdict: i32,
+    /// Exit status, as wait(2) gives it; with `exited`.
+    #[prost(int32, tag = "8")]
+    pub exit_status: i32,
+    /// An exit status is known.
+    #[prost(bool, tag = "9")]
+    pub exited: bool,
+    /// Why it ended so, for people.
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// ProcessOrder is one process as its agent is to run it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1813,6 +2209,9 @@ pub struct ProcessOrder {
     /// What came of its newest arrival at a sync point; unset while it waits, or never arrived.
     #[prost(message, optional, tag = "12")]
     pub synced: ::core::option::Option<SyncAnswer>,
+    /// Every errand that it asked for and that is decided, sorted by name.
+    #[prost(message, repeated, tag = "19")]
+    pub errands: ::prost::alloc::vec::Vec<ErrandRecord>,
 }
 /// SyncRound names a round of a sync point of a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1898,6 +2297,9 @@ pub struct JobRecord {
     /// Running processes whose iterations have not changed for longer than the module's `stall`.
     #[prost(uint32, tag = "11")]
     pub stalled: u32,
+    /// Where the plan stands; unset for a job that is no plan.
+    #[prost(message, optional, tag = "12")]
+    pub plan: ::core::option::Option<PlanSummary>,
 }
 /// ProcessRecord is all that is known of a process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2239,6 +2641,96 @@ pub struct PulseRecord {
     /// It is not defined any more: these jobs run free of it.
     #[prost(bool, tag = "4")]
     pub cleared: bool,
+}
+/// TestEvent is one, as it is in JOBS.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestEvent {
+    /// Its number in the run, from 1.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Name: 1 to 64 of a-z, 0-9, `_`, `-` and `.`, beginning with a letter.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// At most 4 KiB, opaque to Muster.
+    #[prost(string, tag = "3")]
+    pub data: ::prost::alloc::string::String,
+    /// The process that says it; unset where it is a person.
+    #[prost(message, optional, tag = "4")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Machine of the process; empty for a person.
+    #[prost(string, tag = "5")]
+    pub machine: ::prost::alloc::string::String,
+    /// The person; empty for a process.
+    #[prost(string, tag = "6")]
+    pub actor: ::prost::alloc::string::String,
+    /// Pool time at which it was taken, nanoseconds. In JOBS it is the time of its message.
+    #[prost(int64, tag = "7")]
+    pub time_ns: i64,
+}
+/// TestEventsDropped: a job said more events in a short time than are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestEventsDropped {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// How many were dropped of one batch of reports.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+/// TestEventSaid: a process says an event.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestEventSaid {
+    /// Its identity.
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<ProcessId>,
+    /// Epoch that it was started in.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Data.
+    #[prost(string, tag = "4")]
+    pub data: ::prost::alloc::string::String,
+}
+/// EmitTestEvent says an event from outside of any test.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmitTestEvent {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Data.
+    #[prost(string, tag = "2")]
+    pub data: ::prost::alloc::string::String,
+}
+/// ListTestEvents asks for events that are remembered: the newest 256 of the run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTestEvents {
+    /// Of this name; empty for any.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Said by processes of this job; 0 for anybody.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Only those with a higher number.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
+    /// Only those that are no older at this pool time, nanoseconds; 0 for any.
+    #[prost(int64, tag = "4")]
+    pub since_ns: i64,
+}
+/// TestEventList is the answer, oldest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TestEventList {
+    /// The events.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<TestEvent>,
+    /// Number of the newest event of the run; 0 where there is none.
+    #[prost(uint64, tag = "2")]
+    pub newest: u64,
+    /// Run.
+    #[prost(uint32, tag = "3")]
+    pub run: u32,
 }
 /// ArmedMachine is a machine that is armed, in one epoch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2868,7 +3360,7 @@ pub struct JobOrders {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentCommand {
     /// The command.
-    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 15")]
     pub kind: ::core::option::Option<agent_command::Kind>,
 }
 /// Nested message and enum types in `AgentCommand`.
@@ -2900,6 +3392,9 @@ pub mod agent_command {
         /// Verb `storage`: prepare a disk as a test area, or back.
         #[prost(message, tag = "8")]
         Prepare(super::PrepareResource),
+        /// Verb `clock`, from another agent: say what the clocks are.
+        #[prost(message, tag = "15")]
+        Clock(super::ReadClock),
     }
 }
 /// PeerWord is what one process of a gang says to another, carried from agent to agent. It is not kept: who says it says it again
@@ -2984,6 +3479,9 @@ pub struct AgentReply {
     /// How far it is, in answer to PrepareResource.
     #[prost(message, optional, tag = "9")]
     pub storage: ::core::option::Option<StorageProgress>,
+    /// Answer to ReadClock.
+    #[prost(message, optional, tag = "16")]
+    pub clock: ::core::option::Option<ClockRead>,
 }
 /// RefusedProcess is one process that an agent will not start.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3063,7 +3561,10 @@ pub struct Report {
     #[prost(int64, tag = "1")]
     pub time_ns: i64,
     /// What.
-    #[prost(oneof = "report::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "report::Kind",
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 21, 22"
+    )]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -3110,6 +3611,12 @@ pub mod report {
         /// A process arrives at a sync point, or leaves.
         #[prost(message, tag = "14")]
         SyncSaid(super::SyncSaid),
+        /// A process says an event.
+        #[prost(message, tag = "21")]
+        TestEvent(super::TestEventSaid),
+        /// A process asks for an errand, or for the end of one.
+        #[prost(message, tag = "22")]
+        Errand(super::ErrandSaid),
     }
 }
 /// ProcessReport: a process changed.
@@ -3395,6 +3902,236 @@ impl AgentRefusal {
             _ => None,
         }
     }
+}
+/// PlanStarted: a plan was accepted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanStarted {
+    /// Run.
+    #[prost(uint32, tag = "1")]
+    pub run: u32,
+    /// Job number.
+    #[prost(uint32, tag = "2")]
+    pub job: u32,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Actor who started it.
+    #[prost(string, tag = "4")]
+    pub actor: ::prost::alloc::string::String,
+    /// Reservation on whose machines it runs; 0 means the pool.
+    #[prost(uint64, tag = "5")]
+    pub reservation: u64,
+    /// Steps, in the order of the file.
+    #[prost(message, repeated, tag = "6")]
+    pub steps: ::prost::alloc::vec::Vec<PlannedStep>,
+}
+/// PlannedStep is a step as it was accepted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlannedStep {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Places of the steps that must be over before it begins, from 0, rising.
+    #[prost(uint32, repeated, tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<u32>,
+    /// What follows where it fails.
+    #[prost(enumeration = "OnFailure", tag = "3")]
+    pub on_failure: i32,
+    /// Tasks.
+    #[prost(message, repeated, tag = "4")]
+    pub tasks: ::prost::alloc::vec::Vec<PlannedTask>,
+}
+/// PlannedTask is a task as it was accepted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlannedTask {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Time from its placement until it is stopped, milliseconds; 0 for none.
+    #[prost(uint64, tag = "2")]
+    pub limit_ms: u64,
+    /// How often it is tried where the infrastructure fails.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    /// What it runs.
+    #[prost(message, repeated, tag = "4")]
+    pub parts: ::prost::alloc::vec::Vec<PlannedPart>,
+}
+/// PlannedPart is what a task runs, or one of its roles.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlannedPart {
+    /// Name of the role; empty for a task without roles.
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    /// What its processes have in common.
+    #[prost(message, optional, tag = "2")]
+    pub spec: ::core::option::Option<StartSpec>,
+    /// Selector of machines.
+    #[prost(string, tag = "3")]
+    pub selector: ::prost::alloc::string::String,
+    /// Selector of resources; empty means any.
+    #[prost(string, tag = "4")]
+    pub resource_selector: ::prost::alloc::string::String,
+    /// How many processes.
+    #[prost(uint32, tag = "5")]
+    pub processes: u32,
+    /// What that is multiplied by.
+    #[prost(enumeration = "CountBy", tag = "6")]
+    pub count_by: i32,
+    /// Its first process number; 0 where it is given when it is placed.
+    #[prost(uint32, tag = "7")]
+    pub first: u32,
+}
+/// PlanStepBegun: a step began.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanStepBegun {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Place of the step, from 0.
+    #[prost(uint32, tag = "2")]
+    pub step: u32,
+}
+/// PlanTaskQueued: infrastructure failed a task, and it waits to be placed again. Its processes, all final, are forgotten.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanTaskQueued {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Place of the task among all of the plan, from 0.
+    #[prost(uint32, tag = "2")]
+    pub task: u32,
+    /// The attempt that is over, from 1.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// Why.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// PlanTasksEnded: tasks are over.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanTasksEnded {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Which, and how.
+    #[prost(message, repeated, tag = "2")]
+    pub ends: ::prost::alloc::vec::Vec<PlanTaskEnd>,
+}
+/// PlanTaskEnd is how a task ended.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanTaskEnd {
+    /// Place of the task among all of the plan, from 0.
+    #[prost(uint32, tag = "1")]
+    pub task: u32,
+    /// `FAILED`, `SKIPPED` or `COMPLETED`.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub state: i32,
+    /// The worst that its processes say.
+    #[prost(enumeration = "Verdict", tag = "3")]
+    pub verdict: i32,
+    /// Why, for people.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// CheckoutAsked: a task that failed keeps its machines, for its owner.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckoutAsked {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Place of the task among all of the plan, from 0.
+    #[prost(uint32, tag = "2")]
+    pub task: u32,
+    /// Machines, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Actor for whom.
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
+}
+/// SnapshotPlan is a plan with where its steps and tasks stand.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotPlan {
+    /// As it was accepted.
+    #[prost(message, optional, tag = "1")]
+    pub started: ::core::option::Option<PlanStarted>,
+    /// Of each step.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<SnapshotStep>,
+    /// Of each task.
+    #[prost(message, repeated, tag = "3")]
+    pub tasks: ::prost::alloc::vec::Vec<SnapshotTask>,
+}
+/// SnapshotStep is where a step stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotStep {
+    /// Pool time it began, nanoseconds; 0 before.
+    #[prost(int64, tag = "1")]
+    pub begun_ns: i64,
+    /// Pool time its last task ended, nanoseconds; 0 before.
+    #[prost(int64, tag = "2")]
+    pub ended_ns: i64,
+}
+/// SnapshotTask is where a task stands.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotTask {
+    /// Where it stands.
+    #[prost(enumeration = "TaskState", tag = "1")]
+    pub state: i32,
+    /// Its attempt, from 1.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// The worst that its processes say; once it ended.
+    #[prost(enumeration = "Verdict", tag = "3")]
+    pub verdict: i32,
+    /// Why, for people.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// Pool time it was placed, nanoseconds; 0 before.
+    #[prost(int64, tag = "5")]
+    pub placed_ns: i64,
+    /// Pool time it ended, nanoseconds; 0 before.
+    #[prost(int64, tag = "6")]
+    pub ended_ns: i64,
+    /// Process numbers of each of its parts.
+    #[prost(message, repeated, tag = "7")]
+    pub ranges: ::prost::alloc::vec::Vec<NumberRange>,
+    /// Attempt of the processes that are placed next.
+    #[prost(uint32, tag = "8")]
+    pub next_attempt: u32,
+    /// Attempts that are over.
+    #[prost(message, repeated, tag = "9")]
+    pub past: ::prost::alloc::vec::Vec<PastAttempt>,
+    /// Machines that it keeps, sorted.
+    #[prost(string, repeated, tag = "10")]
+    pub kept: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// NumberRange is a range of process numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NumberRange {
+    /// The first.
+    #[prost(uint32, tag = "1")]
+    pub first: u32,
+    /// How many.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+/// PastAttempt is an attempt of a task that is over and was followed by another.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PastAttempt {
+    /// Which, from 1.
+    #[prost(uint32, tag = "1")]
+    pub attempt: u32,
+    /// Pool time it was placed, nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub placed_ns: i64,
+    /// Pool time it was given up, nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub ended_ns: i64,
+    /// Why.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// ReservationEvent is one fact about one reservation.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3751,110 +4488,13 @@ impl ReservationEnd {
         }
     }
 }
-/// Start starts processes of a module.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Start {
-    /// Module name.
-    #[prost(string, tag = "1")]
-    pub module: ::prost::alloc::string::String,
-    /// How many; 1 to 65,535.
-    #[prost(uint32, tag = "2")]
-    pub processes: u32,
-    /// Selector of machines; empty means any.
-    #[prost(string, tag = "3")]
-    pub selector: ::prost::alloc::string::String,
-    /// Parameters.
-    #[prost(message, repeated, tag = "4")]
-    pub parameters: ::prost::alloc::vec::Vec<KeyValue>,
-    /// Say what would be done, and do nothing.
-    #[prost(bool, tag = "5")]
-    pub dry_run: bool,
-    /// Run on the machines of this reservation; 0 means the pool.
-    #[prost(uint64, tag = "6")]
-    pub reservation: u64,
-    /// Seed; 0 lets the scheduler derive one from the command id.
-    #[prost(uint64, tag = "7")]
-    pub seed: u64,
-    /// What `processes` counts.
-    #[prost(enumeration = "CountBy", tag = "8")]
-    pub count_by: i32,
-    /// Selector of resources: `kind=disk and type=ssd`, `disk-a`, `node-01/disk-*`; empty means any.
-    #[prost(string, tag = "9")]
-    pub resource_selector: ::prost::alloc::string::String,
-    /// Pulses that gate every iteration of every process; at most 8.
-    #[prost(uint32, repeated, tag = "10")]
-    pub pulses: ::prost::alloc::vec::Vec<u32>,
-    /// What comes first when a process finds wrong data: `report`, `continue`, `crash` or `trigger 3,7`; empty means report.
-    #[prost(string, tag = "11")]
-    pub on_error: ::prost::alloc::string::String,
-    /// Start a job of this run again, with its placement, seed, parameters and all else; of this message only `dry_run` and `reservation`
-    /// count besides.
-    #[prost(message, optional, tag = "12")]
-    pub again: ::core::option::Option<Again>,
-    /// Not now: once `reservation` is ready. Nobody needs to wait for it; one start for each reservation.
-    #[prost(bool, tag = "13")]
-    pub when_ready: bool,
-    /// Set it up and leave it to a person to start: everything is as the process would have found it.
-    #[prost(bool, tag = "20")]
-    pub check_out: bool,
-}
-/// Again names a job that is to be started again.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Again {
-    /// Run; 0 means the current one.
-    #[prost(uint32, tag = "1")]
-    pub run: u32,
-    /// Job number.
-    #[prost(uint32, tag = "2")]
-    pub job: u32,
-    /// For a job of a run that is over: a `JobStarted` of the archive, with its processes where they were last. Empty otherwise.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub archived: ::prost::bytes::Bytes,
-}
-/// CountBy is what the count of a start is multiplied by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum CountBy {
-    /// The whole job.
-    Unspecified = 0,
-    /// So many on each machine that fits.
-    Machine = 1,
-    /// So many on each disk that may be used; a disk that several machines reach is one.
-    Disk = 2,
-    /// So many on each CPU that may be used.
-    Cpu = 3,
-}
-impl CountBy {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "COUNT_BY_UNSPECIFIED",
-            Self::Machine => "COUNT_BY_MACHINE",
-            Self::Disk => "COUNT_BY_DISK",
-            Self::Cpu => "COUNT_BY_CPU",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "COUNT_BY_UNSPECIFIED" => Some(Self::Unspecified),
-            "COUNT_BY_MACHINE" => Some(Self::Machine),
-            "COUNT_BY_DISK" => Some(Self::Disk),
-            "COUNT_BY_CPU" => Some(Self::Cpu),
-            _ => None,
-        }
-    }
-}
 /// JobEvent is one fact.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25, 40"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25, 32, 33, 34, 26, 27, 28, 29, 30, 31, 40"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -3938,6 +4578,33 @@ pub mod job_event {
         /// The time of a round is over.
         #[prost(message, tag = "25")]
         SyncTimedOut(super::SyncTimedOut),
+        /// A test, or a person, says that something has happened.
+        #[prost(message, tag = "32")]
+        TestEvent(super::TestEvent),
+        /// More of that was said than is kept.
+        #[prost(message, tag = "33")]
+        TestEventsDropped(super::TestEventsDropped),
+        /// An errand that a process asked for can not be started.
+        #[prost(message, tag = "34")]
+        ErrandRefused(super::ErrandRefused),
+        /// A plan was accepted: it is one job.
+        #[prost(message, tag = "26")]
+        PlanStarted(super::PlanStarted),
+        /// A step of a plan began: its tasks are placed as soon as there are machines.
+        #[prost(message, tag = "27")]
+        PlanStepBegun(super::PlanStepBegun),
+        /// The processes of a task were placed.
+        #[prost(message, tag = "28")]
+        PlanTaskPlaced(super::PlanTaskPlaced),
+        /// A task waits to be placed again.
+        #[prost(message, tag = "29")]
+        PlanTaskQueued(super::PlanTaskQueued),
+        /// Tasks are over.
+        #[prost(message, tag = "30")]
+        PlanTasksEnded(super::PlanTasksEnded),
+        /// A task that failed keeps its machines.
+        #[prost(message, tag = "31")]
+        CheckoutAsked(super::CheckoutAsked),
         /// A process that has clients is over.
         #[prost(message, tag = "40")]
         GroupEnded(super::GroupEnded),
@@ -4011,6 +4678,38 @@ pub struct MachinePlacement {
     #[prost(uint32, repeated, tag = "9")]
     pub roles: ::prost::alloc::vec::Vec<u32>,
 }
+/// PlanTaskPlaced: the processes of a task were placed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanTaskPlaced {
+    /// Job number.
+    #[prost(uint32, tag = "1")]
+    pub job: u32,
+    /// Place of the task among all of the plan, from 0.
+    #[prost(uint32, tag = "2")]
+    pub task: u32,
+    /// Attempt of the task, from 1.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// Attempt of its processes.
+    #[prost(uint32, tag = "4")]
+    pub process_attempt: u32,
+    /// Of each of its parts.
+    #[prost(message, repeated, tag = "5")]
+    pub parts: ::prost::alloc::vec::Vec<PartPlacement>,
+    /// Run.
+    #[prost(uint32, tag = "6")]
+    pub run: u32,
+}
+/// PartPlacement is where a part of a task was placed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PartPlacement {
+    /// Placement, coded per machine, sorted by machine.
+    #[prost(message, repeated, tag = "1")]
+    pub placements: ::prost::alloc::vec::Vec<MachinePlacement>,
+    /// Name of its module.
+    #[prost(string, tag = "2")]
+    pub module: ::prost::alloc::string::String,
+}
 /// StopRequested: of a job or of some of its processes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StopRequested {
@@ -4023,7 +4722,8 @@ pub struct StopRequested {
     /// Time before they are killed, milliseconds.
     #[prost(uint64, tag = "3")]
     pub grace_ms: u64,
-    /// Why: `user`, `draining`, `protected`, `gang` (another member could not be placed).
+    /// Why: `user`, `draining`, `protected`, `gang` (another member could not be placed), `task` (its task is to be tried again), `limit`
+    /// (the time of its task is over), `errand` (who started it has ended, or asks for it).
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -4645,6 +5345,100 @@ pub struct FollowedStatus {
     #[prost(message, optional, tag = "2")]
     pub position: ::core::option::Option<Position>,
 }
+/// PlanRecord is all that is known of a plan.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanRecord {
+    /// The job that it is.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<JobRecord>,
+    /// Steps, in the order of the file.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<StepRecord>,
+}
+/// StepRecord is all that is known of a step.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Names of the steps that must be over before it begins.
+    #[prost(string, repeated, tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What follows where it fails.
+    #[prost(enumeration = "OnFailure", tag = "3")]
+    pub on_failure: i32,
+    /// Where it stands.
+    #[prost(enumeration = "TaskState", tag = "4")]
+    pub state: i32,
+    /// Pool time it began, nanoseconds; 0 before.
+    #[prost(int64, tag = "5")]
+    pub begun_ns: i64,
+    /// Pool time its last task ended, nanoseconds; 0 before.
+    #[prost(int64, tag = "6")]
+    pub ended_ns: i64,
+    /// Tasks.
+    #[prost(message, repeated, tag = "7")]
+    pub tasks: ::prost::alloc::vec::Vec<TaskRecord>,
+}
+/// TaskRecord is all that is known of a task.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it stands.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub state: i32,
+    /// The worst that its processes say; once it ended.
+    #[prost(enumeration = "Verdict", tag = "3")]
+    pub verdict: i32,
+    /// Its attempt, from 1.
+    #[prost(uint32, tag = "4")]
+    pub attempt: u32,
+    /// How often it is tried where the infrastructure fails.
+    #[prost(uint32, tag = "5")]
+    pub attempts: u32,
+    /// Why it ended, or waits again.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// Pool time it was placed, nanoseconds; 0 before.
+    #[prost(int64, tag = "7")]
+    pub placed_ns: i64,
+    /// Pool time it ended, nanoseconds; 0 before.
+    #[prost(int64, tag = "8")]
+    pub ended_ns: i64,
+    /// Time from its placement until it is stopped, milliseconds; 0 for none.
+    #[prost(uint64, tag = "9")]
+    pub limit_ms: u64,
+    /// What it runs.
+    #[prost(message, repeated, tag = "10")]
+    pub parts: ::prost::alloc::vec::Vec<PartRecord>,
+    /// Attempts that are over.
+    #[prost(message, repeated, tag = "11")]
+    pub past: ::prost::alloc::vec::Vec<PastAttempt>,
+    /// Machines that it keeps for the owner, sorted.
+    #[prost(string, repeated, tag = "12")]
+    pub kept: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// PartRecord is what a task runs, or one of its roles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PartRecord {
+    /// Name of the role; empty for a task without roles.
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    /// Module.
+    #[prost(string, tag = "2")]
+    pub module: ::prost::alloc::string::String,
+    /// Its first process number; 0 where it is not known yet.
+    #[prost(uint32, tag = "3")]
+    pub first: u32,
+    /// Process numbers; 0 where it is not known yet.
+    #[prost(uint32, tag = "4")]
+    pub count: u32,
+    /// Processes by state, indexed by ProcessState.
+    #[prost(uint32, repeated, tag = "5")]
+    pub by_state: ::prost::alloc::vec::Vec<u32>,
+}
 /// JobCommand may be refused.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JobCommand {
@@ -4653,7 +5447,10 @@ pub struct JobCommand {
     #[prost(string, tag = "20")]
     pub center: ::prost::alloc::string::String,
     /// The command.
-    #[prost(oneof = "job_command::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 9, 10, 11")]
+    #[prost(
+        oneof = "job_command::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 12, 9, 10, 11, 13, 19"
+    )]
     pub kind: ::core::option::Option<job_command::Kind>,
 }
 /// Nested message and enum types in `JobCommand`.
@@ -4697,6 +5494,12 @@ pub mod job_command {
         /// Fire a trigger.
         #[prost(message, tag = "11")]
         FireTrigger(super::FireTrigger),
+        /// Start a plan.
+        #[prost(message, tag = "13")]
+        StartPlan(super::StartPlan),
+        /// Say an event from outside of any test.
+        #[prost(message, tag = "19")]
+        Emit(super::EmitTestEvent),
     }
 }
 /// Stop stops processes.
@@ -4749,7 +5552,7 @@ pub struct ChangeMaster {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobQuery {
     /// The query.
-    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8, 10")]
+    #[prost(oneof = "job_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 9, 8, 10, 11, 17")]
     pub kind: ::core::option::Option<job_query::Kind>,
 }
 /// Nested message and enum types in `JobQuery`.
@@ -4787,6 +5590,12 @@ pub mod job_query {
         /// Starts that wait, or waited, for a reservation.
         #[prost(message, tag = "10")]
         Attached(super::ListAttached),
+        /// A plan: its steps, tasks and attempts.
+        #[prost(message, tag = "11")]
+        Plan(super::ShowPlan),
+        /// Events of tests.
+        #[prost(message, tag = "17")]
+        TestEvents(super::ListTestEvents),
     }
 }
 /// ListJobs lists jobs of the current run.
@@ -4862,7 +5671,7 @@ pub struct JobReply {
     /// The answer.
     #[prost(
         oneof = "job_reply::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 13, 14, 15, 17, 18, 19, 24, 25"
     )]
     pub kind: ::core::option::Option<job_reply::Kind>,
 }
@@ -4922,6 +5731,18 @@ pub mod job_reply {
         /// Starts that wait, or waited, for a reservation.
         #[prost(message, tag = "17")]
         Attached(super::AttachedList),
+        /// A plan was accepted, or would be.
+        #[prost(message, tag = "18")]
+        PlanAccepted(super::PlanAccepted),
+        /// A plan.
+        #[prost(message, tag = "19")]
+        Plan(super::PlanRecord),
+        /// An event was taken.
+        #[prost(message, tag = "24")]
+        TestEvent(super::TestEvent),
+        /// Events of tests.
+        #[prost(message, tag = "25")]
+        TestEvents(super::TestEventList),
     }
 }
 /// Started is what a start did, or would do.
@@ -6530,6 +7351,12 @@ pub struct JobSnapshot {
     /// Reservations that are ready, or for which a start waits, sorted by number.
     #[prost(message, repeated, tag = "11")]
     pub reservations: ::prost::alloc::vec::Vec<SnapshotFollowed>,
+    /// Events of tests that are remembered, by number.
+    #[prost(message, repeated, tag = "18")]
+    pub test_events: ::prost::alloc::vec::Vec<TestEvent>,
+    /// Number of the newest event of the run; 0 before the first.
+    #[prost(uint64, tag = "19")]
+    pub test_event_newest: u64,
     /// Processes that have clients, sorted.
     #[prost(message, repeated, tag = "20")]
     pub groups: ::prost::alloc::vec::Vec<SnapshotGroup>,
@@ -6618,6 +7445,9 @@ pub struct SnapshotJob {
     /// Numbers of processes that no round waits for, sorted.
     #[prost(uint32, repeated, tag = "10")]
     pub left: ::prost::alloc::vec::Vec<u32>,
+    /// Its steps and tasks; unset for a job that is no plan.
+    #[prost(message, optional, tag = "11")]
+    pub plan: ::core::option::Option<SnapshotPlan>,
 }
 /// SnapshotRound is a round of a sync point.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6652,7 +7482,7 @@ pub struct SyncArrival {
     pub refused: ::prost::alloc::string::String,
 }
 /// SnapshotProcess is a process with what its record leaves out.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SnapshotProcess {
     /// Process number.
     #[prost(uint32, tag = "1")]
@@ -6732,6 +7562,9 @@ pub struct SnapshotProcess {
     /// Its newest arrival at a sync point; unset where it never arrived.
     #[prost(message, optional, tag = "26")]
     pub arrival: ::core::option::Option<SyncArrival>,
+    /// Errands that it asked for, sorted by name.
+    #[prost(message, repeated, tag = "33")]
+    pub errands: ::prost::alloc::vec::Vec<ErrandRecord>,
 }
 /// MachinesState is the fold of MACHINES.
 #[derive(Clone, PartialEq, ::prost::Message)]

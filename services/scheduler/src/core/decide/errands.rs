@@ -1,7 +1,7 @@
-//! Errands that processes ask for: a start like any other, on a machine that the job of who asks is on.
+//! Errands that processes ask for: a start like any other, on a machine that the job of who asks is on, or that is its client.
 
 use muster_ledger::Now;
-use muster_model::{CommandId, Dpid, JobNumber, MachineId, Refusal};
+use muster_model::{CommandId, Dpid, JobNumber, MachineId, Refusal, ReservationId};
 
 use super::super::errand::ErrandOf;
 use super::super::event::{ErrandRefused, Event, JobStarted, StopRequested};
@@ -52,7 +52,7 @@ impl Errands {
             // Refusals are remembered too, so they have a bound: who goes on asking waits in vain.
             return;
         }
-        let may = self.has_room().and_then(|()| may_ask(&state.jobs[&said.id.dpid.job], process, others, said, wanted));
+        let may = self.has_room().and_then(|()| may_ask(&state.jobs[&said.id.dpid.job], process, others, said));
         self.events.push(match may.and_then(|()| job_started(state, observed, said, wanted, now)) {
             Ok(mut started) => {
                 let spec = std::sync::Arc::make_mut(&mut started.spec);
@@ -85,7 +85,7 @@ impl Errands {
 }
 
 /// Whether a process may have an errand.
-fn may_ask(job: &Job, process: &Process, others: usize, said: &ErrandSaid, wanted: &ErrandStart) -> Result<(), String> {
+fn may_ask(job: &Job, process: &Process, others: usize, said: &ErrandSaid) -> Result<(), String> {
     if said.name.is_empty() || said.name.len() > ERRAND_NAME_MAX {
         return Err(format!("an errand has a name of 1 to {ERRAND_NAME_MAX} bytes"));
     }
@@ -98,11 +98,19 @@ fn may_ask(job: &Job, process: &Process, others: usize, said: &ErrandSaid, wante
     if process.errands.len() + others >= ERRANDS_MAX {
         return Err(format!("it has asked for {ERRANDS_MAX} errands already"));
     }
-    let number = job.spec.job;
-    match MachineId::new(&wanted.machine).is_ok_and(|machine| job.may_use(&machine)) {
-        true => Ok(()),
-        false => Err(format!("job {number} was not placed on a machine `{}`", wanted.machine)),
+    Ok(())
+}
+
+/// On whose machines an errand runs: those of the job, or of a client of who asks.
+fn reservation_of(state: &State, said: &ErrandSaid, wanted: &ErrandStart) -> Result<ReservationId, String> {
+    let job = &state.jobs[&said.id.dpid.job];
+    let machine = MachineId::new(&wanted.machine).ok();
+    if machine.as_ref().is_some_and(|machine| job.may_use(machine)) {
+        return Ok(job.spec.reservation);
     }
+    let client = machine.and_then(|machine| state.client_with(said.id.dpid, &machine));
+    let (number, name) = (job.spec.job, &wanted.machine);
+    client.ok_or_else(|| format!("job {number} was not placed on a machine `{name}`, and it is no client of who asks"))
 }
 
 /// The job that it becomes, with the first free number.
@@ -123,11 +131,12 @@ fn job_started(
         resource_selector: String::new(),
         parameters: wanted.parameters.clone(),
         dry_run: false,
-        reservation: spec.reservation,
+        reservation: reservation_of(state, said, wanted)?,
         seed: seed_of(spec.seed, said),
         pulses: Vec::new(),
         on_error: String::new(),
         again: None,
+        check_out: false,
     };
     let decision = start::start(state, observed, &start, now).map_err(|refusal| in_words(&refusal))?;
     let started = decision.events.into_iter().find_map(|event| match event {

@@ -116,6 +116,8 @@ impl Reader<'_> {
             job: self.job,
             pulses: asked.pulses,
             on_error: asked.on_error,
+            errand_of: None,
+            check_out: false,
         };
         let mut part = Part {
             role: role.name.clone(),
