@@ -7,6 +7,7 @@ pub mod boot;
 mod firing;
 mod ids;
 mod machine;
+mod notify;
 mod occurrence;
 mod on_error;
 mod position;
@@ -17,6 +18,7 @@ pub mod quantity;
 mod refusal;
 mod resource;
 mod selector;
+mod ssh_key;
 mod storage;
 pub mod text;
 mod time;
@@ -30,6 +32,7 @@ pub use ids::{
     ProcessId, ProcessNumber, ReservationId, ResourceId, RunId, SnapshotName, SystemId, Term,
 };
 pub use machine::{Flag, Flags, Phase};
+pub use notify::{NOTIFY_SIZE_MAX, NotifyError, NotifyTarget};
 pub use occurrence::Occurrence;
 pub use on_error::{ON_ERRORS, OnError};
 pub use position::{Lineage, Position, Sequence};
@@ -39,6 +42,7 @@ pub use pulse::{Pulse, PulseError, PulseNumber};
 pub use refusal::{Place, Refusal, RefusalCode};
 pub use resource::ResourceKind;
 pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matches};
+pub use ssh_key::{SSH_KEY_SIZE_MAX, SshKey, SshKeyError};
 pub use storage::{FileSystem, StorageOutcome, StorageProgress, StorageStep, StorageTask};
 pub use time::{PoolTime, nanoseconds};
 pub use trigger::{
