@@ -39,7 +39,8 @@ pub(crate) use reports::{
     FilterArguments, LogName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
 pub(crate) use reservations::{
-    ExtendArguments, QuotaCommand, QuotaSetArguments, ReservationCommand, ReservationNumber, ReserveArguments,
+    CheckinArguments, ExtendArguments, NotifyArguments, QuotaCommand, QuotaSetArguments, ReservationCommand,
+    ReservationNumber, ReserveArguments,
 };
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
@@ -169,7 +170,7 @@ pub(crate) enum Command {
     /// Move the deadline of a reservation
     Extend(ExtendArguments),
     /// Check machines in: give a reservation back
-    Checkin(ReservationNumber),
+    Checkin(CheckinArguments),
     /// Reports from the store
     #[command(subcommand)]
     Report(ReportCommand),

@@ -5,6 +5,7 @@ mod artifacts;
 mod boots;
 mod clock;
 mod events;
+mod held;
 pub(crate) mod jobs;
 mod kernels;
 mod ladder;
@@ -95,7 +96,15 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Decode => decode_stdin(),
         Command::Module(ModuleCommand::Test(arguments)) => module_test::run(&arguments, global.output),
         Command::Generate(command) => generate(&command),
-        command => perform(&Session::begin(global).await?, command).await,
+        command => {
+            let session = Session::begin(global).await?;
+            let tells = held::is_told_after(&command);
+            let ended = perform(&session, command).await;
+            if tells {
+                held::tell(&session, &format!("user:{}", global.user())).await;
+            }
+            ended
+        }
     }
 }
 
@@ -132,7 +141,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Reservation(command) => reservations::run(session, &command).await,
         Command::Rollout(command) => rollouts::run(session, command).await,
         Command::Extend(arguments) => reservations::extend(session, &arguments).await,
-        Command::Checkin(number) => reservations::check_in(session, number.reservation).await,
+        Command::Checkin(arguments) => reservations::check_in(session, arguments).await,
         Command::Report(command) => reports::run(session, command).await,
         Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,

@@ -1,6 +1,7 @@
 //! Deciding on one input.
 
 mod commands;
+mod holder;
 
 use muster_ledger::Now;
 use muster_model::{MachineId, Position};
@@ -12,6 +13,7 @@ use super::settle::{self, Sight};
 use super::state::State;
 
 pub(super) use commands::command;
+pub(super) use holder::{Attempted, noticed, used};
 
 /// News of a machine: what it is now, and what follows for the reservation that has it.
 pub(super) fn machine(state: &State, id: &MachineId, news: &News, now: Now) -> Vec<Event> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use muster_model::{KernelName, MachineId, PoolTime, ReservationId};
+use muster_model::{KernelName, MachineId, PoolTime, ReservationId, SshKey};
 
 use super::MachineSet;
 use super::machine::Machine;
+use super::notice::{Delivery, Notice, Recipient};
 use super::quota::Quota;
 use super::reservation::{End, Request};
 
@@ -33,6 +34,8 @@ pub enum Event {
         deadline: PoolTime,
         /// How long what runs there may take to end.
         drain: Duration,
+        /// Ssh key that is installed there for its time.
+        ssh_key: Option<SshKey>,
     },
     /// All of its machines are held and ready.
     Ready {
@@ -47,7 +50,7 @@ pub enum Event {
     Extended {
         /// Which.
         id: ReservationId,
-        /// The new deadline.
+        /// The new deadline; never, where it has none from here on.
         deadline: PoolTime,
     },
     /// It is over.
@@ -87,6 +90,24 @@ pub enum Event {
         /// Which.
         id: ReservationId,
     },
+    /// Somebody was told of it, or could not be.
+    Noticed {
+        /// Which.
+        id: ReservationId,
+        /// What.
+        notice: Notice,
+        /// Whom.
+        recipient: Recipient,
+        /// How far that is.
+        delivery: Delivery,
+    },
+    /// Its holder has shown up.
+    TakenUp {
+        /// Which.
+        id: ReservationId,
+        /// By what, for people.
+        by: String,
+    },
     /// What somebody may have changed; an empty quota is none.
     QuotaSet {
         /// Whose: `user:anna`, `group:storage`, `*`.
@@ -116,6 +137,8 @@ impl Event {
             | Self::Dropped { id, .. }
             | Self::Countdown { id, .. }
             | Self::Aged { id }
+            | Self::Noticed { id, .. }
+            | Self::TakenUp { id, .. }
             | Self::MachineReturned { id, .. } => Some(*id),
             Self::MachineSeen { .. } | Self::QuotaSet { .. } => None,
         }

@@ -13,6 +13,7 @@ mod kills;
 mod leaders;
 mod live;
 mod locks;
+mod notices;
 mod on_error;
 mod pulses;
 mod qemu;

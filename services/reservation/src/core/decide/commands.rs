@@ -12,20 +12,23 @@ use crate::core::limits::{
     SELECTOR_SIZE_MAX,
 };
 use crate::core::machine::Named;
+use crate::core::notice::{Notices, Notify};
 use crate::core::outlook::Outlook;
 use crate::core::quorum::Rollout;
 use crate::core::quota::{self, Quota, Wish};
 use crate::core::record::Record;
-use crate::core::reservation::{End, Ended, Grant, Request, Reservation, Stage};
+use crate::core::reservation::{End, Ended, Request, Reservation, Stage};
 use crate::core::state::State;
 use crate::core::{Reply, ReservationCore, apply, grants};
 
-type Decided = Result<Decision<ReservationCore>, Refusal>;
+use super::holder;
+
+pub(super) type Decided = Result<Decision<ReservationCore>, Refusal>;
 
 const RESERVE: &str = "reserve machines";
 const ROLL_OUT: &str = "roll out a kernel";
 const LIST_HINT: &str = "`muster machine list` shows what there is";
-const RESERVATIONS_HINT: &str = "`muster reservation list` lists them";
+pub(super) const RESERVATIONS_HINT: &str = "`muster reservation list` lists them";
 
 /// Decides on a command.
 pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now: Now) -> Decided {
@@ -42,12 +45,20 @@ pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now
                 priority: reserve.priority,
                 minimum: reserve.minimum,
                 until: reserve.until,
+                notify: Notify {
+                    user: reserve.notify.clone().unwrap_or_default(),
+                    administrator: reserve.notify_administrator.clone(),
+                },
+                no_show: reserve.no_show.filter(|after| !after.is_zero()),
+                ssh_key: reserve.ssh_key.clone(),
             };
             self::reserve(state, request, now)
         }
         Command::Extend { id, to } => extend(state, user, *id, *to, now),
         Command::SetQuota { name, quota } => set_quota(state, name, quota),
         Command::CheckIn { id } => check_in(state, user, *id, now),
+        Command::Revoke { id, reason } => holder::revoke(state, user, *id, reason, now),
+        Command::Accept { id } => holder::accept(state, user, *id, now),
     }
 }
 
@@ -74,7 +85,8 @@ fn reserve(state: &State, mut request: Request, now: Now) -> Decided {
         return Err(Refusal::new(RefusalCode::Limit, RESERVE, why, "try again when some are served"));
     }
     let id = state.last().next();
-    let reservation = Reservation { id, request, queued: now.time, aged: false, stage: Stage::Queued };
+    let reservation =
+        Reservation { id, request, queued: now.time, aged: false, stage: Stage::Queued, notices: Notices::new() };
     check_possible(state, &reservation)?;
     let mut events = vec![Event::Queued { id, request: reservation.request.clone() }];
     events.extend(grants::grants(state, Some(&reservation), &[], now.time));
@@ -104,6 +116,10 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
     }
     if request.drain > DRAIN_MAX {
         return limit(too_long("the drain", request.drain, DRAIN_MAX), "give what runs there less time to end");
+    }
+    if request.no_show > Some(DURATION_MAX) {
+        let is = request.no_show.unwrap_or_default();
+        return limit(too_long("the time to show up", is, DURATION_MAX), "give less");
     }
     if request.comment.len() > COMMENT_SIZE_MAX {
         return limit(
@@ -221,16 +237,21 @@ fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now)
         }
         Stage::Preparing(grant) | Stage::Ready(grant) => grant,
     };
+    // One without a deadline gets one again, counted from now.
+    let has_none = grant.deadline == PoolTime::NEVER;
+    let from = if has_none { now.time } else { grant.deadline };
     let by = match to {
+        Extension::Never => return holder::without_deadline(state, reservation, &what, now),
+        Extension::By(_) if has_none => return refused("it has no deadline".into(), "say until when, to give it one"),
         Extension::By(by) => by,
-        Extension::Until(until) => until.since(grant.deadline),
+        Extension::Until(until) => until.since(from),
     };
     if by.is_zero() {
         let why = "its deadline would not move to a later time";
         return Err(Refusal::new(RefusalCode::Invalid, what, why, "say by how much, as `1h`, or a later time"));
     }
-    let deadline = grant.deadline + by;
-    let rest = rest_after(reservation, grant, by, now.time);
+    let deadline = from + by;
+    let rest = rest_after(reservation, deadline, by, now.time);
     if rest > DURATION_MAX {
         let why = format!("its deadline would be more than {} away", quantity::print_duration(DURATION_MAX));
         return Err(Refusal::new(RefusalCode::Limit, what, why, "extend it by less"));
@@ -241,13 +262,15 @@ fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now)
         Refusal::new(RefusalCode::Limit, what.clone(), why, "extend it by less; `muster quota list` shows the quotas")
     };
     state.quotas().check(user, wish).map_err(limit)?;
-    Ok(decided(state, reservation.clone(), vec![Event::Extended { id, deadline }], now))
+    let mut events = vec![Event::Extended { id, deadline }];
+    events.extend(holder::shows_up(reservation, "it was extended"));
+    Ok(decided(state, reservation.clone(), events, now))
 }
 
 /// How long it would last from now, or from when it is ready.
-fn rest_after(reservation: &Reservation, grant: &Grant, by: Duration, now: PoolTime) -> Duration {
+fn rest_after(reservation: &Reservation, deadline: PoolTime, by: Duration, now: PoolTime) -> Duration {
     match reservation.stage {
-        Stage::Ready(_) => (grant.deadline + by).since(now),
+        Stage::Ready(_) => deadline.since(now),
         Stage::Queued | Stage::Preparing(_) | Stage::Ended(_) => reservation.request.duration.saturating_add(by),
     }
 }
@@ -265,12 +288,17 @@ fn check_in(state: &State, user: &str, id: ReservationId, now: Now) -> Decided {
     Ok(decided(state, reservation.clone(), vec![Event::Ended { id, end, reason: reason.into() }], now))
 }
 
-fn already(ended: &Ended) -> String {
+pub(super) fn already(ended: &Ended) -> String {
     format!("it has already ended: {}, {}", ended.end.as_str(), ended.reason)
 }
 
 /// The reservation, which only its user may change.
-fn owned<'a>(state: &'a State, user: &str, id: ReservationId, what: &str) -> Result<&'a Reservation, Refusal> {
+pub(super) fn owned<'a>(
+    state: &'a State,
+    user: &str,
+    id: ReservationId,
+    what: &str,
+) -> Result<&'a Reservation, Refusal> {
     let Some(reservation) = state.reservation(id) else {
         let why = format!("there is no reservation {id}");
         return Err(Refusal::new(RefusalCode::NotFound, what, why, RESERVATIONS_HINT));
@@ -283,7 +311,12 @@ fn owned<'a>(state: &'a State, user: &str, id: ReservationId, what: &str) -> Res
 }
 
 /// A decision that answers with the reservation as it is after these events.
-fn decided(state: &State, mut reservation: Reservation, events: Vec<Event>, now: Now) -> Decision<ReservationCore> {
+pub(super) fn decided(
+    state: &State,
+    mut reservation: Reservation,
+    events: Vec<Event>,
+    now: Now,
+) -> Decision<ReservationCore> {
     let at = At { position: now.position, time: now.time, actor: "" };
     let id = reservation.id;
     for event in &events {
