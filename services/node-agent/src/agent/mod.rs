@@ -17,6 +17,7 @@ mod preparing;
 mod probing;
 mod pulses;
 mod reports;
+mod ssh;
 mod starting;
 mod syncs;
 mod ticking;
@@ -62,6 +63,7 @@ use preparing::{Acted, Preparing};
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
+use ssh::Logins;
 
 /// Inputs of one turn at most: their reports make one batch, with one fsync.
 const TURN_MAX: usize = 2_000;
@@ -241,6 +243,7 @@ pub(crate) struct Agent {
     probing: Probing,
     booting: Booting,
     preparing: Preparing,
+    logins: Logins,
     /// What is armed here.
     desk: Desk,
     crash_watch: CrashWatch,
@@ -383,6 +386,7 @@ impl Agent {
             trigger_policy: self.trigger_policy.clone(),
             boot: self.booting.progress(),
             storage: self.preparing.progress(),
+            ssh_key: self.logins.told(),
             ..muster_proto::v1::Heartbeat::default()
         };
         ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));
