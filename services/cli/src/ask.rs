@@ -134,7 +134,7 @@ impl Client {
         reservation: u64,
         ended: bool,
     ) -> Result<Vec<v1::ReservationRecord>, Failure> {
-        let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended, master: None });
+        let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended, ..Default::default() });
         match self.reservation_query(what, kind).await? {
             v1::reservation_reply::Kind::Reservations(list) => Ok(list.reservations),
             _ => Err(unexpected(Service::Reservation.as_str())),

@@ -104,6 +104,7 @@ fn status(view: &View<'_, MachineCore>, id: &MachineId, machine: &Machine, brief
         health: health.into(),
         heartbeat_age_ms: u64::try_from(age).unwrap_or(u64::MAX),
         switch_waits_for: String::new(),
+        ssh_key: newest.map_or_else(String::new, |seen| seen.heartbeat.ssh_key.clone()),
         storage: newest.and_then(|seen| seen.heartbeat.storage).map(Into::into),
         processes_live: newest.map_or(0, |seen| seen.heartbeat.processes_live),
         agent_generation: newest.map(|seen| seen.heartbeat.generation.into()),

@@ -7,6 +7,7 @@ use muster_chassis::CommonArguments;
 use muster_model::{BootDriver, MachineId};
 
 use crate::boot::{BootArguments, Places};
+use crate::ssh::{SshArguments, SshPolicy};
 
 /// A process's log is stopped beyond this.
 const LOG_BYTES_MAX: u64 = 64 << 20;
@@ -66,6 +67,9 @@ pub struct Arguments {
     /// Where its boot loaders have their files.
     #[command(flatten)]
     pub boot: BootArguments,
+    /// Who may log in by ssh.
+    #[command(flatten)]
+    pub ssh: SshArguments,
     /// File that this agent's log goes to, to be read by `muster logs --agent`
     #[arg(long)]
     pub log_file: Option<PathBuf>,
@@ -105,6 +109,8 @@ pub(crate) struct Settings {
     pub allow_boot: Vec<BootDriver>,
     /// Where boot drivers have their files.
     pub boot: Places,
+    /// Who may log in by ssh.
+    pub ssh: SshPolicy,
     /// The agent's own log.
     pub log_file: Option<PathBuf>,
     /// Where a person finds the scripts of a test that is set up for them.
@@ -152,6 +158,7 @@ impl Settings {
             crash_files: arguments.crash_files.clone(),
             crash_file_bytes_max: arguments.crash_file_bytes_max,
             allow_boot: arguments.allow_boot.clone(),
+            ssh: SshPolicy::new(&arguments.ssh)?,
             log_file: arguments.log_file.clone(),
             home: arguments.home.clone(),
             log_bytes_max: arguments.log_bytes_max,

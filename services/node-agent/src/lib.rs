@@ -27,6 +27,7 @@ mod peer;
 mod probe;
 mod samples;
 mod sender;
+mod ssh;
 mod storage;
 mod triggers;
 mod wire;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 pub use boot::BootArguments;
 pub use config::Arguments;
 pub use keeper::{KeeperArguments, run as run_keeper};
+pub use ssh::SshArguments;
 
 /// Runs the agent of this machine until `stop`. Test processes go on without it.
 ///

@@ -163,7 +163,8 @@ async fn cut_off_past_the_deadline_the_agent_ends_what_runs() {
     let mut world = World::new().await;
     let now = world.bus.now().0;
     let deadline_ns = now + 5_000_000_000;
-    world.script().machine.holder = Some(v1::Holder { reservation: 3, user: "anna".into(), deadline_ns });
+    world.script().machine.holder =
+        Some(v1::Holder { reservation: 3, user: "anna".into(), deadline_ns, ..Default::default() });
     world.start_agent();
     world.wait_up().await;
     let module = world.ping_module().await;

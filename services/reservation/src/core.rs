@@ -16,6 +16,7 @@ mod limits;
 mod line;
 mod machine;
 mod matching;
+mod notice;
 mod outlook;
 mod quorum;
 mod quota;
@@ -39,9 +40,11 @@ pub use event::Event;
 pub use explain::{Explained, Kept, explain};
 pub use input::{ClientsWanted, Command, Extension, Input, Reserve};
 pub use limits::{
-    COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, SELECTOR_SIZE_MAX,
+    COMMENT_SIZE_MAX, DRAIN_MAX, DURATION_MAX, ENDED_KEPT, MACHINES_MAX, PREPARATION_MAX, QUEUE_MAX, REASON_SIZE_MAX,
+    SELECTOR_SIZE_MAX,
 };
 pub use machine::{Boot, Machine, News, Tenure};
+pub use notice::{Delivery, Letter, Notice, Notices, Notify, Outcome, Recipient};
 pub use quorum::Rollout;
 pub use quota::{EVERYBODY, Quota, Quotas};
 pub use record::{Record, records};
@@ -50,6 +53,7 @@ pub use state::State;
 pub use usage::Usage;
 
 use crate::wire;
+use limits::LETTERS_MAX;
 
 /// The core of reservation.
 #[derive(Debug)]
@@ -71,9 +75,12 @@ pub enum Reply {
     },
 }
 
-/// reservation does nothing outside of its log: machine-lifecycle follows it.
+/// What is done outside of the log. For machines there is nothing: machine-lifecycle follows it.
 #[derive(Debug, Clone)]
-pub enum Effect {}
+pub enum Effect {
+    /// Somebody is told of a reservation.
+    Tell(Box<Letter>),
+}
 
 impl Core for ReservationCore {
     type State = State;
@@ -94,6 +101,11 @@ impl Core for ReservationCore {
             Input::ClientsWanted(wanted) => Ok(silent(decide::clients_wanted(state, wanted))),
             Input::GroupEnded { master, reason } => Ok(silent(group::ended(state, *master, reason))),
             Input::Taken(position) => Ok(silent(decide::taken(state, *position))),
+            Input::Noticed { id, notice, recipient, attempts, deadline, failed } => {
+                let attempt = decide::Attempted { attempts: *attempts, deadline: *deadline, failed: failed.as_deref() };
+                Ok(silent(decide::noticed(state, *id, (*notice, *recipient), attempt, now)))
+            }
+            Input::Used(id) => Ok(silent(decide::used(state, *id))),
             Input::Tick => Ok(silent(settle::pass(state, now))),
         }
     }
@@ -120,17 +132,28 @@ impl Core for ReservationCore {
             | Event::Dismissed { id, .. }
             | Event::Countdown { id, .. }
             | Event::Aged { id }
+            | Event::Noticed { id, .. }
+            | Event::TakenUp { id, .. }
             | Event::MachineReturned { id, .. } => vec![*id],
             Event::QuotaSet { .. } => Vec::new(),
         }
     }
 
-    fn wanted(_state: &State, _observed: &(), _scope: Scope<'_, ReservationId>, _now: PoolTime) -> Vec<Effect> {
-        Vec::new()
+    fn wanted(state: &State, _observed: &(), scope: Scope<'_, ReservationId>, now: PoolTime) -> Vec<Effect> {
+        let letters: Vec<Letter> = match scope {
+            Scope::Full => state.untold().flat_map(|told| told.letters(now)).take(LETTERS_MAX).collect(),
+            Scope::Keys(keys) => {
+                let touched = keys.iter().filter_map(|id| state.reservation(*id));
+                touched.flat_map(|told| told.letters(now)).take(LETTERS_MAX).collect()
+            }
+        };
+        letters.into_iter().map(|letter| Effect::Tell(Box::new(letter))).collect()
     }
 
     fn effect_key(effect: &Effect) -> String {
-        match *effect {}
+        match effect {
+            Effect::Tell(letter) => format!("{}-{:?}-{:?}", letter.id, letter.notice, letter.recipient),
+        }
     }
 
     fn project(state: &State, key: &ReservationId) -> Vec<(String, Option<Bytes>)> {

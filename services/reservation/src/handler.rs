@@ -10,18 +10,22 @@ use muster_model::{CommandId, Refusal, RefusalCode};
 use muster_proto::v1::{self, envelope::Body, reservation_query};
 use prost::Message;
 
+use crate::config::Config;
 use crate::core::{Effect, Input, ReservationCore};
+use crate::notices::Notices;
 use crate::{metrics, queries, wire};
 
-/// What reservation does around its core: it answers, and has nothing else to do outside.
+/// What reservation does around its core: it answers, and tells people.
 pub(crate) struct Handler {
     bus: Bus,
     instance: String,
+    config: Config,
+    notices: Notices,
 }
 
 impl Handler {
-    pub(crate) fn new(bus: Bus, instance: String) -> Self {
-        Self { bus, instance }
+    pub(crate) fn new(bus: Bus, instance: String, config: Config) -> Self {
+        Self { bus, instance, config, notices: Notices::default() }
     }
 
     async fn listen(self: &Arc<Self>, handle: &Handle<ReservationCore>, lead: &Lead) -> Result<(), BusError> {
@@ -49,8 +53,9 @@ impl Requests<ReservationCore> for Handler {
 
     fn input(&self, _id: CommandId, actor: &str, command: v1::ReservationCommand) -> Result<Input, Refusal> {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
-        let command = wire::command(command, &nonce).map_err(|error| self.unreadable(&error.to_string()))?;
-        Ok(Input::Command { user: actor.to_owned(), command })
+        let mut command = wire::command(command, &nonce).map_err(|error| self.unreadable(&error.to_string()))?;
+        self.config.complete(actor, &mut command)?;
+        Ok(Input::Command { user: actor.to_owned(), command: Box::new(command) })
     }
 
     fn look(&self, view: &View<'_, ReservationCore>, query: &reservation_query::Kind) -> Result<Body, Refusal> {
@@ -77,7 +82,9 @@ impl Shell<ReservationCore> for Handler {
         listen_while_leading(&lead, || self.listen(&handle, &lead)).await;
     }
 
-    async fn perform(self: Arc<Self>, effect: Effect, _authority: Authority, _handle: Handle<ReservationCore>) {
-        match effect {}
+    async fn perform(self: Arc<Self>, effect: Effect, _authority: Authority, handle: Handle<ReservationCore>) {
+        match effect {
+            Effect::Tell(letter) => handle.submit(self.notices.tell(&self.config, &letter).await).await,
+        }
     }
 }

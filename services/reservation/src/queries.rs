@@ -17,7 +17,7 @@ pub(crate) fn answer(
     instance: &str,
 ) -> Result<Kind, Refusal> {
     match query {
-        reservation_query::Kind::List(list) => listed(view, *list).map(Kind::Reservations),
+        reservation_query::Kind::List(list) => listed(view, list).map(Kind::Reservations),
         reservation_query::Kind::Quotas(_) => Ok(Kind::Quotas(quotas(view))),
         reservation_query::Kind::Explain(explain) => explained(view, ReservationId(explain.reservation)),
         reservation_query::Kind::Status(_) => Ok(Kind::Status(view.status(instance))),
@@ -42,9 +42,10 @@ fn explained(view: &View<'_, ReservationCore>, id: ReservationId) -> Result<Kind
     Ok(Kind::Explained(wire::explained_to_wire(&explain(view.state, reservation, view.now.time))))
 }
 
-fn listed(view: &View<'_, ReservationCore>, list: v1::ListReservations) -> Result<v1::ReservationList, Refusal> {
+fn listed(view: &View<'_, ReservationCore>, list: &v1::ListReservations) -> Result<v1::ReservationList, Refusal> {
     let wanted = (list.reservation > 0).then_some(ReservationId(list.reservation));
-    let mut found = records(view.state, wanted, list.ended);
+    let whose = Some(list.user.as_str()).filter(|user| !user.is_empty());
+    let mut found = records(view.state, wanted, list.ended, whose);
     if let Some(master) = list.master {
         let master = GroupMaster::try_from(master).ok();
         found.retain(|record| record.reservation.request.master == master);

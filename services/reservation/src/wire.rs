@@ -4,6 +4,7 @@ mod event;
 mod followed;
 mod jobs;
 mod machine;
+mod notice;
 mod quota;
 mod request;
 mod rollout;
@@ -11,14 +12,14 @@ mod state;
 
 use std::time::Duration;
 
-use muster_model::{GroupMaster, MachineId, PoolTime};
+use muster_model::{GroupMaster, MachineId, PoolTime, SshKey};
 use muster_proto::WireError;
 
 use crate::core::End;
 
 pub use event::{decode_event, encode_event};
 pub use followed::{inputs_of_entry, take};
-pub use jobs::take as take_jobs;
+pub use jobs::take_jobs;
 pub use quota::to_wire as quota_to_wire;
 pub use request::{command, encode_record, encode_reply, explained_to_wire, record_to_wire};
 pub use state::{decode_state, encode_state};
@@ -61,12 +62,31 @@ fn set_time(nanoseconds: i64) -> Option<PoolTime> {
     Some(time(nanoseconds)).filter(|time| *time != PoolTime::NEVER)
 }
 
+/// A span that may be unset.
+fn set_duration(nanoseconds: i64) -> Option<Duration> {
+    Some(duration(nanoseconds)).filter(|span| !span.is_zero())
+}
+
+/// A key that may be missing.
+fn ssh_key(message: &'static str, text: &str) -> Result<Option<SshKey>, WireError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    SshKey::parse(text).map(Some).map_err(|error| WireError::invalid(message, "ssh_key", error))
+}
+
+fn ssh_key_to_wire(key: Option<&SshKey>) -> String {
+    key.map(ToString::to_string).unwrap_or_default()
+}
+
 fn end_to_wire(end: End) -> v1::ReservationEnd {
     match end {
         End::Released => v1::ReservationEnd::Released,
         End::Expired => v1::ReservationEnd::Expired,
         End::Canceled => v1::ReservationEnd::Canceled,
         End::Failed => v1::ReservationEnd::Failed,
+        End::NoShow => v1::ReservationEnd::NoShow,
+        End::Revoked => v1::ReservationEnd::Revoked,
         End::MasterEnded => v1::ReservationEnd::MasterEnded,
     }
 }
@@ -78,6 +98,8 @@ fn end_from_wire(end: v1::ReservationEnd) -> Result<End, WireError> {
         v1::ReservationEnd::Expired => Ok(End::Expired),
         v1::ReservationEnd::Canceled => Ok(End::Canceled),
         v1::ReservationEnd::Failed => Ok(End::Failed),
+        v1::ReservationEnd::NoShow => Ok(End::NoShow),
+        v1::ReservationEnd::Revoked => Ok(End::Revoked),
         v1::ReservationEnd::MasterEnded => Ok(End::MasterEnded),
     }
 }

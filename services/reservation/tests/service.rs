@@ -56,7 +56,7 @@ impl Pool {
     }
 
     async fn record(&self, reservation: u64) -> anyhow::Result<v1::ReservationRecord> {
-        let list = v1::ListReservations { reservation, ended: true, master: None };
+        let list = v1::ListReservations { reservation, ended: true, ..Default::default() };
         match self.query(reservation_query::Kind::List(list)).await? {
             Body::ReservationReply(v1::ReservationReply {
                 kind: Some(reservation_reply::Kind::Reservations(list)),
@@ -191,8 +191,8 @@ async fn a_check_out_goes_all_the_way_and_survives_its_service() {
     let _second = pool.service("b");
     assert_eq!(pool.record(record.reservation).await.unwrap(), ready, "another instance says the same");
     let id = pool.next_id();
-    let check_in = v1::CheckIn { reservation: record.reservation };
-    pool.command(id, reservation_command::Kind::CheckIn(check_in)).await.unwrap();
+    let check_in = v1::CheckIn { reservation: record.reservation, ..Default::default() };
+    pool.command(id, reservation_command::Kind::CheckIn(check_in.clone())).await.unwrap();
     let ended = pool.until(record.reservation, v1::ReservationState::Ended).await.unwrap();
     assert_eq!((ended.end(), ended.returning.as_slice()), (v1::ReservationEnd::Released, &["m1".to_owned()][..]));
     let id = pool.next_id();

@@ -1,4 +1,5 @@
-//! Drivers of power and of snapshots: what is done to a machine from outside, by programs, controllers and hypervisors.
+//! Drivers of power and of snapshots: what is done to a machine from outside, by programs, controllers and hypervisors. Notices to people
+//! go the same ways: by programs, HTTP and mail.
 //!
 //! Responsible for doing one thing to one machine, within a deadline, and for looking at what came of it. Not for when, how often, how many
 //! at once, nor for who may: that is machine-lifecycle. Nothing here keeps a state, so any service may be its own successor.
@@ -9,15 +10,18 @@ mod deadline;
 mod direct;
 mod driver;
 mod error;
+mod http;
 mod ipmitool;
 mod libvirt;
 mod manual;
+pub mod notice;
 mod program;
 mod qemu;
 mod redfish;
 mod restore;
 mod secret;
 pub mod simulated;
+mod tls;
 
 pub use act::{Acted, Outcome, Pace, act_and_read_back};
 pub use deadline::Deadline;

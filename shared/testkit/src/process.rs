@@ -54,6 +54,11 @@ impl Process {
         &self.spawn.name
     }
 
+    /// Gives it further arguments, which count from its next start.
+    pub fn give(&mut self, arguments: &[&str]) {
+        self.spawn.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    }
+
     /// Its log.
     #[must_use]
     pub fn log(&self) -> &Path {

@@ -71,7 +71,7 @@ impl User {
             self.script.push_back(job(job_command::Kind::Stop(stop)));
         }
         for reservation in self.reserved.clone() {
-            let check_in = v1::CheckIn { reservation };
+            let check_in = v1::CheckIn { reservation, ..Default::default() };
             self.script.push_back(reservation_body(reservation_command::Kind::CheckIn(check_in)));
         }
     }
@@ -159,12 +159,12 @@ impl User {
             }
             10..=13 => Some(reserve(machines, random)),
             14 | 15 => {
-                let check_in = v1::CheckIn { reservation: mine? };
+                let check_in = v1::CheckIn { reservation: mine?, ..Default::default() };
                 Some(reservation_body(reservation_command::Kind::CheckIn(check_in)))
             }
             16 => {
                 let by_ns = (1 + random.below(60)) as i64 * 1_000_000_000;
-                let extend = v1::Extend { reservation: mine?, by_ns, until_ns: 0 };
+                let extend = v1::Extend { reservation: mine?, by_ns, ..Default::default() };
                 Some(reservation_body(reservation_command::Kind::Extend(extend)))
             }
             17 => Some(set_flag(

@@ -44,8 +44,8 @@ pub(crate) use reports::{
     FilterArguments, LogName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
 pub(crate) use reservations::{
-    DismissArguments, ExtendArguments, HeldReservation, QuotaCommand, QuotaSetArguments, ReservationCommand,
-    ReservationNumber, ReserveArguments,
+    CheckinArguments, DismissArguments, ExtendArguments, HeldReservation, NotifyArguments, QuotaCommand,
+    QuotaSetArguments, ReservationCommand, ReservationNumber, ReserveArguments,
 };
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
 pub(crate) use test_events::{EmitArguments, WaitEventArguments};
@@ -183,7 +183,7 @@ pub(crate) enum Command {
     /// Move the deadline of a reservation
     Extend(ExtendArguments),
     /// Check machines in: give a reservation back
-    Checkin(HeldReservation),
+    Checkin(CheckinArguments),
     /// Give one machine of a reservation back
     Dismiss(DismissArguments),
     /// Clients of a test, inside of it

@@ -1,8 +1,11 @@
 //! `muster reserve`, `muster reservation`, `muster extend` and `muster checkin`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+
+use muster_model::NotifyTarget;
 
 use super::jobs::parse_parameter;
 use crate::moment::Moment;
@@ -54,12 +57,46 @@ pub(crate) struct ReserveArguments {
     /// What it is for
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) comment: String,
+    #[command(flatten)]
+    pub(crate) notify: NotifyArguments,
+    /// Give it back when nobody has shown up so long after you were told, or `none`; what the service says without it, and none with
+    /// --wait
+    #[arg(long, value_name = "DURATION", value_parser = parse_no_show)]
+    pub(crate) no_show: Option<Duration>,
+    /// Install this ssh public key for the time of the reservation, where a machine's policy permits: its file, or `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssh_key: Option<PathBuf>,
     /// Wait until the machines are ready
     #[arg(long)]
     pub(crate) wait: bool,
     /// Give up waiting after this
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub(crate) within: Duration,
+}
+
+/// Where the user is told of a reservation.
+#[derive(Debug, Args)]
+pub(crate) struct NotifyArguments {
+    /// Tell me when it is ready, before it ends and when it is over: an e-mail address, a URL that is posted to, `command:NAME` as the
+    /// administrator named it, or `none`; what the service says without it
+    #[arg(long, value_name = "TARGET", value_parser = parse_target)]
+    notify: Option<NotifyTarget>,
+}
+
+impl NotifyArguments {
+    /// As it travels; empty where nothing was said.
+    pub(crate) fn to_wire(&self) -> String {
+        self.notify.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+fn parse_target(text: &str) -> Result<NotifyTarget, String> {
+    NotifyTarget::parse(text).map_err(|error| error.to_string())
+}
+
+/// None is a time of zero.
+fn parse_no_show(text: &str) -> Result<Duration, String> {
+    if text == "none" { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +119,8 @@ pub(crate) enum ReservationCommand {
     },
     /// Show a reservation
     Show(ReservationNumber),
+    /// Say that you are there: it does not end for want of a holder
+    Accept(ReservationNumber),
 }
 
 #[derive(Debug, Args)]
@@ -107,11 +146,29 @@ pub(crate) struct ExtendArguments {
     #[command(flatten)]
     pub(crate) number: HeldReservation,
     /// By how much
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, required_unless_present = "until")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, required_unless_present_any = ["until", "no_deadline"])]
     pub(crate) by: Option<Duration>,
     /// Until when: `18:00`, `fri 18:00`, `2026-12-04 18:00`
     #[arg(long, value_name = "TIME", conflicts_with_all = ["by", "here"])]
     pub(crate) until: Option<Moment>,
+    /// Without any deadline, where your quota permits it
+    #[arg(long, conflicts_with_all = ["by", "until", "here"])]
+    pub(crate) no_deadline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckinArguments {
+    #[command(flatten)]
+    pub(crate) number: HeldReservation,
+    /// Take back what somebody else has: administrators may
+    #[arg(long, requires = "reason", conflicts_with = "here")]
+    pub(crate) revoke: bool,
+    /// Why, for its user
+    #[arg(long, requires = "revoke", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Do not ask
+    #[arg(long, requires = "revoke")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,4 +197,5 @@ What can be set; `NAME=` is no limit again:
   ahead=7d             # no deadline lies further ahead
   priority=10          # highest priority
   share=2              # fair share: who has twice the share gets twice the machine time; 1 without it
+  no-deadline=yes      # reservations may be extended to have no deadline
   members=anna,ben     # who belongs to the group";

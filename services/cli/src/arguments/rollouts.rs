@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::ReservationNumber;
+use super::{NotifyArguments, ReservationNumber};
 use crate::times::parse_duration;
 
 #[derive(Debug, Subcommand)]
@@ -66,6 +66,8 @@ pub(crate) struct RolloutStartArguments {
     /// What it is for
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) comment: String,
+    #[command(flatten)]
+    pub(crate) notify: NotifyArguments,
     /// Start this on its machines when it is ready: `start high-io --per-disk 2`; the scheduler sees to it, whoever is logged out by then
     #[arg(long, value_name = "COMMAND")]
     pub(crate) then: Option<String>,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use muster_model::Occurrence;
 use muster_proto::v1::{self, machine_command::Kind};
 
-use super::{Session, boots, not_found, pool_file, power, storage};
+use super::{Session, boots, not_found, pool_file, power, reservations, storage};
 use crate::arguments::{ConfirmedSelector, MachineCommand, MachineFlagArguments, SelectorArguments};
 use crate::confirm::confirm;
 use crate::exit::Failure;
@@ -151,7 +151,7 @@ fn table(machines: &[v1::MachineStatus]) -> Table {
         "awaited_until_time",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
-    columns.extend([Column::new("tags"), Column::new("trouble")]);
+    columns.extend([Column::new("tags"), Column::new("trouble"), Column::programs("ssh_key")]);
     columns.extend(storage::COLUMNS.map(Column::programs));
     let mut table = Table::new(columns);
     for machine in machines {
@@ -188,7 +188,7 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         count(v1::ResourceKind::Cpu),
         Cell::Bytes(inventory.memory_bytes),
         count(v1::ResourceKind::Disk),
-        Cell::time_ns(holder.deadline_ns),
+        if holder.reservation > 0 { reservations::deadline_of(holder.deadline_ns) } else { Cell::None },
         Cell::Flag(record.maintenance),
         Cell::Flag(record.retired),
         Cell::Flag(record.down),
@@ -229,6 +229,7 @@ fn row(status: &v1::MachineStatus) -> Vec<Cell> {
         Cell::time_ns(announced.until_ns),
         Cell::List(record.tags.clone()),
         Cell::text(&record.trouble),
+        Cell::text(&status.ssh_key),
     ]
 }
 

@@ -7,6 +7,7 @@ mod checkout;
 mod clients;
 mod clock;
 mod events;
+mod held;
 pub(crate) mod jobs;
 mod kernels;
 mod ladder;
@@ -49,7 +50,9 @@ use std::io::Read;
 
 use muster_model::{Refusal, RefusalCode};
 
-use crate::arguments::{Command, ExtendArguments, GenerateCommand, Global, HeldReservation, ModuleCommand};
+use crate::arguments::{
+    CheckinArguments, Command, ExtendArguments, GenerateCommand, Global, HeldReservation, ModuleCommand,
+};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::{self, Format, Layout, Table};
@@ -101,10 +104,20 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Extend(ExtendArguments { number: HeldReservation { here: true, .. }, by, .. }) => {
             clients::extend_here(by, global.output)
         }
-        Command::Checkin(HeldReservation { here: true, .. }) => clients::check_in_here(global.output),
+        Command::Checkin(CheckinArguments { number: HeldReservation { here: true, .. }, .. }) => {
+            clients::check_in_here(global.output)
+        }
         Command::Module(ModuleCommand::Test(arguments)) => module_test::run(&arguments, global.output),
         Command::Generate(command) => generate(&command),
-        command => perform(&Session::begin(global).await?, command).await,
+        command => {
+            let session = Session::begin(global).await?;
+            let tells = held::is_told_after(&command);
+            let ended = perform(&session, command).await;
+            if tells {
+                held::tell(&session, &format!("user:{}", global.user())).await;
+            }
+            ended
+        }
     }
 }
 
@@ -146,7 +159,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Extend(arguments) => reservations::extend(session, &arguments).await,
         Command::Dismiss(arguments) => reservations::dismiss(session, arguments).await,
         Command::Client(command) => clients::run(&command, session.format),
-        Command::Checkin(number) => reservations::check_in(session, number.reservation.unwrap_or_default()).await,
+        Command::Checkin(arguments) => reservations::check_in(session, arguments).await,
         Command::Report(command) => reports::run(session, command).await,
         Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,

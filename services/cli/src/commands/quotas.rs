@@ -61,6 +61,7 @@ fn change(quota: &mut v1::Quota, setting: &str) -> Result<(), String> {
         "length" => quota.length_ns = span()?,
         "ahead" => quota.ahead_ns = span()?,
         "priority" => quota.priority_and_one = number()?.map_or(0, |priority| priority.saturating_add(1)),
+        "no-deadline" => quota.no_deadline = flag(setting, value)?,
         "share" => quota.share = number()?.unwrap_or(0),
         "members" => {
             let members = value.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -72,10 +73,19 @@ fn change(quota: &mut v1::Quota, setting: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn flag(setting: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" | "" => Ok(false),
+        other => Err(format!("`{setting}`: `{other}` is neither yes nor no")),
+    }
+}
+
 /// Quotas first, then users who have none of their own and have had machines.
 async fn list(session: &Session) -> Result<(), Failure> {
     let list = asked(session).await?;
-    let names = ["name", "machines", "length", "ahead", "priority", "share", "members", "has", "machine_hours"];
+    let names =
+        ["name", "machines", "length", "ahead", "priority", "share", "no_deadline", "members", "has", "machine_hours"];
     let mut table = Table::new(names.into_iter().map(Column::new).collect());
     let use_of = |name: &str| list.uses.iter().find(|used| used.user == name);
     for set in &list.quotas {
@@ -98,6 +108,7 @@ fn row(name: &str, quota: &v1::Quota, used: Option<&v1::MachineUse>) -> Vec<Cell
         span(quota.ahead_ns).map_or(Cell::None, Cell::Span),
         number(quota.priority_and_one > 0, quota.priority_and_one.saturating_sub(1)),
         Cell::Integer(quota.share.max(1).into()),
+        Cell::Flag(quota.no_deadline),
         Cell::List(quota.members.clone()),
         Cell::Integer(used.map_or(0, |used| used.machines).into()),
         Cell::Number(used.map_or(0.0, |used| used.machine_hours)),

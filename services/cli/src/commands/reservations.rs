@@ -1,19 +1,25 @@
 //! `muster reserve`, `reservation`, `extend` and `checkin`.
 
+mod view;
+
+use std::io::Read;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use muster_model::{GroupMaster, PoolTime, nanoseconds};
+use muster_model::{PoolTime, SSH_KEY_SIZE_MAX, SshKey, nanoseconds};
 use muster_proto::v1::{self, ReservationState, reservation_command::Kind, reservation_query, reservation_reply};
 
+use self::view::table;
+pub(super) use self::view::{deadline, deadline_of, end, state};
 use super::checkout::{self, Setup};
 use super::show::print_lines;
 use super::start;
 use super::{Session, not_found};
-use crate::arguments::{DismissArguments, ExtendArguments, ReservationCommand, ReserveArguments};
+use crate::arguments::{CheckinArguments, DismissArguments, ExtendArguments, ReservationCommand, ReserveArguments};
 use crate::client::unexpected;
+use crate::confirm::confirm;
 use crate::exit::{Failure, one_line};
 use crate::moment::Moment;
-use crate::output::{Cell, Column, Table};
 use crate::progress::Progress;
 use crate::times::{Viewer, short};
 
@@ -35,6 +41,7 @@ pub(super) async fn reserve(session: &Session, mut arguments: ReserveArguments) 
             arguments.selector = machine.clone().unwrap_or_default();
         }
     }
+    let ssh_key = arguments.ssh_key.as_deref().map(ssh_key).transpose()?.unwrap_or_default();
     let minimum = arguments.minimum.unwrap_or(arguments.count);
     let rollout = arguments.kernel.map(|kernel| v1::Rollout {
         kernel,
@@ -54,6 +61,10 @@ pub(super) async fn reserve(session: &Session, mut arguments: ReserveArguments) 
         priority: arguments.priority,
         until_ns: pool_time(session, arguments.until).await,
         each: arguments.each,
+        notify: arguments.notify.to_wire(),
+        // Whoever waits is there.
+        no_show_ns: arguments.no_show.or(arguments.wait.then_some(Duration::ZERO)).map(nanoseconds),
+        ssh_key,
     };
     let master = arguments.master.map(|reservation| v1::GroupMaster { reservation, ..v1::GroupMaster::default() });
     let record = match session.client.reservation_commanded("reserve", master, Kind::Reserve(command)).await? {
@@ -70,6 +81,18 @@ pub(super) async fn reserve(session: &Session, mut arguments: ReserveArguments) 
     let (record, result) = wait_ready(session, record, arguments.within).await?;
     session.print(&table(&[record])).await?;
     result
+}
+
+/// One public key, of a file or of stdin.
+fn ssh_key(file: &Path) -> Result<String, Failure> {
+    let (mut text, limit) = (String::new(), SSH_KEY_SIZE_MAX as u64 + 1);
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(limit).read_to_string(&mut text),
+        false => std::fs::File::open(file).and_then(|opened| opened.take(limit).read_to_string(&mut text)),
+    };
+    let what = format!("read the ssh key of {}", file.display());
+    read.map_err(|error| Failure::Usage(format!("{what}: {error}; name the file that ends in .pub")))?;
+    SshKey::parse(&text).map(|key| key.to_string()).map_err(|error| Failure::Usage(format!("{what}: {error}")))
 }
 
 /// The pool time of a moment, nanoseconds; 0 for none.
@@ -91,7 +114,7 @@ pub(super) async fn wait_ready(
     loop {
         progress.set(record.ready.len() as u64, &one_line(&record.reason));
         match record.state() {
-            ReservationState::Ready | ReservationState::Active => {
+            ReservationState::Prepared | ReservationState::Ready | ReservationState::Active => {
                 progress.end(&format!("all after {}", short(begun.elapsed())));
                 return Ok((record, Ok(())));
             }
@@ -100,10 +123,7 @@ pub(super) async fn wait_ready(
                 let why = format!("{what}: it ended before it was ready: {} {}", end(record.end()), record.reason);
                 return Ok((record, Err(Failure::QuorumNotReached(why.trim_end().to_owned()))));
             }
-            ReservationState::Unspecified
-            | ReservationState::Queued
-            | ReservationState::Preparing
-            | ReservationState::Prepared => {}
+            ReservationState::Unspecified | ReservationState::Queued | ReservationState::Preparing => {}
         }
         if begun.elapsed() >= within {
             progress.clear();
@@ -139,13 +159,20 @@ pub(super) async fn run(session: &Session, command: &ReservationCommand) -> Resu
             let record = one(session, &format!("show reservation {number}"), number).await?;
             session.print(&table(&[record]).upright()).await
         }
+        ReservationCommand::Accept(number) => {
+            let reservation = number.reservation;
+            let kind = Kind::Accept(v1::Accept { reservation });
+            let record = session.client.reservation_command(&format!("accept reservation {reservation}"), kind).await?;
+            session.print(&table(&[record])).await
+        }
     }
 }
 
 pub(super) async fn extend(session: &Session, arguments: &ExtendArguments) -> Result<(), Failure> {
     let reservation = arguments.number.reservation.unwrap_or_default();
     let by_ns = arguments.by.map_or(0, nanoseconds);
-    let kind = Kind::Extend(v1::Extend { reservation, by_ns, until_ns: pool_time(session, arguments.until).await });
+    let until_ns = pool_time(session, arguments.until).await;
+    let kind = Kind::Extend(v1::Extend { reservation, by_ns, until_ns, no_deadline: arguments.no_deadline });
     let what = format!("extend reservation {reservation}");
     let before = one(session, &what, reservation).await?;
     let record = session.client.reservation_command(&what, kind).await?;
@@ -237,90 +264,15 @@ pub(super) async fn dismiss(session: &Session, arguments: DismissArguments) -> R
     session.print(&table(&[record])).await
 }
 
-pub(super) async fn check_in(session: &Session, reservation: u64) -> Result<(), Failure> {
-    let kind = Kind::CheckIn(v1::CheckIn { reservation });
-    let record = session.client.reservation_command(&format!("check in reservation {reservation}"), kind).await?;
+pub(super) async fn check_in(session: &Session, arguments: CheckinArguments) -> Result<(), Failure> {
+    let CheckinArguments { number, revoke, reason, yes } = arguments;
+    let reservation = number.reservation.unwrap_or_default();
+    let what = format!("{} reservation {reservation}", if revoke { "revoke" } else { "check in" });
+    if revoke {
+        let record = one(session, &what, reservation).await?;
+        confirm(&format!("{what} of {}", record.user), &record.machines, yes).await?;
+    }
+    let kind = Kind::CheckIn(v1::CheckIn { reservation, revoke, reason });
+    let record = session.client.reservation_command(&what, kind).await?;
     session.print(&table(&[record])).await
-}
-
-fn table(reservations: &[v1::ReservationRecord]) -> Table {
-    let names = ["reservation", "state", "user", "count", "machines", "deadline_time", "reason", "comment"];
-    let mut columns: Vec<Column> = names.into_iter().map(Column::new).collect();
-    let programs = [
-        "selector",
-        "ready",
-        "returning",
-        "queued_time",
-        "ended_time",
-        "end",
-        "duration_seconds",
-        "drain_seconds",
-        "priority",
-        "minimum",
-        "until_time",
-        "aged",
-        "master",
-    ];
-    columns.extend(programs.into_iter().map(Column::programs));
-    let mut table = Table::new(columns);
-    for record in reservations {
-        table.push(row(record));
-    }
-    table
-}
-
-fn row(record: &v1::ReservationRecord) -> Vec<Cell> {
-    let span = |ns: i64| Cell::Span(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)));
-    vec![
-        Cell::Integer(record.reservation),
-        Cell::text(state(record.state())),
-        Cell::text(&record.user),
-        Cell::Integer(record.count.into()),
-        Cell::List(record.machines.clone()),
-        Cell::time_ns(record.deadline_ns),
-        Cell::text(&record.reason),
-        Cell::text(&record.comment),
-        Cell::text(&record.selector),
-        Cell::List(record.ready.clone()),
-        Cell::List(record.returning.clone()),
-        Cell::time_ns(record.queued_ns),
-        Cell::time_ns(record.ended_ns),
-        Cell::text(end(record.end())),
-        span(record.duration_ns),
-        span(record.drain_ns),
-        Cell::Integer(record.priority.into()),
-        Cell::Integer(record.minimum.into()),
-        Cell::time_ns(record.until_ns),
-        Cell::Flag(record.aged),
-        Cell::text(master(record)),
-    ]
-}
-
-/// Whose client it is: `reservation 4`, `process 1/00010064`; empty for an ordinary one.
-fn master(record: &v1::ReservationRecord) -> String {
-    let master = record.master.and_then(|master| GroupMaster::try_from(master).ok());
-    master.map_or_else(String::new, |master| master.to_string())
-}
-
-pub(super) fn state(state: ReservationState) -> &'static str {
-    match state {
-        ReservationState::Unspecified => "unknown",
-        ReservationState::Queued => "queued",
-        ReservationState::Preparing => "preparing",
-        ReservationState::Prepared => "prepared",
-        ReservationState::Ready => "ready",
-        ReservationState::Active => "active",
-        ReservationState::Ended => "ended",
-    }
-}
-
-pub(super) fn end(end: v1::ReservationEnd) -> &'static str {
-    match end {
-        v1::ReservationEnd::Unspecified => "",
-        v1::ReservationEnd::Released => "released",
-        v1::ReservationEnd::Expired => "expired",
-        v1::ReservationEnd::Canceled => "canceled",
-        v1::ReservationEnd::Failed => "failed",
-        v1::ReservationEnd::MasterEnded => "master ended",
-    }
 }

@@ -13,6 +13,8 @@ use crate::times::{self, Viewer};
 pub(crate) enum Cell {
     /// Nothing is known.
     None,
+    /// Nothing is there, which has a word for people.
+    Word(&'static str),
     /// Words.
     Text(String),
     /// A count or an id.
@@ -48,7 +50,7 @@ impl Cell {
     pub(crate) fn is_numeric(&self) -> bool {
         match self {
             Self::Integer(_) | Self::Signed(_) | Self::Number(_) | Self::Span(_) | Self::Bytes(_) => true,
-            Self::None | Self::Text(_) | Self::Flag(_) | Self::Time(_) | Self::List(_) => false,
+            Self::None | Self::Word(_) | Self::Text(_) | Self::Flag(_) | Self::Time(_) | Self::List(_) => false,
         }
     }
 
@@ -56,6 +58,7 @@ impl Cell {
     pub(crate) fn for_people(&self, viewer: &Viewer) -> String {
         match self {
             Self::None => "-".into(),
+            Self::Word(word) => (*word).to_owned(),
             Self::Text(text) if text.is_empty() => "-".into(),
             Self::Text(text) => one_line(text),
             Self::Integer(number) => number.to_string(),
@@ -73,7 +76,7 @@ impl Cell {
     /// As a field of a line of CSV.
     pub(crate) fn for_csv(&self) -> String {
         match self {
-            Self::None => String::new(),
+            Self::None | Self::Word(_) => String::new(),
             Self::Text(text) => text.clone(),
             Self::Integer(number) | Self::Bytes(number) => number.to_string(),
             Self::Signed(number) => number.to_string(),
@@ -89,7 +92,7 @@ impl Cell {
 impl Serialize for Cell {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::None => serializer.serialize_none(),
+            Self::None | Self::Word(_) => serializer.serialize_none(),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Integer(number) | Self::Bytes(number) => serializer.serialize_u64(*number),
             Self::Signed(number) => serializer.serialize_i64(*number),

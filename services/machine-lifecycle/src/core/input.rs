@@ -45,6 +45,8 @@ pub struct Grant {
     pub machines: BTreeSet<MachineId>,
     /// Its deadline.
     pub deadline: PoolTime,
+    /// Ssh key that its machines are to have for its time; empty for none.
+    pub ssh_key: String,
     /// How long what runs there may take to end.
     pub drain: Duration,
     /// The kernel that its machines are booted into, and the random part of the nonce.

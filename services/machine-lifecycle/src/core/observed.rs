@@ -31,6 +31,8 @@ pub struct Heartbeat {
     pub boot: Option<BootProgress>,
     /// How far it is with the newest order to prepare a disk.
     pub storage: Option<StorageProgress>,
+    /// What became of the ssh key of its holder, for people; empty without one.
+    pub ssh_key: String,
 }
 
 /// The newest heartbeat of a machine.

@@ -18,6 +18,8 @@ pub enum Holder {
         user: String,
         /// Pool time of its end; never, for none.
         deadline: PoolTime,
+        /// Ssh key that its machines are to have for its time, one line; empty for none.
+        ssh_key: String,
     },
 }
 

@@ -162,6 +162,7 @@ impl World {
             stored: machine.last_batch,
             boot: None,
             storage: None,
+            ssh_key: String::new(),
         }
     }
 
@@ -259,6 +260,7 @@ pub(super) fn grant(world: &World, reservation: u64, names: &[&str]) -> Grant {
         user: "user:anna".into(),
         machines: names.iter().map(|name| id(name)).collect(),
         deadline: world.now + seconds(3600),
+        ssh_key: String::new(),
         drain: seconds(30),
         kernel: None,
     }

@@ -58,6 +58,7 @@ pub fn heartbeat_from_wire(
         stored: heartbeat.reports_acknowledged,
         boot: heartbeat.boot.and_then(v1::BootProgress::known),
         storage: heartbeat.storage.and_then(v1::StorageProgress::known),
+        ssh_key: heartbeat.ssh_key,
     })
 }
 

@@ -59,6 +59,8 @@ pub fn inputs_of_reservation_event(event: v1::ReservationEvent) -> Result<Option
             | Kind::MachineSeen(_)
             | Kind::Countdown(_)
             | Kind::Aged(_)
+            | Kind::Noticed(_)
+            | Kind::TakenUp(_)
             | Kind::QuotaSet(_),
         )
         | None => None,
@@ -72,6 +74,7 @@ fn grant(reservation: ReservationId, granted: v1::ReservationGranted) -> Result<
         user: granted.user,
         machines: ids.collect::<Result<_, _>>()?,
         deadline: PoolTime(granted.deadline_ns),
+        ssh_key: granted.ssh_key,
         drain: duration(granted.drain_ns),
         kernel: match granted.kernel.as_str() {
             "" => None,

@@ -11,8 +11,8 @@ use crate::core::{Claim, Holder, Stage, Tenure};
 pub(super) fn holder_to_wire(holder: &Holder) -> v1::Holder {
     match holder {
         Holder::Pool => v1::Holder::default(),
-        Holder::Reservation { id, user, deadline } => {
-            v1::Holder { reservation: id.0, user: user.clone(), deadline_ns: deadline.0 }
+        Holder::Reservation { id, user, deadline, ssh_key } => {
+            v1::Holder { reservation: id.0, user: user.clone(), deadline_ns: deadline.0, ssh_key: ssh_key.clone() }
         }
     }
 }
@@ -22,7 +22,12 @@ pub(super) fn holder_from_wire(holder: Option<v1::Holder>) -> Holder {
     let holder = holder.unwrap_or_default();
     match holder.reservation {
         0 => Holder::Pool,
-        id => Holder::Reservation { id: ReservationId(id), user: holder.user, deadline: PoolTime(holder.deadline_ns) },
+        id => Holder::Reservation {
+            id: ReservationId(id),
+            user: holder.user,
+            deadline: PoolTime(holder.deadline_ns),
+            ssh_key: holder.ssh_key,
+        },
     }
 }
 

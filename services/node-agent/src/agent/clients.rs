@@ -103,12 +103,12 @@ fn command(id: &str, master: Option<v1::GroupMaster>, kind: reservation_command:
 
 fn holder_question(wish: HolderWish, reservation: u64) -> Question {
     match wish {
-        HolderWish::Show => query(ListReservations { reservation, ended: false, master: None }),
+        HolderWish::Show => query(ListReservations { reservation, ..ListReservations::default() }),
         HolderWish::Extend { id, by_ms } => {
-            let extend = Extend { reservation, by_ns: nanoseconds(by_ms), until_ns: 0 };
+            let extend = Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() };
             command(&id, None, reservation_command::Kind::Extend(extend))
         }
-        HolderWish::CheckIn { id } => command(&id, None, reservation_command::Kind::CheckIn(CheckIn { reservation })),
+        HolderWish::CheckIn { id } => command(&id, None, reservation_command::Kind::CheckIn(CheckIn { reservation, ..CheckIn::default() })),
     }
 }
 
@@ -116,7 +116,7 @@ fn holder_question(wish: HolderWish, reservation: u64) -> Question {
 fn question(wish: ClientWish, master: v1::GroupMaster, own: &str) -> Question {
     let (id, kind) = match wish {
         ClientWish::List => {
-            return query(ListReservations { reservation: 0, ended: false, master: Some(master) });
+            return query(ListReservations { master: Some(master), ..ListReservations::default() });
         }
         ClientWish::Ask { id, selector, count, each, for_ms, priority } => {
             let duration_ns = nanoseconds(for_ms);
@@ -125,10 +125,10 @@ fn question(wish: ClientWish, master: v1::GroupMaster, own: &str) -> Question {
             (id, reservation_command::Kind::Reserve(reserve))
         }
         ClientWish::Extend { id, reservation, by_ms } => {
-            (id, reservation_command::Kind::Extend(Extend { reservation, by_ns: nanoseconds(by_ms), until_ns: 0 }))
+            (id, reservation_command::Kind::Extend(Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() }))
         }
         ClientWish::Dismiss { id, reservation, machine } if machine.is_empty() => {
-            (id, reservation_command::Kind::CheckIn(CheckIn { reservation }))
+            (id, reservation_command::Kind::CheckIn(CheckIn { reservation, ..CheckIn::default() }))
         }
         ClientWish::Dismiss { id, reservation, machine } => {
             (id, reservation_command::Kind::Dismiss(DismissMachine { reservation, machine }))

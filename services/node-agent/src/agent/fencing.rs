@@ -50,6 +50,7 @@ impl Agent {
         self.fence.machine_protected = desired.machine_protected;
         self.fence.reservation = holder.reservation;
         self.fence.set_deadline(PoolTime(holder.deadline_ns));
+        self.fence.ssh_key = holder.ssh_key;
         self.fence.set_machine_generation(generation);
         self.fence.acted_alone &= taken.is_none();
         if self.fence != before && !self.write_fence() {

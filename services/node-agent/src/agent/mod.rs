@@ -19,6 +19,7 @@ mod preparing;
 mod probing;
 mod pulses;
 mod reports;
+mod ssh;
 mod starting;
 mod syncs;
 mod test_events;
@@ -68,6 +69,7 @@ use preparing::{Acted, Preparing};
 use probing::Probing;
 use pulses::Pulses;
 use reports::Reports;
+use ssh::Logins;
 use starting::Made;
 
 /// Inputs of one turn at most: their reports make one batch, with one fsync.
@@ -262,6 +264,7 @@ pub(crate) struct Agent {
     probing: Probing,
     booting: Booting,
     preparing: Preparing,
+    logins: Logins,
     /// What is armed here.
     desk: Desk,
     crash_watch: CrashWatch,
@@ -408,6 +411,7 @@ impl Agent {
             trigger_policy: self.trigger_policy.clone(),
             boot: self.booting.progress(),
             storage: self.preparing.progress(),
+            ssh_key: self.logins.told(),
             ..muster_proto::v1::Heartbeat::default()
         };
         ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));

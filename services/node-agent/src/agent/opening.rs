@@ -15,6 +15,7 @@ use super::preparing::Preparing;
 use super::probing::Probing;
 use super::pulses::Pulses;
 use super::reports::Reports;
+use super::ssh::Logins;
 use super::{Agent, Input};
 use crate::artifacts::Artifacts;
 use crate::config::Settings;
@@ -62,13 +63,14 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     hotplug::start(&settings.disks, inputs.clone());
     let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
     let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
-    let pulses = Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?;
     let (rush, places) = start_later()?;
     let now = Instant::now();
     let mut agent = Agent {
         standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
+        pulses: Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?,
         booting: Booting::open(&settings, &connection),
         preparing,
+        logins: Logins::new(settings.ssh.clone()),
         artifacts: Artifacts::new(settings.state.join("cache"), Bucket::Modules, connection.clone()),
         uploads: Uploads::new(connection.clone(), inputs.clone(), reports.spool(), rush.clone()),
         places,
@@ -111,7 +113,6 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
         fire_rate: FireRate::default(),
         clocks: 0,
         trigger_policy: None,
-        pulses,
     };
     agent.begin(read.known, begun)?;
     Ok((agent, waiting))

@@ -31,6 +31,7 @@ impl Agent {
         self.sockets.tick();
         self.pulses.follow(&self.connection.clock);
         self.enforce_deadline();
+        self.settle_logins();
         self.advance_boot();
         self.advance_storage();
         self.advance_away();

@@ -9,6 +9,7 @@ pub(crate) mod life;
 mod life_words;
 pub(crate) mod orders;
 pub(crate) mod outcome;
+pub(crate) mod ssh;
 pub(crate) mod triggers;
 pub(crate) mod window;
 pub(crate) mod words;

@@ -30,6 +30,9 @@ pub(crate) struct Fence {
     pub reservation: u64,
     /// Pool time of the holder's deadline, nanoseconds; 0 for none.
     deadline_ns: i64,
+    /// Ssh key of who holds it; empty for none.
+    #[serde(default)]
+    pub ssh_key: String,
     /// Generation of machine-lifecycle's desired state: lineage and sequence.
     machine_generation: (u64, u64),
     /// Newest incarnation that was granted.

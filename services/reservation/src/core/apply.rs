@@ -1,11 +1,14 @@
 //! Folding events. Panics where an event contradicts the log before it: then the log is not ours.
 
+use std::time::Duration;
+
 use muster_ledger::At;
-use muster_model::{MachineId, ReservationId};
+use muster_model::{MachineId, PoolTime, ReservationId};
 
 use super::event::Event;
 use super::limits::ENDED_KEPT;
 use super::machine::Machine;
+use super::notice::{Delivery, Notice, Notices, Recipient};
 use super::reservation::{End, Ended, Grant, Reservation, Stage};
 use super::state::State;
 
@@ -17,7 +20,8 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
             state.last = *id;
             let (request, queued) = (request.clone(), at.time);
             state.matching.begin(&request.selector, &state.machines);
-            let reservation = Reservation { id: *id, request, queued, aged: false, stage: Stage::Queued };
+            let reservation =
+                Reservation { id: *id, request, queued, aged: false, stage: Stage::Queued, notices: Notices::new() };
             state.reservations.insert(*id, reservation);
             state.index(*id);
         }
@@ -32,6 +36,8 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         | Event::Dismissed { id, .. }
         | Event::Countdown { id, .. }
         | Event::Aged { id }
+        | Event::Noticed { id, .. }
+        | Event::TakenUp { id, .. }
         | Event::MachineReturned { id, .. } => {
             let reservation = state.reservations.get_mut(id).expect("an event follows the one that queued it");
             let charged = reservation.charged();
@@ -58,8 +64,8 @@ fn index(state: &mut State, id: ReservationId, event: &Event) {
             state.index_stage(id);
             state.index_machine(id, machine);
         }
-        Event::Aged { .. } => state.index_stage(id),
-        Event::Extended { .. } | Event::Countdown { .. } => {}
+        Event::Aged { .. } | Event::Noticed { .. } => state.index_stage(id),
+        Event::Extended { .. } | Event::Countdown { .. } | Event::TakenUp { .. } => {}
         Event::Queued { .. } | Event::MachineSeen { .. } | Event::QuotaSet { .. } => {}
         Event::Granted { .. } | Event::Ready { .. } => state.index(id),
         Event::Ended { .. } => {
@@ -80,15 +86,28 @@ pub(super) fn fold(reservation: &mut Reservation, event: &Event, at: &At<'_>) {
         },
         Event::Ready { deadline, .. } => {
             if let Stage::Preparing(grant) = &reservation.stage {
-                reservation.stage = Stage::Ready(Grant { deadline: *deadline, countdown: None, ..grant.clone() });
+                let (ready, told) = (Some(at.time), reservation.request.notify.user.is_none().then_some(at.time));
+                let grant = Grant { deadline: *deadline, countdown: None, ready, told, ..grant.clone() };
+                reservation.stage = Stage::Ready(grant);
             }
         }
         Event::Extended { deadline, .. } => {
+            let never = |time: PoolTime| time == PoolTime::NEVER;
             if let Some(grant) = reservation.grant_mut() {
-                let by = deadline.since(grant.deadline);
+                let by = if never(grant.deadline) { Duration::ZERO } else { deadline.since(grant.deadline) };
                 grant.deadline = *deadline;
                 reservation.request.duration += by;
-                reservation.request.until = reservation.request.until.map(|_| *deadline);
+                reservation.request.until = reservation.request.until.map(|_| *deadline).filter(|until| !never(*until));
+                // What was told of another end is no warning of this one.
+                reservation.notices.retain(|(notice, _), _| !matches!(notice, Notice::EndsSoon | Notice::EndsVerySoon));
+            }
+        }
+        Event::Noticed { notice, recipient, delivery, .. } => {
+            notice_taken(reservation, (*notice, *recipient), delivery, at);
+        }
+        Event::TakenUp { .. } => {
+            if let Some(grant) = reservation.grant_mut() {
+                grant.taken_up = grant.taken_up.or(Some(at.time));
             }
         }
         Event::Ended { end, reason, .. } => end_it(reservation, *end, reason, at),
@@ -119,6 +138,16 @@ fn drop_machine(reservation: &mut Reservation, machine: &MachineId, at: &At<'_>)
     {
         grant.dropped.insert(machine.clone());
         grant.returning.insert(machine.clone(), at.position);
+    }
+}
+
+fn notice_taken(reservation: &mut Reservation, which: (Notice, Recipient), delivery: &Delivery, at: &At<'_>) {
+    reservation.notices.insert(which, delivery.clone());
+    if which == (Notice::Ready, Recipient::User)
+        && delivery.is_settled()
+        && let Some(grant) = reservation.grant_mut()
+    {
+        grant.told = grant.told.or(Some(at.time));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use muster_model::PoolTime;
+
 use super::MachineSet;
 use super::reservation::{End, Ended, Grant, Reservation, Stage};
 use super::state::State;
@@ -51,7 +53,7 @@ fn check_grant(reservation: &Reservation, grant: &Grant) -> Result<(), String> {
         return Err(format!("{granted} machines were granted, and {wanted} asked for"));
     }
     check_dropped(reservation, grant)?;
-    if grant.deadline <= grant.granted {
+    if grant.deadline != PoolTime::NEVER && grant.deadline <= grant.granted {
         return Err("its deadline is not after its grant".into());
     }
     if grant.arrived.iter().all(|machine| grant.machines.contains(machine) || grant.dropped.contains(machine)) {
@@ -93,11 +95,20 @@ fn check_ended(reservation: &Reservation, ended: &Ended) -> Result<(), String> {
         End::Failed if deadline.is_none() && reservation.request.rollout.is_none() => {
             Err("it failed without machines".into())
         }
-        End::Released | End::Expired | End::Canceled | End::Failed | End::MasterEnded => match &ended.grant {
-            Some(grant) => check_grant(reservation, grant),
-            None => Ok(()),
-        },
+        End::NoShow if ended.grant.as_ref().is_none_or(|grant| !was_missed(reservation, ended, grant)) => {
+            Err("it ended for want of a holder who was there, was not told, or had time".into())
+        }
+        End::Released | End::Expired | End::Canceled | End::Failed | End::NoShow | End::Revoked | End::MasterEnded => {
+            match &ended.grant {
+                Some(grant) => check_grant(reservation, grant),
+                None => Ok(()),
+            }
+        }
     }
+}
+
+fn was_missed(reservation: &Reservation, ended: &Ended, grant: &Grant) -> bool {
+    reservation.no_show_at(grant).is_some_and(|at| at.is_due(ended.time))
 }
 
 fn check_derived(state: &State) -> Result<(), String> {

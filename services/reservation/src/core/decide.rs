@@ -2,6 +2,7 @@
 
 mod commands;
 mod groups;
+mod holder;
 
 use muster_ledger::Now;
 use muster_model::{MachineId, PoolTime, Position};
@@ -14,6 +15,7 @@ use super::state::State;
 
 pub(super) use commands::command;
 pub(super) use groups::clients_wanted;
+pub(super) use holder::{Attempted, noticed, used};
 
 /// News of a machine: what it is now, and what follows for the reservation that has it.
 pub(super) fn machine(state: &State, id: &MachineId, news: &News, now: Now) -> Vec<Event> {

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use muster_model::{KernelName, MachineId, PoolTime, ReservationId};
+use muster_model::{KernelName, MachineId, PoolTime, ReservationId, SshKey};
 
 use super::MachineSet;
 use super::machine::Machine;
+use super::notice::{Delivery, Notice, Recipient};
 use super::quota::Quota;
 use super::reservation::{End, Request};
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an event is written to the log at once, and few are held together")]
 pub enum Event {
     /// It was asked for.
     Queued {
@@ -33,6 +35,8 @@ pub enum Event {
         deadline: PoolTime,
         /// How long what runs there may take to end.
         drain: Duration,
+        /// Ssh key that is installed there for its time.
+        ssh_key: Option<SshKey>,
     },
     /// All of its machines are held and ready.
     Ready {
@@ -47,7 +51,7 @@ pub enum Event {
     Extended {
         /// Which.
         id: ReservationId,
-        /// The new deadline.
+        /// The new deadline; never, where it has none from here on.
         deadline: PoolTime,
     },
     /// It is over.
@@ -94,6 +98,24 @@ pub enum Event {
         /// Which.
         id: ReservationId,
     },
+    /// Somebody was told of it, or could not be.
+    Noticed {
+        /// Which.
+        id: ReservationId,
+        /// What.
+        notice: Notice,
+        /// Whom.
+        recipient: Recipient,
+        /// How far that is.
+        delivery: Delivery,
+    },
+    /// Its holder has shown up.
+    TakenUp {
+        /// Which.
+        id: ReservationId,
+        /// By what, for people.
+        by: String,
+    },
     /// What somebody may have changed; an empty quota is none.
     QuotaSet {
         /// Whose: `user:anna`, `group:storage`, `*`.
@@ -124,6 +146,8 @@ impl Event {
             | Self::Dismissed { id, .. }
             | Self::Countdown { id, .. }
             | Self::Aged { id }
+            | Self::Noticed { id, .. }
+            | Self::TakenUp { id, .. }
             | Self::MachineReturned { id, .. } => Some(*id),
             Self::MachineSeen { .. } | Self::QuotaSet { .. } => None,
         }

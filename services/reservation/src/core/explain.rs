@@ -104,7 +104,8 @@ fn keeps(state: &State, waiting: &Reservation, id: &MachineId, machine: &Machine
     let (user, number) = (&holder.request.user, holder.id);
     match &holder.stage {
         Stage::Preparing(grant) | Stage::Ready(grant) => {
-            (format!("{user} has it: reservation {number}"), Some(grant.deadline))
+            let until = Some(grant.deadline).filter(|deadline| *deadline != PoolTime::NEVER);
+            (format!("{user} has it: reservation {number}"), until)
         }
         Stage::Queued | Stage::Ended(_) => (format!("on its way back from {user}"), None),
     }

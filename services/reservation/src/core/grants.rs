@@ -52,6 +52,8 @@ fn ended_by(event: &Event) -> Option<ReservationId> {
         | Event::Dismissed { .. }
         | Event::Countdown { .. }
         | Event::Aged { .. }
+        | Event::Noticed { .. }
+        | Event::TakenUp { .. }
         | Event::QuotaSet { .. }
         | Event::MachineReturned { .. }
         | Event::MachineSeen { .. } => None,
@@ -162,7 +164,8 @@ impl<'a> Pass<'a> {
         *self.given.entry(&request.user).or_default() += u32::try_from(machines.len()).unwrap_or(u32::MAX);
         let kernel = request.rollout.as_ref().map(|rollout| (rollout.kernel.clone(), rollout.nonce.clone()));
         let (id, user, drain) = (waiting.id, request.user.clone(), request.drain);
-        self.events.push(Event::Granted { id, user, machines, kernel, deadline: end, drain });
+        let ssh_key = request.ssh_key.clone();
+        self.events.push(Event::Granted { id, user, machines, kernel, deadline: end, drain, ssh_key });
     }
 }
 

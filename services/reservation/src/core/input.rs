@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId};
+use muster_model::{GroupMaster, MachineId, NotifyTarget, PoolTime, Position, ReservationId, SshKey};
 
 use super::machine::News;
+use super::notice::{Notice, Recipient};
 use super::quorum::Rollout;
 use super::quota::Quota;
 
@@ -16,7 +17,7 @@ pub enum Input {
         /// Who: the actor of the envelope, `user:anna`.
         user: String,
         /// What.
-        command: Command,
+        command: Box<Command>,
     },
     /// MACHINES says something of a machine.
     Machine {
@@ -36,6 +37,23 @@ pub enum Input {
     },
     /// machine-lifecycle has taken RESERVATIONS up to here, and everything that it decided on it was given before this input.
     Taken(Position),
+    /// Somebody was told, or could not be.
+    Noticed {
+        /// Of which.
+        id: ReservationId,
+        /// What.
+        notice: Notice,
+        /// Whom.
+        recipient: Recipient,
+        /// Attempts before this one.
+        attempts: u32,
+        /// The deadline that was told; none where there is none.
+        deadline: Option<PoolTime>,
+        /// Why it failed; none where they were told.
+        failed: Option<String>,
+    },
+    /// JOBS says that a job was started on the machines of a reservation.
+    Used(ReservationId),
     /// Due timers, and the full pass.
     Tick,
 }
@@ -53,6 +71,7 @@ pub struct ClientsWanted {
 
 /// A command. May be refused.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a command is decided at once, and few are held together")]
 pub enum Command {
     /// Ask for machines.
     Reserve(Reserve),
@@ -89,15 +108,27 @@ pub enum Command {
         /// Which.
         id: ReservationId,
     },
+    /// Take back what somebody else has, as an administrator: whoever gives this to the core has seen to it that they are one.
+    Revoke {
+        /// Which.
+        id: ReservationId,
+        /// Why, for its user.
+        reason: String,
+    },
+    /// Its holder is there.
+    Accept {
+        /// Which.
+        id: ReservationId,
+    },
 }
 
 impl Command {
     /// It gives something back.
     pub(super) fn frees(&self) -> bool {
         match self {
-            Self::CheckIn { .. } | Self::Dismiss { .. } => true,
+            Self::CheckIn { .. } | Self::Dismiss { .. } | Self::Revoke { .. } => true,
             Self::OnBehalf { command, .. } => command.frees(),
-            Self::Reserve(_) | Self::Extend { .. } | Self::SetQuota { .. } => false,
+            Self::Reserve(_) | Self::Extend { .. } | Self::SetQuota { .. } | Self::Accept { .. } => false,
         }
     }
 }
@@ -109,6 +140,8 @@ pub enum Extension {
     By(Duration),
     /// To this time.
     Until(PoolTime),
+    /// Nowhere: it has none from here on.
+    Never,
 }
 
 /// Ask for machines.
@@ -136,4 +169,12 @@ pub struct Reserve {
     pub each: bool,
     /// Whose clients they become.
     pub master: Option<GroupMaster>,
+    /// Where its user is told; none is not said.
+    pub notify: Option<NotifyTarget>,
+    /// Where the administrator is told: never by the wish of who asks.
+    pub notify_administrator: NotifyTarget,
+    /// So long after its user was told it ends, if nobody shows up; zero is never, none is not said.
+    pub no_show: Option<Duration>,
+    /// Ssh key that is installed on its machines for its time.
+    pub ssh_key: Option<SshKey>,
 }

@@ -34,6 +34,26 @@ pub(super) const EACH_MAX: u32 = 1_000;
 pub(super) const QUOTAS_MAX: usize = 1_000;
 /// Members of one group.
 pub(super) const MEMBERS_MAX: usize = 1_000;
+/// A reservation is warned so long before its end, and again; a short one when a quarter, and a twelfth, of it is left.
+pub(super) const ENDS_SOON: Duration = Duration::from_secs(900);
+/// The second warning.
+pub(super) const ENDS_VERY_SOON: Duration = Duration::from_secs(300);
+/// A shorter one is not warned: nobody could do anything about it in time.
+pub(super) const WARNED_FROM: Duration = Duration::from_secs(120);
+/// A notice that failed is tried again after so long, one after the other; then it is given up.
+pub(super) const NOTICE_RETRIES: [Duration; 5] = [
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+    Duration::from_secs(1_800),
+];
+/// Notices that one pass begins to send; the others wait for the next.
+pub(super) const LETTERS_MAX: usize = 256;
+/// Machines that a notice names; more are counted.
+pub(super) const LETTER_MACHINES_MAX: usize = 200;
+/// Longest reason for a revocation, bytes.
+pub const REASON_SIZE_MAX: usize = 200;
 /// Ended reservations that are remembered; the oldest are forgotten first, once all of their machines are back.
 pub const ENDED_KEPT: usize = 1_000;
 /// Longest comment, bytes.

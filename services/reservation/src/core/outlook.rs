@@ -94,6 +94,8 @@ impl<'a> Outlook<'a> {
         let holder = self.state.holder(id).and_then(|holder| self.state.reservation(holder));
         match holder.map(|holder| &holder.stage) {
             Some(Stage::Preparing(grant) | Stage::Ready(grant)) if !grant.returning.contains_key(id) => {
+                // Of one without a deadline nobody can tell.
+                Some(grant.deadline).filter(|deadline| *deadline != PoolTime::NEVER)?;
                 Some(grant.deadline.max(now) + BACK_WITHIN)
             }
             Some(Stage::Queued) | None => None,

@@ -25,6 +25,8 @@ pub struct Quota {
     pub share: Option<u32>,
     /// Members, where it is a group: `user:anna`.
     pub members: BTreeSet<String>,
+    /// A reservation may be extended to have no deadline.
+    pub no_deadline: bool,
 }
 
 impl Quota {
@@ -63,6 +65,11 @@ impl Quotas {
     pub fn share_of(&self, user: &str) -> u32 {
         let own = self.0.get(user).or_else(|| self.0.get(EVERYBODY));
         own.and_then(|quota| quota.share).unwrap_or(1).max(1)
+    }
+
+    /// A user may have reservations without a deadline: something that holds for them says so.
+    pub(super) fn permits_no_deadline(&self, user: &str) -> bool {
+        self.of(user).any(|(_, quota)| quota.no_deadline)
     }
 
     /// Who shares a limit on machines with a user: the user alone, or all members of the group.

@@ -38,14 +38,15 @@ impl Record {
     }
 }
 
-/// Records by number: one (`wanted`) or all, those that ended only when asked for.
+/// Records by number: one (`wanted`) or all, those that ended only when asked for, of one user (`whose`) or everybody.
 #[must_use]
-pub fn records(state: &State, wanted: Option<ReservationId>, ended: bool) -> Vec<Record> {
+pub fn records(state: &State, wanted: Option<ReservationId>, ended: bool, whose: Option<&str>) -> Vec<Record> {
+    let is_theirs = |reservation: &&Reservation| whose.is_none_or(|user| reservation.request.user == user);
     let shown = |reservation: &&Reservation| match wanted {
         Some(id) => reservation.id == id,
         None => ended || !matches!(reservation.stage, Stage::Ended(_)),
     };
-    state.reservations().filter(shown).map(|reservation| Record::of(state, reservation)).collect()
+    state.reservations().filter(shown).filter(is_theirs).map(|reservation| Record::of(state, reservation)).collect()
 }
 
 fn ready_of(state: &State, reservation: &Reservation, machines: &MachineSet) -> Vec<MachineId> {

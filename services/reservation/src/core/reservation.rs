@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId, Selector};
+use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId, Selector, SshKey};
 
 use super::MachineSet;
-use super::limits::MINIMUM_AFTER;
+use super::limits::{DURATION_MAX, MINIMUM_AFTER};
 use super::line::Place;
 use super::machine::Machine;
+use super::notice::{Notices, Notify};
 use super::quorum::Rollout;
 use super::usage::Use;
 
@@ -38,6 +39,12 @@ pub struct Request {
     pub until: Option<PoolTime>,
     /// Whose client it is.
     pub master: Option<GroupMaster>,
+    /// Where its user and the administrator are told of it.
+    pub notify: Notify,
+    /// So long after its user was told it ends, if nobody shows up.
+    pub no_show: Option<Duration>,
+    /// Ssh key that is installed on its machines for its time, where their policy permits.
+    pub ssh_key: Option<SshKey>,
 }
 
 impl Request {
@@ -64,6 +71,8 @@ pub struct Reservation {
     pub aged: bool,
     /// Where it stands.
     pub stage: Stage,
+    /// Who was told of it, or could not be.
+    pub notices: Notices,
 }
 
 /// Where a reservation stands.
@@ -73,7 +82,7 @@ pub enum Stage {
     Queued,
     /// Its machines are named, and on their way to it.
     Preparing(Grant),
-    /// Told: it has all of its machines.
+    /// It has all of its machines. Prepared, ready or active, by what its grant says.
     Ready(Grant),
     /// Over.
     Ended(Ended),
@@ -86,7 +95,7 @@ pub struct Grant {
     pub machines: MachineSet,
     /// When the first of them were named.
     pub granted: PoolTime,
-    /// Its deadline; the latest that it can be, before it is ready.
+    /// Its deadline; the latest that it can be, before it is ready; never, where it has none.
     pub deadline: PoolTime,
     /// Machines of which MACHINES has said that they go or went to it, or were removed. Only such a machine can be back.
     pub arrived: MachineSet,
@@ -96,12 +105,28 @@ pub struct Grant {
     pub returning: BTreeMap<MachineId, Position>,
     /// When a rollout starts with what is ready; none while it does not count down.
     pub countdown: Option<PoolTime>,
+    /// When all of its machines were ready.
+    pub ready: Option<PoolTime>,
+    /// When its user was told that, or could not be told after all attempts, or was to look for themselves.
+    pub told: Option<PoolTime>,
+    /// When its holder showed up.
+    pub taken_up: Option<PoolTime>,
 }
 
 impl Grant {
     pub(super) fn of(machines: MachineSet, deadline: PoolTime, now: PoolTime) -> Self {
-        let (arrived, dropped) = (MachineSet::new(), MachineSet::new());
-        Self { machines, granted: now, deadline, arrived, dropped, returning: BTreeMap::new(), countdown: None }
+        Self {
+            machines,
+            granted: now,
+            deadline,
+            arrived: MachineSet::new(),
+            dropped: MachineSet::new(),
+            returning: BTreeMap::new(),
+            countdown: None,
+            ready: None,
+            told: None,
+            taken_up: None,
+        }
     }
 }
 
@@ -116,6 +141,10 @@ pub enum End {
     Canceled,
     /// It could not be prepared.
     Failed,
+    /// Nobody showed up in time.
+    NoShow,
+    /// An administrator took it back.
+    Revoked,
     /// Its master is over, or silent.
     MasterEnded,
 }
@@ -200,6 +229,12 @@ impl Reservation {
         self.request.until.unwrap_or(now + self.request.duration)
     }
 
+    /// When it ends for want of a holder; none once somebody was there, and while its user is not told.
+    pub(super) fn no_show_at(&self, grant: &Grant) -> Option<PoolTime> {
+        let after = self.request.no_show.filter(|_| grant.taken_up.is_none())?;
+        Some(grant.told? + after)
+    }
+
     /// Its place among what its user waits for.
     pub(super) fn place(&self) -> Place {
         Place { aged: Reverse(self.aged), priority: Reverse(self.request.priority), id: self.id }
@@ -207,8 +242,12 @@ impl Reservation {
 
     /// Machine time that its user is charged with: until its deadline, or its end.
     pub(super) fn charged(&self) -> Use {
+        let has_none = |grant: &Grant| grant.deadline == PoolTime::NEVER;
         let until = |grant: &Grant| match &self.stage {
+            Stage::Ended(ended) if has_none(grant) => ended.time,
             Stage::Ended(ended) => ended.time.min(grant.deadline),
+            // One without a deadline counts like the longest that has one.
+            Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) if has_none(grant) => grant.granted + DURATION_MAX,
             Stage::Queued | Stage::Preparing(_) | Stage::Ready(_) => grant.deadline,
         };
         let of = |grant: &Grant| Use {
@@ -255,6 +294,8 @@ impl End {
             Self::Expired => "expired",
             Self::Canceled => "canceled",
             Self::Failed => "failed",
+            Self::NoShow => "no_show",
+            Self::Revoked => "revoked",
             Self::MasterEnded => "master ended",
         }
     }

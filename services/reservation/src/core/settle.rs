@@ -149,8 +149,13 @@ fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: Pool
 }
 
 fn expire(reservation: &Reservation, grant: &Grant, now: PoolTime) -> Option<Event> {
-    let due = grant.deadline.is_due(now);
-    due.then(|| Event::Ended { id: reservation.id, end: End::Expired, reason: "its deadline passed".into() })
+    let id = reservation.id;
+    if grant.deadline.is_due(now) {
+        return Some(Event::Ended { id, end: End::Expired, reason: "its deadline passed".into() });
+    }
+    reservation.no_show_at(grant).filter(|at| at.is_due(now))?;
+    let within = quantity::print_duration(reservation.request.no_show.unwrap_or_default());
+    Some(Event::Ended { id, end: End::NoShow, reason: format!("nobody showed up within {within}") })
 }
 
 /// Machines that are back: gone, or once under way to it and now the pool's.

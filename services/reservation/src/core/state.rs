@@ -43,6 +43,8 @@ pub struct State {
     settled: BTreeSet<ReservationId>,
     /// Those that are neither waiting nor settled: what the full pass looks at. Derived.
     pub(super) open: BTreeSet<ReservationId>,
+    /// Those of which somebody is, or may come to be, told. Derived.
+    untold: BTreeSet<ReservationId>,
 }
 
 impl State {
@@ -157,6 +159,11 @@ impl State {
         self.clients.get(&master).into_iter().flatten().copied()
     }
 
+    /// Those of which somebody is, or may come to be, told, by number.
+    pub(super) fn untold(&self) -> impl Iterator<Item = &Reservation> {
+        self.untold.iter().filter_map(|id| self.reservations.get(id))
+    }
+
     /// Rollouts and groups that are under way and may lack machines, by number.
     pub(super) fn rollouts(&self) -> impl Iterator<Item = &Reservation> {
         self.rollouts.iter().filter_map(|id| self.reservations.get(id))
@@ -168,6 +175,7 @@ impl State {
             && let Some(oldest) = self.settled.pop_first()
         {
             self.reservations.remove(&oldest);
+            self.untold.remove(&oldest);
         }
     }
 
@@ -200,7 +208,9 @@ impl State {
         let queued = reservation.stage == Stage::Queued;
         let open = !queued && !reservation.is_settled();
         let rollout = reservation.may_be_granted_more();
-        for (set, is_in) in [(&mut self.rollouts, rollout), (&mut self.settled, !queued && !open)] {
+        let untold = reservation.may_be_told();
+        let sets = [(&mut self.rollouts, rollout), (&mut self.settled, !queued && !open), (&mut self.untold, untold)];
+        for (set, is_in) in sets {
             if is_in {
                 set.insert(id);
             } else {

@@ -3,6 +3,7 @@
 mod groups;
 mod histories;
 mod line;
+mod notices;
 mod quorum;
 mod races;
 mod rollouts;
@@ -78,7 +79,7 @@ impl Pool {
     }
 
     fn command(&mut self, user: &str, command: Command) -> Result<Record, Refusal> {
-        let replied = self.decide(&Input::Command { user: user.into(), command })?;
+        let replied = self.decide(&Input::Command { user: user.into(), command: Box::new(command) })?;
         let record = replied.expect("a command is answered");
         let id = record.reservation.id;
         assert_eq!(self.state.reservation(id), Some(&record.reservation), "the answer is what was decided");

@@ -6,9 +6,11 @@ use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_event::Kind};
 use prost::Message;
 
+use super::notice::{noticed_from_wire, noticed_to_wire, notify_from_wire, target_to_wire};
 use super::rollout::{kernel_name, rollout_from_wire, rollout_to_wire};
 use super::{
-    duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, master, names, quota, set_time, time,
+    duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, master, names, quota, set_duration,
+    set_time, ssh_key, ssh_key_to_wire, time,
 };
 use crate::core::{Event, Request};
 
@@ -40,9 +42,13 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
             priority: request.priority,
             minimum: request.minimum,
             until_ns: request.until.unwrap_or_default().0,
+            notify: target_to_wire(&request.notify.user),
+            notify_administrator: target_to_wire(&request.notify.administrator),
+            no_show_ns: request.no_show.map_or(0, nanoseconds),
+            ssh_key: ssh_key_to_wire(request.ssh_key.as_ref()),
             master: request.master.map(Into::into),
         }),
-        Event::Granted { user, machines, kernel, deadline, drain, .. } => {
+        Event::Granted { user, machines, kernel, deadline, drain, ssh_key, .. } => {
             let (kernel, nonce) =
                 kernel.as_ref().map(|(name, nonce)| (name.to_string(), nonce.clone())).unwrap_or_default();
             Kind::Granted(v1::ReservationGranted {
@@ -52,6 +58,7 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
                 user: user.clone(),
                 kernel,
                 nonce,
+                ssh_key: ssh_key_to_wire(ssh_key.as_ref()),
             })
         }
         Event::Ready { machines, deadline, .. } => {
@@ -70,6 +77,10 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
         Event::Countdown { ends, .. } => {
             Kind::Countdown(v1::ReservationCountdown { ends_ns: ends.unwrap_or_default().0 })
         }
+        Event::Noticed { notice, recipient, delivery, .. } => {
+            Kind::Noticed(noticed_to_wire(*notice, *recipient, delivery))
+        }
+        Event::TakenUp { by, .. } => Kind::TakenUp(v1::ReservationTakenUp { by: by.clone() }),
         Event::Aged { .. } => Kind::Aged(v1::ReservationAged {}),
         Event::QuotaSet { name, quota } => Kind::QuotaSet(quota::to_wire(name, quota)),
         Event::MachineReturned { machine, .. } => {
@@ -95,6 +106,7 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
             },
             deadline: time(granted.deadline_ns),
             drain: duration(granted.drain_ns),
+            ssh_key: ssh_key("ReservationGranted", &granted.ssh_key)?,
         },
         Kind::Ready(ready) => {
             Event::Ready { id, machines: machine_ids(&ready.machines)?, deadline: time(ready.deadline_ns) }
@@ -107,6 +119,11 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
         Kind::MachineDismissed(dismissed) => Event::Dismissed { id, machine: machine_id(&dismissed.machine)? },
         Kind::Countdown(countdown) => Event::Countdown { id, ends: set_time(countdown.ends_ns) },
         Kind::Aged(_) => Event::Aged { id },
+        Kind::Noticed(noticed) => {
+            let (notice, recipient, delivery) = noticed_from_wire(noticed)?;
+            Event::Noticed { id, notice, recipient, delivery }
+        }
+        Kind::TakenUp(taken) => Event::TakenUp { id, by: taken.by },
         Kind::QuotaSet(set) => {
             let (name, quota) = quota::from_wire(set)?;
             Event::QuotaSet { name, quota }
@@ -133,6 +150,9 @@ fn request(queued: v1::ReservationQueued) -> Result<Request, WireError> {
         priority: queued.priority,
         minimum: queued.minimum,
         until: set_time(queued.until_ns),
+        notify: notify_from_wire(&queued.notify, &queued.notify_administrator)?,
+        no_show: set_duration(queued.no_show_ns),
+        ssh_key: ssh_key("ReservationQueued", &queued.ssh_key)?,
         master: master(queued.master)?,
     })
 }

@@ -1,7 +1,7 @@
-//! JOBS, as reservation follows it: masters of groups that are over.
+//! JOBS, as reservation follows it: masters of groups, and which reservations are in use.
 
 use muster_bus::StoredMessage;
-use muster_model::{Dpid, GroupMaster, JobNumber, ProcessNumber, RunId, others_than};
+use muster_model::{Dpid, GroupMaster, JobNumber, ProcessNumber, ReservationId, RunId, others_than};
 use muster_proto::v1::{self, job_event::Kind};
 use prost::Message;
 
@@ -14,7 +14,7 @@ const JOB_EVENT: &str = "muster.v1.JobEvent";
 ///
 /// # Errors
 /// When it can not be decoded.
-pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
+pub fn take_jobs(message: &StoredMessage) -> Result<Vec<Input>, String> {
     let turn = muster_ledger::open_turn(&message.payload)?;
     if turn.event_type != JOB_EVENT {
         return Err(format!("it holds {} and not {JOB_EVENT}", turn.event_type));
@@ -28,7 +28,11 @@ pub fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
                 let master = master.map_err(|error| error.to_string())?;
                 inputs.push(Input::GroupEnded { master, reason: ended.reason });
             }
-            Some(Kind::JobStarted(started)) => inputs.extend(clients_of(&started).map(Input::ClientsWanted)),
+            Some(Kind::JobStarted(started)) => {
+                let reservation = started.spec.as_ref().map_or(0, |spec| spec.reservation);
+                inputs.extend((reservation > 0).then_some(Input::Used(ReservationId(reservation))));
+                inputs.extend(clients_of(&started).map(Input::ClientsWanted));
+            }
             _ => {}
         }
     }

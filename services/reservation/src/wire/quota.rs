@@ -20,6 +20,7 @@ pub fn to_wire(name: &str, quota: &Quota) -> v1::QuotaSet {
         priority_and_one: quota.priority.map_or(0, |priority| priority.saturating_add(1)),
         share: quota.share.unwrap_or_default(),
         members: quota.members.iter().cloned().collect(),
+        no_deadline: quota.no_deadline,
     };
     v1::QuotaSet { name: name.to_owned(), quota: Some(wire) }
 }
@@ -40,6 +41,7 @@ pub(super) fn from_wire(set: v1::QuotaSet) -> Result<(String, Quota), WireError>
         priority: quota.priority_and_one.checked_sub(1),
         share: Some(quota.share).filter(|share| *share > 0),
         members: quota.members.into_iter().collect(),
+        no_deadline: quota.no_deadline,
     };
     Ok((set.name, quota))
 }

@@ -1,12 +1,15 @@
 //! Commands and answers.
 
 use bytes::Bytes;
-use muster_model::{ReservationId, nanoseconds};
+use muster_model::{NotifyTarget, ReservationId, nanoseconds};
 use muster_proto::WireError;
 use muster_proto::v1::{self, reservation_command::Kind, reservation_reply};
 use prost::Message;
 
-use super::{checked_duration, end_to_wire, machine_id, master, names, quota, rollout, set_time};
+use super::notice::{notices_to_wire, target_from_wire, target_to_wire};
+use super::{
+    checked_duration, end_to_wire, machine_id, master, names, quota, rollout, set_time, ssh_key, ssh_key_to_wire,
+};
 use crate::core::{Command, Explained, Extension, Kept, Record, Reply, Reserve, Stage};
 
 /// What a command asks for. The nonce is for the boots of a rollout.
@@ -28,10 +31,18 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
             until: set_time(reserve.until_ns),
             each: reserve.each,
             master: behalf,
+            notify: match reserve.notify.as_str() {
+                "" => None,
+                text => Some(target_from_wire("notify", text)?),
+            },
+            notify_administrator: NotifyTarget::None,
+            no_show: reserve.no_show_ns.map(|ns| checked_duration("Reserve", "no_show_ns", ns)).transpose()?,
+            ssh_key: ssh_key("Reserve", &reserve.ssh_key)?,
         }),
         Kind::Extend(extend) => Command::Extend {
             id: ReservationId(extend.reservation),
             to: match set_time(extend.until_ns) {
+                _ if extend.no_deadline => Extension::Never,
                 Some(until) => Extension::Until(until),
                 None => Extension::By(checked_duration("Extend", "by_ns", extend.by_ns)?),
             },
@@ -40,7 +51,11 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
             let (name, quota) = quota::from_wire(set)?;
             Command::SetQuota { name, quota }
         }
+        Kind::CheckIn(check_in) if check_in.revoke => {
+            Command::Revoke { id: ReservationId(check_in.reservation), reason: check_in.reason }
+        }
         Kind::CheckIn(check_in) => Command::CheckIn { id: ReservationId(check_in.reservation) },
+        Kind::Accept(accept) => Command::Accept { id: ReservationId(accept.reservation) },
         Kind::Dismiss(dismiss) => {
             Command::Dismiss { id: ReservationId(dismiss.reservation), machine: machine_id(&dismiss.machine)? }
         }
@@ -80,7 +95,9 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
     let state = match &reservation.stage {
         Stage::Queued => v1::ReservationState::Queued,
         Stage::Preparing(_) => v1::ReservationState::Preparing,
-        Stage::Ready(_) => v1::ReservationState::Ready,
+        Stage::Ready(grant) if grant.taken_up.is_some() => v1::ReservationState::Active,
+        Stage::Ready(grant) if grant.told.is_some() => v1::ReservationState::Ready,
+        Stage::Ready(_) => v1::ReservationState::Prepared,
         Stage::Ended(_) => v1::ReservationState::Ended,
     };
     let ended = match &reservation.stage {
@@ -116,6 +133,14 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
         until_ns: request.until.unwrap_or_default().0,
         aged: reservation.aged,
         master: request.master.map(Into::into),
+        notify: target_to_wire(&request.notify.user),
+        notify_administrator: target_to_wire(&request.notify.administrator),
+        no_show_ns: request.no_show.map_or(0, nanoseconds),
+        ready_ns: grant.and_then(|grant| grant.ready).unwrap_or_default().0,
+        told_ns: grant.and_then(|grant| grant.told).unwrap_or_default().0,
+        taken_up_ns: grant.and_then(|grant| grant.taken_up).unwrap_or_default().0,
+        notices: notices_to_wire(&reservation.notices),
+        ssh_key: ssh_key_to_wire(request.ssh_key.as_ref()),
     }
 }
 

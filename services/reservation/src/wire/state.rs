@@ -6,9 +6,11 @@ use muster_proto::WireError;
 use muster_proto::v1;
 use prost::Message;
 
+use super::notice::{notices_from_wire, notify_from_wire};
 use super::rollout::rollout_from_wire;
 use super::{
-    duration, end_from_wire, machine, machine_id, machine_ids, master, names, quota, record_to_wire, set_time, time,
+    duration, end_from_wire, machine, machine_id, machine_ids, master, names, quota, record_to_wire, set_duration,
+    set_time, ssh_key, time,
 };
 use crate::core::{Ended, Grant, Quotas, Record, Request, Reservation, Stage, State, Usage};
 
@@ -90,21 +92,25 @@ fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, W
         minimum: record.minimum,
         until: set_time(record.until_ns),
         master: master(record.master)?,
+        notify: notify_from_wire(&record.notify, &record.notify_administrator)?,
+        no_show: set_duration(record.no_show_ns),
+        ssh_key: ssh_key("ReservationRecord", &record.ssh_key)?,
     };
+    let notices = notices_from_wire(record.notices.clone())?;
     let stage = stage(&kept, &record)?;
     let (id, queued) = (ReservationId(record.reservation), time(record.queued_ns));
-    Ok(Reservation { id, request, queued, aged: record.aged, stage })
+    Ok(Reservation { id, request, queued, aged: record.aged, stage, notices })
 }
 
 fn stage(kept: &v1::SnapshotReservation, record: &v1::ReservationRecord) -> Result<Stage, WireError> {
     let state = record.state();
     match state {
-        v1::ReservationState::Unspecified | v1::ReservationState::Prepared | v1::ReservationState::Active => {
-            Err(WireError::invalid("ReservationRecord", "state", format!("{} is not kept", state.as_str_name())))
-        }
+        v1::ReservationState::Unspecified => Err(WireError::missing("ReservationRecord", "state")),
         v1::ReservationState::Queued => Ok(Stage::Queued),
         v1::ReservationState::Preparing => Ok(Stage::Preparing(grant(kept, record)?)),
-        v1::ReservationState::Ready => Ok(Stage::Ready(grant(kept, record)?)),
+        v1::ReservationState::Prepared | v1::ReservationState::Ready | v1::ReservationState::Active => {
+            Ok(Stage::Ready(grant(kept, record)?))
+        }
         v1::ReservationState::Ended => Ok(Stage::Ended(Ended {
             end: end_from_wire(record.end())?,
             reason: record.reason.clone(),
@@ -129,5 +135,8 @@ fn grant(kept: &v1::SnapshotReservation, record: &v1::ReservationRecord) -> Resu
             .map(|kept| Ok((machine_id(&kept.machine)?, kept.dropped.unwrap_or_default().into())))
             .collect::<Result<_, WireError>>()?,
         countdown: set_time(record.countdown_ends_ns),
+        ready: set_time(record.ready_ns),
+        told: set_time(record.told_ns),
+        taken_up: set_time(record.taken_up_ns),
     })
 }

@@ -60,7 +60,7 @@ pub(super) fn came(process: &Process) -> Came {
             | StopReason::Task,
         ) => return Came::Trouble,
         Some(StopReason::Limit) if process.exit_status.is_some() => return Came::Failed,
-        Some(StopReason::Limit | StopReason::User) | None => {}
+        Some(StopReason::Limit | StopReason::User | StopReason::Errand) | None => {}
     }
     let is_stopped = process.stop.is_some();
     match process.state {

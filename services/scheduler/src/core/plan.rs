@@ -183,6 +183,8 @@ impl PlanSpec {
                 stall: Duration::ZERO,
                 roles: Vec::new(),
                 reboots: false,
+                clients: String::new(),
+                client_selector: String::new(),
             },
             parameters: Vec::new(),
             seed: 0,
@@ -192,6 +194,8 @@ impl PlanSpec {
             job: self.job,
             pulses: Vec::new(),
             on_error: OnError::Report,
+            errand_of: None,
+            check_out: false,
         }
     }
 

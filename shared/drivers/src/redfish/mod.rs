@@ -1,18 +1,18 @@
 //! A baseboard controller by Redfish (DMTF DSP0266): the PowerState of a ComputerSystem, and its action Reset.
 
-mod http;
-mod tls;
-
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{AUTHORIZATION, HeaderName};
 use hyper::{Method, StatusCode};
 use muster_model::power::RedfishPower;
 use muster_model::text::cut;
 use muster_model::{MachineId, PowerAction, PowerState};
 use serde_json::{Value, json};
 
-use self::http::{Answered, Client};
-use crate::{Answer, Deadline, Done, DriverError, PowerDriver, secret};
+use crate::http::{Answered, Client};
+use crate::{Answer, Deadline, Done, DriverError, PowerDriver, secret, tls};
 
 /// The action of a system, as its resource names it.
 const RESET: &str = "#ComputerSystem.Reset";
@@ -33,7 +33,12 @@ impl Power {
     fn client(&self) -> Result<Client, DriverError> {
         let (spec, machine) = (&self.redfish, &self.machine);
         let tls = tls::connector(&spec.trust, machine)?;
-        Client::new(&spec.url.fill(machine), tls, &spec.user.fill(machine), &secret::read(&spec.secret, machine)?)
+        let who = format!("{}:{}", spec.user.fill(machine), secret::read(&spec.secret, machine)?);
+        let headers = vec![
+            (AUTHORIZATION, format!("Basic {}", STANDARD.encode(who))),
+            (HeaderName::from_static("odata-version"), "4.0".to_owned()),
+        ];
+        Client::new(&spec.url.fill(machine), tls, headers)
     }
 
     async fn reset(&self, words: &[&str], deadline: Deadline) -> Result<Done, DriverError> {

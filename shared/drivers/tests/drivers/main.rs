@@ -4,6 +4,7 @@ mod command;
 mod ipmitool;
 mod libvirt;
 mod manual;
+mod notice;
 mod page;
 mod qemu;
 mod redfish;

@@ -53,7 +53,8 @@ impl Requests<Counter> for CounterRequests {
             reservation_command::Kind::Reserve(_) if actor == "user:nobody" => Err(self.unreadable("not by nobody")),
             reservation_command::Kind::Reserve(_)
             | reservation_command::Kind::SetQuota(_)
-            | reservation_command::Kind::Dismiss(_) => Ok(Input::Refuse),
+            | reservation_command::Kind::Dismiss(_)
+            | reservation_command::Kind::Accept(_) => Ok(Input::Refuse),
         }
     }
 
@@ -91,7 +92,7 @@ impl Requests<Counter> for CounterRequests {
 
 /// The command that adds a token.
 pub(crate) fn add(token: u64) -> Body {
-    command(reservation_command::Kind::CheckIn(v1::CheckIn { reservation: token }))
+    command(reservation_command::Kind::CheckIn(v1::CheckIn { reservation: token, ..Default::default() }))
 }
 
 /// The query that is always answered.
@@ -111,7 +112,7 @@ fn command(kind: reservation_command::Kind) -> Body {
 
 fn add_padded(token: u64, size: usize) -> Body {
     let by_ns = i64::try_from(size).expect("small");
-    command(reservation_command::Kind::Extend(v1::Extend { reservation: token, by_ns, until_ns: 0 }))
+    command(reservation_command::Kind::Extend(v1::Extend { reservation: token, by_ns, ..Default::default() }))
 }
 
 /// A request, as a person's tool makes it.
@@ -207,7 +208,11 @@ async fn what_can_not_be_read_is_refused_and_says_why() {
     assert!(matches!(answer.body, Some(Body::Refusal(_))), "{answer:?}");
     let by_core = refusal(&bus, &request(&bus, command_id(), refused())).await;
     assert_eq!(by_core.code(), v1::RefusalCode::Refused);
-    let kind = Some(reservation_query::Kind::List(v1::ListReservations { reservation: 9, ended: false, master: None }));
+    let kind = Some(reservation_query::Kind::List(v1::ListReservations {
+        reservation: 9,
+        ended: false,
+        ..Default::default()
+    }));
     let query = Body::ReservationQuery(v1::ReservationQuery { kind });
     assert_eq!(refusal(&bus, &request(&bus, command_id(), query)).await.why, "no such token");
     assert_eq!((log_state(&bus).await.last, requests.refused.load(Ordering::Relaxed)), before, "nothing was appended");

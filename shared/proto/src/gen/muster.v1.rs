@@ -1258,6 +1258,9 @@ pub struct Holder {
     /// Pool time of its deadline, nanoseconds; 0 means none.
     #[prost(int64, tag = "3")]
     pub deadline_ns: i64,
+    /// Ssh public key that is installed for its time, where the machine's policy permits; empty for none.
+    #[prost(string, tag = "4")]
+    pub ssh_key: ::prost::alloc::string::String,
 }
 /// MachineRecord is all that is known of a machine in the log.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1389,6 +1392,9 @@ pub struct MachineStatus {
     /// How far its agent is with the newest order to prepare a disk, as it said last.
     #[prost(message, optional, tag = "6")]
     pub storage: ::core::option::Option<StorageProgress>,
+    /// What became of the ssh key of its holder, for people; empty without one.
+    #[prost(string, tag = "10")]
+    pub ssh_key: ::prost::alloc::string::String,
     /// Generation of the desired state that its agent has, by the newest heartbeat.
     #[prost(message, optional, tag = "20")]
     pub agent_generation: ::core::option::Option<Position>,
@@ -3191,6 +3197,9 @@ pub struct Heartbeat {
     /// How far it is with the newest order to prepare a disk; unset without one.
     #[prost(message, optional, tag = "17")]
     pub storage: ::core::option::Option<StorageProgress>,
+    /// What became of the ssh key of its holder, for people; empty without one.
+    #[prost(string, tag = "20")]
+    pub ssh_key: ::prost::alloc::string::String,
 }
 /// HeartbeatAnswer is sent by a leader to the heartbeat's reply subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4133,6 +4142,146 @@ pub struct PastAttempt {
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
+/// ReservationNoticed is what came of an attempt to tell somebody of a reservation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationNoticed {
+    /// What.
+    #[prost(enumeration = "Notice", tag = "1")]
+    pub notice: i32,
+    /// Whom.
+    #[prost(enumeration = "NoticeRecipient", tag = "2")]
+    pub recipient: i32,
+    /// What came of it.
+    #[prost(enumeration = "NoticeOutcome", tag = "3")]
+    pub outcome: i32,
+    /// Attempts until now.
+    #[prost(uint32, tag = "4")]
+    pub attempts: u32,
+    /// Why it failed, for people.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// Pool time of the next attempt, nanoseconds; 0 for none.
+    #[prost(int64, tag = "6")]
+    pub next_ns: i64,
+}
+/// ReservationTakenUp: its holder has shown up, so that it does not end for want of anybody.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReservationTakenUp {
+    /// By what, for people.
+    #[prost(string, tag = "1")]
+    pub by: ::prost::alloc::string::String,
+}
+/// Notice is what somebody is told of a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Notice {
+    /// Never sent.
+    Unspecified = 0,
+    /// Its machines are there.
+    Ready = 1,
+    /// It ends soon.
+    EndsSoon = 2,
+    /// It ends very soon.
+    EndsVerySoon = 3,
+    /// It is over.
+    Ended = 4,
+}
+impl Notice {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NOTICE_UNSPECIFIED",
+            Self::Ready => "NOTICE_READY",
+            Self::EndsSoon => "NOTICE_ENDS_SOON",
+            Self::EndsVerySoon => "NOTICE_ENDS_VERY_SOON",
+            Self::Ended => "NOTICE_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NOTICE_UNSPECIFIED" => Some(Self::Unspecified),
+            "NOTICE_READY" => Some(Self::Ready),
+            "NOTICE_ENDS_SOON" => Some(Self::EndsSoon),
+            "NOTICE_ENDS_VERY_SOON" => Some(Self::EndsVerySoon),
+            "NOTICE_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+/// NoticeRecipient is who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NoticeRecipient {
+    /// Never sent.
+    Unspecified = 0,
+    /// Its user.
+    User = 1,
+    /// The administrator.
+    Administrator = 2,
+}
+impl NoticeRecipient {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NOTICE_RECIPIENT_UNSPECIFIED",
+            Self::User => "NOTICE_RECIPIENT_USER",
+            Self::Administrator => "NOTICE_RECIPIENT_ADMINISTRATOR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NOTICE_RECIPIENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "NOTICE_RECIPIENT_USER" => Some(Self::User),
+            "NOTICE_RECIPIENT_ADMINISTRATOR" => Some(Self::Administrator),
+            _ => None,
+        }
+    }
+}
+/// NoticeOutcome is what came of an attempt to tell somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NoticeOutcome {
+    /// Never sent.
+    Unspecified = 0,
+    /// They were told.
+    Told = 1,
+    /// It failed, and is tried again.
+    Failed = 2,
+    /// It failed for the last time.
+    GivenUp = 3,
+}
+impl NoticeOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NOTICE_OUTCOME_UNSPECIFIED",
+            Self::Told => "NOTICE_OUTCOME_TOLD",
+            Self::Failed => "NOTICE_OUTCOME_FAILED",
+            Self::GivenUp => "NOTICE_OUTCOME_GIVEN_UP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NOTICE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "NOTICE_OUTCOME_TOLD" => Some(Self::Told),
+            "NOTICE_OUTCOME_FAILED" => Some(Self::Failed),
+            "NOTICE_OUTCOME_GIVEN_UP" => Some(Self::GivenUp),
+            _ => None,
+        }
+    }
+}
 /// ReservationEvent is one fact about one reservation.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReservationEvent {
@@ -4142,7 +4291,7 @@ pub struct ReservationEvent {
     /// The fact.
     #[prost(
         oneof = "reservation_event::Kind",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20"
     )]
     pub kind: ::core::option::Option<reservation_event::Kind>,
 }
@@ -4184,6 +4333,12 @@ pub mod reservation_event {
         /// What somebody may have changed; about no reservation.
         #[prost(message, tag = "12")]
         QuotaSet(super::QuotaSet),
+        /// Somebody was told of it, or could not be.
+        #[prost(message, tag = "13")]
+        Noticed(super::ReservationNoticed),
+        /// Its holder has shown up.
+        #[prost(message, tag = "14")]
+        TakenUp(super::ReservationTakenUp),
         /// Its holder gave one of its machines back before the end.
         #[prost(message, tag = "20")]
         MachineDismissed(super::ReservationMachineDismissed),
@@ -4241,6 +4396,18 @@ pub struct ReservationQueued {
     /// Pool time at which it ends, whenever it begins, nanoseconds; 0 = after its duration.
     #[prost(int64, tag = "10")]
     pub until_ns: i64,
+    /// Where its user is told: `none`, `mail:ADDRESS`, a URL, `command:NAME`; empty is none.
+    #[prost(string, tag = "11")]
+    pub notify: ::prost::alloc::string::String,
+    /// Where the administrator is told; empty is nowhere.
+    #[prost(string, tag = "12")]
+    pub notify_administrator: ::prost::alloc::string::String,
+    /// So long after its user was told it ends, if nobody shows up, nanoseconds; 0 = never.
+    #[prost(int64, tag = "13")]
+    pub no_show_ns: i64,
+    /// Ssh public key that is installed on its machines for its time; empty for none.
+    #[prost(string, tag = "14")]
+    pub ssh_key: ::prost::alloc::string::String,
     /// Whose client it is; unset for an ordinary one.
     #[prost(message, optional, tag = "20")]
     pub master: ::core::option::Option<GroupMaster>,
@@ -4295,6 +4462,9 @@ pub struct Quota {
     /// Machines at once are 0.
     #[prost(bool, tag = "7")]
     pub no_machines: bool,
+    /// A reservation may be extended to have no deadline.
+    #[prost(bool, tag = "8")]
+    pub no_deadline: bool,
 }
 /// QuotaSet: what somebody may have from here on; an empty quota is none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4327,6 +4497,9 @@ pub struct ReservationGranted {
     /// Random part of the nonce of these boots.
     #[prost(string, tag = "6")]
     pub nonce: ::prost::alloc::string::String,
+    /// Ssh public key that is installed there for its time; empty for none.
+    #[prost(string, tag = "7")]
+    pub ssh_key: ::prost::alloc::string::String,
 }
 /// ReservationMachineDropped: a rollout goes on without it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4358,7 +4531,7 @@ pub struct ReservationReady {
 /// ReservationExtended: the deadline moved.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationExtended {
-    /// The new deadline, pool time in nanoseconds.
+    /// The new deadline, pool time in nanoseconds; 0 means that it has none from here on.
     #[prost(int64, tag = "1")]
     pub deadline_ns: i64,
 }
@@ -4457,6 +4630,10 @@ pub enum ReservationEnd {
     Canceled = 3,
     /// It could not be prepared.
     Failed = 4,
+    /// Nobody showed up in time.
+    NoShow = 5,
+    /// An administrator took it back.
+    Revoked = 6,
     /// Its master is over, or silent.
     MasterEnded = 7,
 }
@@ -4472,6 +4649,8 @@ impl ReservationEnd {
             Self::Expired => "RESERVATION_END_EXPIRED",
             Self::Canceled => "RESERVATION_END_CANCELED",
             Self::Failed => "RESERVATION_END_FAILED",
+            Self::NoShow => "RESERVATION_END_NO_SHOW",
+            Self::Revoked => "RESERVATION_END_REVOKED",
             Self::MasterEnded => "RESERVATION_END_MASTER_ENDED",
         }
     }
@@ -4483,6 +4662,8 @@ impl ReservationEnd {
             "RESERVATION_END_EXPIRED" => Some(Self::Expired),
             "RESERVATION_END_CANCELED" => Some(Self::Canceled),
             "RESERVATION_END_FAILED" => Some(Self::Failed),
+            "RESERVATION_END_NO_SHOW" => Some(Self::NoShow),
+            "RESERVATION_END_REVOKED" => Some(Self::Revoked),
             "RESERVATION_END_MASTER_ENDED" => Some(Self::MasterEnded),
             _ => None,
         }
@@ -6397,7 +6578,7 @@ pub struct ReservationCommand {
     #[prost(message, optional, tag = "9")]
     pub master: ::core::option::Option<GroupMaster>,
     /// The command.
-    #[prost(oneof = "reservation_command::Kind", tags = "1, 2, 3, 4, 8")]
+    #[prost(oneof = "reservation_command::Kind", tags = "1, 2, 3, 4, 5, 8")]
     pub kind: ::core::option::Option<reservation_command::Kind>,
 }
 /// Nested message and enum types in `ReservationCommand`.
@@ -6417,6 +6598,9 @@ pub mod reservation_command {
         /// Say what somebody may have.
         #[prost(message, tag = "4")]
         SetQuota(super::QuotaSet),
+        /// Say that its holder is there.
+        #[prost(message, tag = "5")]
+        Accept(super::Accept),
         /// Give one machine back before the end.
         #[prost(message, tag = "8")]
         Dismiss(super::DismissMachine),
@@ -6452,6 +6636,15 @@ pub struct Reserve {
     /// Pool time until which they are wanted, nanoseconds, instead of for how long.
     #[prost(int64, tag = "9")]
     pub until_ns: i64,
+    /// Where its user is told: `none`, an e-mail address, a URL, `command:NAME`; empty is what the service does without it.
+    #[prost(string, tag = "10")]
+    pub notify: ::prost::alloc::string::String,
+    /// So long after its user was told it ends, if nobody shows up, nanoseconds; 0 = never; unset is what the service does without it.
+    #[prost(int64, optional, tag = "11")]
+    pub no_show_ns: ::core::option::Option<i64>,
+    /// Ssh public key that is installed on its machines for its time, one line; empty for none.
+    #[prost(string, tag = "12")]
+    pub ssh_key: ::prost::alloc::string::String,
     /// So many reservations of one machine each, to be used as they become ready.
     #[prost(bool, tag = "20")]
     pub each: bool,
@@ -6478,16 +6671,32 @@ pub struct Extend {
     /// The pool time that it becomes, nanoseconds, instead of by how much.
     #[prost(int64, tag = "3")]
     pub until_ns: i64,
+    /// It has none from here on, instead of both.
+    #[prost(bool, tag = "4")]
+    pub no_deadline: bool,
 }
-/// CheckIn gives machines back.
+/// Accept says that the holder of a reservation is there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CheckIn {
+pub struct Accept {
     /// Number.
     #[prost(uint64, tag = "1")]
     pub reservation: u64,
 }
+/// CheckIn gives machines back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckIn {
+    /// Number.
+    #[prost(uint64, tag = "1")]
+    pub reservation: u64,
+    /// Somebody else's, as an administrator.
+    #[prost(bool, tag = "2")]
+    pub revoke: bool,
+    /// Why it is revoked, for its user.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
 /// ReservationQuery changes nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReservationQuery {
     /// The query.
     #[prost(oneof = "reservation_query::Kind", tags = "1, 2, 3, 4")]
@@ -6496,7 +6705,7 @@ pub struct ReservationQuery {
 /// Nested message and enum types in `ReservationQuery`.
 pub mod reservation_query {
     /// The query.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
         /// Reservations.
         #[prost(message, tag = "1")]
@@ -6513,7 +6722,7 @@ pub mod reservation_query {
     }
 }
 /// ListReservations lists reservations.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListReservations {
     /// One number; 0 means all.
     #[prost(uint64, tag = "1")]
@@ -6521,8 +6730,11 @@ pub struct ListReservations {
     /// Ended ones too.
     #[prost(bool, tag = "2")]
     pub ended: bool,
+    /// Those of one user alone: `user:anna`; empty means everybody's.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
     /// Clients of this master alone.
-    #[prost(message, optional, tag = "3")]
+    #[prost(message, optional, tag = "20")]
     pub master: ::core::option::Option<GroupMaster>,
 }
 /// ListQuotas lists quotas, and what users have had.
@@ -6642,7 +6854,7 @@ pub struct ReservationList {
     pub reservations: ::prost::alloc::vec::Vec<ReservationRecord>,
 }
 /// ReservationRecord is all that is known of one.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReservationRecord {
     /// Number.
     #[prost(uint64, tag = "1")]
@@ -6671,7 +6883,7 @@ pub struct ReservationRecord {
     /// Pool time it was asked for, nanoseconds.
     #[prost(int64, tag = "9")]
     pub queued_ns: i64,
-    /// Deadline, nanoseconds; 0 while queued.
+    /// Deadline, nanoseconds; 0 while queued, and where it has none.
     #[prost(int64, tag = "10")]
     pub deadline_ns: i64,
     /// For how long it was asked, nanoseconds.
@@ -6713,6 +6925,30 @@ pub struct ReservationRecord {
     /// It has waited so long that it is before all that have not.
     #[prost(bool, tag = "23")]
     pub aged: bool,
+    /// Where its user is told; empty is nowhere.
+    #[prost(string, tag = "24")]
+    pub notify: ::prost::alloc::string::String,
+    /// Where the administrator is told; empty is nowhere.
+    #[prost(string, tag = "25")]
+    pub notify_administrator: ::prost::alloc::string::String,
+    /// So long after its user was told it ends, if nobody shows up, nanoseconds; 0 = never.
+    #[prost(int64, tag = "26")]
+    pub no_show_ns: i64,
+    /// Pool time at which its machines were ready, nanoseconds; 0 before.
+    #[prost(int64, tag = "27")]
+    pub ready_ns: i64,
+    /// Pool time at which its user was told that they are, or could not be told, nanoseconds; 0 before.
+    #[prost(int64, tag = "28")]
+    pub told_ns: i64,
+    /// Pool time at which its holder showed up, nanoseconds; 0 before.
+    #[prost(int64, tag = "29")]
+    pub taken_up_ns: i64,
+    /// Who was told of what, or could not be.
+    #[prost(message, repeated, tag = "30")]
+    pub notices: ::prost::alloc::vec::Vec<ReservationNoticed>,
+    /// Ssh public key that is installed on its machines for its time; empty for none.
+    #[prost(string, tag = "31")]
+    pub ssh_key: ::prost::alloc::string::String,
     /// Whose client it is; unset for an ordinary one.
     #[prost(message, optional, tag = "40")]
     pub master: ::core::option::Option<GroupMaster>,

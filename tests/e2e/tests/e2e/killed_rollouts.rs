@@ -125,7 +125,7 @@ impl Stage {
             let killed = self.kill()?;
             eprintln!("rollout {number}: {killed} killed when {enough} machines were proven");
         }
-        wait_until("the rollout is ready", READY_LIMIT, || self.rollout(number)["state"] == "ready")
+        wait_until("the rollout is ready", READY_LIMIT, || self.has_started(number))
             .with_context(|| format!("{}", self.rollout(number)))?;
         let ready = self.rollout(number)["ready"].as_u64().context("count the machines")?;
         self.all_run(job, ready)?;
@@ -137,7 +137,12 @@ impl Stage {
 
     fn is_far(&self, number: u64, enough: u64) -> bool {
         let rollout = self.rollout(number);
-        rollout["state"] == "ready" || rollout["ready"].as_u64().is_some_and(|ready| ready >= enough)
+        self.has_started(number) || rollout["ready"].as_u64().is_some_and(|ready| ready >= enough)
+    }
+
+    /// It is ready, or what was attached runs on it already.
+    fn has_started(&self, number: u64) -> bool {
+        ["ready", "active"].map(Value::from).contains(&self.rollout(number)["state"])
     }
 
     /// What follows a rollout was started once, on each of its machines, and each of those is in the kernel of the rollout.

@@ -16,6 +16,7 @@ mod kills;
 mod leaders;
 mod live;
 mod locks;
+mod notices;
 mod on_error;
 mod plans;
 mod pulses;

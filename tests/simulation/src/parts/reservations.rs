@@ -15,10 +15,10 @@ pub(crate) struct ReservationPart;
 impl Part for ReservationPart {
     type Core = ReservationCore;
     const LOG: Stream = Stream::Reservations;
-    const SOURCES: &'static [Stream] = &[Stream::Machines];
+    const SOURCES: &'static [Stream] = &[Stream::Machines, Stream::Jobs];
 
-    fn take(_stream: Stream, message: &StoredMessage) -> Result<Vec<Input>, String> {
-        wire::take(message)
+    fn take(stream: Stream, message: &StoredMessage) -> Result<Vec<Input>, String> {
+        if stream == Stream::Jobs { wire::take_jobs(message) } else { wire::take(message) }
     }
 
     fn check(state: &State) -> Result<(), String> {
@@ -36,7 +36,7 @@ impl Part for ReservationPart {
     fn command(envelope: &v1::Envelope) -> Result<Input, Refusal> {
         let Some(Body::ReservationCommand(command)) = envelope.body.clone() else { return Err(super::misunderstood()) };
         let command = wire::command(command, "simulated").map_err(|_| super::misunderstood())?;
-        Ok(Input::Command { user: envelope.actor.clone(), command })
+        Ok(Input::Command { user: envelope.actor.clone(), command: Box::new(command) })
     }
 
     fn reply(bytes: Bytes) -> Body {
@@ -56,10 +56,10 @@ impl Part for ReservationPart {
     }
 
     fn command_of(effect: &core::Effect) -> AgentOrder {
-        match *effect {}
+        panic!("nobody in the simulation asks to be told of anything: {effect:?}")
     }
 
     fn answered(effect: &core::Effect, _reply: &v1::AgentReply) -> News<ReservationCore> {
-        match *effect {}
+        panic!("nobody in the simulation asks to be told of anything: {effect:?}")
     }
 }

@@ -81,7 +81,8 @@ impl Pool {
 
     fn reserve(&mut self, selector: &str, count: u32, duration: Duration) -> anyhow::Result<()> {
         let reserve = Reserve { selector: selector.into(), count, duration, ..Reserve::default() };
-        self.decide(&Input::Command { user: "user:bench".into(), command: Command::Reserve(reserve) }).map(drop)
+        self.decide(&Input::Command { user: "user:bench".into(), command: Box::new(Command::Reserve(reserve)) })
+            .map(drop)
     }
 
     fn decide(&mut self, input: &Input) -> anyhow::Result<Vec<Event>> {

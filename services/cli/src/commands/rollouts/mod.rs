@@ -60,6 +60,7 @@ async fn begin(session: &Session, arguments: RolloutStartArguments) -> Result<()
             give_up_ns: nanoseconds(arguments.give_up),
             nonce: String::new(),
         }),
+        notify: arguments.notify.to_wire(),
         ..v1::Reserve::default()
     };
     let record = session.client.reservation_command(&what, Kind::Reserve(command)).await?;
@@ -92,7 +93,7 @@ async fn cancel(session: &Session, number: u64, yes: bool) -> Result<(), Failure
     let what = format!("cancel rollout {number}");
     let record = rollout(session, &what, number).await?;
     confirm(&what, &record.machines, yes).await?;
-    let kind = Kind::CheckIn(v1::CheckIn { reservation: number });
+    let kind = Kind::CheckIn(v1::CheckIn { reservation: number, ..Default::default() });
     let record = session.client.reservation_command(&what, kind).await?;
     session.print(&view::list(&[record])).await
 }
@@ -131,7 +132,7 @@ async fn watch(session: &Session, what: &str, number: u64) -> Result<(), Failure
 }
 
 fn is_under_way(state: ReservationState) -> bool {
-    matches!(state, ReservationState::Queued | ReservationState::Preparing | ReservationState::Prepared)
+    matches!(state, ReservationState::Queued | ReservationState::Preparing)
 }
 
 async fn look(

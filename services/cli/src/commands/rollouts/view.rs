@@ -6,7 +6,7 @@ use muster_model::Phase;
 use muster_proto::v1::{self, ReservationState};
 
 use crate::commands::boots::{kernel, verdict};
-use crate::commands::reservations::{end, state};
+use crate::commands::reservations::{deadline, end, state};
 use crate::output::{Cell, Column, Table};
 
 /// One row for each rollout.
@@ -44,7 +44,7 @@ pub(super) fn list(rollouts: &[v1::ReservationRecord]) -> Table {
             Cell::List(record.dropped.clone()),
             Cell::text(end(record.end())),
             Cell::time_ns(record.queued_ns),
-            Cell::time_ns(record.deadline_ns),
+            deadline(record),
         ]);
     }
     table
@@ -68,7 +68,7 @@ pub(super) fn summary(record: &v1::ReservationRecord, machines: &[v1::MachineSta
         ("countdown_ends_time", Cell::time_ns(record.countdown_ends_ns)),
         ("waits_for", Cell::text(ended)),
         ("went_on_without", Cell::List(record.dropped.clone())),
-        ("deadline_time", Cell::time_ns(record.deadline_ns)),
+        ("deadline_time", deadline(record)),
         ("then", Cell::text(then)),
     ])
     .upright()
@@ -77,7 +77,9 @@ pub(super) fn summary(record: &v1::ReservationRecord, machines: &[v1::MachineSta
 fn waits_for(record: &v1::ReservationRecord, quorum: &v1::Rollout) -> String {
     let ready = record.ready.len() as u64;
     match record.state() {
-        ReservationState::Ready | ReservationState::Active => "nothing: it is ready".into(),
+        ReservationState::Prepared | ReservationState::Ready | ReservationState::Active => {
+            "nothing: it is ready".into()
+        }
         ReservationState::Queued => record.reason.clone(),
         _ if record.countdown_ends_ns > 0 => {
             format!("{} more, or the end of the countdown", u64::from(record.count).saturating_sub(ready))

@@ -12,7 +12,8 @@ use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Preparation, Stage
 
 /// reservation granted machines: each drains towards it, or remembers it while it still changes hands.
 pub(super) fn granted(state: &State, grant: &Grant, now: Now) -> Vec<Event> {
-    let next = Holder::Reservation { id: grant.reservation, user: grant.user.clone(), deadline: grant.deadline };
+    let (user, ssh_key) = (grant.user.clone(), grant.ssh_key.clone());
+    let next = Holder::Reservation { id: grant.reservation, user, deadline: grant.deadline, ssh_key };
     let claim = Claim { next, drain: grant.drain };
     let preparation = grant.kernel.as_ref().map(|(name, nonce)| Preparation {
         reservation: grant.reservation,

@@ -4,7 +4,7 @@ use crate::core::{Claim, Holder, Stage, Tenure};
 
 fn anna(world: &World, reservation: u64) -> Holder {
     let deadline = world.now + seconds(3600);
-    Holder::Reservation { id: ReservationId(reservation), user: "user:anna".into(), deadline }
+    Holder::Reservation { id: ReservationId(reservation), user: "user:anna".into(), deadline, ssh_key: String::new() }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use crate::core::Holder;
 fn an_illegal_event_has_no_effect() {
     let mut world = World::new();
     world.ready_machine("a");
-    let next = Holder::Reservation { id: ReservationId(1), user: String::new(), deadline: world.now };
+    let next =
+        Holder::Reservation { id: ReservationId(1), user: String::new(), deadline: world.now, ssh_key: String::new() };
     let illegal = [
         Fact::EpochRaised { epoch: Epoch(1), holder: Holder::Pool },
         Fact::EpochRaised { epoch: Epoch(2), holder: next },

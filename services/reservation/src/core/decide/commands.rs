@@ -13,13 +13,16 @@ use crate::core::limits::{
     SELECTOR_SIZE_MAX,
 };
 use crate::core::machine::Named;
+use crate::core::notice::{Notices, Notify};
 use crate::core::outlook::Outlook;
 use crate::core::quorum::Rollout;
 use crate::core::quota::{self, Quota, Wish};
 use crate::core::record::Record;
-use crate::core::reservation::{End, Ended, Grant, Request, Reservation, Stage};
+use crate::core::reservation::{End, Ended, Request, Reservation, Stage};
 use crate::core::state::State;
 use crate::core::{Reply, ReservationCore, apply, grants};
+
+use super::holder;
 
 pub(super) type Decided = Result<Decision<ReservationCore>, Refusal>;
 
@@ -46,12 +49,20 @@ pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now
                 minimum: reserve.minimum,
                 until: reserve.until,
                 master: reserve.master,
+                notify: Notify {
+                    user: reserve.notify.clone().unwrap_or_default(),
+                    administrator: reserve.notify_administrator.clone(),
+                },
+                no_show: reserve.no_show.filter(|after| !after.is_zero()),
+                ssh_key: reserve.ssh_key.clone(),
             };
             if reserve.each { groups::reserve_each(state, request, now) } else { self::reserve(state, request, now) }
         }
         Command::Extend { id, to } => extend(state, user, *id, *to, now),
         Command::SetQuota { name, quota } => set_quota(state, name, quota),
         Command::CheckIn { id } => check_in(state, user, *id, now),
+        Command::Revoke { id, reason } => holder::revoke(state, user, *id, reason, now),
+        Command::Accept { id } => holder::accept(state, user, *id, now),
     }
 }
 
@@ -64,17 +75,16 @@ fn parse_selector(text: &str) -> Result<Selector, Refusal> {
 }
 
 fn reserve(state: &State, request: Request, now: Now) -> Decided {
-    let reservation = Reservation {
-        id: state.last().next(),
-        request: checked(state, request, now)?,
-        queued: now.time,
-        aged: false,
-        stage: Stage::Queued,
-    };
+    let reservation = queued(state.last().next(), checked(state, request, now)?, now);
     check_possible(state, &reservation)?;
     let mut events = vec![Event::Queued { id: reservation.id, request: reservation.request.clone() }];
     events.extend(grants::grants(state, Some(&reservation), &[], now.time));
     Ok(decided(state, reservation, events, now))
+}
+
+/// A reservation that begins to wait.
+pub(super) fn queued(id: ReservationId, request: Request, now: Now) -> Reservation {
+    Reservation { id, request, queued: now.time, aged: false, stage: Stage::Queued, notices: Notices::new() }
 }
 
 /// A request that may be taken, whether or not it is possible.
@@ -118,6 +128,10 @@ fn check_request(request: &Request) -> Result<(), Refusal> {
     }
     if request.drain > DRAIN_MAX {
         return limit(too_long("the drain", request.drain, DRAIN_MAX), "give what runs there less time to end");
+    }
+    if request.no_show > Some(DURATION_MAX) {
+        let is = request.no_show.unwrap_or_default();
+        return limit(too_long("the time to show up", is, DURATION_MAX), "give less");
     }
     if request.comment.len() > COMMENT_SIZE_MAX {
         return limit(
@@ -235,16 +249,21 @@ fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now)
         }
         Stage::Preparing(grant) | Stage::Ready(grant) => grant,
     };
+    // One without a deadline gets one again, counted from now.
+    let has_none = grant.deadline == PoolTime::NEVER;
+    let from = if has_none { now.time } else { grant.deadline };
     let by = match to {
+        Extension::Never => return holder::without_deadline(state, reservation, &what, now),
+        Extension::By(_) if has_none => return refused("it has no deadline".into(), "say until when, to give it one"),
         Extension::By(by) => by,
-        Extension::Until(until) => until.since(grant.deadline),
+        Extension::Until(until) => until.since(from),
     };
     if by.is_zero() {
         let why = "its deadline would not move to a later time";
         return Err(Refusal::new(RefusalCode::Invalid, what, why, "say by how much, as `1h`, or a later time"));
     }
-    let deadline = grant.deadline + by;
-    let rest = rest_after(reservation, grant, by, now.time);
+    let deadline = from + by;
+    let rest = rest_after(reservation, deadline, by, now.time);
     if rest > DURATION_MAX {
         let why = format!("its deadline would be more than {} away", quantity::print_duration(DURATION_MAX));
         return Err(Refusal::new(RefusalCode::Limit, what, why, "extend it by less"));
@@ -255,13 +274,15 @@ fn extend(state: &State, user: &str, id: ReservationId, to: Extension, now: Now)
         Refusal::new(RefusalCode::Limit, what.clone(), why, "extend it by less; `muster quota list` shows the quotas")
     };
     state.quotas().check(&reservation.request.user, wish).map_err(limit)?;
-    Ok(decided(state, reservation.clone(), vec![Event::Extended { id, deadline }], now))
+    let mut events = vec![Event::Extended { id, deadline }];
+    events.extend(holder::shows_up(reservation, "it was extended"));
+    Ok(decided(state, reservation.clone(), events, now))
 }
 
 /// How long it would last from now, or from when it is ready.
-fn rest_after(reservation: &Reservation, grant: &Grant, by: Duration, now: PoolTime) -> Duration {
+fn rest_after(reservation: &Reservation, deadline: PoolTime, by: Duration, now: PoolTime) -> Duration {
     match reservation.stage {
-        Stage::Ready(_) => (grant.deadline + by).since(now),
+        Stage::Ready(_) => deadline.since(now),
         Stage::Queued | Stage::Preparing(_) | Stage::Ended(_) => reservation.request.duration.saturating_add(by),
     }
 }

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use muster_ledger::{Decision, Now};
-use muster_model::{GroupMaster, MachineId, Refusal, RefusalCode, ReservationId, Selector};
+use muster_model::{GroupMaster, MachineId, NotifyTarget, Refusal, RefusalCode, ReservationId, Selector};
 
-use super::commands::{Decided, RESERVATIONS_HINT, RESERVE, already, check_possible, checked, command, decided, owned};
+use super::commands::{
+    Decided, RESERVATIONS_HINT, RESERVE, already, check_possible, checked, command, decided, owned, queued,
+};
 use crate::core::Reply;
 use crate::core::event::Event;
 use crate::core::input::{ClientsWanted, Command};
 use crate::core::limits::{CLIENTS_FOR, EACH_MAX, MACHINES_MAX};
+use crate::core::notice::Notify;
 use crate::core::record::Record;
-use crate::core::reservation::{End, Request, Reservation, Stage};
+use crate::core::reservation::{End, Request, Stage};
 use crate::core::state::State;
 
 /// A command in the name of a master. Its user is who the master belongs to.
@@ -19,7 +22,9 @@ pub(super) fn on_behalf(state: &State, user: &str, master: GroupMaster, wish: &C
     match wish {
         Command::Reserve(reserve) => {
             check_master(state, user, master)?;
-            let reserve = crate::core::Reserve { master: Some(master), ..reserve.clone() };
+            // Its master is there, and sees how it stands.
+            let (notify, no_show) = (Some(NotifyTarget::None), Some(Duration::ZERO));
+            let reserve = crate::core::Reserve { master: Some(master), notify, no_show, ..reserve.clone() };
             command(state, user, &Command::Reserve(reserve), now)
         }
         Command::Dismiss { id: ReservationId(0), machine } => {
@@ -37,7 +42,7 @@ pub(super) fn on_behalf(state: &State, user: &str, master: GroupMaster, wish: &C
             let why = format!("reservation {id} is no client of {master}");
             Err(Refusal::new(RefusalCode::NotFound, "change a client", why, CLIENTS_HINT))
         }
-        Command::SetQuota { .. } | Command::OnBehalf { .. } => {
+        Command::SetQuota { .. } | Command::OnBehalf { .. } | Command::Accept { .. } | Command::Revoke { .. } => {
             let why = "a master asks for clients, extends and dismisses them, and nothing else";
             Err(Refusal::new(RefusalCode::Refused, "act for a master", why, CLIENTS_HINT))
         }
@@ -106,7 +111,7 @@ pub(super) fn reserve_each(state: &State, request: Request, now: Now) -> Decided
     let mut all = Vec::new();
     for _ in 0..count {
         id = id.next();
-        all.push(Reservation { id, request: request.clone(), queued: now.time, aged: false, stage: Stage::Queued });
+        all.push(queued(id, request.clone(), now));
     }
     if let Some(first) = all.first() {
         check_possible(state, first)?;
@@ -131,6 +136,9 @@ pub(in crate::core) fn clients_wanted(state: &State, wanted: &ClientsWanted) -> 
         minimum: 0,
         until: None,
         master: Some(master),
+        notify: Notify::default(),
+        no_show: None,
+        ssh_key: None,
     };
     let mut id = state.last();
     let mut events = Vec::new();

@@ -167,7 +167,7 @@ fn one_by_one_they_are_used_as_they_become_ready() {
     let mut pool = Pool::of(2);
     let reserve = Command::Reserve(Reserve { each: true, ..asked(3) });
     let command = Command::OnBehalf { master: process(), command: Box::new(reserve) };
-    pool.decide(&Input::Command { user: "user:anna".into(), command }).unwrap();
+    pool.decide(&Input::Command { user: "user:anna".into(), command: Box::new(command) }).unwrap();
     pool.wait(Duration::from_millis(200));
     let states: Vec<_> = pool.state.reservations().map(|one| is_preparing(&one.stage)).collect();
     assert_eq!(states, [true, true, false], "two are served with what there is");

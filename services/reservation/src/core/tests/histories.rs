@@ -1,5 +1,6 @@
 //! Random histories: nothing that happens in any order breaks an invariant.
 
+use muster_model::NotifyTarget;
 use proptest::prelude::*;
 
 use super::*;
@@ -31,6 +32,12 @@ enum Step {
     /// machine-lifecycle reads on in our log.
     Read,
     Trouble(usize, usize),
+    /// All who are to be told are, or can not be.
+    Tell(bool),
+    /// A job is started on what somebody holds.
+    Use(u64),
+    /// One is to have no deadline any more.
+    Never(u64),
     Wait(u64),
 }
 
@@ -45,6 +52,9 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..MACHINES).prop_map(Step::Advance),
         6 => Just(Step::Read),
         2 => (0..MACHINES, 0..7_usize).prop_map(|(machine, kind)| Step::Trouble(machine, kind)),
+        3 => any::<bool>().prop_map(Step::Tell),
+        1 => (1..12_u64).prop_map(Step::Use),
+        1 => (1..12_u64).prop_map(Step::Never),
         2 => (0..3_000_u64).prop_map(Step::Wait),
     ]
 }
@@ -147,7 +157,10 @@ fn perform(pool: &mut Pool, lifecycle: &mut Lifecycle, step: &Step) {
     match *step {
         Step::Reserve { selector, count, user, priority, hours } => {
             let selector = ["", "cpus>=8", "m0,m1", "tag=rack1", "not m3"][selector].to_owned();
-            let reserve = Reserve { selector, count, priority, duration: HOUR * hours, ..Reserve::default() };
+            let notify = (hours % 2 == 0).then(|| NotifyTarget::Command("pager".into()));
+            let no_show = (user == 1).then_some(HOUR / 3);
+            let duration = HOUR * hours;
+            let reserve = Reserve { selector, count, priority, duration, notify, no_show, ..Reserve::default() };
             let _ = pool.command(USERS[user], Command::Reserve(reserve));
         }
         Step::RollOut { target, minimum } => drop(pool.roll_out(super::rollouts::asked(target, minimum))),
@@ -158,6 +171,11 @@ fn perform(pool: &mut Pool, lifecycle: &mut Lifecycle, step: &Step) {
         }
         Step::Advance(machine) => lifecycle.advance(pool, machine),
         Step::Read => lifecycle.read(pool),
+        Step::Tell(told) => drop(pool.try_all((!told).then_some("no route"))),
+        Step::Use(id) => drop(pool.decide(&Input::Used(ReservationId(id)))),
+        Step::Never(id) => {
+            let _ = pool.command("user:anna", Command::Extend { id: ReservationId(id), to: Extension::Never });
+        }
         Step::Trouble(machine, kind) => trouble(pool, lifecycle, machine, kind),
         Step::Wait(seconds) => pool.wait(Duration::from_secs(seconds)),
     }
@@ -177,6 +195,8 @@ fn check_order(pool: &Pool) {
             | Event::Dismissed { .. }
             | Event::Countdown { .. }
             | Event::Aged { .. }
+            | Event::Noticed { .. }
+            | Event::TakenUp { .. }
             | Event::QuotaSet { .. }
             | Event::MachineReturned { .. }
             | Event::MachineSeen { .. } => continue,
@@ -195,15 +215,19 @@ fn is_rollout(pool: &Pool, id: ReservationId) -> bool {
 /// In the turn in which it is served itself, nothing is left to delay.
 fn check_line(pool: &Pool) {
     let mut state = State::default();
-    // One pass goes by the line as it was before it, although each grant adds to its user's use.
+    // One pass goes by the line as it was before it, although each end and each grant changes its user's use.
     let (mut turn, mut line) = (Position::default(), Vec::new());
     for (number, (event, position, time)) in pool.log.iter().enumerate() {
         let at = At { position: *position, time: *time, actor: "" };
-        if *position != turn && matches!(event, Event::Granted { .. }) {
+        if *position != turn {
             (turn, line) = (*position, state.line_with(None).collect());
         }
         let before = first_that_waits(&state, &line, *time, event);
         ReservationCore::apply(&mut state, event, &at);
+        if matches!(event, Event::Queued { .. }) {
+            // A newcomer stands in it as well.
+            line = state.line_with(None).collect();
+        }
         let turn = pool.log[number..].iter().take_while(|(_, later, _)| later == position);
         let served = |first| turn.clone().any(|(event, ..)| matches!(event, Event::Granted { id, .. } if *id == first));
         if let Some((first, expected)) = before.filter(|(first, _)| !served(*first)) {
@@ -239,6 +263,9 @@ const SERVED_WITHIN: usize = 400;
 
 /// Once nothing new comes and nothing is wrong with any machine, everybody who waits is served, or gives up as they said.
 fn serve_all(pool: &mut Pool, lifecycle: &mut Lifecycle) {
+    let has_none = |known: &&super::super::Reservation| matches!(&known.stage, Stage::Ready(grant) if grant.deadline == PoolTime::NEVER);
+    let for_ever: Vec<_> = pool.state.reservations().filter(has_none).map(|known| known.id).collect();
+    for_ever.into_iter().for_each(|id| check_in(pool, id));
     for machine in 0..MACHINES {
         pool.add(machine);
         pool.hear(machine, News::Flag(Flag::Maintenance, false));
@@ -284,6 +311,7 @@ proptest! {
     fn no_history_gives_a_machine_to_two_or_ends_anything_twice(steps in prop::collection::vec(step(), 1..120)) {
         let mut pool = Pool::of(MACHINES);
         let mut lifecycle = Lifecycle::default();
+        pool.permit_no_deadline();
         for step in &steps {
             perform(&mut pool, &mut lifecycle, step);
         }

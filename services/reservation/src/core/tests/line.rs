@@ -16,7 +16,7 @@ impl Pool {
 
     fn set_quota(&mut self, name: &str, quota: Quota) -> Result<(), Refusal> {
         let command = Command::SetQuota { name: name.into(), quota };
-        self.decide(&Input::Command { user: "user:root".into(), command }).map(drop)
+        self.decide(&Input::Command { user: "user:root".into(), command: Box::new(command) }).map(drop)
     }
 
     /// All machines of a reservation go to it.

@@ -1,14 +1,12 @@
-//! One request to a Redfish service: a connection of its own, who asks, a JSON body both ways, nothing longer than a limit.
+//! One HTTP request, to a Redfish service or a webhook: a connection of its own, a JSON body both ways, nothing longer than a limit.
 
 use std::io;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Body;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -26,21 +24,22 @@ const HTTPS_PORT: u16 = 443;
 const HTTP_PORT: u16 = 80;
 
 /// What a service answered.
-pub(super) struct Answered {
+pub(crate) struct Answered {
     /// How it went.
-    pub(super) status: StatusCode,
+    pub(crate) status: StatusCode,
     /// What it says; null where it says nothing that is JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
 }
 
 /// Where requests go, and who asks.
-pub(super) struct Client {
+pub(crate) struct Client {
     base: Uri,
     host: String,
     port: u16,
     /// None for plain http.
     tls: Option<TlsConnector>,
-    authorization: String,
+    /// Headers beside the usual ones. May hold a password.
+    headers: Vec<(HeaderName, String)>,
 }
 
 /// Why there is no answer.
@@ -53,23 +52,27 @@ enum Trouble {
 
 impl Client {
     /// A client for the service of a URL.
-    pub(super) fn new(base: &str, tls: TlsConnector, user: &str, password: &str) -> Result<Self, DriverError> {
+    pub(crate) fn new(base: &str, tls: TlsConnector, headers: Vec<(HeaderName, String)>) -> Result<Self, DriverError> {
         let unable = || DriverError::Unable(format!("`{base}` is no URL"));
         let uri: Uri = base.parse().map_err(|_| unable())?;
         let host = uri.host().ok_or_else(unable)?.trim_matches(['[', ']']).to_owned();
         let is_plain = uri.scheme_str() == Some("http");
         let port = uri.port_u16().unwrap_or(if is_plain { HTTP_PORT } else { HTTPS_PORT });
-        let authorization = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        Ok(Self { base: uri, host, port, tls: Some(tls).filter(|_| !is_plain), authorization })
+        Ok(Self { base: uri, host, port, tls: Some(tls).filter(|_| !is_plain), headers })
     }
 
     /// Path of the URL.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.base.path()
     }
 
+    /// Path of the URL, with its query.
+    pub(crate) fn path_and_query(&self) -> &str {
+        self.base.path_and_query().map_or("/", |path| path.as_str())
+    }
+
     /// Asks, within a deadline. A redirection is not followed: the password belongs to this host.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -105,17 +108,20 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let host = self.base.authority().map_or(self.host.as_str(), |authority| authority.as_str());
-        Request::builder()
+        let authority = self.base.authority().map_or(self.host.as_str(), |authority| authority.as_str());
+        // A user and a password may stand before the host.
+        let host = authority.rsplit('@').next().unwrap_or(authority);
+        let mut builder = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, host)
-            .header(AUTHORIZATION, &self.authorization)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
-            .header("OData-Version", "4.0")
-            .header(CONNECTION, "close")
-            .body(Full::new(body.map(Value::to_string).unwrap_or_default().into()))
+            .header(CONNECTION, "close");
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
+        builder.body(Full::new(body.map(Value::to_string).unwrap_or_default().into()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whose certificates a Redfish service is believed by: the system's, a file's, or anybody's where the setting says so.
+//! Whose certificates a service is believed by: the system's, a file's, or anybody's where the setting says so.
 
 use std::sync::Arc;
 
@@ -9,22 +9,34 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
+};
 
 use crate::DriverError;
 
 /// What makes a connection one that is believed.
-pub(super) fn connector(trust: &Trust, machine: &MachineId) -> Result<TlsConnector, DriverError> {
+pub(crate) fn connector(trust: &Trust, machine: &MachineId) -> Result<TlsConnector, DriverError> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| DriverError::Unable(format!("set TLS up: {error}")))?;
+    let builder = builder(&provider)?;
     let config = match trust {
         Trust::System => builder.with_root_certificates(system_roots()),
         Trust::File(file) => builder.with_root_certificates(roots_of(&file.fill(machine))?),
         Trust::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody { provider })),
     };
     Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
+}
+
+/// What makes a connection one that is believed as the system does.
+pub(crate) fn system() -> Result<TlsConnector, DriverError> {
+    let config = builder(&Arc::new(ring::default_provider()))?.with_root_certificates(system_roots());
+    Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
+}
+
+fn builder(provider: &Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, DriverError> {
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| DriverError::Unable(format!("set TLS up: {error}")))
 }
 
 fn system_roots() -> RootCertStore {
