@@ -107,6 +107,9 @@ pub const TASK_LIMIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub const PLAN_NAME_MAX: usize = 64;
 /// How often one task is tried where the infrastructure fails.
 pub const TASK_ATTEMPTS_MAX: u32 = 3;
+/// Agents that are heard are waited for no longer than this to let go of an attempt that is over, before its task is tried again; what one
+/// keeps longer it is told with its next list.
+pub const LET_GO_PATIENCE: Duration = Duration::from_secs(30);
 /// Events of plans in one decision, about, so that it fits into a message; other plans follow at the next tick.
 pub const PLAN_EVENTS_MAX: usize = 64;
 /// Processes of tasks that are placed in one decision, about, likewise; a single task may have more.

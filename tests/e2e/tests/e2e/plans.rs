@@ -5,7 +5,8 @@ use muster_testkit::lab::Lab;
 use muster_testkit::wait_until;
 use serde_json::Value;
 
-/// Two tasks on real machines, one of which fails, and one on a simulated machine that reboots two seconds after it began there.
+/// Tasks on real machines, of which one fails, one hangs, and one is a pair that meets; and one on a simulated machine that reboots
+/// two seconds after it began there.
 const PLAN: &str = r#"
 [[step]]
 name = "first"
@@ -52,6 +53,22 @@ module = "idle"
 processes = 1
 on = "node-*"
 parameters = { exit_after = "1s" }
+
+[[step.task]]
+name = "pair"
+limit = "1m"
+
+[[step.task.role]]
+name = "target"
+module = "idle"
+on = "node-*"
+parameters = { sync = true, rounds = 2 }
+
+[[step.task.role]]
+name = "load"
+module = "idle"
+on = "node-*"
+parameters = { sync = true, rounds = 2 }
 "#;
 
 const SCRIPT: &str = "[[fault]]\nmachines = \"sim-*\"\nkind = \"reboot\"\njob = 1\nafter = \"2s\"\nfor = \"3s\"\n";
@@ -91,7 +108,7 @@ fn a_plan_goes_on_through_a_failure_a_reboot_and_a_killed_scheduler() {
     let started = lab.muster_json(&["plan", "start", &file]).expect("it starts");
     let number = job_number(&started).expect("it has a number");
     let job = number.to_string();
-    assert_eq!((number, &started[0]["steps"], &started[0]["tasks"]), (1, &3.into(), &5.into()));
+    assert_eq!((number, &started[0]["steps"], &started[0]["tasks"]), (1, &3.into(), &6.into()));
     wait_task(&lab, &job, "passes", "running");
     assert!(is_in(&lab, &job, "fails", "queued"), "its step waits");
     let why = lab.muster_ok(&["why", &job]).expect("why answers");
@@ -114,7 +131,7 @@ fn a_plan_goes_on_through_a_failure_a_reboot_and_a_killed_scheduler() {
         })
     })
     .unwrap_or_else(|error| panic!("{error}: {:?}\n{}", lab.muster_ok(&["why", &job]), lab.tails()));
-    for process in ["00010006", "00010007"] {
+    for process in ["00010008", "00010009"] {
         lab.muster_ok(&["stop", process, "--yes"]).expect("a person ends what runs for ever");
     }
     wait_task(&lab, &job, "rebooted", "completed");
@@ -122,10 +139,15 @@ fn a_plan_goes_on_through_a_failure_a_reboot_and_a_killed_scheduler() {
     let waited = lab.muster(&["wait", &job, "--within", "90s"]).expect("muster runs");
     let said = String::from_utf8_lossy(&waited.stderr).into_owned();
     assert_eq!(waited.status.code(), Some(7), "{said}\n{}", lab.tails());
-    assert!(said.contains("2 failed, 3 completed"), "{said}");
+    assert!(said.contains("2 failed, 4 completed"), "{said}");
     let hangs = rows(&lab, &job, "hangs");
     assert_eq!((hangs.len(), &hangs[0]["state"]), (1, &"failed".into()), "a limit is not tried again");
     assert!(hangs[0]["reason"].to_string().contains("the time of its task is over"), "{hangs:?}");
+    // Its roles met each other, and nobody else of the job, on machines of their own.
+    let pair = lab.muster_json(&["ps", "--all", "--job", &job]).expect("processes are listed");
+    let of = |process: usize| (pair[process]["role"].clone(), pair[process]["verdict"].clone());
+    assert_eq!((of(5), of(6)), (("target".into(), "pass".into()), ("load".into(), "pass".into())), "{pair}");
+    assert_ne!(pair[5]["machine"], pair[6]["machine"], "{pair}");
     let listed = lab.muster_json(&["jobs", "--all"]).expect("jobs are listed");
     assert_eq!((&listed[0]["plan"], &listed[0]["plan_state"]), (&"nightly".into(), &"failed".into()), "{listed}");
     wait_until("the test processes are gone", SETTLE_LIMIT, || test_processes(&lab).is_empty()).expect("none is left");

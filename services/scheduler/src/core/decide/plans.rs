@@ -6,7 +6,7 @@ use muster_model::{Dpid, MachineId, OnFailure, PoolTime, ProcessNumber, TaskStat
 use super::super::event::{CheckoutAsked, Event, PlanTaskQueued, StopRequested, TaskEnd};
 use super::super::job::{Job, Process, StopReason};
 use super::super::judge::{Judged, judge};
-use super::super::limits::PLAN_EVENTS_MAX;
+use super::super::limits::{LET_GO_PATIENCE, PLAN_EVENTS_MAX};
 use super::super::observed::Observed;
 use super::super::plan::{Plan, Task};
 use super::super::state::State;
@@ -77,7 +77,7 @@ impl Round<'_> {
         !self.job.stopping && judged.failed.is_none() && judged.trouble.is_some() && task.attempt < task.spec.attempts
     }
 
-    /// It is queued again once every agent that is there has let go of its last attempt.
+    /// It is queued again once every agent that is there has let go of its last attempt, or has had the time to.
     fn queue(&self, place: usize, task: &Task, judged: Judged) -> Option<Event> {
         let is_let_go = |process: &Process| match self.state.machines.get(&process.machine) {
             None => true,
@@ -85,7 +85,8 @@ impl Round<'_> {
                 let agent = self.observed.agent(&process.machine);
                 let is_there = agent
                     .is_some_and(|agent| agent.is_heard(self.now) && agent.incarnation == machine.seen.incarnation);
-                !is_there || self.observed.has_taken(machine, process.changed)
+                let is_late = (process.ended + LET_GO_PATIENCE).is_due(self.now);
+                !is_there || is_late || self.observed.has_taken(machine, process.changed)
             }
         };
         self.processes(task).all(|(_, process)| is_let_go(process)).then(|| {

@@ -334,6 +334,21 @@ fn a_task_waits_until_agents_that_are_heard_let_go_of_its_last_attempt() {
 }
 
 #[test]
+fn an_agent_that_does_not_let_go_delays_a_task_and_does_not_stop_it() {
+    let mut lab = Lab::with(1);
+    started(&mut lab, plan(vec![step("s", &[], vec![task("t", 1)])]));
+    settle(&mut lab);
+    let told = lab.state.machines["node-1"].generation;
+    lab.machines(vec![("node-1", Fact::BootObserved("another".into()))]);
+    for (after, attempt) in [(Duration::ZERO, 1), (Duration::from_secs(29), 1), (Duration::from_secs(1), 2)] {
+        lab.wait(after);
+        lab.heartbeat("node-1", told);
+        settle(&mut lab);
+        assert_eq!(the_plan(&lab).tasks[0].attempt, attempt, "after {after:?} more");
+    }
+}
+
+#[test]
 fn refusals_of_agents_are_counted_anew_in_each_attempt() {
     let mut lab = Lab::with(4);
     started(&mut lab, plan(vec![step("s", &[], vec![task("t", 1)])]));
