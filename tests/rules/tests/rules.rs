@@ -74,7 +74,7 @@ fn sql_is_written_only_in_store_and_telemetry() {
 #[test]
 fn cores_are_pure() {
     let words =
-        ["tokio", "async ", "std::fs", "std::net", "Instant::now", "SystemTime", "rand::", "muster_bus", "HashMap"];
+        ["tokio", "async ", "std::fs", "std::net", "Instant::now", "SystemTime", " rand::", "muster_bus", "HashMap"];
     let found = offenders(|source, line| {
         source.path.contains("/src/core/")
             && source.path.starts_with("services/")

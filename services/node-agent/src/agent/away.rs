@@ -175,6 +175,8 @@ impl Agent {
             tracing::warn!(?target, "this machine is rebooted, as its test announced");
             boot::driver(driver, &self.settings.boot).boot(&target)
         });
+        // An init that is asked again and again gets to nothing else.
+        self.booting.test_has_asked = booted.is_ok();
         if let Err(error) = booted {
             tracing::error!(error = format!("{error:#}"), "this machine can not be rebooted");
             self.give_up_reboot(&format!("ended for the reboot of its machine, which failed: {error:#}"));
@@ -192,8 +194,11 @@ impl Agent {
         };
         let mut live = self.processes.values().filter(|process| process.life.is_live()).peekable();
         let all = live.peek().is_some() && live.all(reboots);
-        if all {
-            self.booting.by_test = Some(Instant::now());
+        match all {
+            true if !self.booting.test_has_asked => self.booting.by_test = Some(Instant::now()),
+            true => {}
+            // Who was to go away went on, or ended: the next announcement is another one.
+            false => self.booting.test_has_asked = false,
         }
         self.booting.by_test
     }

@@ -30,6 +30,8 @@ pub(super) struct Booting {
     going_down: Option<(Instant, BootDriver, Target)>,
     /// It goes down as a test announced: since when.
     pub by_test: Option<Instant>,
+    /// It was told to go down as a test announced: once is enough.
+    pub test_has_asked: bool,
 }
 
 impl Booting {
@@ -46,7 +48,7 @@ impl Booting {
         }
         let kernels = Artifacts::new(state.join("kernels"), Bucket::Kernels, connection.clone());
         let (file, order) = BootFile::open(state, &crate::probe::boot_id());
-        Self { file, order, kernels, going_down: None, by_test: None }
+        Self { file, order, kernels, going_down: None, by_test: None, test_has_asked: false }
     }
 
     /// For heartbeats and answers.
