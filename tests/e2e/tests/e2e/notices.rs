@@ -2,11 +2,12 @@
 //! up loses what they have.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use muster_e2e::{SETTLE_LIMIT, options};
 use muster_testkit::lab::Lab;
-use muster_testkit::{Reception, Sink, wait_until};
+use muster_testkit::{Reception, Sink, Terminal, wait_until};
 use serde_json::Value;
 
 /// A service that waits for nobody answers a question within this, on a machine that is busy with other tests.
@@ -99,6 +100,21 @@ fn people_are_told_whatever_fails_or_hangs_and_once_across_a_kill() {
     lab.down().expect("nothing is left running");
 }
 
+/// What a command says on a terminal of what its user holds.
+fn is_told(lab: &Lab, user: &str) -> bool {
+    let mut command = Command::new(lab.muster_program());
+    command.args(["machine", "list", "--user", user]).envs(lab.environment());
+    let mut terminal = Terminal::start(command).expect("muster runs");
+    terminal.wait_end(SETTLE_LIMIT).expect("it ends");
+    terminal.screen().contains("you hold reservation")
+}
+
+/// Who holds something is told so after another command, unless nobody answers at once; who holds nothing is not.
+fn holders_are_told_on_a_terminal(lab: &Lab) {
+    wait_until("a holder is told", SETTLE_LIMIT, || is_told(lab, "lab")).expect("they are");
+    assert!(!is_told(lab, "bert"), "nothing is held");
+}
+
 #[test]
 fn who_does_not_show_up_loses_it_and_only_administrators_revoke() {
     let mail = Sink::mail(&[Reception::Take]).expect("it listens");
@@ -116,6 +132,7 @@ fn who_does_not_show_up_loses_it_and_only_administrators_revoke() {
     wait_for(&lab, missed, "is told to be over", |row| has_notice(row, "ended to user: told"));
     assert!(mail.got().last().is_some_and(|text| text.contains("nobody showed up within 2s")), "{:?}", mail.got());
 
+    holders_are_told_on_a_terminal(&lab);
     let number = kept.to_string();
     for arguments in
         [["extend", &number, "--by", "1h", "--user", "bert"].as_slice(), &["checkin", &number, "--user", "bert"]]
