@@ -98,6 +98,9 @@ impl Core for ReservationCore {
         match input {
             Input::Command { user, command } => decide::command(state, user, command, now),
             Input::Machine { machine, news } => Ok(silent(decide::machine(state, machine, news, now))),
+            Input::CheckoutAsked { user, machines, job, task } => {
+                Ok(silent(decide::checkout_asked(state, user, machines, (*job, *task), now)))
+            }
             Input::ClientsWanted(wanted) => Ok(silent(decide::clients_wanted(state, wanted))),
             Input::GroupEnded { master, reason } => Ok(silent(group::ended(state, *master, reason))),
             Input::Taken(position) => Ok(silent(decide::taken(state, *position))),

@@ -108,7 +108,9 @@ fn holder_question(wish: HolderWish, reservation: u64) -> Question {
             let extend = Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() };
             command(&id, None, reservation_command::Kind::Extend(extend))
         }
-        HolderWish::CheckIn { id } => command(&id, None, reservation_command::Kind::CheckIn(CheckIn { reservation, ..CheckIn::default() })),
+        HolderWish::CheckIn { id } => {
+            command(&id, None, reservation_command::Kind::CheckIn(CheckIn { reservation, ..CheckIn::default() }))
+        }
     }
 }
 
@@ -124,9 +126,10 @@ fn question(wish: ClientWish, master: v1::GroupMaster, own: &str) -> Question {
             let reserve = Reserve { selector, count, each, duration_ns, priority, ..Reserve::default() };
             (id, reservation_command::Kind::Reserve(reserve))
         }
-        ClientWish::Extend { id, reservation, by_ms } => {
-            (id, reservation_command::Kind::Extend(Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() }))
-        }
+        ClientWish::Extend { id, reservation, by_ms } => (
+            id,
+            reservation_command::Kind::Extend(Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() }),
+        ),
         ClientWish::Dismiss { id, reservation, machine } if machine.is_empty() => {
             (id, reservation_command::Kind::CheckIn(CheckIn { reservation, ..CheckIn::default() }))
         }

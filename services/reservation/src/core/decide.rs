@@ -14,7 +14,7 @@ use super::settle::{self, Sight};
 use super::state::State;
 
 pub(super) use commands::command;
-pub(super) use groups::clients_wanted;
+pub(super) use groups::{checkout_asked, clients_wanted};
 pub(super) use holder::{Attempted, noticed, used};
 
 /// News of a machine: what it is now, and what follows for the reservation that has it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_model::{GroupMaster, MachineId, NotifyTarget, PoolTime, Position, ReservationId, SshKey};
+use muster_model::{GroupMaster, JobNumber, MachineId, NotifyTarget, PoolTime, Position, ReservationId, SshKey};
 
 use super::machine::News;
 use super::notice::{Notice, Recipient};
@@ -25,6 +25,17 @@ pub enum Input {
         machine: MachineId,
         /// What.
         news: News,
+    },
+    /// A task of a plan failed, and keeps its machines for the owner of the plan.
+    CheckoutAsked {
+        /// The owner.
+        user: String,
+        /// The machines, sorted.
+        machines: Vec<MachineId>,
+        /// The plan.
+        job: JobNumber,
+        /// Place of the task among all of the plan.
+        task: u32,
     },
     /// Processes were started whose module asks for clients.
     ClientsWanted(ClientsWanted),

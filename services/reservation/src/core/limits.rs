@@ -26,6 +26,8 @@ pub(super) const USE_HALVES_AFTER: Duration = Duration::from_secs(3 * 24 * 3600 
 pub(super) const CLIENT_PATIENCE: Duration = Duration::from_secs(120);
 /// A master whose machines have all been down for so long is over, and so are its clients.
 pub(super) const MASTER_SILENT_AFTER: Duration = Duration::from_secs(25);
+/// The machines of a task that failed are kept for the owner of its plan for so long.
+pub(super) const CHECKOUT_FOR: Duration = Duration::from_secs(8 * 3600);
 /// Clients that a module asks for are wanted for so long; they end with their process.
 pub(super) const CLIENTS_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Reservations that one command asks for.

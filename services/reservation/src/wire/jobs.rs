@@ -1,7 +1,7 @@
 //! JOBS, as reservation follows it: masters of groups, and which reservations are in use.
 
 use muster_bus::StoredMessage;
-use muster_model::{Dpid, GroupMaster, JobNumber, ProcessNumber, ReservationId, RunId, others_than};
+use muster_model::{Dpid, GroupMaster, JobNumber, MachineId, ProcessNumber, ReservationId, RunId, others_than};
 use muster_proto::v1::{self, job_event::Kind};
 use prost::Message;
 
@@ -28,6 +28,7 @@ pub fn take_jobs(message: &StoredMessage) -> Result<Vec<Input>, String> {
                 let master = master.map_err(|error| error.to_string())?;
                 inputs.push(Input::GroupEnded { master, reason: ended.reason });
             }
+            Some(Kind::CheckoutAsked(asked)) => inputs.extend(checkout_of(asked)?),
             Some(Kind::JobStarted(started)) => {
                 let reservation = started.spec.as_ref().map_or(0, |spec| spec.reservation);
                 inputs.extend((reservation > 0).then_some(Input::Used(ReservationId(reservation))));
@@ -37,6 +38,14 @@ pub fn take_jobs(message: &StoredMessage) -> Result<Vec<Input>, String> {
         }
     }
     Ok(inputs)
+}
+
+/// The machines of a task that failed, for the owner of its plan.
+fn checkout_of(asked: v1::CheckoutAsked) -> Result<Option<Input>, String> {
+    let machines = asked.machines.iter().map(|machine| MachineId::new(machine).map_err(|error| error.to_string()));
+    let machines: Vec<MachineId> = machines.collect::<Result<_, _>>()?;
+    let (job, task, user) = (JobNumber(asked.job), asked.task, asked.owner);
+    Ok((!machines.is_empty()).then_some(Input::CheckoutAsked { user, machines, job, task }))
 }
 
 /// The clients that the manifest of a job's module asks for; none where it asks for none, or nobody runs it.

@@ -66,9 +66,7 @@ impl From<&Event> for v1::JobEvent {
                 Kind::PulseCleared(v1::PulseCleared { numbers: pulses::numbers_to_wire(numbers) })
             }
             Event::JobChanged(changed) => Kind::JobChanged(changed.into()),
-            Event::GroupEnded { master, reason } => {
-                Kind::GroupEnded(v1::GroupEnded { master: Some((*master).into()), reason: reason.clone() })
-            }
+            Event::GroupEnded { master, reason } => Kind::GroupEnded(groups::ended_to_wire(*master, reason)),
             Event::ReservationSeen(id, news) => Kind::ReservationSeen(attached::seen_to_wire(*id, news)),
             Event::StartAttached(start) => {
                 let waits = Attached { start: (**start).clone(), outcome: None };

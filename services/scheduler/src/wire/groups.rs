@@ -12,6 +12,10 @@ pub(super) fn ended_from_wire(ended: v1::GroupEnded) -> Result<Event, WireError>
     Ok(Event::GroupEnded { master: master.try_into()?, reason: ended.reason })
 }
 
+pub(super) fn ended_to_wire(master: GroupMaster, reason: &str) -> v1::GroupEnded {
+    v1::GroupEnded { master: Some(master.into()), reason: reason.to_owned() }
+}
+
 /// Groups of a snapshot.
 pub(super) fn to_wire(groups: &Groups) -> Vec<v1::SnapshotGroup> {
     let one = |((run, dpid), group): (&(_, _), &Group)| v1::SnapshotGroup {

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use muster_ledger::{Decision, Now};
-use muster_model::{GroupMaster, MachineId, NotifyTarget, Refusal, RefusalCode, ReservationId, Selector};
+use muster_model::{GroupMaster, JobNumber, MachineId, NotifyTarget, Refusal, RefusalCode, ReservationId, Selector};
 
 use super::commands::{
     Decided, RESERVATIONS_HINT, RESERVE, already, check_possible, checked, command, decided, owned, queued,
 };
-use crate::core::Reply;
 use crate::core::event::Event;
 use crate::core::input::{ClientsWanted, Command};
-use crate::core::limits::{CLIENTS_FOR, EACH_MAX, MACHINES_MAX};
+use crate::core::limits::{CHECKOUT_FOR, CLIENTS_FOR, EACH_MAX, MACHINES_MAX};
 use crate::core::notice::Notify;
 use crate::core::record::Record;
 use crate::core::reservation::{End, Request, Stage};
 use crate::core::state::State;
+use crate::core::{Reply, grants};
 
 /// A command in the name of a master. Its user is who the master belongs to.
 pub(super) fn on_behalf(state: &State, user: &str, master: GroupMaster, wish: &Command, now: Now) -> Decided {
@@ -125,20 +125,8 @@ pub(super) fn reserve_each(state: &State, request: Request, now: Now) -> Decided
 /// selector.
 pub(in crate::core) fn clients_wanted(state: &State, wanted: &ClientsWanted) -> Vec<Event> {
     let request = |master, selector| Request {
-        user: wanted.user.clone(),
-        selector,
-        count: wanted.count.min(MACHINES_MAX),
-        duration: CLIENTS_FOR,
-        drain: Duration::ZERO,
-        comment: String::new(),
-        rollout: None,
-        priority: 0,
-        minimum: 0,
-        until: None,
         master: Some(master),
-        notify: Notify::default(),
-        no_show: None,
-        ssh_key: None,
+        ..plain(&wanted.user, selector, wanted.count.min(MACHINES_MAX), CLIENTS_FOR)
     };
     let mut id = state.last();
     let mut events = Vec::new();
@@ -148,5 +136,52 @@ pub(in crate::core) fn clients_wanted(state: &State, wanted: &ClientsWanted) -> 
             events.push(Event::Queued { id, request: request(*master, selector) });
         }
     }
+    events
+}
+
+/// A request that nobody wrote: of no kernel, drain, priority or notice.
+fn plain(user: &str, selector: Selector, count: u32, duration: Duration) -> Request {
+    Request {
+        user: user.to_owned(),
+        selector,
+        count,
+        duration,
+        drain: Duration::ZERO,
+        comment: String::new(),
+        rollout: None,
+        priority: 0,
+        minimum: 0,
+        until: None,
+        master: None,
+        notify: Notify::default(),
+        no_show: None,
+        ssh_key: None,
+    }
+}
+
+/// A task of a plan failed, and its machines go to the owner of the plan. Those that its owner has already stay as they are.
+pub(in crate::core) fn checkout_asked(
+    state: &State,
+    user: &str,
+    machines: &[MachineId],
+    (job, task): (JobNumber, u32),
+    now: Now,
+) -> Vec<Event> {
+    let is_theirs = |machine: &&MachineId| {
+        let holder = state.holder(machine).and_then(|id| state.reservation(id));
+        holder.is_some_and(|holder| holder.request.user == user)
+    };
+    let wanted: Vec<&str> = machines.iter().filter(|machine| !is_theirs(machine)).map(MachineId::as_str).collect();
+    let (Ok(selector), Ok(count)) = (Selector::parse(&wanted.join(",")), u32::try_from(wanted.len())) else {
+        return Vec::new();
+    };
+    if count == 0 {
+        return Vec::new();
+    }
+    let comment = format!("task {} of plan {job} failed", task + 1);
+    let reservation =
+        queued(state.last().next(), Request { comment, ..plain(user, selector, count, CHECKOUT_FOR) }, now);
+    let mut events = vec![Event::Queued { id: reservation.id, request: reservation.request.clone() }];
+    events.extend(grants::grants(state, Some(&reservation), &[], now.time));
     events
 }

@@ -188,3 +188,22 @@ fn what_a_manifest_asks_for_is_queued_for_each_process_and_ends_with_it() {
     pool.decide(&Input::GroupEnded { master: process(), reason: "over".into() }).unwrap();
     assert_eq!(pool.ended(first), Some(End::MasterEnded));
 }
+
+#[test]
+fn the_machines_of_a_task_that_failed_go_to_the_owner_of_its_plan() {
+    let mut pool = Pool::of(3);
+    let asked = |machines: Vec<MachineId>| Input::CheckoutAsked {
+        user: "user:anna".into(),
+        machines,
+        job: JobNumber(4),
+        task: 1,
+    };
+    pool.decide(&asked(vec![machine(0), machine(2)])).unwrap();
+    let kept = ReservationId(1);
+    assert_eq!(pool.machines_of(kept), [0, 2]);
+    let request = &pool.state.reservation(kept).unwrap().request;
+    assert_eq!((request.user.as_str(), request.comment.as_str()), ("user:anna", "task 2 of plan 4 failed"));
+    pool.hold(kept);
+    pool.decide(&asked(vec![machine(2)])).unwrap();
+    assert_eq!(pool.state.last(), kept, "who has them already keeps them as they are");
+}
