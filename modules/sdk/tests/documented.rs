@@ -96,7 +96,7 @@ fn the_messages_of_the_document_are_messages() {
             }
         }
     }
-    assert_eq!((said, heard), (14, 12));
+    assert_eq!((said, heard), (15, 13));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 
 use crate::line::{LINE_BYTES_MAX, decode_line, encode_line};
-use crate::message::{AgentMessage, Client, ClientWish, HolderWish, ModuleMessage};
+use crate::message::{AgentMessage, ModuleMessage};
+use crate::wish::{Client, ClientWish, HolderWish};
 
 /// Who asks: the identity of a process, and its token.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,13 @@ mod context;
 mod line;
 mod manifest;
 mod message;
+mod wish;
 
 pub use client::{Asker, ask_as_holder};
 pub use context::{Context, ContextGang, ContextMember, ContextResource, SYSTEM_PATH, environment};
 pub use line::{LINE_BYTES_MAX, Line, LineError, decode_line, encode_line};
 pub use manifest::{Manifest, ManifestArtifact, ManifestParameter, ManifestRequirement};
 pub use message::{
-    AgentMessage, Client, ClientWish, Corruption, HolderWish, ModuleMessage, Outcome, PEER_WORDS_MAX_BYTES, PROTOCOL,
-    Status, SyncEnd, Vote,
+    AgentMessage, Corruption, ModuleMessage, Outcome, PEER_WORDS_MAX_BYTES, PROTOCOL, Status, SyncEnd, Vote,
 };
+pub use wish::{Client, ClientWish, HolderWish};

@@ -56,7 +56,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::message::{ClientWish, Corruption, HolderWish, Outcome, Status, SyncEnd, Vote};
+    use crate::message::{Corruption, Outcome, Status, SyncEnd, Vote};
+    use crate::wish::{ClientWish, HolderWish};
 
     fn module_messages() -> Vec<ModuleMessage> {
         let corruption = Corruption {

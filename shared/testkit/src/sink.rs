@@ -120,42 +120,73 @@ impl Shared {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
             return;
         }
-        let taken = match self.protocol {
-            Protocol::Mail => mail(&stream, reception),
-            Protocol::Webhook => webhook(&stream, reception),
-        };
         // Who goes away in the middle has said nothing.
-        if let (Ok(Some(text)), Reception::Take) = (taken, reception) {
-            self.got.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+        let _ = match self.protocol {
+            Protocol::Mail => self.mail(&stream, reception),
+            Protocol::Webhook => self.webhook(&stream, reception),
+        };
+    }
+
+    /// Kept before it is answered: who was answered finds it here.
+    fn keep(&self, text: String) {
+        self.got.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
+
+    /// One conversation of SMTP.
+    fn mail(&self, mut stream: &TcpStream, reception: Reception) -> std::io::Result<()> {
+        let mut lines = BufReader::new(stream);
+        stream.write_all(b"220 sink ESMTP\r\n")?;
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let answer: &[u8] = match line.split_whitespace().next().unwrap_or_default() {
+                "EHLO" | "HELO" => b"250 sink\r\n",
+                "RCPT" if reception == Reception::Fail => b"550 nobody of that name\r\n",
+                "DATA" => {
+                    stream.write_all(b"354 go on\r\n")?;
+                    let mail = data(&mut lines)?;
+                    self.keep(mail);
+                    b"250 taken\r\n"
+                }
+                "QUIT" => {
+                    stream.write_all(b"221 bye\r\n")?;
+                    return Ok(());
+                }
+                _ => b"250 fine\r\n",
+            };
+            stream.write_all(answer)?;
         }
     }
-}
 
-/// One conversation of SMTP; gives the mail.
-fn mail(mut stream: &TcpStream, reception: Reception) -> std::io::Result<Option<String>> {
-    let mut lines = BufReader::new(stream);
-    stream.write_all(b"220 sink ESMTP\r\n")?;
-    let mut mail = None;
-    loop {
-        let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 {
-            return Ok(mail);
+    /// One request.
+    fn webhook(&self, mut stream: &TcpStream, reception: Reception) -> std::io::Result<()> {
+        let mut lines = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if line == "\r\n" {
+                break;
+            }
+            let header = line.to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
         }
-        let answer: &[u8] = match line.split_whitespace().next().unwrap_or_default() {
-            "EHLO" | "HELO" => b"250 sink\r\n",
-            "RCPT" if reception == Reception::Fail => b"550 nobody of that name\r\n",
-            "DATA" => {
-                stream.write_all(b"354 go on\r\n")?;
-                mail = Some(data(&mut lines)?);
-                b"250 taken\r\n"
+        let mut body = vec![0; length];
+        lines.read_exact(&mut body)?;
+        let status = match reception {
+            Reception::Fail => "500 Broken",
+            Reception::Take | Reception::Hang => {
+                self.keep(String::from_utf8_lossy(&body).into_owned());
+                "200 OK"
             }
-            "QUIT" => {
-                stream.write_all(b"221 bye\r\n")?;
-                return Ok(mail);
-            }
-            _ => b"250 fine\r\n",
         };
-        stream.write_all(answer)?;
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     }
 }
 
@@ -168,28 +199,4 @@ fn data(lines: &mut impl BufRead) -> std::io::Result<String> {
         }
         text.push_str(&line);
     }
-}
-
-/// One request; gives its body.
-fn webhook(mut stream: &TcpStream, reception: Reception) -> std::io::Result<Option<String>> {
-    let mut lines = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        if line == "\r\n" {
-            break;
-        }
-        let header = line.to_ascii_lowercase();
-        if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    let mut body = vec![0; length];
-    lines.read_exact(&mut body)?;
-    let status = if reception == Reception::Fail { "500 Broken" } else { "200 OK" };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
-    Ok(Some(String::from_utf8_lossy(&body).into_owned()))
 }

@@ -7,8 +7,7 @@ use muster_bus::subjects::Service;
 use muster_bus::{Bus, StoredMessage, subjects};
 use muster_ledger::{Core, LedgerOptions, RecoverOptions, Source, open_turn};
 use muster_model::MachineId;
-use muster_proto::v1::{Entry, Envelope, TurnBlock, cause::Kind, envelope::Body};
-use prost::Message;
+use muster_proto::v1::{Entry, cause::Kind};
 
 use crate::archive::{self, Archive};
 use crate::counter::{Counter, Event, Input};
@@ -45,8 +44,7 @@ async fn entries(bus: &Bus) -> Vec<Entry> {
     let mut entries = Vec::new();
     for sequence in 1..=log_state(bus).await.last {
         let payload = stream.get_raw_message(sequence).await.expect("it is there").payload;
-        let Some(Body::Turn(turn)) = Envelope::decode(payload).expect("an envelope").body else { panic!("not a turn") };
-        entries.extend(TurnBlock::decode(turn.block).expect("small blocks are not compressed").entries);
+        entries.extend(open_turn(&payload).expect("a turn").entries);
     }
     entries
 }
