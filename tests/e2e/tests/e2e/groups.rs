@@ -100,7 +100,8 @@ fn a_killed_silent_or_switched_off_master_has_its_clients_on_their_way_back_in_t
     let off = master(&lab, "node-2", TAKES_TWO);
     wait_until("all are ready", SETTLE_LIMIT, || ready(&lab) == 4).expect("they become ready");
     // machine-lifecycle calls nobody down in its first 45 s.
-    wait_until("machine-lifecycle judges", SETTLE_LIMIT, || up.elapsed() > Duration::from_secs(60)).expect("time passes");
+    wait_until("machine-lifecycle judges", SETTLE_LIMIT, || up.elapsed() > Duration::from_secs(60))
+        .expect("time passes");
     lab.service("scheduler-a").expect("it is a part").kill9();
     lab.service("scheduler-a").and_then(|service| service.restart()).expect("it starts again");
     let (test, begun) = (pid_of(&lab, off), Instant::now());
