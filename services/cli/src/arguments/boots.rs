@@ -16,6 +16,7 @@ pub(super) const SET_HELP: &str = "Settings, all of them checked before any is s
     \u{20}                    # how it is switched; without it it is not: command, ipmitool, libvirt, manual, qemu, redfish, simulated\n  \
     snapshot='libvirt uri=qemu:///system domain={machine}'\n  \
     \u{20}                    # how it is taken back: command, libvirt, manual, qemu, qemu-overlay, simulated\n  \
+    clean=revert         # what is done when a reservation gives it back: revert (to its snapshot), reboot (into its own kernel)\n  \
     leave-down=yes       # it is not switched by itself when it is down or does not come back";
 
 #[derive(Debug, Args)]

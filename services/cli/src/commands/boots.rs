@@ -47,15 +47,25 @@ pub(super) fn take(set: &mut v1::SetSettings, setting: &str) -> Result<(), Strin
         "drain" => set.drain_ns = Some(span()?),
         "power" => set.power = Some(value.to_owned()),
         "snapshot" => set.snapshot = Some(value.to_owned()),
+        "clean" => set.cleaning = Some(cleaning(setting, value)?.into()),
         "leave-down" => set.leave_down = Some(yes_or_no(setting, value)?),
         other => {
             return Err(format!(
-                "`{other}` is no setting; there are boot, attempts, install-within, boot-within, drain, power, snapshot and \
-                 leave-down"
+                "`{other}` is no setting; there are boot, attempts, install-within, boot-within, drain, power, snapshot, \
+                 clean and leave-down"
             ));
         }
     }
     Ok(())
+}
+
+fn cleaning(setting: &str, value: &str) -> Result<v1::Cleaning, String> {
+    match value {
+        "" => Ok(v1::Cleaning::Unspecified),
+        "revert" => Ok(v1::Cleaning::Revert),
+        "reboot" => Ok(v1::Cleaning::Reboot),
+        _ => Err(format!("`{setting}`: write revert or reboot")),
+    }
 }
 
 fn yes_or_no(setting: &str, value: &str) -> Result<bool, String> {

@@ -30,6 +30,20 @@ pub struct Settings {
     pub snapshot: Option<SnapshotSpec>,
     /// It is not switched by itself when it is down or does not come back.
     pub leave_down: bool,
+    /// What is done to it when a reservation gives it back.
+    pub cleaning: Cleaning,
+}
+
+/// What is done to a machine when a reservation gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cleaning {
+    /// Nothing, unless the reservation took it into a kernel: then it is booted into its own.
+    #[default]
+    None,
+    /// It is taken back to its snapshot.
+    Revert,
+    /// It is booted into its own kernel.
+    Reboot,
 }
 
 impl Default for Settings {
@@ -44,6 +58,7 @@ impl Default for Settings {
             power: None,
             snapshot: None,
             leave_down: false,
+            cleaning: Cleaning::None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_model::{BootDriver, Flag, KernelName, MachineId, PowerSpec, Selector, SnapshotSpec};
 
 use super::power::PowerTask;
-use super::{Kernel, LoadKey, StorageOrdering};
+use super::{Cleaning, Kernel, LoadKey, StorageOrdering};
 
 /// A command.
 #[derive(Debug, Clone)]
@@ -87,6 +87,8 @@ pub struct SettingsChange {
     pub snapshot: Option<Option<SnapshotSpec>>,
     /// It is not switched by itself.
     pub leave_down: Option<bool>,
+    /// What is done when a reservation gives it back.
+    pub cleaning: Option<Cleaning>,
 }
 
 /// Boot all machines that a selector names.

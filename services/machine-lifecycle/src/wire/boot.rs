@@ -13,7 +13,7 @@ use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
 use super::request::{invalid, selector_from_wire};
 use super::word;
 use crate::core::{
-    Announcement, Boot, BootOrder, BootTask, Command, Fact, Kernel, Machine, Preparation, Recent, Settings,
+    Announcement, Boot, BootOrder, BootTask, Cleaning, Command, Fact, Kernel, Machine, Preparation, Recent, Settings,
     SettingsChange,
 };
 
@@ -31,6 +31,7 @@ pub(super) fn settings_to_wire(settings: &Settings) -> v1::MachineSettings {
         power: settings.power.as_ref().map_or_else(String::new, ToString::to_string),
         snapshot: settings.snapshot.as_ref().map_or_else(String::new, ToString::to_string),
         leave_down: settings.leave_down,
+        cleaning: cleaning_to_wire(settings.cleaning).into(),
     }
 }
 
@@ -45,7 +46,24 @@ pub(super) fn settings_from_wire(wire: Option<v1::MachineSettings>) -> Result<Se
         power: spec("power", &wire.power)?,
         snapshot: spec("snapshot", &wire.snapshot)?,
         leave_down: wire.leave_down,
+        cleaning: cleaning_from_wire(wire.cleaning()),
     })
+}
+
+fn cleaning_to_wire(cleaning: Cleaning) -> v1::Cleaning {
+    match cleaning {
+        Cleaning::None => v1::Cleaning::Unspecified,
+        Cleaning::Revert => v1::Cleaning::Revert,
+        Cleaning::Reboot => v1::Cleaning::Reboot,
+    }
+}
+
+fn cleaning_from_wire(cleaning: v1::Cleaning) -> Cleaning {
+    match cleaning {
+        v1::Cleaning::Unspecified => Cleaning::None,
+        v1::Cleaning::Revert => Cleaning::Revert,
+        v1::Cleaning::Reboot => Cleaning::Reboot,
+    }
 }
 
 /// A setting of a driver; an empty text is none.
@@ -187,6 +205,7 @@ pub(super) fn settings_change(what: &str, set: &v1::SetSettings) -> Result<Setti
         power: set.power.as_deref().map(|text| setting(what, "power", text)).transpose()?,
         snapshot: set.snapshot.as_deref().map(|text| setting(what, "snapshot", text)).transpose()?,
         leave_down: set.leave_down,
+        cleaning: set.cleaning.map(|_| cleaning_from_wire(set.cleaning())),
     })
 }
 

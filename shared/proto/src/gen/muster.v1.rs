@@ -242,6 +242,9 @@ pub struct MachineSettings {
     /// It is not power-cycled by itself when it is down or does not come back.
     #[prost(bool, tag = "8")]
     pub leave_down: bool,
+    /// What is done to it when a reservation gives it back.
+    #[prost(enumeration = "Cleaning", tag = "9")]
+    pub cleaning: i32,
 }
 /// SettingsChanged: the whole new settings of a machine.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -280,6 +283,9 @@ pub struct SetSettings {
     /// It is not power-cycled by itself.
     #[prost(bool, optional, tag = "9")]
     pub leave_down: ::core::option::Option<bool>,
+    /// What is done to it when a reservation gives it back.
+    #[prost(enumeration = "Cleaning", optional, tag = "10")]
+    pub cleaning: ::core::option::Option<i32>,
 }
 /// BootMachines orders machines into a kernel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -526,6 +532,39 @@ impl Absence {
             "ABSENCE_REBOOT" => Some(Self::Reboot),
             "ABSENCE_SHUTDOWN" => Some(Self::Shutdown),
             "ABSENCE_CRASH" => Some(Self::Crash),
+            _ => None,
+        }
+    }
+}
+/// Cleaning is what is done to a machine when a reservation gives it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Cleaning {
+    /// Nothing, unless the reservation took it into a kernel: then it is booted into its own.
+    Unspecified = 0,
+    /// It is taken back to its snapshot.
+    Revert = 1,
+    /// It is booted into its own kernel.
+    Reboot = 2,
+}
+impl Cleaning {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLEANING_UNSPECIFIED",
+            Self::Revert => "CLEANING_REVERT",
+            Self::Reboot => "CLEANING_REBOOT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLEANING_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLEANING_REVERT" => Some(Self::Revert),
+            "CLEANING_REBOOT" => Some(Self::Reboot),
             _ => None,
         }
     }

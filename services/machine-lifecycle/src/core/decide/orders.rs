@@ -76,6 +76,7 @@ impl SettingsChange {
             power: self.power.clone().unwrap_or_else(|| before.power.clone()),
             snapshot: self.snapshot.clone().unwrap_or_else(|| before.snapshot.clone()),
             leave_down: self.leave_down.unwrap_or(before.leave_down),
+            cleaning: self.cleaning.unwrap_or(before.cleaning),
         }
     }
 }

@@ -316,7 +316,6 @@ fn end(draft: &mut Draft<'_>, outcome: PowerOutcome, detail: String, dump: Optio
         }
     }
     if draft.machine().tenure.stage == Stage::Settled {
-        // Its holder may have changed meanwhile.
-        preparation::arrived(draft);
+        preparation::reverted(draft);
     }
 }

@@ -7,11 +7,28 @@ use muster_model::Phase;
 use super::boot::{give_up, move_to};
 use super::draft::Draft;
 use super::orders::{begin, wrong_architecture};
-use crate::core::{Fact, Machine};
+use crate::core::power::PowerTask;
+use crate::core::{Cleaning, Fact, Machine};
+
+/// On whose behalf machines are cleaned.
+const CLEANER: &str = "service:machine-lifecycle";
 
 /// The machine has a new holder, and nothing older lives on it. What was ordered for the one before is not done any more; a revert that is
 /// under way is waited for.
 pub(super) fn arrived(draft: &mut Draft<'_>) {
+    prepare(draft, true);
+}
+
+/// Its revert has ended, and its holder may have changed meanwhile.
+pub(super) fn reverted(draft: &mut Draft<'_>) {
+    prepare(draft, false);
+}
+
+fn prepare(draft: &mut Draft<'_>, is_to_be_cleaned: bool) {
+    if draft.machine().power_order.as_ref().is_some_and(|order| order.actor == CLEANER) {
+        // It is nobody's before it is clean; what the next holder asked for comes after that.
+        return;
+    }
     if draft.machine().power_order.is_some() {
         draft.push(Fact::PowerOrderDropped { reason: "the machine changed hands".into() });
     }
@@ -23,11 +40,7 @@ pub(super) fn arrived(draft: &mut Draft<'_>) {
     }
     let machine = draft.machine();
     match machine.tenure.holder.reservation() {
-        None if is_left_in_a_kernel(machine) => {
-            let nonce = machine.boot.as_ref().map(|boot| boot.nonce.clone()).unwrap_or_default();
-            begin(draft, None, &nonce);
-        }
-        None => {}
+        None => clean(draft, is_to_be_cleaned),
         Some(reservation) => {
             let asked = machine.preparation.clone().filter(|asked| asked.reservation == reservation);
             let Some(asked) = asked else { return };
@@ -39,6 +52,26 @@ pub(super) fn arrived(draft: &mut Draft<'_>) {
                 (Some(_), Some(why)) => refuse(draft, why),
             }
         }
+    }
+}
+
+/// What the machine's settings say of machines that a reservation gives back; its own kernel where the reservation had it in another.
+fn clean(draft: &mut Draft<'_>, is_to_be_cleaned: bool) {
+    let machine = draft.machine();
+    let cleaning = if is_to_be_cleaned { machine.settings.cleaning } else { Cleaning::None };
+    let epoch = machine.epoch;
+    let may_touch = !machine.protection.machine;
+    if cleaning == Cleaning::Revert && may_touch && PowerTask::Revert.is_possible(&machine.settings) {
+        draft.push(Fact::PowerOrdered { task: PowerTask::Revert, actor: CLEANER.into() });
+        if draft.machine().phase.may_become(Phase::Reverting) {
+            move_to(draft, Phase::Reverting, "a reservation gave it back");
+        }
+        return;
+    }
+    let reboots = cleaning == Cleaning::Reboot && may_touch && machine.settings.boot_driver.is_some();
+    if reboots || is_left_in_a_kernel(machine) {
+        let nonce = machine.boot.as_ref().map_or_else(|| format!("{:016x}", epoch.0), |boot| boot.nonce.clone());
+        begin(draft, None, &nonce);
     }
 }
 

@@ -4,7 +4,7 @@ use muster_model::{BootDriver, BootStep, BootVerdict};
 
 use super::*;
 use crate::core::power::{PowerOutcome, PowerTask};
-use crate::core::{PowerActed, PowerOrdering, Stage};
+use crate::core::{Cleaning, PowerActed, PowerOrdering, SettingsChange, Stage};
 
 /// A grant with a kernel.
 fn rollout(world: &World, reservation: u64, names: &[&str], kernel: &str) -> Input {
@@ -131,4 +131,38 @@ fn a_machine_that_changes_hands_while_it_is_taken_back_is_booted_after_that() {
         assert_eq!(world.machine("a").boot.as_ref().and_then(|boot| boot.reservation), Some(ReservationId(1)));
         world.check_replay();
     }
+}
+
+/// The machine `a` is given back by a reservation, with `clean=` set.
+fn given_back(world: &mut World, cleaning: Cleaning) {
+    let change = Box::new(SettingsChange { cleaning: Some(cleaning), ..SettingsChange::default() });
+    world.command(Command::SetSettings { selector: selector("a"), change }).unwrap();
+    let granted = grant(world, 1, &["a"]);
+    world.facts(Input::Granted(granted));
+    arrive(world, "a");
+    assert_eq!((world.machine("a").phase, world.machine("a").power_order.is_some()), (Phase::Ready, false));
+    world.facts(Input::Ended { reservation: ReservationId(1) });
+    arrive(world, "a");
+}
+
+#[test]
+fn what_a_reservation_gives_back_is_cleaned_as_its_settings_say() {
+    let mut world = World::powered(&["a"]);
+    given_back(&mut world, Cleaning::None);
+    assert!(world.machine("a").rests_in_pool() && world.machine("a").phase == Phase::Ready);
+
+    let mut world = World::powered(&["a"]);
+    given_back(&mut world, Cleaning::Revert);
+    let order = world.machine("a").power_order.clone().expect("it is to be taken back");
+    assert_eq!((order.task, world.machine("a").phase), (PowerTask::Revert, Phase::Reverting));
+    let next = grant(&world, 2, &["a"]);
+    world.facts(Input::Granted(next));
+    arrive(&mut world, "a");
+    assert!(world.machine("a").power_order.is_some(), "the next holder waits until it is clean");
+
+    let mut world = World::powered(&["a"]);
+    given_back(&mut world, Cleaning::Reboot);
+    let boot = world.machine("a").boot.clone().expect("it is booted");
+    assert!(boot.kernel.is_none() && boot.reservation.is_none() && boot.is_pending());
+    world.check_replay();
 }
