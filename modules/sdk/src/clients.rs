@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use muster_model::milliseconds;
 use muster_module_protocol::{Asker, Client, ClientWish, environment};
 
 use crate::session::Session;
@@ -82,8 +83,4 @@ const NO_AGENT: &str = "no agent started this process: it has no clients";
 fn id() -> io::Result<String> {
     let [high, low] = random::<2>()?;
     Ok(format!("{high:016x}{low:016x}"))
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

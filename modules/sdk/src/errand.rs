@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use muster_model::milliseconds;
 use muster_module_protocol::{AgentMessage, ModuleMessage};
 
 use crate::session::Session;
@@ -142,8 +143,4 @@ fn end(name: &str) -> String {
 
 fn clock(machine: &str) -> String {
     format!("clock/{machine}")
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use muster_model::{Absence, Dpid, OnError, check_test_event};
+use muster_model::{Absence, Dpid, OnError, check_test_event, milliseconds};
 use muster_module_protocol::{
     AgentMessage, Context, ContextGang, ContextMember, ContextResource, Corruption, ModuleMessage,
     PEER_WORDS_MAX_BYTES, encode_line,
@@ -299,7 +299,7 @@ impl Session {
             return Err("no agent is there".to_owned());
         }
         let n = self.announcements.fetch_add(1, Ordering::Relaxed) + 1;
-        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let within_ms = milliseconds(within);
         let message = ModuleMessage::Expect { n, what: absence.to_string(), within_ms, note: note.to_owned() };
         let line = encode_line(&message).map_err(|error| error.to_string())?;
         self.shared.announce(n, line);

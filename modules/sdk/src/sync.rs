@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_model::milliseconds;
 use muster_module_protocol::{ModuleMessage, SyncEnd, Vote, encode_line};
 
 use crate::session::Session;
@@ -61,7 +62,7 @@ impl Session {
             let (no_voters, by, why) = (Vec::new(), String::new(), String::new());
             return Some(Synced { end: SyncEnd::Complete, yes, no, no_voters, by, why });
         }
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let timeout_ms = milliseconds(timeout);
         let with = with.iter().map(|name| (*name).to_owned()).collect();
         let message = ModuleMessage::Sync { name: name.to_owned(), round, vote, timeout_ms, with };
         match encode_line(&message) {

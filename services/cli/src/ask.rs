@@ -134,8 +134,16 @@ impl Client {
         reservation: u64,
         ended: bool,
     ) -> Result<Vec<v1::ReservationRecord>, Failure> {
-        let kind = v1::reservation_query::Kind::List(v1::ListReservations { reservation, ended, ..Default::default() });
-        match self.reservation_query(what, kind).await? {
+        self.list_reservations(what, v1::ListReservations { reservation, ended, ..Default::default() }).await
+    }
+
+    /// Reservations, as they are asked for.
+    pub(crate) async fn list_reservations(
+        &self,
+        what: &str,
+        list: v1::ListReservations,
+    ) -> Result<Vec<v1::ReservationRecord>, Failure> {
+        match self.reservation_query(what, v1::reservation_query::Kind::List(list)).await? {
             v1::reservation_reply::Kind::Reservations(list) => Ok(list.reservations),
             _ => Err(unexpected(Service::Reservation.as_str())),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_model::OnFailure;
+use muster_model::milliseconds;
 use muster_model::quantity::parse_duration;
 use muster_proto::v1;
 use serde::Deserialize;
@@ -149,7 +150,7 @@ fn task(task: TaskFile) -> Result<v1::PlanTask, String> {
     if limit.is_some_and(|limit| limit.is_zero()) {
         return Err("limit is longer than nothing; leave it out for none".into());
     }
-    let limit_ms = limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+    let limit_ms = limit.map_or(0, milliseconds);
     let (name, attempts) = (task.name.clone(), task.attempts.unwrap_or(0));
     let roles = if task.role.is_empty() { vec![alone(task)?] } else { of_roles(task)? };
     Ok(v1::PlanTask { name, limit_ms, attempts, roles })

@@ -113,11 +113,6 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     muster_model::quantity::parse_duration(text).map_err(|error| error.reason)
 }
 
-/// Milliseconds of a duration, as they travel.
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

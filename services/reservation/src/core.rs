@@ -47,7 +47,7 @@ pub use machine::{Boot, Machine, News, Tenure};
 pub use notice::{Delivery, Letter, Notice, Notices, Notify, Outcome, Recipient};
 pub use quorum::Rollout;
 pub use quota::{EVERYBODY, Quota, Quotas};
-pub use record::{Record, records};
+pub use record::{Listed, Record, records};
 pub use reservation::{End, Ended, Grant, Request, Reservation, Stage};
 pub use state::State;
 pub use usage::Usage;

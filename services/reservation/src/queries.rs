@@ -4,7 +4,7 @@ use muster_ledger::View;
 use muster_model::{GroupMaster, Refusal, RefusalCode, ReservationId};
 use muster_proto::v1::{self, reservation_query, reservation_reply::Kind};
 
-use crate::core::{ReservationCore, explain, records};
+use crate::core::{Listed, ReservationCore, explain, records};
 use crate::wire;
 
 /// Reservations in one answer; more are asked for by number.
@@ -45,11 +45,11 @@ fn explained(view: &View<'_, ReservationCore>, id: ReservationId) -> Result<Kind
 fn listed(view: &View<'_, ReservationCore>, list: &v1::ListReservations) -> Result<v1::ReservationList, Refusal> {
     let wanted = (list.reservation > 0).then_some(ReservationId(list.reservation));
     let whose = Some(list.user.as_str()).filter(|user| !user.is_empty());
-    let mut found = records(view.state, wanted, list.ended, whose);
-    if let Some(master) = list.master {
-        let master = GroupMaster::try_from(master).ok();
-        found.retain(|record| record.reservation.request.master == master);
-    }
+    let invalid = |error: muster_proto::WireError| {
+        Refusal::new(RefusalCode::Invalid, "list reservations", error.to_string(), "name a process or a reservation")
+    };
+    let master = list.master.map(GroupMaster::try_from).transpose().map_err(invalid)?;
+    let mut found = records(view.state, Listed { wanted, ended: list.ended, whose, master });
     if let (Some(id), true) = (wanted, found.is_empty()) {
         return Err(missing("list reservations", id, "list all of them"));
     }

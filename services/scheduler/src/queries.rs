@@ -1,14 +1,16 @@
 //! Queries: they look at acknowledged state and change nothing.
 
 use muster_ledger::View;
-use muster_model::{Dpid, JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode, ReservationId};
+use muster_model::{
+    Dpid, JobNumber, MachineId, PoolTime, ProcessNumber, Refusal, RefusalCode, ReservationId, milliseconds,
+};
 use muster_proto::v1::{self, job_query, job_reply::Kind};
 use prost::Message;
 
 use crate::core::JobCore;
 use crate::core::job::{Job, Process};
 use crate::core::limits::PAGE_MAX;
-use crate::wire::{self, milliseconds, projection};
+use crate::wire::{self, projection};
 use crate::{explain, plans};
 
 /// Encoded size of a page, bytes: it must fit a message.

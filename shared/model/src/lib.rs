@@ -50,7 +50,7 @@ pub use selector::{Facts, Selector, SelectorError, SelectorTerm, Sets, glob_matc
 pub use ssh_key::{SSH_KEY_SIZE_MAX, SshKey, SshKeyError};
 pub use storage::{FileSystem, StorageOutcome, StorageProgress, StorageStep, StorageTask};
 pub use test_event::{TEST_EVENT_DATA_BYTES_MAX, check_test_event};
-pub use time::{PoolTime, nanoseconds};
+pub use time::{PoolTime, milliseconds, nanoseconds};
 pub use trigger::{
     FiringId, TRIGGER_ACTIONS, TriggerAction, TriggerActionError, TriggerNumber, TriggerOutcome, TriggerPolicy,
 };

@@ -30,6 +30,12 @@ pub fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Milliseconds of a duration, as they travel; saturating.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Add<Duration> for PoolTime {
     type Output = Self;
     fn add(self, duration: Duration) -> Self {

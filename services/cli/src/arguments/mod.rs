@@ -44,8 +44,8 @@ pub(crate) use reports::{
     FilterArguments, LogName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
 pub(crate) use reservations::{
-    CheckinArguments, DismissArguments, ExtendArguments, HeldReservation, NotifyArguments, QuotaCommand,
-    QuotaSetArguments, ReservationCommand, ReservationNumber, ReserveArguments,
+    CheckinArguments, DismissArguments, ExtendArguments, NotifyArguments, QuotaCommand, QuotaSetArguments,
+    ReservationCommand, ReservationNumber, ReserveArguments,
 };
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
 pub(crate) use test_events::{EmitArguments, WaitEventArguments};

@@ -4,11 +4,11 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use muster_model::{PoolTime, Refusal, RefusalCode};
+use muster_model::{PoolTime, Refusal, RefusalCode, milliseconds};
 use muster_module_protocol::{Asker, Client, ClientWish, HolderWish, ask_as_holder, environment};
 use uuid::Uuid;
 
-use crate::arguments::ClientCommand;
+use crate::arguments::{ClientCommand, Command};
 use crate::exit::Failure;
 use crate::output::{self, Cell, Column, Format, Layout, Table};
 use crate::times::{Viewer, short};
@@ -20,6 +20,18 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Where the agent of a machine listens, where nothing else is said.
 const AGENT_SOCKET: &str = "/var/lib/muster/agent/agent.sock";
 const WHAT: &str = "ask the agent";
+
+/// Performs a command for who holds this machine, which its agent answers. None for any other.
+pub(super) fn performed_here(command: &Command, format: Format) -> Option<Result<(), Failure>> {
+    let wish = match command {
+        Command::Extend(extend) if extend.number.here => {
+            HolderWish::Extend { id: id(), by_ms: extend.by.map_or(0, milliseconds) }
+        }
+        Command::Checkin(check_in) if check_in.number.here => HolderWish::CheckIn { id: id() },
+        _ => return None,
+    };
+    Some(here(wish, format))
+}
 
 /// Runs one.
 ///
@@ -54,23 +66,6 @@ pub(super) fn run(command: &ClientCommand, format: Format) -> Result<(), Failure
 fn print(clients: &[Client], format: Format) -> Result<(), Failure> {
     let layout = Layout { format, viewer: Viewer::here(PoolTime::NEVER) };
     output::write(&layout.render(&table(clients))?)
-}
-
-/// Keeps this machine for longer.
-///
-/// # Errors
-/// Nobody holds it, or who asks is not root.
-pub(super) fn extend_here(by: Option<Duration>, format: Format) -> Result<(), Failure> {
-    let by_ms = milliseconds(by.unwrap_or_default());
-    here(HolderWish::Extend { id: id(), by_ms }, format)
-}
-
-/// Gives this machine back.
-///
-/// # Errors
-/// As [`extend_here`].
-pub(super) fn check_in_here(format: Format) -> Result<(), Failure> {
-    here(HolderWish::CheckIn { id: id() }, format)
 }
 
 fn here(wish: HolderWish, format: Format) -> Result<(), Failure> {
@@ -160,8 +155,4 @@ fn table(clients: &[Client]) -> Table {
 
 fn id() -> String {
     Uuid::now_v7().simple().to_string()
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

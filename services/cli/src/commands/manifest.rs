@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use muster_model::quantity::parse_duration;
-use muster_model::{ModuleName, ResourceKind};
+use muster_model::{ModuleName, ResourceKind, milliseconds};
 use muster_module_protocol::{Manifest, ManifestParameter, ManifestRequirement};
 use muster_proto::v1;
 
 use super::pool_file::told;
-use crate::times::milliseconds;
 
 /// Reads a manifest; says in one line what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Manifest, String> {

@@ -50,9 +50,7 @@ use std::io::Read;
 
 use muster_model::{Refusal, RefusalCode};
 
-use crate::arguments::{
-    CheckinArguments, Command, ExtendArguments, GenerateCommand, Global, HeldReservation, ModuleCommand,
-};
+use crate::arguments::{Command, GenerateCommand, Global, ModuleCommand};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::{self, Format, Layout, Table};
@@ -101,15 +99,12 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
     match command {
         Command::Decode => decode_stdin(),
         Command::Client(command) => clients::run(&command, global.output),
-        Command::Extend(ExtendArguments { number: HeldReservation { here: true, .. }, by, .. }) => {
-            clients::extend_here(by, global.output)
-        }
-        Command::Checkin(CheckinArguments { number: HeldReservation { here: true, .. }, .. }) => {
-            clients::check_in_here(global.output)
-        }
         Command::Module(ModuleCommand::Test(arguments)) => module_test::run(&arguments, global.output),
         Command::Generate(command) => generate(&command),
         command => {
+            if let Some(ended) = clients::performed_here(&command, global.output) {
+                return ended;
+            }
             let session = Session::begin(global).await?;
             let tells = held::is_told_after(&command);
             let ended = perform(&session, command).await;
@@ -126,6 +121,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
 /// # Errors
 /// How it ended, when not as it should.
 pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), Failure> {
+    if let Some(ended) = clients::performed_here(&command, session.format) {
+        return ended;
+    }
     match command {
         Command::Machine(command) => machines::run(session, command).await,
         Command::Resource(command) => resources::run(session, command).await,
@@ -158,13 +156,13 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Rollout(command) => rollouts::run(session, command).await,
         Command::Extend(arguments) => reservations::extend(session, &arguments).await,
         Command::Dismiss(arguments) => reservations::dismiss(session, arguments).await,
-        Command::Client(command) => clients::run(&command, session.format),
         Command::Checkin(arguments) => reservations::check_in(session, arguments).await,
         Command::Report(command) => reports::run(session, command).await,
         Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,
         Command::Admin(command) => admin::run(session, &command).await,
         Command::Master(command) => master::run(session, &command).await,
+        Command::Client(command) => clients::run(&command, session.format),
         Command::Decode => decode_stdin(),
         Command::Generate(command) => generate(&command),
     }

@@ -66,7 +66,7 @@ pub(super) async fn reserve(session: &Session, mut arguments: ReserveArguments) 
         no_show_ns: arguments.no_show.or(arguments.wait.then_some(Duration::ZERO)).map(nanoseconds),
         ssh_key,
     };
-    let master = arguments.master.map(|reservation| v1::GroupMaster { reservation, ..v1::GroupMaster::default() });
+    let master = arguments.master.map(master_of);
     let record = match session.client.reservation_commanded("reserve", master, Kind::Reserve(command)).await? {
         reservation_reply::Kind::Reservation(record) => record,
         reservation_reply::Kind::Reservations(list) => return session.print(&table(&list.reservations)).await,
@@ -138,6 +138,11 @@ pub(super) async fn wait_ready(
     }
 }
 
+/// A reservation as a master.
+fn master_of(reservation: u64) -> v1::GroupMaster {
+    v1::GroupMaster { reservation, ..v1::GroupMaster::default() }
+}
+
 pub(super) async fn one(session: &Session, what: &str, number: u64) -> Result<v1::ReservationRecord, Failure> {
     let found = session.client.reservations(what, number, true).await?;
     let missing =
@@ -148,10 +153,8 @@ pub(super) async fn one(session: &Session, what: &str, number: u64) -> Result<v1
 pub(super) async fn run(session: &Session, command: &ReservationCommand) -> Result<(), Failure> {
     match command {
         ReservationCommand::List { all, master } => {
-            let mut found = session.client.reservations("list reservations", 0, *all).await?;
-            if let Some(master) = master {
-                found.retain(|record| record.master.is_some_and(|of| of.reservation == *master));
-            }
+            let list = v1::ListReservations { ended: *all, master: master.map(master_of), ..Default::default() };
+            let found = session.client.list_reservations("list reservations", list).await?;
             session.print(&table(&found)).await
         }
         ReservationCommand::Show(number) => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_model::{Dpid, Refusal, RefusalCode};
+use muster_model::{Dpid, Refusal, RefusalCode, milliseconds};
 use muster_proto::v1::{self, job_command, job_reply};
 
 use super::{Session, jobs, processes};
@@ -14,7 +14,7 @@ use crate::output::{Cell, Column, Table};
 use crate::progress::Progress;
 use crate::rates::Rates;
 use crate::target::Target;
-use crate::times::{milliseconds, short};
+use crate::times::short;
 
 /// How often the processes are looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(150);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use muster_model::milliseconds;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
@@ -300,10 +301,6 @@ impl Iterator for Sequence<'_> {
         self.number += 1;
         Some(Decision { number: self.number, at_ms: milliseconds(at), action })
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    crate::times::milliseconds(duration)
 }
 
 impl fmt::Display for Decision {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use muster_model::{ProcessId, ProcessState};
+use muster_model::{ProcessId, ProcessState, milliseconds};
 
 use super::{Agent, Announced, Process};
 use crate::core::errands::Errands;
@@ -126,7 +126,6 @@ impl Agent {
 /// A process as the journal is to know it.
 fn known(process: &Process, now: Duration) -> Known {
     let stop = process.life.stop_given(now);
-    let milliseconds = |grace: Duration| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     Known {
         intent: process.intent.clone(),
         state: process.life.state(),

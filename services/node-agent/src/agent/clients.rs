@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_bus::subjects::{self, Service};
-use muster_model::{GroupMaster, ProcessId, others_than};
+use muster_model::{GroupMaster, ProcessId, nanoseconds, others_than};
 use muster_module_protocol::{AgentMessage, Client, ClientWish, HolderWish};
 use muster_proto::v1::{
     self, CheckIn, DismissMachine, Extend, ListReservations, Reserve, envelope::Body, reservation_command,
@@ -105,7 +105,7 @@ fn holder_question(wish: HolderWish, reservation: u64) -> Question {
     match wish {
         HolderWish::Show => query(ListReservations { reservation, ..ListReservations::default() }),
         HolderWish::Extend { id, by_ms } => {
-            let extend = Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() };
+            let extend = Extend { reservation, by_ns: nanoseconds(Duration::from_millis(by_ms)), ..Extend::default() };
             command(&id, None, reservation_command::Kind::Extend(extend))
         }
         HolderWish::CheckIn { id } => {
@@ -121,14 +121,18 @@ fn question(wish: ClientWish, master: v1::GroupMaster, own: &str) -> Question {
             return query(ListReservations { master: Some(master), ..ListReservations::default() });
         }
         ClientWish::Ask { id, selector, count, each, for_ms, priority } => {
-            let duration_ns = nanoseconds(for_ms);
+            let duration_ns = nanoseconds(Duration::from_millis(for_ms));
             let selector = others_than(own, &selector);
             let reserve = Reserve { selector, count, each, duration_ns, priority, ..Reserve::default() };
             (id, reservation_command::Kind::Reserve(reserve))
         }
         ClientWish::Extend { id, reservation, by_ms } => (
             id,
-            reservation_command::Kind::Extend(Extend { reservation, by_ns: nanoseconds(by_ms), ..Extend::default() }),
+            reservation_command::Kind::Extend(Extend {
+                reservation,
+                by_ns: nanoseconds(Duration::from_millis(by_ms)),
+                ..Extend::default()
+            }),
         ),
         ClientWish::Dismiss { id, reservation, machine } if machine.is_empty() => {
             (id, reservation_command::Kind::CheckIn(CheckIn { reservation, ..CheckIn::default() }))
@@ -138,10 +142,6 @@ fn question(wish: ClientWish, master: v1::GroupMaster, own: &str) -> Question {
         }
     };
     command(&id, Some(master), kind)
-}
-
-fn nanoseconds(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }
 
 fn answer_of(body: Option<Body>) -> AgentMessage {

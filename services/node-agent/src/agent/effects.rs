@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use muster_bus::Bucket;
-use muster_model::{ProcessId, ProcessState, Verdict};
+use muster_model::{ProcessId, ProcessState, Verdict, milliseconds};
 use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, ErrorReport, report};
 
@@ -36,7 +36,7 @@ impl Agent {
                 self.send(id, &AgentMessage::Ping { n });
             }
             Effect::SendStop { grace } => {
-                self.send(id, &AgentMessage::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
+                self.send(id, &AgentMessage::Stop { grace_ms: milliseconds(grace) });
             }
             Effect::Kill => self.kill(vec![id]),
             Effect::Report { state, reason } => self.report(id, state, &reason),
@@ -218,11 +218,7 @@ impl Agent {
 
     /// Stops a process for a reason of this machine's own.
     pub(super) fn stop(&mut self, id: ProcessId, grace: Duration, reason: &str) {
-        let line = Line::Stop {
-            key: id.into(),
-            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-            reason: reason.into(),
-        };
+        let line = Line::Stop { key: id.into(), grace_ms: milliseconds(grace), reason: reason.into() };
         if self.processes.get(&id).is_some_and(|process| !process.life.is_ending()) {
             self.intents.write(line);
             self.happen(id, Event::Stop { grace, reason: reason.into() });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use muster_bus::subjects;
-use muster_model::{Position, ProcessId};
+use muster_model::{Position, ProcessId, milliseconds};
 use muster_proto::v1::{PingBatch, PingResult, envelope::Body};
 
 use super::Agent;
@@ -110,6 +110,6 @@ fn ping_result(id: ProcessId, life: &Life, round_trip_us: u32, now: Duration) ->
         missed: life.missed(),
         iterations: life.iterations(),
         round_trip_us,
-        unchanged_ms: u64::try_from(life.unchanged(now).as_millis()).unwrap_or(u64::MAX),
+        unchanged_ms: milliseconds(life.unchanged(now)),
     }
 }

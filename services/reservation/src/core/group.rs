@@ -9,7 +9,7 @@ use muster_model::{GroupMaster, MachineId, PoolTime, quantity};
 
 use super::event::Event;
 use super::limits::{CLIENT_PATIENCE, MASTER_SILENT_AFTER};
-use super::machine::Machine;
+use super::machine::{Machine, lost_for_good};
 use super::reservation::{End, Grant, Reservation, Stage};
 use super::settle::Sight;
 use super::state::State;
@@ -59,26 +59,9 @@ fn has_been_down(machine: &Machine, time: Duration, now: PoolTime) -> bool {
 
 /// Clients that will not come back are given up, and others taken for them as soon as there are any.
 pub(super) fn give_up(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Vec<Event> {
-    let looked = sight.look(grant.machines.iter(), |machine| grant.machines.contains(machine));
-    let lost = looked.filter_map(|machine| Some((machine, trouble(sight.machine(machine), now)?)));
-    let dropped = |(machine, reason): (&MachineId, String)| Event::Dropped {
-        id: reservation.id,
-        machine: machine.clone(),
-        reason,
-    };
-    lost.map(dropped).collect()
-}
-
-/// Why a client is replaced.
-fn trouble(machine: Option<&Machine>, now: PoolTime) -> Option<String> {
-    let Some(machine) = machine else { return Some("it was removed".into()) };
-    let words = [
-        (machine.offline, "it is offline: its attempts are spent"),
-        (machine.quarantined, "it is quarantined"),
-        (!machine.takes_part(), "it no longer takes part"),
-        (machine.maintenance, "it is in maintenance"),
-    ];
-    let word = words.into_iter().find(|(applies, _)| *applies).map(|(_, word)| word.to_owned());
-    let down = || format!("it has been down for {}", quantity::print_duration(CLIENT_PATIENCE));
-    word.or_else(|| has_been_down(machine, CLIENT_PATIENCE, now).then(down))
+    sight.lost(reservation, grant, |machine| {
+        let is_down = machine.is_some_and(|machine| has_been_down(machine, CLIENT_PATIENCE, now));
+        let down = || format!("it has been down for {}", quantity::print_duration(CLIENT_PATIENCE));
+        lost_for_good(machine).map(str::to_owned).or_else(|| is_down.then(down))
+    })
 }

@@ -190,6 +190,18 @@ impl Machine {
     }
 }
 
+/// Why nobody who has a machine gets it again as it is; one that is only slow, or down for a while, may come back.
+pub(super) fn lost_for_good(machine: Option<&Machine>) -> Option<&'static str> {
+    let Some(machine) = machine else { return Some("it was removed") };
+    let words = [
+        (machine.offline, "it is offline: its attempts are spent"),
+        (machine.quarantined, "it is quarantined"),
+        (!machine.takes_part(), "it no longer takes part"),
+        (machine.maintenance, "it is in maintenance"),
+    ];
+    words.into_iter().find(|(applies, _)| *applies).map(|(_, word)| word)
+}
+
 /// A machine with its name, as selectors look at it.
 pub(super) struct Named<'a>(pub(super) &'a MachineId, pub(super) &'a Machine);
 

@@ -1,6 +1,6 @@
 //! What readers are told of a reservation.
 
-use muster_model::{MachineId, ReservationId};
+use muster_model::{GroupMaster, MachineId, ReservationId};
 
 use super::MachineSet;
 use super::grants::over_quota;
@@ -38,15 +38,30 @@ impl Record {
     }
 }
 
-/// Records by number: one (`wanted`) or all, those that ended only when asked for, of one user (`whose`) or everybody.
+/// Which reservations are listed. What is told beside each is looked up for these alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Listed<'a> {
+    /// One, whether it ended or not.
+    pub wanted: Option<ReservationId>,
+    /// Those that ended too.
+    pub ended: bool,
+    /// Those of one user alone.
+    pub whose: Option<&'a str>,
+    /// Clients of one master alone.
+    pub master: Option<GroupMaster>,
+}
+
+/// Records by number.
 #[must_use]
-pub fn records(state: &State, wanted: Option<ReservationId>, ended: bool, whose: Option<&str>) -> Vec<Record> {
-    let is_theirs = |reservation: &&Reservation| whose.is_none_or(|user| reservation.request.user == user);
-    let shown = |reservation: &&Reservation| match wanted {
-        Some(id) => reservation.id == id,
-        None => ended || !matches!(reservation.stage, Stage::Ended(_)),
+pub fn records(state: &State, listed: Listed<'_>) -> Vec<Record> {
+    let Listed { wanted, ended, whose, master } = listed;
+    let shown = |reservation: &&Reservation| {
+        let request = &reservation.request;
+        wanted.map_or(ended || reservation.is_alive(), |id| reservation.id == id)
+            && whose.is_none_or(|user| request.user == user)
+            && master.is_none_or(|master| request.master == Some(master))
     };
-    state.reservations().filter(shown).filter(is_theirs).map(|reservation| Record::of(state, reservation)).collect()
+    state.reservations().filter(shown).map(|reservation| Record::of(state, reservation)).collect()
 }
 
 fn ready_of(state: &State, reservation: &Reservation, machines: &MachineSet) -> Vec<MachineId> {

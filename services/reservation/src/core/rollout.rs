@@ -7,7 +7,7 @@ use muster_model::{MachineId, PoolTime, quantity};
 
 use super::MachineSet;
 use super::event::Event;
-use super::machine::Machine;
+use super::machine::{Machine, lost_for_good};
 use super::outlook::{Outlook, Promised};
 use super::quorum::{Due, Rollout, Standing};
 use super::reservation::{End, Grant, Reservation, Stage};
@@ -22,14 +22,7 @@ pub(super) fn advance(
     now: PoolTime,
 ) -> Vec<Event> {
     let id = reservation.id;
-    let dropped = |(machine, reason): (&MachineId, &str)| Event::Dropped {
-        id,
-        machine: machine.clone(),
-        reason: reason.to_owned(),
-    };
-    let looked = sight.look(grant.machines.iter(), |machine| grant.machines.contains(machine));
-    let lost = looked.filter_map(|machine| Some((machine, trouble(sight.machine(machine))?)));
-    let mut events: Vec<_> = lost.map(dropped).collect();
+    let mut events = sight.lost(reservation, grant, trouble);
     let is_ready = |machine: &&MachineId| sight.serves(machine, reservation);
     let ready = sight.serving(reservation, grant);
     let standing = Standing {
@@ -45,7 +38,8 @@ pub(super) fn advance(
         Due::Start => {
             let late = grant.machines.iter().filter(|machine| !is_ready(machine));
             let late = late.filter(|machine| trouble(sight.machine(machine)).is_none());
-            events.extend(late.map(|machine| dropped((machine, "it was not ready when the rollout started"))));
+            let reason = "it was not ready when the rollout started";
+            events.extend(late.map(|machine| Event::Dropped { id, machine: machine.clone(), reason: reason.into() }));
             let machines = grant.machines.iter().filter(is_ready).cloned().collect();
             events.push(Event::Ready { id, machines, deadline: reservation.deadline_from(now) });
         }
@@ -75,15 +69,9 @@ pub(super) fn further(state: &State, open: &Reservation, promised: &Promised, mo
     (!chosen.is_empty()).then_some(chosen)
 }
 
-/// Why a rollout goes on without a machine; one that is only slow, or down for a while, stays.
-fn trouble(machine: Option<&Machine>) -> Option<&'static str> {
-    let Some(machine) = machine else { return Some("it was removed") };
-    let words = [
-        (machine.offline, "it is offline: its attempts are spent"),
-        (machine.quarantined, "it is quarantined"),
-        (!machine.takes_part(), "it no longer takes part"),
-        (machine.maintenance, "it is in maintenance"),
-        (!machine.bootable, "it has no boot driver any more"),
-    ];
-    words.into_iter().find(|(applies, _)| *applies).map(|(_, word)| word)
+/// Why a rollout goes on without a machine.
+fn trouble(machine: Option<&Machine>) -> Option<String> {
+    let bootable = machine.is_none_or(|machine| machine.bootable);
+    let why = lost_for_good(machine).or_else(|| (!bootable).then_some("it has no boot driver any more"));
+    why.map(str::to_owned)
 }

@@ -48,6 +48,21 @@ impl<'a> Sight<'a> {
         count + usize::from(serves) - usize::from(known.is_some_and(|known| known.contains(named)))
     }
 
+    /// Goes on without the machines that are looked at and that `trouble` names a reason for.
+    pub(super) fn lost(
+        self,
+        reservation: &Reservation,
+        grant: &Grant,
+        trouble: impl Fn(Option<&Machine>) -> Option<String>,
+    ) -> Vec<Event> {
+        let looked = self.look(grant.machines.iter(), |machine| grant.machines.contains(machine));
+        let lost = looked.filter_map(|machine| {
+            let reason = trouble(self.machine(machine))?;
+            Some(Event::Dropped { id: reservation.id, machine: machine.clone(), reason })
+        });
+        lost.collect()
+    }
+
     /// Those of some machines that are looked at.
     pub(super) fn look<'b>(
         self,

@@ -60,7 +60,7 @@ impl State {
         let all: Vec<MachineId> = state.machines.keys().cloned().collect();
         for reservation in reservations {
             let id = reservation.id;
-            if !matches!(reservation.stage, Stage::Ended(_)) {
+            if reservation.is_alive() {
                 state.matching.begin(&reservation.request.selector, &state.machines);
             }
             state.reservations.insert(id, reservation);

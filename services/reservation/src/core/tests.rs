@@ -16,8 +16,8 @@ use muster_ledger::{At, Core, Now};
 use muster_model::{Epoch, Flag, MachineId, PoolTime, Position, Refusal, ReservationId, Term};
 
 use super::{
-    ClientsWanted, Command, End, Event, Extension, Input, News, Record, Reply, ReservationCore, Reserve, Stage, State,
-    check,
+    ClientsWanted, Command, End, Event, Extension, Input, Listed, News, Record, Reply, ReservationCore, Reserve, Stage,
+    State, check,
 };
 use crate::wire;
 

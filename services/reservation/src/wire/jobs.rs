@@ -2,13 +2,27 @@
 
 use muster_bus::StoredMessage;
 use muster_model::{Dpid, GroupMaster, JobNumber, MachineId, ProcessNumber, ReservationId, RunId, others_than};
-use muster_proto::v1::{self, job_event::Kind};
+use muster_proto::v1;
 use prost::Message;
 
 use crate::core::{ClientsWanted, Input};
 
 /// Event type of the followed log.
 const JOB_EVENT: &str = "muster.v1.JobEvent";
+
+/// As much of a `JobEvent` as concerns reservations: whatever else it says, mostly of processes and machines, is passed over unread.
+#[derive(Clone, PartialEq, Message)]
+struct JobEvent {
+    /// `JobEvent.job_started`.
+    #[prost(message, optional, tag = "4")]
+    started: Option<v1::JobStarted>,
+    /// `JobEvent.checkout_asked`.
+    #[prost(message, optional, tag = "31")]
+    checkout: Option<v1::CheckoutAsked>,
+    /// `JobEvent.group_ended`.
+    #[prost(message, optional, tag = "40")]
+    group_ended: Option<v1::GroupEnded>,
+}
 
 /// Inputs from one message of JOBS, in order.
 ///
@@ -21,23 +35,22 @@ pub fn take_jobs(message: &StoredMessage) -> Result<Vec<Input>, String> {
     }
     let mut inputs = Vec::new();
     for bytes in turn.entries.into_iter().flat_map(|entry| entry.events) {
-        let event = v1::JobEvent::decode(bytes).map_err(|error| error.to_string())?;
-        match event.kind {
-            Some(Kind::GroupEnded(ended)) => {
-                let master = GroupMaster::try_from(ended.master.unwrap_or_default());
-                let master = master.map_err(|error| error.to_string())?;
-                inputs.push(Input::GroupEnded { master, reason: ended.reason });
-            }
-            Some(Kind::CheckoutAsked(asked)) => inputs.extend(checkout_of(asked)?),
-            Some(Kind::JobStarted(started)) => {
-                let reservation = started.spec.as_ref().map_or(0, |spec| spec.reservation);
-                inputs.extend((reservation > 0).then_some(Input::Used(ReservationId(reservation))));
-                inputs.extend(clients_of(&started).map(Input::ClientsWanted));
-            }
-            _ => {}
+        let event = JobEvent::decode(bytes).map_err(|error| error.to_string())?;
+        inputs.extend(event.group_ended.map(group_ended).transpose()?);
+        inputs.extend(event.checkout.map(checkout_of).transpose()?.flatten());
+        if let Some(started) = event.started {
+            let reservation = started.spec.as_ref().map_or(0, |spec| spec.reservation);
+            inputs.extend((reservation > 0).then_some(Input::Used(ReservationId(reservation))));
+            inputs.extend(clients_of(&started).map(Input::ClientsWanted));
         }
     }
     Ok(inputs)
+}
+
+/// A process with clients is over.
+fn group_ended(ended: v1::GroupEnded) -> Result<Input, String> {
+    let master = GroupMaster::try_from(ended.master.unwrap_or_default()).map_err(|error| error.to_string())?;
+    Ok(Input::GroupEnded { master, reason: ended.reason })
 }
 
 /// The machines of a task that failed, for the owner of its plan.
@@ -66,6 +79,8 @@ fn clients_of(started: &v1::JobStarted) -> Option<ClientsWanted> {
 
 #[cfg(test)]
 mod tests {
+    use muster_proto::v1::job_event::Kind;
+
     use super::*;
 
     fn started(clients: &str, value: &str) -> v1::JobStarted {
@@ -81,6 +96,21 @@ mod tests {
         };
         let placements = vec![v1::MachinePlacement { machine: "m1".into(), first: 3, count: 2, ..Default::default() }];
         v1::JobStarted { spec: Some(spec), placements, ..Default::default() }
+    }
+
+    #[test]
+    fn what_concerns_reservations_is_read_and_nothing_else() {
+        let read = |kind: Kind| {
+            let bytes = v1::JobEvent { kind: Some(kind) }.encode_to_vec();
+            JobEvent::decode(bytes.as_slice()).expect("it is read")
+        };
+        let (started, nothing) = (started("clients", "4"), JobEvent::default());
+        let (checkout, ended) = (v1::CheckoutAsked { job: 7, ..Default::default() }, v1::GroupEnded::default());
+        assert_eq!(read(Kind::JobStarted(started.clone())), JobEvent { started: Some(started), ..nothing.clone() });
+        let asked = JobEvent { checkout: Some(checkout.clone()), ..nothing.clone() };
+        assert_eq!(read(Kind::CheckoutAsked(checkout)), asked);
+        assert_eq!(read(Kind::GroupEnded(ended.clone())), JobEvent { group_ended: Some(ended), ..nothing.clone() });
+        assert_eq!(read(Kind::RunStarted(v1::RunStarted { run: 4 })), nothing);
     }
 
     #[test]

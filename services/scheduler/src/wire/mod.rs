@@ -23,7 +23,7 @@ pub mod test_events;
 mod tests;
 pub mod triggers;
 
-use muster_model::{MachineId, Position, ResourceId};
+use muster_model::{MachineId, Position, ResourceId, milliseconds};
 use muster_proto::{WireError, v1};
 
 /// A machine id of a field `machine`.
@@ -57,8 +57,4 @@ fn pairs(values: Vec<v1::KeyValue>) -> Vec<(String, String)> {
 
 fn key_values<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<v1::KeyValue> {
     pairs.into_iter().map(|(key, value)| v1::KeyValue { key: key.clone(), value: value.clone() }).collect()
-}
-
-pub(crate) fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

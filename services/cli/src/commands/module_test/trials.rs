@@ -5,6 +5,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use muster_model::milliseconds;
 use muster_model::quantity::parse_duration;
 use muster_module_protocol::{AgentMessage, Manifest, ModuleMessage, Outcome, PROTOCOL, Status, environment};
 
@@ -167,7 +168,7 @@ impl Trials<'_> {
     fn stop(&mut self, life: &mut Life) -> anyhow::Result<()> {
         let (grace, begin) = (self.grace(), Instant::now());
         if life.done.is_none() {
-            life.agent.say(&AgentMessage::Stop { grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX) });
+            life.agent.say(&AgentMessage::Stop { grace_ms: milliseconds(grace) });
             life.hear_until(begin + grace, |life| life.done.is_some());
             let kept = format!(
                 "obeyed after {:.1} s of {} of grace",
@@ -220,7 +221,7 @@ impl Trials<'_> {
             }
         }
         life.agent.say(&AgentMessage::Start);
-        life.agent.say(&AgentMessage::Stop { grace_ms: u64::try_from(self.grace().as_millis()).unwrap_or(u64::MAX) });
+        life.agent.say(&AgentMessage::Stop { grace_ms: milliseconds(self.grace()) });
         life.hear_until(Instant::now() + self.grace(), |life| life.done.is_some());
         if life.done.take().is_none() {
             self.report.say(Found::Breaks, "done again", "no done after a stop on the new connection");

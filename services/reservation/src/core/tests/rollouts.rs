@@ -75,7 +75,7 @@ fn it_starts_with_what_is_ready_when_the_countdown_ends_and_the_others_go_back()
     pool.move_to(3, None);
     pool.wait(Duration::ZERO);
     assert_eq!(pool.state.holder(&machine(3)), None);
-    let record = &crate::core::records(&pool.state, Some(id), false, None)[0];
+    let record = &crate::core::records(&pool.state, Listed { wanted: Some(id), ..Listed::default() })[0];
     assert_eq!(record.ready.len(), 3);
 }
 

@@ -42,7 +42,7 @@ fn ready_needs_every_machine() {
     pool.move_to(0, Some(id));
     pool.move_to(2, Some(id));
     assert!(is_preparing(pool.stage(id)));
-    let record = &crate::core::records(&pool.state, Some(id), false, None)[0];
+    let record = &crate::core::records(&pool.state, Listed { wanted: Some(id), ..Listed::default() })[0];
     assert_eq!((record.ready.len(), record.reason.as_str()), (2, "2 of 3 machines are ready"));
     pool.hear(1, News::Down(true));
     pool.move_to(1, Some(id));
