@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use crate::core::orders::Order;
 use crate::keeper::protocol::Spawn;
 use crate::names::{id_of, name_of};
-use crate::peer;
 use crate::workplace::{self, Common, directory_of};
 
 /// What was left for a person, as it is kept on the disk.
@@ -122,7 +121,7 @@ pub(crate) fn clear(state: &Path) {
 
 fn clear_one(state: &Path, id: ProcessId, marker: &Path) -> io::Result<()> {
     let directory = directory_of(state, id);
-    end_what_runs_by_hand(id);
+    end_what_runs_by_hand(&directory);
     let left: Left = serde_json::from_slice(&fs::read(marker)?)?;
     for script in &left.scripts {
         if let Err(error) = fs::remove_file(script)
@@ -135,11 +134,17 @@ fn clear_one(state: &Path, id: ProcessId, marker: &Path) -> io::Result<()> {
     fs::remove_file(marker)
 }
 
-/// Only what says by its environment that it is this process: what it starts has that from it.
-fn end_what_runs_by_hand(id: ProcessId) {
+/// Only what has this directory as its work directory by its environment, as all has that it starts: another agent of this host, as labs have,
+/// has other directories for processes of the same name.
+fn end_what_runs_by_hand(directory: &Path) {
+    let word = format!("{}={}", environment::WORK, directory.display());
+    let is_ours = |pid: &i32| {
+        let read = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        read.split(|byte| *byte == 0).any(|variable| variable == word.as_bytes())
+    };
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for pid in numbers.filter(|pid| peer::says(*pid) == Some(id)).filter_map(Pid::from_raw) {
+    for pid in numbers.filter(is_ours).filter_map(Pid::from_raw) {
         // One that has ended meanwhile is as good as killed.
         let _ = kill_process(pid, Signal::KILL);
     }
@@ -153,5 +158,20 @@ mod tests {
     fn words_of_a_shell_are_quoted() {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_runs_by_hand_in_a_directory_is_ended_and_its_namesake_of_another_agent_is_not() {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let start = |directory: &Path| {
+            let mut program = std::process::Command::new("sleep");
+            program.arg("60").env(environment::DPID, "00020001").env(environment::WORK, directory).spawn().unwrap()
+        };
+        let (mut ended, mut left) = (start(ours.path()), start(theirs.path()));
+        end_what_runs_by_hand(ours.path());
+        assert!(!ended.wait().unwrap().success());
+        assert!(left.try_wait().unwrap().is_none(), "it is another agent's");
+        left.kill().unwrap();
+        left.wait().unwrap();
     }
 }

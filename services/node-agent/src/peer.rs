@@ -12,12 +12,10 @@ use rustix::process::{Pid, getpgid};
 pub(crate) fn started_as(pid: i32) -> Option<ProcessId> {
     let pid = Pid::from_raw(pid)?;
     let leader = getpgid(Some(pid)).ok();
-    leader.into_iter().chain([pid]).find_map(|pid| says(pid.as_raw_nonzero().get()))
-}
-
-/// The process that the environment of a process names.
-pub(crate) fn says(pid: i32) -> Option<ProcessId> {
-    parse(&std::fs::read(format!("/proc/{pid}/environ")).ok()?)
+    leader.into_iter().chain([pid]).find_map(|pid| {
+        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+        parse(&environment)
+    })
 }
 
 fn parse(environment: &[u8]) -> Option<ProcessId> {
