@@ -7,19 +7,21 @@ use muster_bus::{Authority, Bus, BusError, Inbound, subjects};
 use muster_ledger::{Handle, Lead};
 use muster_model::Incarnation;
 use muster_proto::v1::envelope::Body;
+use tokio::sync::mpsc;
 
 use crate::core::{Heartbeat, MachineCore, Observation};
 use crate::shell::MachineShell;
 use crate::{metrics, wire};
 
-/// Heartbeats that are taken at once: those that wait when one is looked at. One look at the state answers them all.
-const BATCH_MAX: usize = 1_024;
+/// Heartbeats that want an answer wait here at most. What finds no place is not answered: the agent asks again seconds later.
+const ASKING_MAX: usize = 16_384;
 
 pub(crate) async fn subscribe(bus: &Bus) -> Result<impl Stream<Item = Inbound> + Send + Unpin + use<>, BusError> {
     bus.subscribe(subjects::EVERY_HEARTBEAT, None).await
 }
 
 /// A heartbeat that wants an answer.
+#[derive(Debug)]
 struct Asking {
     reply: String,
     number: u64,
@@ -27,33 +29,38 @@ struct Asking {
     machine: muster_model::MachineId,
 }
 
-/// Takes heartbeats until leadership ends.
+/// Takes heartbeats until leadership ends, and answers beside it: an answer waits for a turn of the log, and heartbeats that wait for a turn
+/// would be dropped where ten thousand come in a second.
 pub(crate) async fn listen(
     shell: Arc<MachineShell>,
-    heartbeats: impl Stream<Item = Inbound> + Send + Unpin,
+    mut heartbeats: impl Stream<Item = Inbound> + Send + Unpin,
     handle: Handle<MachineCore>,
     lead: Lead,
 ) {
-    let mut batches = heartbeats.ready_chunks(BATCH_MAX);
-    while let Some(batch) = batches.next().await {
-        metrics::heartbeats(batch.len());
-        let mut asking = Vec::new();
-        for inbound in batch {
-            take(inbound, &handle, &mut asking);
+    let (asking, waiting) = mpsc::channel(ASKING_MAX);
+    let hear = async {
+        while let Some(inbound) = heartbeats.next().await {
+            metrics::heartbeat();
+            take(inbound, &handle, &asking);
         }
-        answer(&shell.bus, asking, &handle, &lead).await;
+    };
+    tokio::select! {
+        () = hear => {}
+        () = answer_all(&shell.bus, waiting, &handle, &lead) => {}
     }
 }
 
-fn take(inbound: Inbound, handle: &Handle<MachineCore>, asking: &mut Vec<Asking>) {
+fn take(inbound: Inbound, handle: &Handle<MachineCore>, asking: &mpsc::Sender<Asking>) {
     let reply = inbound.reply.clone();
     let Some((number, heartbeat)) = decode(inbound) else { return metrics::invalid() };
-    if let Some(reply) = reply {
-        let (machine, incarnation) = (heartbeat.machine.clone(), heartbeat.incarnation);
-        asking.push(Asking { reply, number, incarnation, machine });
-    }
+    let (machine, incarnation) = (heartbeat.machine.clone(), heartbeat.incarnation);
     // A full queue drops it: the next one is a second away.
     handle.observe(Observation::Heartbeat(heartbeat));
+    if let Some(reply) = reply
+        && asking.try_send(Asking { reply, number, incarnation, machine }).is_err()
+    {
+        metrics::unanswered_heartbeat();
+    }
 }
 
 fn decode(inbound: Inbound) -> Option<(u64, Heartbeat)> {
@@ -65,10 +72,15 @@ fn decode(inbound: Inbound) -> Option<(u64, Heartbeat)> {
     Some((number, wire::heartbeat_from_wire(&machine, incarnation, heartbeat).ok()?))
 }
 
-async fn answer(bus: &Bus, asking: Vec<Asking>, handle: &Handle<MachineCore>, lead: &Lead) {
-    if asking.is_empty() {
-        return;
+/// Answers what waits, all of it by one look at the state, again and again.
+async fn answer_all(bus: &Bus, mut waiting: mpsc::Receiver<Asking>, handle: &Handle<MachineCore>, lead: &Lead) {
+    let mut asking = Vec::new();
+    while waiting.recv_many(&mut asking, ASKING_MAX).await > 0 {
+        answer(bus, std::mem::take(&mut asking), handle, lead).await;
     }
+}
+
+async fn answer(bus: &Bus, asking: Vec<Asking>, handle: &Handle<MachineCore>, lead: &Lead) {
     let answers = handle.query(move |view| {
         let answer = |asking: Asking| {
             let machine = view.state.machines.get(&asking.machine);

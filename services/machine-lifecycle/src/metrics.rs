@@ -5,6 +5,8 @@ use crate::core::power::{PowerOutcome, PowerTask};
 
 /// Heartbeats heard while leading.
 const HEARTBEATS: &str = "muster_machine_lifecycle_heartbeats_total";
+/// Heartbeats that wanted an answer while too many others did.
+const UNANSWERED_HEARTBEATS: &str = "muster_machine_lifecycle_unanswered_heartbeats_total";
 /// Hellos by result: answered or refused.
 const HELLOS: &str = "muster_machine_lifecycle_hellos_total";
 /// Commands and queries by result: answered or refused.
@@ -29,6 +31,7 @@ const BRAKE: &str = "muster_machine_lifecycle_brake";
 /// Says what each metric means.
 pub(crate) fn describe() {
     metrics::describe_counter!(HEARTBEATS, "Heartbeats heard while leading.");
+    metrics::describe_counter!(UNANSWERED_HEARTBEATS, "Heartbeats that wanted an answer while too many others did.");
     metrics::describe_counter!(HELLOS, "Hellos by result: answered or refused.");
     metrics::describe_counter!(COMMANDS, "Commands and queries by result: answered or refused.");
     metrics::describe_counter!(DESIRED, "Desired states sent to agents by result: taken, refused or unanswered.");
@@ -50,8 +53,12 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(BRAKE, "1 while too many machines are silent for any down verdict.");
 }
 
-pub(crate) fn heartbeats(count: usize) {
-    metrics::counter!(HEARTBEATS).increment(count as u64);
+pub(crate) fn heartbeat() {
+    metrics::counter!(HEARTBEATS).increment(1);
+}
+
+pub(crate) fn unanswered_heartbeat() {
+    metrics::counter!(UNANSWERED_HEARTBEATS).increment(1);
 }
 
 pub(crate) fn hello(answered: bool) {

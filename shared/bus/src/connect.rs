@@ -56,7 +56,7 @@ impl Bus {
     /// [`BusError::Unreachable`] after `connect_timeout`; [`BusError::TooOld`].
     pub async fn connect(options: &BusOptions) -> Result<Self, BusError> {
         let connections = Arc::new(AtomicU64::new(0));
-        let connected = connections.clone();
+        let (connected, dropped) = (connections.clone(), Arc::new(AtomicU64::new(0)));
         let client_options = async_nats::ConnectOptions::new()
             .name(&options.source)
             .ping_interval(PING_INTERVAL)
@@ -66,8 +66,8 @@ impl Bus {
             .max_reconnects(None)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                let connected = connected.clone();
-                async move { note(&event, &connected) }
+                let (connected, dropped) = (connected.clone(), dropped.clone());
+                async move { note(&event, &connected, &dropped) }
             });
         let unreachable = |reason: String| BusError::Unreachable {
             url: options.url.clone(),
@@ -160,7 +160,8 @@ fn reconnect_delay(attempts: usize) -> Duration {
     Duration::from_millis(rand::random_range(ceiling / 2..=ceiling))
 }
 
-fn note(event: &async_nats::Event, connections: &AtomicU64) {
+/// Messages are dropped by the thousand, or not at all: said of the first, the second, the fourth and so on.
+fn note(event: &async_nats::Event, connections: &AtomicU64, dropped: &AtomicU64) {
     match event {
         async_nats::Event::Connected => {
             connections.fetch_add(1, Ordering::AcqRel);
@@ -169,7 +170,10 @@ fn note(event: &async_nats::Event, connections: &AtomicU64) {
         }
         async_nats::Event::SlowConsumer(_) => {
             metrics::counter!(crate::metrics::SLOW_CONSUMERS).increment(1);
-            tracing::warn!("a subscription is full: messages were dropped");
+            let total = dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            if total.is_power_of_two() {
+                tracing::warn!(total, "a subscription is full: messages were dropped");
+            }
         }
         other => tracing::info!(event = %other, "connection changed"),
     }

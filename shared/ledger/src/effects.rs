@@ -1,11 +1,11 @@
 //! Performing effects: at most 64 at once, one at a time per key, each only while leadership holds.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_bus::Authority;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::Lease;
@@ -26,8 +26,8 @@ pub(crate) struct Effects<C: Core, S> {
     ended: CancellationToken,
     tasks: JoinSet<()>,
     running: HashMap<Id, String>,
-    /// Keys that run; true when the same was wanted again meanwhile.
-    keys: BTreeMap<String, bool>,
+    /// What runs, with the keys of the state for which the same was wanted again meanwhile.
+    keys: BTreeMap<String, BTreeSet<C::Key>>,
     waiting: BTreeMap<String, (C::Effect, Authority)>,
     order: VecDeque<String>,
 }
@@ -38,12 +38,13 @@ impl<C: Core, S: Shell<C>> Effects<C, S> {
         Self { shell, handle, lease, ended, tasks, running, keys, waiting: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    /// Performs an effect, now or when there is room. True when the same is being performed: it may have to be wanted again.
-    pub(crate) fn want(&mut self, effect: C::Effect, authority: Authority) -> bool {
+    /// Performs an effect, now or when there is room. While the same is being performed, it is noted that it may have to be wanted again
+    /// because of a key; without one, the next full pass finds it.
+    pub(crate) fn want(&mut self, effect: C::Effect, authority: Authority, because_of: Option<&C::Key>) {
         let key = C::effect_key(&effect);
         if let Some(again) = self.keys.get_mut(&key) {
-            *again = true;
-            return true;
+            again.extend(because_of.cloned());
+            return;
         }
         if let Some(waiting) = self.waiting.get_mut(&key) {
             *waiting = (effect, authority);
@@ -54,7 +55,6 @@ impl<C: Core, S: Shell<C>> Effects<C, S> {
             self.waiting.insert(key, (effect, authority));
         }
         self.start();
-        false
     }
 
     /// Whether nothing is being performed.
@@ -62,9 +62,19 @@ impl<C: Core, S: Shell<C>> Effects<C, S> {
         self.tasks.is_empty()
     }
 
-    /// Waits for one to end. True when the same was wanted meanwhile. Cancel-safe.
-    pub(crate) async fn ended(&mut self) -> bool {
-        let Some(ended) = self.tasks.join_next_with_id().await else { return false };
+    /// Waits for one to end, and takes all that have ended with it. Returned are the keys for which these were wanted again. Cancel-safe.
+    pub(crate) async fn ended(&mut self) -> BTreeSet<C::Key> {
+        let mut next = self.tasks.join_next_with_id().await;
+        let mut again = BTreeSet::new();
+        while let Some(ended) = next {
+            again.append(&mut self.forget(ended));
+            next = self.tasks.try_join_next_with_id();
+        }
+        self.start();
+        again
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) -> BTreeSet<C::Key> {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
@@ -73,9 +83,7 @@ impl<C: Core, S: Shell<C>> Effects<C, S> {
             }
         };
         let key = self.running.remove(&id);
-        let again = key.and_then(|key| self.keys.remove(&key)).unwrap_or(false);
-        self.start();
-        again
+        key.and_then(|key| self.keys.remove(&key)).unwrap_or_default()
     }
 
     fn start(&mut self) {
@@ -96,7 +104,7 @@ impl<C: Core, S: Shell<C>> Effects<C, S> {
                 crash::point("after_effect");
             });
             self.running.insert(task.id(), key.clone());
-            self.keys.insert(key, false);
+            self.keys.insert(key, BTreeSet::new());
         }
     }
 }

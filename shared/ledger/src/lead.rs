@@ -1,6 +1,6 @@
 //! One leadership, from the lease to its end: read to the end of the log, append `LeaderStarted`, then serve.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -86,7 +86,6 @@ pub(crate) async fn lead<C: Core, S: Shell<C>>(
         fold: loaded.fold,
         intake,
         waiting: VecDeque::new(),
-        wanted_again: BTreeSet::new(),
         lazy: LazyPositions::default(),
         watched,
         stop: stop.clone(),

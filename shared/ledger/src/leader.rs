@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_bus::Authority;
 use muster_model::Position;
@@ -30,6 +30,11 @@ const INPUTS_PER_TURN_MAX: usize = 16_384;
 const OBSERVATIONS_PER_TURN_MAX: usize = 32_768;
 /// A loop without anything to do turns so often all the same: the lease is only renewed for one that does.
 const IDLE_TURN_EVERY: Duration = Duration::from_millis(500);
+/// Between two full passes there is so many times as long for everything else: passes over a pool of ten thousand must not be all that is
+/// ever done.
+const PAUSE_PER_PASS: u32 = 3;
+/// But never longer than this: timers are due at full passes.
+const PASS_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Changes for readers are collected for so long.
 const PROJECT_EVERY: Duration = Duration::from_millis(100);
 
@@ -58,8 +63,6 @@ pub(crate) struct Leader<C: Core, S> {
     pub(crate) intake: Intake<C>,
     pub(crate) waiting: VecDeque<Waiting<C>>,
     pub(crate) effects: Effects<C, S>,
-    /// Keys whose effects were wanted while the same was being performed.
-    pub(crate) wanted_again: BTreeSet<C::Key>,
     pub(crate) lazy: LazyPositions,
     pub(crate) projector: Option<Projector<C>>,
     pub(crate) snapshots: Snapshots,
@@ -72,7 +75,7 @@ enum Woken<C: Core> {
     Stop,
     Tick,
     Project,
-    EffectEnded { again: bool },
+    EffectsEnded { again: BTreeSet<C::Key> },
     Observed(C::Observation),
     Inputs,
     Idle,
@@ -103,11 +106,8 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
                     self.project();
                     continue;
                 }
-                Woken::EffectEnded { again } => {
-                    if again && !self.wanted_again.is_empty() {
-                        let keys = std::mem::take(&mut self.wanted_again);
-                        self.perform(Scope::Keys(&keys), &keys);
-                    }
+                Woken::EffectsEnded { again } => {
+                    self.perform_of(&again);
                     continue;
                 }
                 Woken::Observed(observation) => {
@@ -119,8 +119,13 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
                 Woken::Inputs => {}
             }
             self.drain();
+            let begun = Instant::now();
             if self.turn(is_tick).await? == Appended::Lost {
                 return Ok(Ended::Lost);
+            }
+            if is_tick {
+                let pause = (begun.elapsed() * PAUSE_PER_PASS).min(PASS_PAUSE_MAX);
+                tick.reset_after(self.context.options.tick.max(pause));
             }
         }
     }
@@ -132,7 +137,7 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             () = self.stop.cancelled() => Woken::Stop,
             _ = tick.tick() => Woken::Tick,
             () = std::future::ready(()), if !self.waiting.is_empty() => Woken::Inputs,
-            again = self.effects.ended(), if !self.effects.is_idle() => Woken::EffectEnded { again },
+            again = self.effects.ended(), if !self.effects.is_idle() => Woken::EffectsEnded { again },
             _ = project.tick(), if has_dirty => Woken::Project,
             Some(waiting) = self.intake.waiting.recv() => {
                 self.waiting.push_back(waiting);
@@ -192,10 +197,9 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             projector.touch(&draft.touched);
         }
         if is_tick {
-            let keys = BTreeSet::new();
-            self.perform(Scope::Full, &keys);
-        } else if !draft.touched.is_empty() {
-            self.perform(Scope::Keys(&draft.touched), &draft.touched);
+            self.perform(Scope::Full, None);
+        } else {
+            self.perform_of(&draft.touched);
         }
         self.snapshots.consider(&self.context.log, &self.fold);
         Ok(Appended::Landed)
@@ -264,13 +268,18 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
         }
     }
 
-    fn perform(&mut self, scope: Scope<'_, C::Key>, keys: &BTreeSet<C::Key>) {
+    /// One key after the other, so that what is being performed is wanted again because of its own key alone.
+    fn perform_of(&mut self, keys: &BTreeSet<C::Key>) {
+        for key in keys {
+            self.perform(Scope::Keys(&BTreeSet::from([key.clone()])), Some(key));
+        }
+    }
+
+    fn perform(&mut self, scope: Scope<'_, C::Key>, because_of: Option<&C::Key>) {
         let head = &self.fold.head;
         let authority = Authority { position: head.position, term: head.term, ..Authority::default() };
         for effect in C::wanted(&self.fold.state, &self.observed, scope, self.now().time) {
-            if self.effects.want(effect, authority) {
-                self.wanted_again.extend(keys.iter().cloned());
-            }
+            self.effects.want(effect, authority, because_of);
         }
     }
 

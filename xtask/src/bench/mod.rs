@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::Args;
 
+mod fleet;
 mod high_io;
 mod ledger;
 mod memory;
@@ -72,7 +73,7 @@ fn both(first: f64, second: f64) -> f64 {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["high-io", "ledger", "memory", "pattern", "place", "pulse", "reserve", "rollout", "start", "tcp", "trigger"])]
+    #[arg(value_parser = ["fleet", "high-io", "ledger", "memory", "pattern", "place", "pulse", "reserve", "rollout", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -122,6 +123,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
     match name {
+        "fleet" => fleet::run(&runtime()?),
         "high-io" => high_io::run(round),
         "ledger" => {
             let (runtime, nats) = (runtime()?, muster_testkit::NatsServer::start()?);

@@ -13,7 +13,7 @@ const PROCESS: &str = "trivial:";
 
 /// CPU time by part.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cost(pub(super) BTreeMap<String, Duration>);
+pub(in crate::bench) struct Cost(pub(in crate::bench) BTreeMap<String, Duration>);
 
 impl Cost {
     /// All parts together.
@@ -22,7 +22,7 @@ impl Cost {
     }
 
     /// What was spent since `earlier`.
-    pub(super) fn since(&self, earlier: &Self) -> Self {
+    pub(in crate::bench) fn since(&self, earlier: &Self) -> Self {
         let before = |name: &String| earlier.0.get(name).copied().unwrap_or_default();
         Self(self.0.iter().map(|(name, spent)| (name.clone(), spent.saturating_sub(before(name)))).collect())
     }
@@ -54,7 +54,7 @@ fn of_thread(pid: u32) -> Option<Duration> {
 }
 
 /// CPU time of all processes that descend from `roots`, living ones and those that were waited for.
-pub(super) fn below(roots: &[u32]) -> Cost {
+pub(in crate::bench) fn below(roots: &[u32]) -> Cost {
     let all = all();
     let belongs = |pid: u32| {
         let ancestors = std::iter::successors(Some(pid), |pid| all.get(pid).map(|spent| spent.parent));
@@ -84,13 +84,17 @@ pub(in crate::bench) fn named(roots: &[u32], prefix: &str) -> Vec<u32> {
 }
 
 /// The part of a lab that a process is, by its name.
-fn part(name: &str) -> String {
+pub(in crate::bench) fn part(name: &str) -> String {
     let known = [
         (PROCESS, "processes"),
         ("muster-agent", "agents"),
         ("muster-keeper", "keepers"),
         ("muster-schedule", "scheduler"),
         ("muster-telemetr", "telemetry-logger"),
+        ("muster-machine-", "machine-lifecycle"),
+        ("muster-reservat", "reservation"),
+        ("muster-report", "report"),
+        ("muster-simulate", "simulated machines"),
         ("nats-server", "nats-server"),
         ("postgres", "PostgreSQL"),
     ];
