@@ -4055,6 +4055,9 @@ pub struct PlanTaskQueued {
     /// Why.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// Run.
+    #[prost(uint32, tag = "5")]
+    pub run: u32,
 }
 /// PlanTasksEnded: tasks are over.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4065,6 +4068,9 @@ pub struct PlanTasksEnded {
     /// Which, and how.
     #[prost(message, repeated, tag = "2")]
     pub ends: ::prost::alloc::vec::Vec<PlanTaskEnd>,
+    /// Run.
+    #[prost(uint32, tag = "3")]
+    pub run: u32,
 }
 /// PlanTaskEnd is how a task ended.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4919,6 +4925,9 @@ pub struct PlanTaskPlaced {
     /// Run.
     #[prost(uint32, tag = "6")]
     pub run: u32,
+    /// Actor who started the plan.
+    #[prost(string, tag = "7")]
+    pub actor: ::prost::alloc::string::String,
 }
 /// PartPlacement is where a part of a task was placed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4929,6 +4938,12 @@ pub struct PartPlacement {
     /// Name of its module.
     #[prost(string, tag = "2")]
     pub module: ::prost::alloc::string::String,
+    /// Further machines that each of its processes gets as clients.
+    #[prost(uint32, tag = "3")]
+    pub clients: u32,
+    /// Selector of these, which need not say that a process's own machine is none of them.
+    #[prost(string, tag = "4")]
+    pub client_selector: ::prost::alloc::string::String,
 }
 /// StopRequested: of a job or of some of its processes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
