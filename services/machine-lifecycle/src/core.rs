@@ -34,7 +34,7 @@ use bytes::Bytes;
 use muster_ledger::{At, Core, Decision, Now, Scope};
 use muster_model::{MachineId, PoolTime, Refusal};
 
-pub use boot::{Boot, Cleaning, Preparation, Running, Settings};
+pub use boot::{Boot, Cleaning, Preparation, PreparedKernel, Running, Settings};
 pub use command::{
     BootOrder, Command, FlagSetting, HoldSetting, PoolEntry, PowerOrdering, ProtectionSetting, SettingsChange,
     TagSetting,

@@ -11,6 +11,7 @@ mod event;
 mod explain;
 mod grants;
 mod group;
+mod image;
 mod input;
 mod limits;
 mod line;

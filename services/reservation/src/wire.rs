@@ -12,7 +12,7 @@ mod state;
 
 use std::time::Duration;
 
-use muster_model::{GroupMaster, MachineId, PoolTime, SshKey};
+use muster_model::{GroupMaster, MachineId, PoolTime, SnapshotName, SshKey};
 use muster_proto::WireError;
 
 use crate::core::End;
@@ -73,6 +73,16 @@ fn ssh_key(message: &'static str, text: &str) -> Result<Option<SshKey>, WireErro
         return Ok(None);
     }
     SshKey::parse(text).map(Some).map_err(|error| WireError::invalid(message, "ssh_key", error))
+}
+
+/// The name of a snapshot that may be missing.
+fn image(message: &'static str, text: &str) -> Result<Option<SnapshotName>, WireError> {
+    let read = (!text.is_empty()).then(|| SnapshotName::new(text)).transpose();
+    read.map_err(|error| WireError::invalid(message, "image", error))
+}
+
+fn image_to_wire(image: Option<&SnapshotName>) -> String {
+    image.map(ToString::to_string).unwrap_or_default()
 }
 
 fn ssh_key_to_wire(key: Option<&SshKey>) -> String {

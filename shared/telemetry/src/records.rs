@@ -6,6 +6,10 @@ use bytes::Bytes;
 use muster_model::{FiringId, PoolTime, Position, ProcessId, ProcessState, Verdict};
 use serde_json::Value;
 
+mod task;
+
+pub use task::{TaskChange, TaskId};
+
 /// Where a stream stands: the position that a transaction moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offset {
@@ -389,6 +393,8 @@ pub struct Records {
     pub processes: BTreeMap<ProcessId, ProcessChange>,
     /// Transitions of processes.
     pub states: Vec<StateChange>,
+    /// What was learned of tasks of plans.
+    pub tasks: BTreeMap<TaskId, TaskChange>,
 }
 
 impl Records {

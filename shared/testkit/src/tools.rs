@@ -136,6 +136,22 @@ fn install_postgres() -> anyhow::Result<()> {
     apt_install(&["postgresql"])
 }
 
+/// Path of sshd; installs it if need be, saying so on stderr, and keeps the host from running one of its own for that.
+///
+/// # Errors
+/// Says what to install by hand.
+pub fn sshd() -> anyhow::Result<PathBuf> {
+    let never = Path::new("/etc/ssh/sshd_not_to_be_run");
+    if on_path("sshd").is_none() && rustix::process::geteuid().is_root() {
+        std::fs::create_dir_all("/etc/ssh").context("make /etc/ssh")?;
+        std::fs::write(never, "installed for the tests of Muster\n").context("keep sshd from being started")?;
+    }
+    let found = packaged_in("sshd", "openssh-server")?;
+    // Where it gives its privileges up, it wants an empty directory that its service would make.
+    std::fs::create_dir_all("/run/sshd").context("make /run/sshd")?;
+    Ok(found)
+}
+
 /// A program of the distribution, by the name of its package too; installs it if need be, saying so on stderr.
 ///
 /// # Errors

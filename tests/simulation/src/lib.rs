@@ -14,6 +14,7 @@ mod clock;
 mod faults;
 mod options;
 mod parts;
+mod plans;
 mod random;
 mod service;
 mod settle;

@@ -11,6 +11,7 @@ use muster_scheduler::wire::pulses::to_wire;
 use prost::Message;
 
 use crate::clock::SKEW_MAX;
+use crate::plans;
 use crate::service::{Stream, Streams};
 use crate::world::{Phase, World};
 
@@ -132,6 +133,7 @@ pub(crate) fn check_logs(world: &World) -> Checked {
     for log in [Stream::Reservations, Stream::Machines, Stream::Jobs] {
         check_causes(&world.streams, log)?;
     }
+    plans::check(events(&world.streams, Stream::Jobs))?;
     check_answers(world)
 }
 
@@ -167,6 +169,7 @@ fn check_answers(world: &World) -> Checked {
     let jobs: BTreeSet<u32> = events::<v1::JobEvent>(&world.streams, Stream::Jobs)
         .filter_map(|event| match event.kind {
             Some(job_event::Kind::JobStarted(started)) => started.spec.map(|spec| spec.job),
+            Some(job_event::Kind::PlanStarted(plan)) => Some(plan.job),
             _ => None,
         })
         .collect();

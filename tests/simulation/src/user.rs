@@ -8,6 +8,7 @@ use muster_proto::v1::{
     self, envelope::Body, job_command, job_reply, machine_command, reservation_command, reservation_reply,
 };
 
+use crate::plans;
 use crate::random::Random;
 use crate::service::Stream;
 
@@ -127,6 +128,10 @@ impl User {
                 self.jobs.push_back(started.job);
                 self.accepted.push(started.job);
             }
+            Some(Body::JobReply(v1::JobReply { kind: Some(job_reply::Kind::PlanAccepted(plan)) })) => {
+                self.jobs.push_back(plan.job);
+                self.accepted.push(plan.job);
+            }
             Some(Body::ReservationReply(v1::ReservationReply {
                 kind: Some(reservation_reply::Kind::Reservation(record)),
             })) if is_reserve(&asked.envelope) => {
@@ -150,7 +155,7 @@ impl User {
 
     fn think(&self, machines: usize, random: &mut Random) -> Option<(Stream, Body)> {
         let mine = self.reservations.back().copied();
-        match random.below(23) {
+        match random.below(25) {
             0..=6 => Some(self.start(mine, machines, random)),
             7..=9 => {
                 let jobs = vec![*self.jobs.get(random.index(self.jobs.len().max(1)))?];
@@ -183,7 +188,8 @@ impl User {
             },
             19 => Some(protect(&format!("m{}", random.index(machines)), random.happens(500))),
             20 => Some(set_pulse(random)),
-            21 => {
+            21 | 22 => Some(plans::write(if random.happens(200) { mine.unwrap_or(0) } else { 0 }, random)),
+            23 => {
                 let numbers = (0..random.below(3) as u32).collect();
                 let change = v1::ChangeJob {
                     job: *self.jobs.get(random.index(self.jobs.len().max(1)))?,
@@ -235,6 +241,14 @@ fn set_up(machines: usize) -> VecDeque<(Stream, Body)> {
         artifacts: vec![artifact],
         requirements: vec![v1::Requirement { kind: v1::ResourceKind::Disk.into(), count: 1, weight_milli: 1_000 }],
         stop_grace_ms: 3_000,
+        parameters: vec![v1::Parameter {
+            name: "clients".into(),
+            r#type: v1::ParameterType::Integer.into(),
+            default: "0".into(),
+            help: "machines that each process gets as clients".into(),
+            ..Default::default()
+        }],
+        clients: "clients".into(),
         ..Default::default()
     };
     [

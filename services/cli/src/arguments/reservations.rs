@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use muster_model::NotifyTarget;
+use muster_model::{NotifyTarget, SnapshotName};
 
 use super::jobs::parse_parameter;
 use crate::moment::Moment;
@@ -35,6 +35,9 @@ pub(crate) struct ReserveArguments {
     /// Boot them into this kernel: they are ready when it is proven to run
     #[arg(long)]
     pub(crate) kernel: Option<String>,
+    /// Take them back to this snapshot first: machines whose setting `snapshot=` names it; before the kernel where there is one
+    #[arg(long, value_name = "SNAPSHOT", value_parser = parse_image)]
+    pub(crate) image: Option<SnapshotName>,
     /// Set the machine up for this test, and stop right before it would run: scripts in root's home start it and keep the machine for longer
     #[arg(long, conflicts_with_all = ["like", "each"])]
     pub(crate) module: Option<String>,
@@ -92,6 +95,10 @@ impl NotifyArguments {
 
 fn parse_target(text: &str) -> Result<NotifyTarget, String> {
     NotifyTarget::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_image(text: &str) -> Result<SnapshotName, String> {
+    SnapshotName::new(text).map_err(|error| error.to_string())
 }
 
 /// None is a time of zero.

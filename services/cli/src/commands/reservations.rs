@@ -65,6 +65,7 @@ pub(super) async fn reserve(session: &Session, mut arguments: ReserveArguments) 
         // Whoever waits is there.
         no_show_ns: arguments.no_show.or(arguments.wait.then_some(Duration::ZERO)).map(nanoseconds),
         ssh_key,
+        image: arguments.image.map(|image| image.to_string()).unwrap_or_default(),
     };
     let master = arguments.master.map(master_of);
     let record = match session.client.reservation_commanded("reserve", master, Kind::Reserve(command)).await? {

@@ -1,11 +1,11 @@
 //! Folds events. What is not legal (see `check`) has no effect: no log, whoever wrote it, can bring a state that breaks a rule.
 
 use muster_ledger::At;
-use muster_model::{Phase, PoolTime};
+use muster_model::{Epoch, Phase, PoolTime};
 
 use super::flakiness::remember;
 use super::power::{Hold, PowerOperation, PowerOrder, PowerOutcome, PowerTask};
-use super::{Boot, Event, Fact, Machine, Past, Stage, State, StorageOrder, StorageWork, check};
+use super::{Boot, Event, Fact, Holder, Machine, Past, Stage, State, StorageOrder, StorageWork, check};
 
 /// Folds one event.
 pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
@@ -76,12 +76,7 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             machine.tenure.stage = Stage::Draining { deadline: *deadline };
             machine.generation = at.position;
         }
-        Fact::EpochRaised { epoch, holder } => {
-            machine.epoch = *epoch;
-            machine.tenure.holder.clone_from(holder);
-            machine.tenure.stage = Stage::Fencing;
-            machine.generation = at.position;
-        }
+        Fact::EpochRaised { epoch, holder } => raise_epoch(machine, *epoch, holder, at),
         Fact::FenceReported { epoch } => {
             machine.fenced_epoch = *epoch;
             machine.tenure.stage = Stage::Settled;
@@ -118,6 +113,19 @@ pub(super) fn apply_fact(machine: &mut Machine, fact: &Fact, at: &At<'_>) {
             machine.generation = at.position;
         }
     }
+}
+
+fn raise_epoch(machine: &mut Machine, epoch: Epoch, holder: &Holder, at: &At<'_>) {
+    machine.given_back = match machine.tenure.stage {
+        Stage::Draining { .. } => holder.reservation().is_none(),
+        // It does not change hands: its agent has lost a fence, or has one that nobody knows of.
+        Stage::Settled => false,
+        Stage::Fencing => machine.given_back,
+    };
+    machine.epoch = epoch;
+    machine.tenure.holder.clone_from(holder);
+    machine.tenure.stage = Stage::Fencing;
+    machine.generation = at.position;
 }
 
 /// A pending boot counts its time from here on, and the boot that it has to differ from is the one that is to end.

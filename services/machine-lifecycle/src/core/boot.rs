@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use muster_model::boot::nonce_in;
 use muster_model::{
-    BootDriver, BootOperation, BootVerdict, KernelName, PoolTime, Position, PowerSpec, ReservationId, SnapshotSpec,
+    BootDriver, BootOperation, BootVerdict, KernelName, PoolTime, Position, PowerSpec, ReservationId, SnapshotName,
+    SnapshotSpec,
 };
 
 use super::Kernel;
@@ -90,11 +91,20 @@ pub struct Boot {
     pub from_boot_id: String,
 }
 
-/// What a reservation wants its machine booted into, once it is its own.
+/// What a reservation wants done to its machine, once it is its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preparation {
     /// Which reservation.
     pub reservation: ReservationId,
+    /// The snapshot that it is taken back to first; none where it is not.
+    pub image: Option<SnapshotName>,
+    /// What it is booted into then; none where it is not.
+    pub kernel: Option<PreparedKernel>,
+}
+
+/// A kernel that a reservation wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedKernel {
     /// The kernel's name.
     pub name: KernelName,
     /// The kernel; none where there was none of that name.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use muster_model::{
     Absence, Epoch, Incarnation, KernelName, MachineId, PoolTime, Position, PowerState, ProcessId, ReservationId,
+    SnapshotName,
 };
 
 use super::power::{Dump, PowerOutcome};
@@ -51,6 +52,8 @@ pub struct Grant {
     pub drain: Duration,
     /// The kernel that its machines are booted into, and the random part of the nonce.
     pub kernel: Option<(KernelName, String)>,
+    /// The snapshot that they are taken back to first; none where they are not.
+    pub image: Option<SnapshotName>,
 }
 
 /// What became of an operation, by its driver.

@@ -64,7 +64,7 @@ pub struct Machine {
     pub settings: Settings,
     /// The newest order to boot it.
     pub boot: Option<Boot>,
-    /// What it is booted into once it is the reservation's that asked for it.
+    /// What is done to it once it is the reservation's that asked for it.
     pub preparation: Option<Preparation>,
     /// The newest operation on its power or snapshot.
     pub power: Option<PowerOperation>,
@@ -76,6 +76,8 @@ pub struct Machine {
     pub storage: Option<StorageOrder>,
     /// A test announced that it goes away.
     pub announced: Option<Announcement>,
+    /// A reservation gave it back with its newest epoch.
+    pub given_back: bool,
 }
 
 /// A test announced that its machine goes away, and is back in another boot.

@@ -7,6 +7,7 @@ mod direct;
 mod flakiness;
 mod health;
 mod hello;
+mod images;
 mod kernels;
 mod power;
 mod preparation;
@@ -263,6 +264,7 @@ pub(super) fn grant(world: &World, reservation: u64, names: &[&str]) -> Grant {
         ssh_key: String::new(),
         drain: seconds(30),
         kernel: None,
+        image: None,
     }
 }
 

@@ -4,7 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use muster_model::power::SpecError;
-use muster_model::{BootDriver, BootVerdict, KernelName, PoolTime, Refusal, RefusalCode, ReservationId, nanoseconds};
+use muster_model::{
+    BootDriver, BootVerdict, KernelName, PoolTime, Refusal, RefusalCode, ReservationId, SnapshotName, nanoseconds,
+};
 use muster_proto::WireError;
 use muster_proto::v1;
 
@@ -13,8 +15,8 @@ use super::kernel::{kernel_from_wire, kernel_name, kernel_to_wire};
 use super::request::{invalid, selector_from_wire};
 use super::word;
 use crate::core::{
-    Announcement, Boot, BootOrder, BootTask, Cleaning, Command, Fact, Kernel, Machine, Preparation, Recent, Settings,
-    SettingsChange,
+    Announcement, Boot, BootOrder, BootTask, Cleaning, Command, Fact, Kernel, Machine, Preparation, PreparedKernel,
+    Recent, Settings, SettingsChange,
 };
 
 fn driver_to_wire(driver: Option<BootDriver>) -> i32 {
@@ -102,16 +104,30 @@ fn reservation(number: u64) -> Option<ReservationId> {
 pub(super) fn preparation_to_wire(asked: Option<&Preparation>) -> v1::PreparationAsked {
     asked.map_or_else(v1::PreparationAsked::default, |asked| v1::PreparationAsked {
         reservation: asked.reservation.0,
-        kernel_name: asked.name.to_string(),
-        kernel: kernel_of(asked.kernel.as_ref()),
-        nonce: asked.nonce.clone(),
+        kernel_name: asked.kernel.as_ref().map(|asked| asked.name.to_string()).unwrap_or_default(),
+        kernel: kernel_of(asked.kernel.as_ref().and_then(|asked| asked.kernel.as_ref())),
+        nonce: asked.kernel.as_ref().map(|asked| asked.nonce.clone()).unwrap_or_default(),
+        image: asked.image.as_ref().map(ToString::to_string).unwrap_or_default(),
     })
 }
 
 pub(super) fn preparation_from_wire(wire: v1::PreparationAsked) -> Result<Option<Preparation>, WireError> {
     let Some(reservation) = reservation(wire.reservation) else { return Ok(None) };
-    let name = kernel_name(&wire.kernel_name)?;
-    Ok(Some(Preparation { reservation, name, kernel: ordered_kernel(wire.kernel)?, nonce: wire.nonce }))
+    let image = image("PreparationAsked", &wire.image)?;
+    let kernel = match wire.kernel_name.as_str() {
+        "" => None,
+        name => {
+            let (name, kernel) = (kernel_name(name)?, ordered_kernel(wire.kernel)?);
+            Some(PreparedKernel { name, kernel, nonce: wire.nonce })
+        }
+    };
+    Ok(Some(Preparation { reservation, image, kernel }))
+}
+
+/// The name of a snapshot that may be missing.
+pub(super) fn image(message: &'static str, text: &str) -> Result<Option<SnapshotName>, WireError> {
+    let read = (!text.is_empty()).then(|| SnapshotName::new(text)).transpose();
+    read.map_err(|error| WireError::invalid(message, "image", error))
 }
 
 pub(super) fn ordered_from_wire(wire: v1::BootOrdered) -> Result<Fact, WireError> {

@@ -15,7 +15,7 @@ use prost::Message;
 use super::holder::duration;
 use super::inventory::inventory_from_wire;
 use super::kernel::kernel_name;
-use super::{machine_id, storage};
+use super::{boot, machine_id, storage};
 use crate::core::{Grant, Input};
 
 /// Inputs of one message of RESERVATIONS.
@@ -80,6 +80,7 @@ fn grant(reservation: ReservationId, granted: v1::ReservationGranted) -> Result<
             "" => None,
             name => Some((kernel_name(name)?, granted.nonce)),
         },
+        image: boot::image("ReservationGranted", &granted.image)?,
     })
 }
 

@@ -60,6 +60,7 @@ pub fn record_to_wire(id: &MachineId, machine: &Machine) -> v1::MachineRecord {
         recent: boot::recent_to_wire(&machine.recent),
         storage: storage::record_to_wire(machine),
         announced: machine.announced.as_ref().map(|announced| boot::announced_to_wire(Some(announced))),
+        given_back: machine.given_back,
         claim_drain_ns: machine.claim.as_ref().map_or(0, |claim| nanoseconds(claim.drain)),
     }
 }
@@ -100,6 +101,7 @@ fn record_from_wire(record: v1::MachineRecord) -> Result<(MachineId, Machine), W
         recent: boot::recent_from_wire(record.recent)?,
         storage: storage::record_from_wire(record.storage)?,
         announced: record.announced.map(boot::announced_from_wire).transpose()?.flatten(),
+        given_back: record.given_back,
         power_order,
         boot: boot_from_wire(record.boot)?,
         preparation: record.preparation.map(preparation_from_wire).transpose()?.flatten(),

@@ -37,6 +37,7 @@ fn a_turn_of_reservations_becomes_inputs_in_order() {
         kernel: "k".into(),
         nonce: "feed".into(),
         ssh_key: "ssh-ed25519 AAAA".into(),
+        image: "clean".into(),
     };
     let inputs = take_reservations(&turn(vec![
         Kind::Queued(v1::ReservationQueued::default()),

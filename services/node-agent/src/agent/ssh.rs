@@ -50,8 +50,8 @@ impl Logins {
     fn bring_about(&self, wanted: &Wanted) -> anyhow::Result<()> {
         // A key goes in any case, also where sshd can not be told.
         let key = Some(wanted.key.as_str()).filter(|key| !key.is_empty());
-        let installed = self.policy.keys.as_ref().map_or(Ok(()), |keys| keys.set(key));
-        let told = self.policy.admins.as_ref().map_or(Ok(()), |admins| admins.set(wanted.is_held));
+        let told = self.policy.sshd.as_ref().map_or(Ok(()), |sshd| sshd.set(wanted.is_held));
+        let installed = self.policy.keys.as_ref().map_or(Ok(()), |keys| keys.replace_by(key));
         installed.and(told)
     }
 

@@ -10,7 +10,8 @@ use anyhow::{Context, ensure};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use crate::core::ssh::with_key;
+use super::sessions::Sessions;
+use crate::core::ssh::{installed_key, with_key};
 
 /// Longest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -29,6 +30,30 @@ pub(crate) struct AuthorizedKeys {
 }
 
 impl AuthorizedKeys {
+    /// Installs a key in place of what was installed before, whose sessions end; none removes that alone. They end before the key goes, so that an
+    /// agent that is killed between the two does it again, and after it, as one may have been opened meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub(crate) fn replace_by(&self, key: Option<&str>) -> anyhow::Result<()> {
+        let before = self.installed()?.filter(|before| Some(before.as_str()) != key);
+        let sessions = Sessions { uid: self.uid };
+        before.iter().for_each(|before| sessions.end(before));
+        self.set(key)?;
+        before.iter().for_each(|before| sessions.end(before));
+        Ok(())
+    }
+
+    /// The key that is installed; none where there is none.
+    ///
+    /// # Errors
+    /// When the file can not be read, or is not what it should be.
+    pub(crate) fn installed(&self) -> anyhow::Result<Option<String>> {
+        let Some(directory) = self.directory(false)? else { return Ok(None) };
+        let text = self.read(&directory)?.unwrap_or_default();
+        Ok(installed_key(&text).map(str::to_owned))
+    }
+
     /// Installs a key in place of what was installed before; none removes that. What is so already is left alone.
     ///
     /// # Errors
@@ -128,6 +153,7 @@ mod tests {
         assert!(!home.path().join(".ssh").exists(), "nothing is made for nothing");
         keys.set(Some(KEY)).expect("it is installed");
         assert!(std::fs::read_to_string(&file).expect("it is there").contains(&format!("\n{KEY}\n")));
+        assert_eq!(keys.installed().expect("it is read"), Some(KEY.to_owned()));
         let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(&home.path().join(".ssh"))), (0o600, 0o700));
         std::fs::write(&file, format!("own\n{}", std::fs::read_to_string(&file).expect("text"))).expect("written");

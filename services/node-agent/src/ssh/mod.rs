@@ -1,19 +1,21 @@
 //! Who may log in to this machine by ssh, as its own arguments permit: the holder by their key, and administrators alone while it is nobody's.
 
-mod admins;
 mod keys;
+mod sessions;
+mod sshd;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-pub(crate) use admins::AdminsOnly;
 pub(crate) use keys::AuthorizedKeys;
+pub(crate) use sshd::SshdRules;
 
 /// What ssh is permitted on this machine.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SshArguments {
-    /// The ssh key of who holds this machine is installed for this user while they do. Without it keys are refused
+    /// The ssh key of who holds this machine is installed for this user while they do, and what was opened with it ends with that: a drop-in
+    /// tells sshd to say which key a session was opened with. Without it keys are refused
     #[arg(long, value_name = "USER", env = "MUSTER_ALLOW_SSH_KEYS")]
     pub allow_ssh_keys: Option<String>,
     /// Only members of this group may log in by ssh while nobody holds the machine
@@ -35,8 +37,8 @@ pub struct SshArguments {
 pub(crate) struct SshPolicy {
     /// Where keys are installed; none where they are refused.
     pub(crate) keys: Option<AuthorizedKeys>,
-    /// Who may log in while nobody holds the machine; none where it is not our business.
-    pub(crate) admins: Option<AdminsOnly>,
+    /// What sshd is told; none where it is not our business.
+    pub(crate) sshd: Option<SshdRules>,
 }
 
 impl SshPolicy {
@@ -52,16 +54,18 @@ impl SshPolicy {
             let home = arguments.ssh_home.clone().unwrap_or(home);
             Ok::<_, anyhow::Error>(AuthorizedKeys { user: user.to_owned(), uid, gid, home })
         });
-        let admins = arguments.ssh_admins_only.as_deref().map(|group| {
+        let (keys, group) = (keys.transpose()?, arguments.ssh_admins_only.clone());
+        if let Some(group) = &group {
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             ensure!(
                 !group.is_empty() && group.bytes().all(legal),
                 "use --ssh-admins-only {group}: it is no name of a group"
             );
-            let (file, pid) = (arguments.sshd_drop_in.clone(), arguments.sshd_pid.clone());
-            Ok(AdminsOnly { group: group.to_owned(), file, pid })
-        });
-        Ok(Self { keys: keys.transpose()?, admins: admins.transpose()? })
+        }
+        let (file, pid) = (arguments.sshd_drop_in.clone(), arguments.sshd_pid.clone());
+        let rules = SshdRules { group, has_keys: keys.is_some(), file, pid };
+        let sshd = (rules.has_keys || rules.group.is_some()).then_some(rules);
+        Ok(Self { keys, sshd })
     }
 }
 
@@ -73,13 +77,4 @@ fn account(accounts: &str, user: &str) -> Option<(u32, u32, PathBuf)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_account_is_found_by_its_name_alone() {
-        let accounts = "root:x:0:0:root:/root:/bin/bash\nlab:x:1001:1002:,,,:/home/lab:/bin/sh\n";
-        assert_eq!(account(accounts, "lab"), Some((1001, 1002, "/home/lab".into())));
-        assert_eq!(account(accounts, "la"), None);
-    }
-}
+mod tests;

@@ -44,7 +44,7 @@ fn check_one(reservation: &Reservation) -> Result<(), String> {
 
 fn check_grant(reservation: &Reservation, grant: &Grant) -> Result<(), String> {
     let (granted, wanted) = (grant.machines.len(), reservation.request.count as usize);
-    let fewest = if reservation.request.rollout.is_some() || reservation.is_kept_full() {
+    let fewest = if reservation.request.is_particular() || reservation.is_kept_full() {
         0
     } else {
         reservation.count_min() as usize

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_model::{KernelName, MachineId, PoolTime, ReservationId, SshKey};
+use muster_model::{KernelName, MachineId, PoolTime, ReservationId, SnapshotName, SshKey};
 
 use super::MachineSet;
 use super::machine::Machine;
@@ -12,7 +12,6 @@ use super::reservation::{End, Request};
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "an event is written to the log at once, and few are held together")]
 pub enum Event {
     /// It was asked for.
     Queued {
@@ -31,6 +30,8 @@ pub enum Event {
         machines: MachineSet,
         /// The kernel that they are booted into, and the random part of the nonce.
         kernel: Option<(KernelName, String)>,
+        /// The snapshot that they are taken back to first; none where they are not.
+        image: Option<SnapshotName>,
         /// The latest that its deadline can be; it counts from ready.
         deadline: PoolTime,
         /// How long what runs there may take to end.

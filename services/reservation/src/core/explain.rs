@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_model::{MachineId, PoolTime, ReservationId, quantity};
 
 use super::grants::over_quota;
-use super::limits::{BACK_WITHIN, PREPARATION_MAX};
+use super::limits::BACK_WITHIN;
 use super::machine::{Machine, Named};
 use super::outlook::{Outlook, Promised};
 use super::record::Record;
@@ -93,6 +93,7 @@ fn keeps(state: &State, waiting: &Reservation, id: &MachineId, machine: &Machine
         (machine.offline, "offline: it was given up"),
         (machine.down, "down"),
         (waiting.request.rollout.is_some() && !machine.bootable, "without a boot driver"),
+        (!waiting.request.suits(machine), "without the image"),
         (state.free.contains(id), "free"),
     ];
     if let Some((_, word)) = words.into_iter().find(|(applies, _)| *applies) {
@@ -118,7 +119,7 @@ fn change(state: &State, waiting: &Reservation, outlook: &Outlook<'_>, now: Pool
         return first_in_line(state, now).filter(|(first, _)| *first != waiting.id).map_or_else(
             String::new,
             |(first, start)| {
-                let before = waiting.request.drain + PREPARATION_MAX + BACK_WITHIN;
+                let before = waiting.request.drain + waiting.request.preparation_max() + BACK_WITHIN;
                 let room = start.since(now).saturating_sub(before).as_secs() / 60 * 60;
                 match room {
                     0 => format!("reservation {first} is before it, and could not be served in time after any other"),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{PoolTime, ReservationId};
+use muster_model::{PoolTime, ReservationId, SnapshotName};
 
 use super::MachineSet;
 use super::event::Event;
@@ -82,24 +82,31 @@ struct Known {
     /// Machines that can be had at most.
     most: BTreeMap<Alike, usize>,
     /// Machines of which anybody can tell when they are back.
-    told: BTreeMap<(String, bool), usize>,
+    told: BTreeMap<Wants, usize>,
 }
 
 impl Known {
     /// A request of so many can neither be served nor be the first in line.
     fn is_in_vain(&self, alike: &Alike, wanted: usize, may_be_first: bool) -> bool {
         let too_few = |known: Option<&usize>| known.is_some_and(|known| *known < wanted);
-        let told = self.told.get(&(alike.selector.clone(), alike.is_rollout));
+        let told = self.told.get(&alike.wants);
         too_few(self.most.get(alike)) && (!may_be_first || too_few(told))
     }
 }
 
-/// Requests that can have the same machines: what they select, whether these are booted, whether they are back before the first in line begins.
+/// Requests that can have the same machines: what they want, and whether these are back before the first in line begins.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Alike {
+    wants: Wants,
+    is_short: bool,
+}
+
+/// What requests select, whether that is booted, and what it is taken back to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Wants {
     selector: String,
     is_rollout: bool,
-    is_short: bool,
+    image: Option<SnapshotName>,
 }
 
 struct Pass<'a> {
@@ -125,9 +132,13 @@ impl<'a> Pass<'a> {
             return;
         }
         let end = latest_end(waiting, self.now);
-        let (selector, is_rollout) = (waiting.request.selector.to_string(), waiting.request.rollout.is_some());
+        let wants = Wants {
+            selector: waiting.request.selector.to_string(),
+            is_rollout: waiting.request.rollout.is_some(),
+            image: waiting.request.image.clone(),
+        };
         let is_short = self.first.as_ref().is_some_and(|first| first.begins_after(end));
-        let alike = Alike { selector, is_rollout, is_short };
+        let alike = Alike { wants, is_short };
         if self.known.is_in_vain(&alike, wanted, self.first.is_none()) {
             return;
         }
@@ -140,7 +151,7 @@ impl<'a> Pass<'a> {
         if chosen.len() >= wanted {
             return self.grant(waiting, chosen);
         }
-        let told_of = (alike.selector.clone(), is_rollout);
+        let told_of = alike.wants.clone();
         if chosen.len() < room.min(waiting.request.count as usize) {
             self.known.most.insert(alike, chosen.len());
         }
@@ -164,8 +175,8 @@ impl<'a> Pass<'a> {
         *self.given.entry(&request.user).or_default() += u32::try_from(machines.len()).unwrap_or(u32::MAX);
         let kernel = request.rollout.as_ref().map(|rollout| (rollout.kernel.clone(), rollout.nonce.clone()));
         let (id, user, drain) = (waiting.id, request.user.clone(), request.drain);
-        let ssh_key = request.ssh_key.clone();
-        self.events.push(Event::Granted { id, user, machines, kernel, deadline: end, drain, ssh_key });
+        let (ssh_key, image) = (request.ssh_key.clone(), request.image.clone());
+        self.events.push(Event::Granted { id, user, machines, kernel, image, deadline: end, drain, ssh_key });
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use muster_model::{GroupMaster, JobNumber, MachineId, NotifyTarget, PoolTime, Position, ReservationId, SshKey};
+use muster_model::{
+    GroupMaster, JobNumber, MachineId, NotifyTarget, PoolTime, Position, ReservationId, SnapshotName, SshKey,
+};
 
 use super::machine::News;
 use super::notice::{Notice, Recipient};
@@ -188,4 +190,6 @@ pub struct Reserve {
     pub no_show: Option<Duration>,
     /// Ssh key that is installed on its machines for its time.
     pub ssh_key: Option<SshKey>,
+    /// The snapshot that they are taken back to before they are ready.
+    pub image: Option<SnapshotName>,
 }

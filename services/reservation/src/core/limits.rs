@@ -8,6 +8,8 @@ pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const DRAIN_MAX: Duration = Duration::from_secs(3600);
 /// How long, after the drain, the machines of a reservation may take to be ready before it ends as failed.
 pub const PREPARATION_MAX: Duration = Duration::from_secs(600);
+/// The same where they are taken back to an image: an order on power may wait for ten minutes, and a cold boot follows.
+pub(super) const IMAGE_PREPARATION_MAX: Duration = Duration::from_secs(1_800);
 /// Most machines of one reservation.
 pub const MACHINES_MAX: u32 = 10_000;
 /// Most reservations that wait.

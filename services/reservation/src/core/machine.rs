@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Epoch, Facts, Flag, MachineId, PoolTime, ReservationId};
+use muster_model::{Epoch, Facts, Flag, MachineId, PoolTime, ReservationId, SnapshotName};
 
 /// Whose a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,8 +57,15 @@ pub enum News {
     Ordered(Option<ReservationId>),
     /// Whether the kernel that it was ordered into is proven to run.
     Proven(bool),
-    /// Whether it has a boot driver.
-    Bootable(bool),
+    /// Its whole new settings.
+    Settings {
+        /// It has a boot driver.
+        bootable: bool,
+        /// The snapshot that it can be taken back to.
+        image: Option<SnapshotName>,
+    },
+    /// It is taken back to its snapshot for a reservation; none once that is done, or will not be.
+    Restored(Option<ReservationId>),
     /// Whether it is down.
     Down(bool),
     /// Its whole new list of tags.
@@ -103,6 +110,10 @@ pub struct Machine {
     pub boot: Boot,
     /// It has a boot driver.
     pub bootable: bool,
+    /// The snapshot that it can be taken back to.
+    pub image: Option<SnapshotName>,
+    /// The reservation for which it is taken back to it; none once that is done.
+    pub restored_for: Option<ReservationId>,
     /// Whose it is.
     pub tenure: Tenure,
     /// Its epoch.
@@ -139,7 +150,11 @@ impl Machine {
             }
             News::Ordered(reservation) => machine.boot = Boot { reservation: *reservation, proven: false },
             News::Proven(proven) => machine.boot.proven = *proven,
-            News::Bootable(bootable) => machine.bootable = *bootable,
+            News::Settings { bootable, image } => {
+                machine.bootable = *bootable;
+                machine.image.clone_from(image);
+            }
+            News::Restored(reservation) => machine.restored_for = *reservation,
             News::Down(down) => machine.down = *down,
             News::Quarantined => (machine.ready, machine.quarantined) = (false, true),
         }

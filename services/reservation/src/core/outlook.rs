@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use muster_model::{MachineId, PoolTime};
 
 use super::MachineSet;
-use super::limits::{BACK_WITHIN, PREPARATION_MAX};
+use super::limits::BACK_WITHIN;
 use super::machine::Machine;
 use super::matching;
 use super::reservation::{Reservation, Stage};
@@ -33,9 +33,10 @@ impl<'a> Outlook<'a> {
 
     /// How many machines match, take part and can be used as it is asked for, taken or not.
     pub(super) fn matching(&self) -> usize {
-        match self.waiting.request.rollout {
-            None => self.matched.len(),
-            Some(_) => self.matched.iter().filter(|id| self.suits(id)).count(),
+        let request = &self.waiting.request;
+        match request.is_particular() {
+            true => self.matched.iter().filter(|id| self.suits(id)).count(),
+            false => self.matched.len(),
         }
     }
 
@@ -69,9 +70,10 @@ impl<'a> Outlook<'a> {
         few.iter().filter(|id| many.contains(*id) && self.suits(id))
     }
 
-    /// It can be booted, where that is asked for.
+    /// It can be booted, or taken back to an image, where that is asked for.
     fn suits(&self, id: &MachineId) -> bool {
-        self.waiting.request.rollout.is_none() || self.state.machine(id).is_some_and(|machine| machine.bootable)
+        let request = &self.waiting.request;
+        !request.is_particular() || self.state.machine(id).is_some_and(|machine| request.suits(machine))
     }
 
     /// When each machine that suits can be had at the latest, the soonest first: free ones now, taken ones at the deadline of who has them.
@@ -167,7 +169,5 @@ pub(super) fn latest_end(waiting: &Reservation, now: PoolTime) -> PoolTime {
     if let Some(until) = request.until {
         return until;
     }
-    let rollout = request.rollout.as_ref();
-    let preparation = rollout.map_or(PREPARATION_MAX, |rollout| rollout.give_up + rollout.countdown);
-    now + request.drain + preparation + request.duration
+    now + request.drain + request.preparation_max() + request.duration
 }

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId, Selector, SshKey};
+use muster_model::{GroupMaster, MachineId, PoolTime, Position, ReservationId, Selector, SnapshotName, SshKey};
 
 use super::MachineSet;
-use super::limits::{DURATION_MAX, MINIMUM_AFTER};
+use super::limits::{DURATION_MAX, IMAGE_PREPARATION_MAX, MINIMUM_AFTER, PREPARATION_MAX};
 use super::line::Place;
 use super::machine::Machine;
 use super::notice::{Notices, Notify};
@@ -45,6 +45,8 @@ pub struct Request {
     pub no_show: Option<Duration>,
     /// Ssh key that is installed on its machines for its time, where their policy permits.
     pub ssh_key: Option<SshKey>,
+    /// The snapshot that its machines are taken back to before they are ready.
+    pub image: Option<SnapshotName>,
 }
 
 impl Request {
@@ -54,6 +56,26 @@ impl Request {
             (Some(rollout), _) => rollout.minimum,
             (None, 0) => self.count,
             (None, minimum) => minimum,
+        }
+    }
+
+    /// Not every machine that matches can be prepared as it is asked for.
+    pub(super) fn is_particular(&self) -> bool {
+        self.rollout.is_some() || self.image.is_some()
+    }
+
+    /// A machine can be prepared as it is asked for.
+    pub(super) fn suits(&self, machine: &Machine) -> bool {
+        let is_there = self.image.is_none() || self.image == machine.image;
+        is_there && (self.rollout.is_none() || machine.bootable)
+    }
+
+    /// How long, after the drain, its machines may take to be ready.
+    pub(super) fn preparation_max(&self) -> Duration {
+        match (&self.rollout, &self.image) {
+            (Some(rollout), _) => rollout.give_up + rollout.countdown,
+            (None, Some(_)) => IMAGE_PREPARATION_MAX,
+            (None, None) => PREPARATION_MAX,
         }
     }
 }
@@ -205,11 +227,12 @@ impl Reservation {
         machines.into_iter().flatten().chain(dropped.into_iter().flat_map(BTreeMap::keys))
     }
 
-    /// A machine is what was asked for: held, fenced, working, and in the kernel where there is one.
+    /// A machine is what was asked for: held, fenced, working, taken back to the image and in the kernel where there are such.
     #[must_use]
     pub fn is_served_by(&self, machine: &Machine) -> bool {
         let proven = machine.boot.reservation == Some(self.id) && machine.boot.proven;
-        machine.is_ready_for(self.id) && (self.request.rollout.is_none() || proven)
+        let restored = machine.restored_for != Some(self.id);
+        machine.is_ready_for(self.id) && restored && (self.request.rollout.is_none() || proven)
     }
 
     /// The fewest machines that it may be served with.
@@ -267,7 +290,7 @@ impl Reservation {
     /// It is under way, and takes further machines for those that it goes on without.
     pub(super) fn may_be_granted_more(&self) -> bool {
         match &self.stage {
-            Stage::Preparing(_) => self.request.rollout.is_some() || self.is_kept_full(),
+            Stage::Preparing(_) => self.request.is_particular() || self.is_kept_full(),
             Stage::Ready(_) => self.is_kept_full(),
             Stage::Queued | Stage::Ended(_) => false,
         }

@@ -7,11 +7,11 @@ use muster_model::{MachineId, PoolTime, ReservationId, quantity};
 
 use super::MachineSet;
 use super::event::Event;
-use super::limits::{AGED_AFTER, PREPARATION_MAX};
+use super::limits::AGED_AFTER;
 use super::machine::Machine;
 use super::reservation::{End, Ended, Grant, Reservation, Stage};
 use super::state::State;
-use super::{grants, group, rollout};
+use super::{grants, group, image, rollout};
 
 /// What is looked at: every machine of a reservation, or the one of which there is news, as it is after them.
 #[derive(Clone, Copy)]
@@ -145,19 +145,28 @@ fn replaced(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: Poo
     if reservation.is_kept_full() { group::give_up(sight, reservation, grant, now) } else { Vec::new() }
 }
 
+/// Machines that one which is being prepared goes on without.
+fn unprepared(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Vec<Event> {
+    match reservation.request.image {
+        Some(_) if !reservation.is_kept_full() => image::give_up(sight, reservation, grant),
+        _ => replaced(sight, reservation, grant, now),
+    }
+}
+
 fn prepare(sight: Sight<'_>, reservation: &Reservation, grant: &Grant, now: PoolTime) -> Vec<Event> {
     let id = reservation.id;
-    let lost = replaced(sight, reservation, grant, now);
-    let lacks = reservation.is_kept_full() && grant.machines.len() < reservation.request.count as usize;
+    let lost = unprepared(sight, reservation, grant, now);
+    let wanted = if reservation.is_kept_full() { reservation.request.count } else { reservation.count_min() };
+    let lacks = grant.machines.len() < wanted as usize;
     if sight.serving(reservation, grant) == grant.machines.len() && !lacks && lost.is_empty() {
         let machines = grant.machines.clone();
         return vec![Event::Ready { id, machines, deadline: reservation.deadline_from(now) }];
     }
-    let limit = reservation.request.drain + PREPARATION_MAX;
+    let limit = reservation.request.drain + reservation.request.preparation_max();
     if now.since(grant.granted) < limit {
         return lost;
     }
-    let missing = grant.machines.iter().filter(|machine| !sight.serves(machine, reservation));
+    let missing = grant.machines.iter().filter(|machine| !sight.serves(machine, reservation)).chain(&grant.dropped);
     let names: Vec<_> = missing.map(MachineId::as_str).collect();
     let reason = format!("not ready within {}: {}", quantity::print_duration(limit), names.join(", "));
     vec![Event::Ended { id, end: End::Failed, reason }]

@@ -2,6 +2,7 @@
 
 mod groups;
 mod histories;
+mod images;
 mod line;
 mod notices;
 mod quorum;
@@ -50,7 +51,7 @@ impl Pool {
             News::Flag(Flag::Active, true),
             News::Attributes(attributes),
             News::Phase { ready: true, offline: false },
-            News::Bootable(true),
+            News::Settings { bootable: true, image: None },
         ] {
             self.hear(index, news);
         }

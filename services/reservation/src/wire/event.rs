@@ -9,8 +9,8 @@ use prost::Message;
 use super::notice::{noticed_from_wire, noticed_to_wire, notify_from_wire, target_to_wire};
 use super::rollout::{kernel_name, rollout_from_wire, rollout_to_wire};
 use super::{
-    duration, end_from_wire, end_to_wire, machine, machine_id, machine_ids, master, names, quota, set_duration,
-    set_time, ssh_key, ssh_key_to_wire, time,
+    duration, end_from_wire, end_to_wire, image, image_to_wire, machine, machine_id, machine_ids, master, names, quota,
+    set_duration, set_time, ssh_key, ssh_key_to_wire, time,
 };
 use crate::core::{Event, Request};
 
@@ -47,8 +47,9 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
             no_show_ns: request.no_show.map_or(0, nanoseconds),
             ssh_key: ssh_key_to_wire(request.ssh_key.as_ref()),
             master: request.master.map(Into::into),
+            image: image_to_wire(request.image.as_ref()),
         }),
-        Event::Granted { user, machines, kernel, deadline, drain, ssh_key, .. } => {
+        Event::Granted { user, machines, kernel, image, deadline, drain, ssh_key, .. } => {
             let (kernel, nonce) =
                 kernel.as_ref().map(|(name, nonce)| (name.to_string(), nonce.clone())).unwrap_or_default();
             Kind::Granted(v1::ReservationGranted {
@@ -59,6 +60,7 @@ fn to_wire(event: &Event) -> v1::ReservationEvent {
                 kernel,
                 nonce,
                 ssh_key: ssh_key_to_wire(ssh_key.as_ref()),
+                image: image_to_wire(image.as_ref()),
             })
         }
         Event::Ready { machines, deadline, .. } => {
@@ -107,6 +109,7 @@ fn from_wire(event: v1::ReservationEvent) -> Result<Event, WireError> {
             deadline: time(granted.deadline_ns),
             drain: duration(granted.drain_ns),
             ssh_key: ssh_key("ReservationGranted", &granted.ssh_key)?,
+            image: image("ReservationGranted", &granted.image)?,
         },
         Kind::Ready(ready) => {
             Event::Ready { id, machines: machine_ids(&ready.machines)?, deadline: time(ready.deadline_ns) }
@@ -154,5 +157,6 @@ fn request(queued: v1::ReservationQueued) -> Result<Request, WireError> {
         no_show: set_duration(queued.no_show_ns),
         ssh_key: ssh_key("ReservationQueued", &queued.ssh_key)?,
         master: master(queued.master)?,
+        image: image("ReservationQueued", &queued.image)?,
     })
 }

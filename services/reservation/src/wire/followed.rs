@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_bus::StoredMessage;
 use muster_bus::streams::RESERVATIONS;
-use muster_model::{Epoch, MachineId, ReservationId};
+use muster_model::{Epoch, MachineId, ReservationId, SnapshotName, SnapshotSpec};
 use muster_proto::WireError;
 use muster_proto::v1::{self, cause, machine_event::Kind};
 use prost::Message;
@@ -78,8 +78,14 @@ fn news(kind: Kind) -> News {
             News::Phase { ready: to == v1::Phase::Ready, offline: to == v1::Phase::Offline }
         }
         Kind::SettingsChanged(changed) => {
-            let driver = changed.settings.unwrap_or_default().boot_driver();
-            News::Bootable(driver != v1::BootDriver::Unspecified)
+            let settings = changed.settings.unwrap_or_default();
+            let bootable = settings.boot_driver() != v1::BootDriver::Unspecified;
+            News::Settings { bootable, image: image(&settings.snapshot) }
+        }
+        // A kernel alone is proven by its boot.
+        Kind::PreparationAsked(asked) if asked.reservation == 0 => News::Restored(None),
+        Kind::PreparationAsked(asked) if !asked.image.is_empty() => {
+            News::Restored(Some(ReservationId(asked.reservation)))
         }
         Kind::BootOrdered(ordered) => News::Ordered(Some(ReservationId(ordered.reservation)).filter(|id| id.0 > 0)),
         Kind::BootJudged(judged) => News::Proven(judged.verdict() == v1::BootVerdict::Verified),
@@ -107,6 +113,12 @@ fn news(kind: Kind) -> News {
         | Kind::BootObserved(_)
         | Kind::Claimed(_) => News::Other,
     }
+}
+
+/// What the snapshot of a machine's settings is called; none where it has none, or one that only a newer version knows.
+fn image(snapshot: &str) -> Option<SnapshotName> {
+    let spec: SnapshotSpec = snapshot.parse().ok()?;
+    SnapshotName::new(spec.image()).ok()
 }
 
 fn holder(holder: Option<v1::Holder>) -> Option<ReservationId> {

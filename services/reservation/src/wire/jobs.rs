@@ -16,6 +16,12 @@ struct JobEvent {
     /// `JobEvent.job_started`.
     #[prost(message, optional, tag = "4")]
     started: Option<v1::JobStarted>,
+    /// `JobEvent.plan_started`.
+    #[prost(message, optional, tag = "26")]
+    plan: Option<v1::PlanStarted>,
+    /// `JobEvent.plan_task_placed`.
+    #[prost(message, optional, tag = "28")]
+    placed: Option<v1::PlanTaskPlaced>,
     /// `JobEvent.checkout_asked`.
     #[prost(message, optional, tag = "31")]
     checkout: Option<v1::CheckoutAsked>,
@@ -39,12 +45,18 @@ pub fn take_jobs(message: &StoredMessage) -> Result<Vec<Input>, String> {
         inputs.extend(event.group_ended.map(group_ended).transpose()?);
         inputs.extend(event.checkout.map(checkout_of).transpose()?.flatten());
         if let Some(started) = event.started {
-            let reservation = started.spec.as_ref().map_or(0, |spec| spec.reservation);
-            inputs.extend((reservation > 0).then_some(Input::Used(ReservationId(reservation))));
+            inputs.extend(used(started.spec.as_ref().map_or(0, |spec| spec.reservation)));
             inputs.extend(clients_of(&started).map(Input::ClientsWanted));
         }
+        inputs.extend(event.plan.and_then(|plan| used(plan.reservation)));
+        inputs.extend(event.placed.iter().flat_map(clients_of_task).map(Input::ClientsWanted));
     }
     Ok(inputs)
+}
+
+/// A reservation has a job: whoever asked for it has shown up.
+fn used(reservation: u64) -> Option<Input> {
+    (reservation > 0).then_some(Input::Used(ReservationId(reservation)))
 }
 
 /// A process with clients is over.
@@ -66,15 +78,31 @@ fn clients_of(started: &v1::JobStarted) -> Option<ClientsWanted> {
     let spec = started.spec.as_ref().filter(|spec| !spec.check_out)?;
     let module = spec.module.as_ref().filter(|module| !module.clients.is_empty())?;
     let count = spec.parameters.iter().find(|pair| pair.key == module.clients)?.value.parse().ok()?;
+    let masters = || masters((spec.run, spec.job), &started.placements, &module.client_selector);
+    (count > 0).then(|| ClientsWanted { masters: masters(), user: spec.actor.clone(), count })
+}
+
+/// The same for the parts of a plan's task.
+fn clients_of_task(placed: &v1::PlanTaskPlaced) -> impl Iterator<Item = ClientsWanted> {
+    placed.parts.iter().filter(|part| part.clients > 0).map(|part| ClientsWanted {
+        masters: masters((placed.run, placed.job), &part.placements, &part.client_selector),
+        user: placed.actor.clone(),
+        count: part.clients,
+    })
+}
+
+/// Each process of a job that is a master, with the selector of its clients: its own machine is none of them.
+fn masters((run, job): (u32, u32), placements: &[v1::MachinePlacement], wanted: &str) -> Vec<(GroupMaster, String)> {
     let master = |process| {
-        let dpid = Dpid { job: JobNumber(spec.job), process: ProcessNumber(process) };
-        GroupMaster::Process(RunId(spec.run), dpid)
+        let dpid = Dpid { job: JobNumber(job), process: ProcessNumber(process) };
+        GroupMaster::Process(RunId(run), dpid)
     };
-    let masters = started.placements.iter().flat_map(|placement| {
-        let selector = others_than(&placement.machine, &module.client_selector);
-        (placement.first..placement.first + placement.count).map(move |process| (master(process), selector.clone()))
+    let all = placements.iter().flat_map(|placement| {
+        let selector = others_than(&placement.machine, wanted);
+        let last = placement.first.saturating_add(placement.count);
+        (placement.first..last).map(move |process| (master(process), selector.clone()))
     });
-    (count > 0).then(|| ClientsWanted { masters: masters.collect(), user: spec.actor.clone(), count })
+    all.collect()
 }
 
 #[cfg(test)]
@@ -110,7 +138,24 @@ mod tests {
         let asked = JobEvent { checkout: Some(checkout.clone()), ..nothing.clone() };
         assert_eq!(read(Kind::CheckoutAsked(checkout)), asked);
         assert_eq!(read(Kind::GroupEnded(ended.clone())), JobEvent { group_ended: Some(ended), ..nothing.clone() });
+        let (plan, placed) = (v1::PlanStarted { reservation: 7, ..Default::default() }, task_placed(0));
+        assert_eq!(read(Kind::PlanStarted(plan.clone())), JobEvent { plan: Some(plan), ..nothing.clone() });
+        assert_eq!(read(Kind::PlanTaskPlaced(placed.clone())), JobEvent { placed: Some(placed), ..nothing.clone() });
         assert_eq!(read(Kind::RunStarted(v1::RunStarted { run: 4 })), nothing);
+    }
+
+    fn task_placed(clients: u32) -> v1::PlanTaskPlaced {
+        let placements = vec![v1::MachinePlacement { machine: "m1".into(), first: 3, count: 2, ..Default::default() }];
+        let alone = v1::PartPlacement { placements: placements.clone(), ..Default::default() };
+        let part = v1::PartPlacement { placements, clients, client_selector: "cpus>=4".into(), ..Default::default() };
+        v1::PlanTaskPlaced { run: 1, job: 2, actor: "user:anna".into(), parts: vec![alone, part], ..Default::default() }
+    }
+
+    #[test]
+    fn a_task_of_a_plan_asks_for_what_a_job_would() {
+        let wanted: Vec<ClientsWanted> = clients_of_task(&task_placed(4)).collect();
+        assert_eq!(wanted, [clients_of(&started("clients", "4")).unwrap()]);
+        assert_eq!(clients_of_task(&task_placed(0)).count(), 0);
     }
 
     #[test]

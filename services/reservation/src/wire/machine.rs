@@ -4,7 +4,7 @@ use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
 use muster_proto::WireError;
 use muster_proto::v1;
 
-use super::machine_id;
+use super::{image, image_to_wire, machine_id};
 use crate::core::{Boot, Machine, Tenure};
 
 pub(super) fn to_wire(id: &MachineId, seen: Option<&Machine>) -> v1::ReservationMachineSeen {
@@ -39,6 +39,8 @@ pub(super) fn to_wire(id: &MachineId, seen: Option<&Machine>) -> v1::Reservation
         proven: machine.boot.proven,
         bootable: machine.bootable,
         down_since_ns: machine.down_since.0,
+        image: image_to_wire(machine.image.as_ref()),
+        restored_for: machine.restored_for.unwrap_or_default().0,
     }
 }
 
@@ -59,6 +61,8 @@ pub(super) fn from_wire(seen: v1::ReservationMachineSeen) -> Result<(MachineId, 
         offline: seen.offline,
         boot: Boot { reservation: Some(ReservationId(seen.ordered_for)).filter(|id| id.0 > 0), proven: seen.proven },
         bootable: seen.bootable,
+        image: image("ReservationMachineSeen", &seen.image)?,
+        restored_for: Some(ReservationId(seen.restored_for)).filter(|id| id.0 > 0),
         tenure: tenure(&seen)?,
         epoch: Epoch(seen.epoch),
         fenced: Epoch(seen.fenced_epoch),

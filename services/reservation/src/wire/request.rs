@@ -8,7 +8,8 @@ use prost::Message;
 
 use super::notice::{notices_to_wire, target_from_wire, target_to_wire};
 use super::{
-    checked_duration, end_to_wire, machine_id, master, names, quota, rollout, set_time, ssh_key, ssh_key_to_wire,
+    checked_duration, end_to_wire, image, image_to_wire, machine_id, master, names, quota, rollout, set_time, ssh_key,
+    ssh_key_to_wire,
 };
 use crate::core::{Command, Explained, Extension, Kept, Record, Reply, Reserve, Stage};
 
@@ -38,6 +39,7 @@ pub fn command(command: v1::ReservationCommand, nonce: &str) -> Result<Command, 
             notify_administrator: NotifyTarget::None,
             no_show: reserve.no_show_ns.map(|ns| checked_duration("Reserve", "no_show_ns", ns)).transpose()?,
             ssh_key: ssh_key("Reserve", &reserve.ssh_key)?,
+            image: image("Reserve", &reserve.image)?,
         }),
         Kind::Extend(extend) => Command::Extend {
             id: ReservationId(extend.reservation),
@@ -141,6 +143,7 @@ pub fn record_to_wire(record: &Record) -> v1::ReservationRecord {
         taken_up_ns: grant.and_then(|grant| grant.taken_up).unwrap_or_default().0,
         notices: notices_to_wire(&reservation.notices),
         ssh_key: ssh_key_to_wire(request.ssh_key.as_ref()),
+        image: image_to_wire(request.image.as_ref()),
     }
 }
 

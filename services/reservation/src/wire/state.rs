@@ -9,8 +9,8 @@ use prost::Message;
 use super::notice::{notices_from_wire, notify_from_wire};
 use super::rollout::rollout_from_wire;
 use super::{
-    duration, end_from_wire, machine, machine_id, machine_ids, master, names, quota, record_to_wire, set_duration,
-    set_time, ssh_key, time,
+    duration, end_from_wire, image, machine, machine_id, machine_ids, master, names, quota, record_to_wire,
+    set_duration, set_time, ssh_key, time,
 };
 use crate::core::{Ended, Grant, Quotas, Record, Request, Reservation, Stage, State, Usage};
 
@@ -95,6 +95,7 @@ fn reservation_from_wire(kept: v1::SnapshotReservation) -> Result<Reservation, W
         notify: notify_from_wire(&record.notify, &record.notify_administrator)?,
         no_show: set_duration(record.no_show_ns),
         ssh_key: ssh_key("ReservationRecord", &record.ssh_key)?,
+        image: image("ReservationRecord", &record.image)?,
     };
     let notices = notices_from_wire(record.notices.clone())?;
     let stage = stage(&kept, &record)?;

@@ -81,7 +81,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::PlanStepBegun { job, step } => state.begin_step(*job, *step, at),
         Event::PlanTaskPlaced(placed) => state.place_task(placed, at),
         Event::PlanTaskQueued(queued) => state.queue_task(queued, at),
-        Event::PlanTasksEnded { job, ends } => state.end_tasks(*job, ends, at),
+        Event::PlanTasksEnded { job, ends, .. } => state.end_tasks(*job, ends, at),
         Event::CheckoutAsked(asked) => state.keep_machines(asked),
     }
 }

@@ -112,6 +112,8 @@ pub enum Event {
     PlanTaskQueued(PlanTaskQueued),
     /// Tasks of a plan are over.
     PlanTasksEnded {
+        /// Run.
+        run: RunId,
         /// Job.
         job: JobNumber,
         /// Which, and how.
@@ -134,6 +136,8 @@ pub struct PlanTaskPlaced {
     pub attempt: u32,
     /// Attempt of its processes.
     pub process_attempt: Attempt,
+    /// Who started the plan.
+    pub actor: String,
     /// Where each of its parts is.
     pub parts: Vec<PartPlaced>,
 }
@@ -145,6 +149,10 @@ pub struct PartPlaced {
     pub module: ModuleName,
     /// Placement, coded per machine, sorted by machine.
     pub placements: Vec<Placement>,
+    /// How many clients each of its processes gets.
+    pub clients: u32,
+    /// Selector of these.
+    pub client_selector: String,
 }
 
 impl PlanTaskPlaced {
@@ -157,6 +165,8 @@ impl PlanTaskPlaced {
 /// A task waits to be placed again; its processes, all final, are forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanTaskQueued {
+    /// Run.
+    pub run: RunId,
     /// Job.
     pub job: JobNumber,
     /// Place of the task.

@@ -50,6 +50,15 @@ pub struct StartSpec {
     pub errand_of: Option<ErrandOf>,
 }
 
+impl StartSpec {
+    /// How many clients each of its processes gets.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        let count = self.parameters.iter().find(|(name, _)| *name == self.module.clients);
+        count.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// Processes by state, in the order of [`ProcessState::ALL`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts(pub [u32; ProcessState::ALL.len()]);

@@ -93,7 +93,7 @@ impl From<&Event> for v1::JobEvent {
             }
             Event::PlanTaskPlaced(placed) => Kind::PlanTaskPlaced(plans::placed_to_wire(placed)),
             Event::PlanTaskQueued(queued) => Kind::PlanTaskQueued(plans::queued_to_wire(queued)),
-            Event::PlanTasksEnded { job, ends } => Kind::PlanTasksEnded(plans::ends_to_wire(*job, ends)),
+            Event::PlanTasksEnded { run, job, ends } => Kind::PlanTasksEnded(plans::ends_to_wire(*run, *job, ends)),
             Event::CheckoutAsked(asked) => Kind::CheckoutAsked(plans::checkout_to_wire(asked)),
         };
         Self { kind: Some(kind) }
@@ -165,8 +165,8 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::PlanTaskPlaced(placed) => Self::PlanTaskPlaced(plans::placed_from_wire(placed)?),
             Kind::PlanTaskQueued(queued) => Self::PlanTaskQueued(plans::queued_from_wire(queued)),
             Kind::PlanTasksEnded(ended) => {
-                let (job, ends) = plans::ends_from_wire(ended)?;
-                Self::PlanTasksEnded { job, ends }
+                let (run, job, ends) = plans::ends_from_wire(ended)?;
+                Self::PlanTasksEnded { run, job, ends }
             }
             Kind::CheckoutAsked(asked) => Self::CheckoutAsked(plans::checkout_from_wire(asked)?),
         })

@@ -143,6 +143,8 @@ pub(super) fn placed_to_wire(placed: &PlanTaskPlaced) -> v1::PlanTaskPlaced {
     let part = |part: &PartPlaced| v1::PartPlacement {
         placements: part.placements.iter().map(Into::into).collect(),
         module: part.module.to_string(),
+        clients: part.clients,
+        client_selector: part.client_selector.clone(),
     };
     v1::PlanTaskPlaced {
         job: placed.job.0,
@@ -151,6 +153,7 @@ pub(super) fn placed_to_wire(placed: &PlanTaskPlaced) -> v1::PlanTaskPlaced {
         process_attempt: placed.process_attempt.0,
         parts: placed.parts.iter().map(part).collect(),
         run: placed.run.0,
+        actor: placed.actor.clone(),
     }
 }
 
@@ -160,6 +163,8 @@ pub(super) fn placed_from_wire(wire: v1::PlanTaskPlaced) -> Result<PlanTaskPlace
             module: ModuleName::new(&part.module)
                 .map_err(|error| WireError::invalid("PartPlacement", "module", error))?,
             placements: part.placements.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            clients: part.clients,
+            client_selector: part.client_selector,
         })
     };
     Ok(PlanTaskPlaced {
@@ -168,6 +173,7 @@ pub(super) fn placed_from_wire(wire: v1::PlanTaskPlaced) -> Result<PlanTaskPlace
         task: wire.task as usize,
         attempt: wire.attempt,
         process_attempt: Attempt(wire.process_attempt),
+        actor: wire.actor,
         parts: wire.parts.into_iter().map(part).collect::<Result<_, WireError>>()?,
     })
 }
@@ -175,26 +181,26 @@ pub(super) fn placed_from_wire(wire: v1::PlanTaskPlaced) -> Result<PlanTaskPlace
 /// A task that waits again.
 pub(super) fn queued_to_wire(queued: &PlanTaskQueued) -> v1::PlanTaskQueued {
     let (job, task, attempt) = (queued.job.0, queued.task as u32, queued.attempt);
-    v1::PlanTaskQueued { job, task, attempt, reason: queued.reason.clone() }
+    v1::PlanTaskQueued { run: queued.run.0, job, task, attempt, reason: queued.reason.clone() }
 }
 
 pub(super) fn queued_from_wire(wire: v1::PlanTaskQueued) -> PlanTaskQueued {
     let (job, task, attempt) = (JobNumber(wire.job), wire.task as usize, wire.attempt);
-    PlanTaskQueued { job, task, attempt, reason: wire.reason }
+    PlanTaskQueued { run: RunId(wire.run), job, task, attempt, reason: wire.reason }
 }
 
 /// Tasks that are over.
-pub(super) fn ends_to_wire(job: JobNumber, ends: &[TaskEnd]) -> v1::PlanTasksEnded {
+pub(super) fn ends_to_wire(run: RunId, job: JobNumber, ends: &[TaskEnd]) -> v1::PlanTasksEnded {
     let end = |end: &TaskEnd| v1::PlanTaskEnd {
         task: end.task as u32,
         state: v1::TaskState::from(end.state).into(),
         verdict: v1::Verdict::from(end.verdict).into(),
         reason: end.reason.clone(),
     };
-    v1::PlanTasksEnded { job: job.0, ends: ends.iter().map(end).collect() }
+    v1::PlanTasksEnded { run: run.0, job: job.0, ends: ends.iter().map(end).collect() }
 }
 
-pub(super) fn ends_from_wire(wire: v1::PlanTasksEnded) -> Result<(JobNumber, Vec<TaskEnd>), WireError> {
+pub(super) fn ends_from_wire(wire: v1::PlanTasksEnded) -> Result<(RunId, JobNumber, Vec<TaskEnd>), WireError> {
     let end = |end: v1::PlanTaskEnd| {
         let state = TaskState::try_from(end.state())?;
         if !state.is_final() {
@@ -202,7 +208,7 @@ pub(super) fn ends_from_wire(wire: v1::PlanTasksEnded) -> Result<(JobNumber, Vec
         }
         Ok(TaskEnd { task: end.task as usize, state, verdict: end.verdict().into(), reason: end.reason })
     };
-    Ok((JobNumber(wire.job), wire.ends.into_iter().map(end).collect::<Result<_, _>>()?))
+    Ok((RunId(wire.run), JobNumber(wire.job), wire.ends.into_iter().map(end).collect::<Result<_, _>>()?))
 }
 
 /// A task that keeps its machines.

@@ -141,8 +141,21 @@ fn gap(stream: &str, before: u64, next: u64) -> Option<Gap> {
 }
 
 fn append(all: &mut Records, part: Records) {
-    let Records { rejects, gaps, batches, layouts, samples, reports, archived, events, runs, jobs, processes, states } =
-        part;
+    let Records {
+        rejects,
+        gaps,
+        batches,
+        layouts,
+        samples,
+        reports,
+        archived,
+        events,
+        runs,
+        jobs,
+        processes,
+        states,
+        tasks,
+    } = part;
     all.rejects.extend(rejects);
     all.gaps.extend(gaps);
     all.batches.extend(batches);
@@ -159,4 +172,7 @@ fn append(all: &mut Records, part: Records) {
         super::job::merge(all.processes.entry(id).or_default(), change);
     }
     all.states.extend(states);
+    for (id, change) in tasks {
+        super::plan::merge(all.tasks.entry(id).or_default(), change);
+    }
 }

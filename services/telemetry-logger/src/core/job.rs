@@ -7,14 +7,14 @@ use muster_proto::v1;
 use muster_proto::v1::job_event::Kind;
 use muster_telemetry::records::{Job, ProcessChange, Records, StateChange};
 
+use super::plan;
+
 /// Type name of the events of JOBS.
 pub(super) const EVENT_TYPE: &str = "muster.v1.JobEvent";
 /// State of an attempt that never started because the next one was placed elsewhere.
 const REPLACED: &str = "replaced";
-/// Module of the job that a plan is.
-const PLAN: &str = "plan";
 /// Processes of one placement at most: a start has no more (docs: limits).
-const PROCESSES_MAX: u32 = 65_535;
+pub(super) const PROCESSES_MAX: u32 = 65_535;
 
 /// Takes one event. What is not about runs, jobs or processes adds nothing.
 ///
@@ -27,11 +27,13 @@ pub(super) fn take(event: v1::JobEvent, position: Position, at: PoolTime, record
             Ok(())
         }
         Kind::JobStarted(started) => job_started(started, at, records),
-        Kind::PlanStarted(plan) => {
-            plan_started(plan, at, records);
+        Kind::PlanStarted(started) => {
+            plan::started(started, at, records);
             Ok(())
         }
-        Kind::PlanTaskPlaced(placed) => task_placed(placed, at, records),
+        Kind::PlanTaskPlaced(placed) => plan::placed(placed, at, records),
+        Kind::PlanTaskQueued(queued) => plan::queued(queued, records),
+        Kind::PlanTasksEnded(ended) => plan::ended(ended, at, records),
         Kind::ProcessesChanged(changed) => processes_changed(changed, position, at, records),
         Kind::ProcessReplaced(replaced) => process_replaced(replaced, at, records),
         // The catalogue and what the scheduler knows of machines: kept as events, not as rows of their own.
@@ -73,42 +75,8 @@ fn job_started(started: v1::JobStarted, at: PoolTime, records: &mut Records) -> 
     Ok(())
 }
 
-/// A plan is a job like any other; how many processes it has is not known when it starts.
-fn plan_started(plan: v1::PlanStarted, at: PoolTime, records: &mut Records) {
-    records.jobs.push(Job {
-        run: plan.run,
-        job: plan.job,
-        module: PLAN.to_owned(),
-        module_version: plan.name,
-        selector: String::new(),
-        actor: plan.actor,
-        seed: 0,
-        reservation: plan.reservation,
-        parameters: Default::default(),
-        processes: 0,
-        started: at,
-    });
-}
-
-/// The processes of a task of a plan begin.
-fn task_placed(placed_task: v1::PlanTaskPlaced, at: PoolTime, records: &mut Records) -> Result<(), String> {
-    let run = RunId(placed_task.run);
-    for part in placed_task.parts {
-        for placement in &part.placements {
-            for nth in 0..placement.count.min(PROCESSES_MAX) {
-                let process = placement.first.checked_add(nth).ok_or("a process number is beyond 32 bits")?;
-                let dpid = Dpid { job: JobNumber(placed_task.job), process: ProcessNumber(process) };
-                let id = ProcessId { run, dpid, attempt: Attempt(placed_task.process_attempt) };
-                let change = ProcessChange { module: Some(part.module.clone()), ..placed(placement, nth, at) };
-                merge(records.processes.entry(id).or_default(), change);
-            }
-        }
-    }
-    Ok(())
-}
-
 /// The change by which the `nth` process of a placement begins.
-fn placed(placement: &v1::MachinePlacement, nth: u32, at: PoolTime) -> ProcessChange {
+pub(super) fn placed(placement: &v1::MachinePlacement, nth: u32, at: PoolTime) -> ProcessChange {
     let each = placement.resources_each as usize;
     let resources = placement.resources.iter().skip(each * nth as usize).take(each).cloned().collect();
     ProcessChange {
@@ -163,10 +131,13 @@ fn process_replaced(replaced: v1::ProcessReplaced, at: PoolTime, records: &mut R
     let old = ProcessId::from(replaced.id.ok_or("a replacement names no process")?);
     let placement = replaced.placement.ok_or("a replacement has no placement")?;
     let over = ProcessChange { state: Some(REPLACED), reason: Some(replaced.reason), ..ProcessChange::default() };
-    merge(records.processes.entry(old).or_default(), over);
+    let before = records.processes.entry(old).or_default();
+    merge(before, over);
+    let module = before.module.clone();
     let attempt = old.attempt.0.checked_add(1).map(Attempt).ok_or("a replacement is beyond the last attempt")?;
     let new = ProcessId { attempt, ..old };
-    merge(records.processes.entry(new).or_default(), placed(&placement, 0, at));
+    let change = ProcessChange { module, ..placed(&placement, 0, at) };
+    merge(records.processes.entry(new).or_default(), change);
     Ok(())
 }
 

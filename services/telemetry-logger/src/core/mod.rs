@@ -5,6 +5,7 @@ mod event;
 mod job;
 mod log;
 mod machine;
+mod plan;
 mod report;
 mod sample;
 

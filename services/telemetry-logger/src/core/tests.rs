@@ -1,8 +1,8 @@
 use bytes::Bytes;
-use muster_model::PoolTime;
+use muster_model::{PoolTime, TaskState, Verdict};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
-use muster_telemetry::records::{Origin, Records};
+use muster_telemetry::records::{Origin, Records, TaskChange};
 use prost::Message as _;
 
 use super::{Batch, Kind, Message, Repeats};
@@ -184,6 +184,7 @@ fn a_plan_is_a_job_and_each_attempt_of_its_tasks_has_processes() {
         parts: vec![v1::PartPlacement {
             placements: vec![v1::MachinePlacement { machine: "m1".into(), first: 2, count: 1, ..Default::default() }],
             module: "high-io".into(),
+            ..Default::default()
         }],
         ..Default::default()
     };
@@ -201,6 +202,46 @@ fn a_plan_is_a_job_and_each_attempt_of_its_tasks_has_processes() {
         .collect();
     assert_eq!(attempts, [(2, 1, Some("high-io")), (2, 2, Some("high-io"))]);
     assert!(records.events.iter().all(|event| event.subject == "1"));
+}
+
+#[test]
+fn tasks_of_a_plan_are_followed_to_their_ends_and_a_replaced_process_keeps_its_module() {
+    let task = |name: &str| v1::PlannedTask { name: name.into(), ..Default::default() };
+    let steps = vec![v1::PlannedStep { name: "s".into(), tasks: vec![task("a"), task("b")], ..Default::default() }];
+    let started = v1::PlanStarted { run: 1, job: 1, steps, ..Default::default() };
+    let placement = v1::MachinePlacement { machine: "m1".into(), first: 2, count: 1, ..Default::default() };
+    let parts =
+        vec![v1::PartPlacement { placements: vec![placement.clone()], module: "high-io".into(), ..Default::default() }];
+    let placed =
+        v1::PlanTaskPlaced { run: 1, job: 1, task: 1, attempt: 1, process_attempt: 1, parts, ..Default::default() };
+    let moved = v1::MachinePlacement { machine: "m2".into(), ..placement };
+    let replaced = v1::ProcessReplaced { id: Some(id(2)), placement: Some(moved), reason: "it refused".into() };
+    let queued = v1::PlanTaskQueued { run: 1, job: 1, task: 1, attempt: 1, reason: "m2 rebooted".into() };
+    let end = v1::PlanTaskEnd {
+        task: 0,
+        state: v1::TaskState::Failed.into(),
+        verdict: v1::Verdict::Fail.into(),
+        reason: "it failed".into(),
+    };
+    let ended = |run| v1::PlanTasksEnded { run, job: 1, ends: vec![end.clone()] };
+    let events = vec![
+        v1::job_event::Kind::PlanStarted(started),
+        v1::job_event::Kind::PlanTaskPlaced(placed),
+        v1::job_event::Kind::ProcessReplaced(replaced),
+        v1::job_event::Kind::PlanTaskQueued(queued),
+        v1::job_event::Kind::PlanTasksEnded(ended(1)),
+        v1::job_event::Kind::PlanTasksEnded(ended(0)),
+    ];
+    let records = check(Kind::Log, vec![log(1, events)]);
+    let modules: Vec<_> = records.processes.values().map(|process| process.module.as_deref()).collect();
+    assert_eq!(modules, [Some("high-io"), Some("high-io")]);
+    let told: Vec<_> = records.tasks.values().collect();
+    assert_eq!(told.len(), 2, "what says no run is about no task");
+    let ends =
+        |task: &TaskChange| (task.name.clone(), task.state, task.attempt, task.placed.is_some(), task.ended.is_some());
+    assert_eq!(ends(told[0]), (Some("a".into()), Some(TaskState::Failed), Some(1), false, true));
+    assert_eq!(ends(told[1]), (Some("b".into()), Some(TaskState::Queued), Some(2), true, false));
+    assert_eq!((told[0].verdict, told[1].reason.as_deref()), (Some(Verdict::Fail), Some("m2 rebooted")));
 }
 
 #[test]

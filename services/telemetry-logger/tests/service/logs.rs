@@ -148,6 +148,54 @@ async fn events_and_reports_become_rows() {
     logger.stop().await;
 }
 
+fn placed(task: u32, first: u32) -> Kind {
+    let placement = v1::MachinePlacement { machine: "m1".into(), first, count: 2, ..Default::default() };
+    let parts = vec![v1::PartPlacement { placements: vec![placement], module: "idle".into(), ..Default::default() }];
+    let placed =
+        v1::PlanTaskPlaced { run: 1, job: 1, task, attempt: 1, process_attempt: 1, parts, ..Default::default() };
+    Kind::PlanTaskPlaced(placed)
+}
+
+fn changed(number: u32, to: v1::ProcessState) -> v1::ProcessChange {
+    v1::ProcessChange { id: Some(process(number)), to: to.into(), machine: "m1".into(), ..Default::default() }
+}
+
+fn completed(task: u32) -> Kind {
+    let end = v1::PlanTaskEnd { task, state: v1::TaskState::Completed.into(), ..Default::default() };
+    Kind::PlanTasksEnded(v1::PlanTasksEnded { run: 1, job: 1, ends: vec![end] })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_has_the_processes_of_its_tasks_and_is_over_with_the_last_of_them() {
+    let world = World::start().await;
+    let logger = world.logger();
+    let mut jobs = Leader::new(Service::Scheduler, "muster.v1.JobEvent");
+    let task = |name: &str| v1::PlannedTask { name: name.into(), ..Default::default() };
+    let steps = vec![v1::PlannedStep { name: "s".into(), tasks: vec![task("a"), task("b")], ..Default::default() }];
+    let plan = v1::PlanStarted { run: 1, job: 1, name: "nightly".into(), steps, ..Default::default() };
+    let ran = |first: u32| {
+        let states = [v1::ProcessState::Running, v1::ProcessState::Finished];
+        let changes = (first..first + 2).flat_map(|number| states.map(|to| changed(number, to))).collect();
+        Kind::ProcessesChanged(v1::ProcessesChanged { changes })
+    };
+    let outcome = "SELECT processes || ' ' || finished || ' ' || coalesce(extract(epoch FROM all_running_at - started_at)::bigint::text, '-') \
+        || ' ' || coalesce(extract(epoch FROM ended_at - started_at)::bigint::text, '-') FROM job_outcome";
+    for (second, kinds, expected) in [
+        (0, vec![Kind::RunStarted(v1::RunStarted { run: 1 }), Kind::PlanStarted(plan)], "0 0 - -"),
+        (1, vec![placed(0, 1), ran(1), completed(0)], "2 2 - -"),
+        (2, vec![placed(1, 3), ran(3)], "4 4 2 -"),
+        (3, vec![completed(1)], "4 4 2 3"),
+    ] {
+        jobs.turn(&world, TIME + second * 1_000_000_000, kinds.into_iter().map(job_event).collect()).await;
+        world.wait_for("SELECT last_seq FROM stream_offset WHERE stream = 'JOBS'", second + 1).await;
+        assert_eq!(world.text(outcome).await, expected);
+    }
+    let tasks = "SELECT string_agg(step || '/' || name || ' ' || state, ', ' ORDER BY task) FROM plan_task";
+    assert_eq!(world.text(tasks).await, "s/a completed, s/b completed");
+    assert_eq!(world.text("SELECT string_agg(DISTINCT module || ' ' || machine, ',') FROM process").await, "idle m1");
+    logger.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_postgresql_refuses_is_archived_and_rejected_alone() {
     let world = World::start().await;

@@ -110,6 +110,29 @@ impl SnapshotSpec {
         }
     }
 
+    /// The name of the snapshot; none where the driver has no names.
+    #[must_use]
+    pub fn name(&self) -> Option<&SnapshotName> {
+        match &self.means {
+            SnapshotMeans::Libvirt(libvirt) => Some(&libvirt.name),
+            SnapshotMeans::Qemu(qemu) => Some(&qemu.name),
+            SnapshotMeans::Simulated(simulated) => Some(&simulated.name),
+            SnapshotMeans::Command(_) | SnapshotMeans::Manual | SnapshotMeans::QemuOverlay(_) => None,
+        }
+    }
+
+    /// It is the snapshot of this name. The one of a driver without names is called `clean`.
+    #[must_use]
+    pub fn is_called(&self, name: &SnapshotName) -> bool {
+        self.image() == name.as_str()
+    }
+
+    /// What requests call the snapshot: its name, or `clean` where the driver has no names.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        self.name().map_or(NAME, SnapshotName::as_str)
+    }
+
     /// What can be done with the snapshot. The base of an overlay is made by people.
     #[must_use]
     pub fn capabilities(&self) -> BTreeSet<SnapshotAction> {

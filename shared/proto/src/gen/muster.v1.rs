@@ -310,13 +310,13 @@ pub struct BootOrdered {
     #[prost(uint64, tag = "3")]
     pub reservation: u64,
 }
-/// PreparationAsked: once it is the reservation's, the machine is booted into a kernel.
+/// PreparationAsked: once it is the reservation's, the machine is taken back to its snapshot, then booted into a kernel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PreparationAsked {
     /// Number of the reservation; 0 takes back what was asked.
     #[prost(uint64, tag = "1")]
     pub reservation: u64,
-    /// Name of the kernel.
+    /// Name of the kernel; empty for none.
     #[prost(string, tag = "2")]
     pub kernel_name: ::prost::alloc::string::String,
     /// The kernel; unset where there was none of that name.
@@ -325,6 +325,9 @@ pub struct PreparationAsked {
     /// Random part of the nonce.
     #[prost(string, tag = "4")]
     pub nonce: ::prost::alloc::string::String,
+    /// Snapshot that it is taken back to first; empty for none.
+    #[prost(string, tag = "5")]
+    pub image: ::prost::alloc::string::String,
 }
 /// BootAttempted: a further attempt begins.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1394,7 +1397,7 @@ pub struct MachineRecord {
     /// The newest order to boot it; unset where there was none.
     #[prost(message, optional, tag = "30")]
     pub boot: ::core::option::Option<BootRecord>,
-    /// The kernel that it is booted into once it is the reservation's that asked for it; unset for none.
+    /// What is done to it once it is the reservation's that asked for it; unset for nothing.
     #[prost(message, optional, tag = "31")]
     pub preparation: ::core::option::Option<PreparationAsked>,
     /// The newest operation on its power or snapshot; unset where there was none.
@@ -1409,6 +1412,9 @@ pub struct MachineRecord {
     /// A test announced that it goes away, and is awaited; unset where none did.
     #[prost(message, optional, tag = "35")]
     pub announced: ::core::option::Option<BootAnnounced>,
+    /// A reservation gave it back with its newest epoch.
+    #[prost(bool, tag = "36")]
+    pub given_back: bool,
 }
 /// MachineStatus is a record with what is volatile beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4055,6 +4061,9 @@ pub struct PlanTaskQueued {
     /// Why.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// Run.
+    #[prost(uint32, tag = "5")]
+    pub run: u32,
 }
 /// PlanTasksEnded: tasks are over.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4065,6 +4074,9 @@ pub struct PlanTasksEnded {
     /// Which, and how.
     #[prost(message, repeated, tag = "2")]
     pub ends: ::prost::alloc::vec::Vec<PlanTaskEnd>,
+    /// Run.
+    #[prost(uint32, tag = "3")]
+    pub run: u32,
 }
 /// PlanTaskEnd is how a task ended.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4450,6 +4462,9 @@ pub struct ReservationQueued {
     /// Whose client it is; unset for an ordinary one.
     #[prost(message, optional, tag = "20")]
     pub master: ::core::option::Option<GroupMaster>,
+    /// Snapshot that its machines are taken back to before they are ready; empty for none.
+    #[prost(string, tag = "21")]
+    pub image: ::prost::alloc::string::String,
 }
 /// GroupMaster is a process or a reservation that has clients: reservations that end with it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4539,6 +4554,9 @@ pub struct ReservationGranted {
     /// Ssh public key that is installed there for its time; empty for none.
     #[prost(string, tag = "7")]
     pub ssh_key: ::prost::alloc::string::String,
+    /// Snapshot that they are taken back to first; empty for none.
+    #[prost(string, tag = "8")]
+    pub image: ::prost::alloc::string::String,
 }
 /// ReservationMachineDropped: a rollout goes on without it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4654,6 +4672,12 @@ pub struct ReservationMachineSeen {
     /// Pool time since when it is down, nanoseconds; 0 while it is not.
     #[prost(int64, tag = "20")]
     pub down_since_ns: i64,
+    /// Snapshot that its settings name; empty for none.
+    #[prost(string, tag = "21")]
+    pub image: ::prost::alloc::string::String,
+    /// Number of the reservation for which it is taken back to its snapshot; 0 once that is done.
+    #[prost(uint64, tag = "22")]
+    pub restored_for: u64,
 }
 /// ReservationEnd says how a reservation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -4919,6 +4943,9 @@ pub struct PlanTaskPlaced {
     /// Run.
     #[prost(uint32, tag = "6")]
     pub run: u32,
+    /// Actor who started the plan.
+    #[prost(string, tag = "7")]
+    pub actor: ::prost::alloc::string::String,
 }
 /// PartPlacement is where a part of a task was placed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4929,6 +4956,12 @@ pub struct PartPlacement {
     /// Name of its module.
     #[prost(string, tag = "2")]
     pub module: ::prost::alloc::string::String,
+    /// Further machines that each of its processes gets as clients.
+    #[prost(uint32, tag = "3")]
+    pub clients: u32,
+    /// Selector of these, which need not say that a process's own machine is none of them.
+    #[prost(string, tag = "4")]
+    pub client_selector: ::prost::alloc::string::String,
 }
 /// StopRequested: of a job or of some of its processes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6687,6 +6720,9 @@ pub struct Reserve {
     /// So many reservations of one machine each, to be used as they become ready.
     #[prost(bool, tag = "20")]
     pub each: bool,
+    /// Snapshot that they are taken back to before they are ready; empty for none.
+    #[prost(string, tag = "21")]
+    pub image: ::prost::alloc::string::String,
 }
 /// DismissMachine gives one machine of a reservation back.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6991,6 +7027,9 @@ pub struct ReservationRecord {
     /// Whose client it is; unset for an ordinary one.
     #[prost(message, optional, tag = "40")]
     pub master: ::core::option::Option<GroupMaster>,
+    /// Snapshot that its machines are taken back to before they are ready; empty for none.
+    #[prost(string, tag = "41")]
+    pub image: ::prost::alloc::string::String,
 }
 /// ReservationState is where a reservation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -86,6 +86,8 @@ pub(super) async fn write_processes(
     let statement = "INSERT INTO process (run, job, process, attempt, module, machine, epoch, resources, state, \
         verdict, placed_at, running_at, ended_at, exit_status, reason, pid) \
         SELECT r.run, r.job, r.process, r.attempt, coalesce(r.module, old.module, \
+        (SELECT before.module FROM process AS before WHERE before.run = r.run AND before.job = r.job \
+        AND before.process = r.process AND before.attempt = r.attempt - 1), \
         (SELECT job.module FROM job WHERE job.run = r.run AND job.job = r.job)), coalesce(r.machine, old.machine), \
         coalesce(r.epoch, old.epoch), coalesce(r.resources, old.resources, '{}'), coalesce(r.state, old.state, 'starting'), \
         coalesce(r.verdict, old.verdict, 'none'), coalesce(old.placed_at, muster_time(r.placed)), \

@@ -1,6 +1,7 @@
 //! Writing: one transaction that moves the position and stores what came before it, or nothing at all.
 
 mod logs;
+mod plans;
 mod reports;
 mod rows;
 mod samples;
@@ -76,5 +77,6 @@ async fn write(transaction: &Transaction<'_>, known: &KnownLayouts, from: &Offse
     logs::write_runs(transaction, &records.runs).await?;
     logs::write_jobs(transaction, &records.jobs).await?;
     logs::write_processes(transaction, &records.processes).await?;
-    logs::write_states(transaction, &records.states).await
+    logs::write_states(transaction, &records.states).await?;
+    plans::write_tasks(transaction, &records.tasks).await
 }

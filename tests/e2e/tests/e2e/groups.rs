@@ -117,6 +117,67 @@ fn a_killed_silent_or_switched_off_master_has_its_clients_on_their_way_back_in_t
     lab.down().expect("nothing is left running");
 }
 
+/// A module like `idle`, each of whose processes gets clients.
+fn add_gang(lab: &Lab) {
+    let idle = std::fs::read_to_string(muster_testkit::tools::root().join("modules/idle/module.toml"));
+    let wants = "reboots = true\nclients = \"clients\"\nclient_selector = \"sim-*\"\n";
+    let manifest =
+        idle.expect("it is read").replace("name = \"idle\"", "name = \"gang\"").replace("reboots = true\n", wants);
+    let counts = "\n[[parameters]]\nname = \"clients\"\ntype = \"integer\"\ndefault = \"0\"\nhelp = \"clients\"\n";
+    let folder = lab.directory().join("gang");
+    std::fs::create_dir(&folder).expect("a folder is made");
+    std::fs::write(folder.join("module.toml"), manifest + counts).expect("the manifest is written");
+    let programs = lab.muster_program().parent().expect("a folder").display().to_string();
+    let folder = folder.display().to_string();
+    lab.muster_ok(&["module", "add", &folder, "--artifacts", &programs]).expect("it is added");
+}
+
+const GROUP: &str = r#"
+[[step]]
+name = "group"
+
+[[step.task]]
+name = "master"
+module = "gang"
+processes = 1
+on = "node-1"
+parameters = { clients = 2, errand_clients = 2, errand_stop = true }
+"#;
+
+#[test]
+fn a_task_of_a_plan_gets_its_clients_and_its_errands_on_them_end_with_it() {
+    let (lab, _scratch) = lab();
+    add_gang(&lab);
+    let file = lab.directory().join("group.toml");
+    std::fs::write(&file, GROUP).expect("the plan is written");
+    let started = lab.muster_json(&["plan", "start", &file.display().to_string()]).expect("it starts");
+    let job = job_number(&started).expect("it has a number");
+    wait_until("both clients are ready", SETTLE_LIMIT, || ready(&lab) == 2)
+        .unwrap_or_else(|error| panic!("{error}: {:?} {:?}", clients(&lab), lab.muster_ok(&["why", &job.to_string()])));
+    assert!(clients(&lab).iter().all(|row| row["master"] == "process 1/00010001"), "{:?}", clients(&lab));
+    let on_clients = || rows(&lab, &["ps", "--all"]).into_iter().filter(|row| row["module"] == "idle");
+    let are = |states: [&str; 2]| {
+        let mut found: Vec<_> = on_clients().map(|row| row["state"].as_str().unwrap_or_default().to_owned()).collect();
+        found.sort_unstable();
+        found == states
+    };
+    wait_until("one errand runs, the other was stopped and awaited", SETTLE_LIMIT, || are(["finished", "running"]))
+        .unwrap_or_else(|error| panic!("{error}: {:?}\n{}", rows(&lab, &["ps", "--all"]), lab.tails()));
+    let machines: Vec<_> = clients(&lab).iter().flat_map(|row| row["machines"].as_array().cloned()).flatten().collect();
+    assert!(
+        on_clients().all(|row| machines.contains(&row["machine"])),
+        "{machines:?} {:?}",
+        rows(&lab, &["ps", "--all"])
+    );
+
+    let begun = Instant::now();
+    kill_process(pid_of(&lab, job), Signal::KILL).expect("the master is killed");
+    wait_until("its errand ends with it", SETTLE_LIMIT, || are(["finished", "finished"]))
+        .unwrap_or_else(|error| panic!("{error}: {:?}\n{}", rows(&lab, &["ps", "--all"]), lab.tails()));
+    all_go_back(&lab, begun, "the master of a plan was killed");
+    lab.down().expect("nothing is left running");
+}
+
 #[test]
 fn a_reservation_holds_itself_and_takes_clients_that_end_with_it() {
     let (lab, _scratch) = lab();

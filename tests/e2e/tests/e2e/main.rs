@@ -10,6 +10,7 @@ mod deadlines;
 mod errands;
 mod faults;
 mod groups;
+mod images;
 mod kernels;
 mod killed_rollouts;
 mod kills;

@@ -148,10 +148,25 @@ fn a_plan_goes_on_through_a_failure_a_reboot_and_a_killed_scheduler() {
     let of = |process: usize| (pair[process]["role"].clone(), pair[process]["verdict"].clone());
     assert_eq!((of(5), of(6)), (("target".into(), "pass".into()), ("load".into(), "pass".into())), "{pair}");
     assert_ne!(pair[5]["machine"], pair[6]["machine"], "{pair}");
+    the_store_has_its_processes(&lab, &job);
     let listed = lab.muster_json(&["jobs", "--all"]).expect("jobs are listed");
     assert_eq!((&listed[0]["plan"], &listed[0]["plan_state"]), (&"nightly".into(), &"failed".into()), "{listed}");
     wait_until("the test processes are gone", SETTLE_LIMIT, || test_processes(&lab).is_empty()).expect("none is left");
     lab.down().expect("nothing is left running");
+}
+
+/// Every process of every task, how it ended, and when the plan was over.
+fn the_store_has_its_processes(lab: &Lab, job: &str) {
+    let row = || lab.muster_json(&["report", "summary", "--job", job]).map_or(Value::Null, |rows| rows[0].clone());
+    wait_until("the store has the end of the plan", SETTLE_LIMIT, || row()["duration_seconds"].is_number())
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", row(), lab.tails()));
+    let row = row();
+    let count = |names: &[&str]| names.iter().filter_map(|name| row[*name].as_u64()).sum::<u64>();
+    assert_eq!((&row["module"], &row["processes"]), (&"plan".into(), &9.into()), "{row}");
+    assert_eq!(count(&["starting", "running", "mia", "fip", "away"]), 0, "{row}");
+    assert_eq!((count(&["finished", "dead"]), count(&["lost"])), (9, 0), "{row}");
+    assert_eq!((count(&["pass"]), count(&["fail"])), (7, 1), "{row}");
+    assert!(row["all_running_seconds"].is_number(), "{row}");
 }
 
 /// Unknown keys, circles and empty steps, and what only the scheduler knows.

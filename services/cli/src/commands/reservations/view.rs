@@ -32,6 +32,7 @@ pub(super) fn table(reservations: &[v1::ReservationRecord]) -> Table {
         "taken_up_time",
         "notices",
         "ssh_key",
+        "image",
     ];
     columns.extend(programs.into_iter().map(Column::programs));
     let mut table = Table::new(columns);
@@ -72,6 +73,7 @@ fn row(record: &v1::ReservationRecord) -> Vec<Cell> {
         Cell::time_ns(record.taken_up_ns),
         Cell::List(record.notices.iter().map(noticed).collect()),
         Cell::text(&record.ssh_key),
+        Cell::text(&record.image),
     ]
 }
 

@@ -152,6 +152,9 @@ fn carry_out_order(draft: &mut Draft<'_>, rails: &mut Rails, is_empty: bool) {
         draft.push(Fact::PowerOrderDropped { reason: format!("it waited for {ORDER_AGE_MAX:?}: {why}") });
         if draft.machine().phase == Phase::Reverting {
             move_to(draft, Phase::Dirty, "its revert was dropped");
+            if draft.machine().tenure.stage == Stage::Settled {
+                preparation::reverted(draft, PowerOutcome::Dropped);
+            }
         }
         return;
     }
@@ -162,9 +165,14 @@ fn carry_out_order(draft: &mut Draft<'_>, rails: &mut Rails, is_empty: bool) {
     if order.task == PowerTask::Revert && !is_empty && !drained {
         return;
     }
-    if begin(draft, rails, order.task, &format!("ordered by {}", order.actor)) && order.task.ends_what_runs() {
+    if begin(draft, rails, order.task, &ordered_by(&order.actor)) && order.task.ends_what_runs() {
         leave_ready(draft, &format!("{} by {}", order.task, order.actor));
     }
+}
+
+/// Why an operation is done that somebody ordered.
+pub(super) fn ordered_by(actor: &str) -> String {
+    format!("ordered by {actor}")
 }
 
 /// What was ready is not, from here on.
@@ -316,6 +324,6 @@ fn end(draft: &mut Draft<'_>, outcome: PowerOutcome, detail: String, dump: Optio
         }
     }
     if draft.machine().tenure.stage == Stage::Settled {
-        preparation::reverted(draft);
+        preparation::reverted(draft, outcome);
     }
 }

@@ -1,14 +1,16 @@
-//! What a machine that has changed hands is booted into: a reservation's kernel, or its own one again.
+//! What is done to a machine that has changed hands: a reservation's image, then its kernel; or its own ones again.
 //!
-//! Responsible for the order that follows from a change of holder. Not for its course (`boot`), nor for what people order (`orders`).
+//! Responsible for the orders that follow from a change of holder. Not for their course (`boot`, `power`), nor for what people order
+//! (`orders`).
 
-use muster_model::Phase;
+use muster_model::{Phase, SnapshotName};
 
 use super::boot::{give_up, move_to};
 use super::draft::Draft;
 use super::orders::{begin, wrong_architecture};
-use crate::core::power::PowerTask;
-use crate::core::{Cleaning, Fact, Machine};
+use super::power::ordered_by;
+use crate::core::power::{PowerOutcome, PowerTask};
+use crate::core::{Cleaning, Fact, Machine, Preparation, PreparedKernel};
 
 /// On whose behalf machines are cleaned.
 const CLEANER: &str = "service:machine-lifecycle";
@@ -16,15 +18,15 @@ const CLEANER: &str = "service:machine-lifecycle";
 /// The machine has a new holder, and nothing older lives on it. What was ordered for the one before is not done any more; a revert that is
 /// under way is waited for.
 pub(super) fn arrived(draft: &mut Draft<'_>) {
-    prepare(draft, true);
+    prepare(draft, None);
 }
 
 /// Its revert has ended, and its holder may have changed meanwhile.
-pub(super) fn reverted(draft: &mut Draft<'_>) {
-    prepare(draft, false);
+pub(super) fn reverted(draft: &mut Draft<'_>, outcome: PowerOutcome) {
+    prepare(draft, Some(outcome));
 }
 
-fn prepare(draft: &mut Draft<'_>, is_to_be_cleaned: bool) {
+fn prepare(draft: &mut Draft<'_>, reverted: Option<PowerOutcome>) {
     if draft.machine().power_order.as_ref().is_some_and(|order| order.actor == CLEANER) {
         // It is nobody's before it is clean; what the next holder asked for comes after that.
         return;
@@ -40,18 +42,59 @@ fn prepare(draft: &mut Draft<'_>, is_to_be_cleaned: bool) {
     }
     let machine = draft.machine();
     match machine.tenure.holder.reservation() {
-        None => clean(draft, is_to_be_cleaned),
+        // One whose agent has lost its fence arrives as well, and is not given back by that.
+        None => {
+            let is_given_back = machine.given_back && reverted.is_none();
+            clean(draft, is_given_back);
+        }
         Some(reservation) => {
             let asked = machine.preparation.clone().filter(|asked| asked.reservation == reservation);
             let Some(asked) = asked else { return };
-            let objection = objection(machine);
-            draft.push(Fact::PreparationAsked(None));
-            match (asked.kernel, objection) {
-                (Some(kernel), None) => begin(draft, Some(kernel), &asked.nonce),
-                (None, _) => refuse(draft, format!("there was no kernel {} when it was granted", asked.name)),
-                (Some(_), Some(why)) => refuse(draft, why),
+            match (objection(machine, &asked), &asked.image) {
+                (Some(why), _) => refuse(draft, why),
+                (None, Some(image)) => {
+                    let reverted = reverted.or_else(|| is_restored(machine, &asked).then_some(PowerOutcome::Done));
+                    restore(draft, &asked, image, reverted);
+                }
+                (None, None) => boot(draft, &asked),
             }
         }
+    }
+}
+
+/// Takes it back to its image, and boots it once that is done. Nobody had it since a revert that ended while it was on its way.
+fn restore(draft: &mut Draft<'_>, asked: &Preparation, image: &SnapshotName, reverted: Option<PowerOutcome>) {
+    match reverted {
+        Some(PowerOutcome::Done) => boot(draft, asked),
+        Some(PowerOutcome::Failed | PowerOutcome::Dropped) => {
+            let detail = draft.machine().power.as_ref().map(|known| known.detail.clone()).unwrap_or_default();
+            refuse(draft, format!("it was not taken back to {image}: {detail}"));
+        }
+        // What nobody has seen done is done again: it comes to the same.
+        Some(PowerOutcome::Unclear) | None => {
+            draft.push(Fact::PowerOrdered { task: PowerTask::Revert, actor: actor(asked) });
+            move_to(draft, Phase::Reverting, &format!("reservation {} wants {image}", asked.reservation));
+        }
+    }
+}
+
+/// On whose behalf a machine is taken back to an image.
+fn actor(asked: &Preparation) -> String {
+    format!("reservation {}", asked.reservation)
+}
+
+/// It was taken back for this reservation, and its agent came back with an older fence before that was known to have ended.
+fn is_restored(machine: &Machine, asked: &Preparation) -> bool {
+    machine.power.as_ref().is_some_and(|known| {
+        let is_done = known.task == PowerTask::Revert && known.outcome == Some(PowerOutcome::Done);
+        is_done && known.reason == ordered_by(&actor(asked))
+    })
+}
+
+fn boot(draft: &mut Draft<'_>, asked: &Preparation) {
+    draft.push(Fact::PreparationAsked(None));
+    if let Some(PreparedKernel { kernel: Some(kernel), nonce, .. }) = &asked.kernel {
+        begin(draft, Some(kernel.clone()), nonce);
     }
 }
 
@@ -81,23 +124,35 @@ fn is_left_in_a_kernel(machine: &Machine) -> bool {
     ordered && machine.settings.boot_driver.is_some() && !machine.protection.machine
 }
 
-/// Why it can not be booted into the kernel that was asked for.
-fn objection(machine: &Machine) -> Option<String> {
+/// Why it can not be prepared as it was asked for.
+fn objection(machine: &Machine, asked: &Preparation) -> Option<String> {
     if machine.protection.machine {
         return Some("it is protected as a whole".into());
     }
+    if let Some(image) = &asked.image {
+        if !machine.settings.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_called(image)) {
+            return Some(format!("its setting `snapshot=` does not name {image}"));
+        }
+        if matches!(machine.phase, Phase::Rebooting | Phase::Verifying | Phase::Offline) {
+            return Some(format!("it is {}, and can not be taken back to {image} now", machine.phase));
+        }
+    }
+    let asked = asked.kernel.as_ref()?;
+    let Some(kernel) = asked.kernel.as_deref() else {
+        return Some(format!("there was no kernel {} when it was granted", asked.name));
+    };
     if machine.settings.boot_driver.is_none() {
         return Some("it has no boot driver".into());
     }
     if let Some(why) = machine.settings.lacks_for_boot() {
         return Some(why.into());
     }
-    let asked = machine.preparation.as_ref().and_then(|asked| asked.kernel.as_deref())?;
-    wrong_architecture(machine, asked)
+    wrong_architecture(machine, kernel)
 }
 
 /// It is as useful to the reservation as a machine that was given up, which it goes on without.
 fn refuse(draft: &mut Draft<'_>, why: String) {
+    draft.push(Fact::PreparationAsked(None));
     let from = draft.machine().phase;
     if from.may_become(Phase::Offline) || from == Phase::Ready {
         give_up(draft, why);

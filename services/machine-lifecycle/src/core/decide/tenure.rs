@@ -8,19 +8,21 @@ use muster_model::{Epoch, MachineId, PoolTime, ReservationId};
 use super::draft::Draft;
 use super::preparation;
 use crate::core::limits::{FOLLOWED_FACTS_MAX, RETURN_DRAIN};
-use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Preparation, Stage, State};
+use crate::core::{Claim, Event, Fact, Grant, Holder, Machine, Preparation, PreparedKernel, Stage, State};
 
 /// reservation granted machines: each drains towards it, or remembers it while it still changes hands.
 pub(super) fn granted(state: &State, grant: &Grant, now: Now) -> Vec<Event> {
     let (user, ssh_key) = (grant.user.clone(), grant.ssh_key.clone());
     let next = Holder::Reservation { id: grant.reservation, user, deadline: grant.deadline, ssh_key };
     let claim = Claim { next, drain: grant.drain };
-    let preparation = grant.kernel.as_ref().map(|(name, nonce)| Preparation {
-        reservation: grant.reservation,
+    let kernel = grant.kernel.as_ref().map(|(name, nonce)| PreparedKernel {
         name: name.clone(),
         kernel: state.kernels.get(name).cloned().map(Arc::new),
         nonce: nonce.clone(),
     });
+    let is_prepared = kernel.is_some() || grant.image.is_some();
+    let (reservation, image) = (grant.reservation, grant.image.clone());
+    let preparation = is_prepared.then_some(Preparation { reservation, image, kernel });
     let known = grant.machines.iter().filter_map(|id| Some((id, state.machines.get(id)?)));
     each(known, now, |draft| {
         let machine = draft.machine();

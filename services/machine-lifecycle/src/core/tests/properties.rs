@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use muster_model::{BootDriver, BootProgress, BootStep, PowerAction, PowerState, StorageOutcome, StorageTask};
+use muster_model::{
+    BootDriver, BootProgress, BootStep, PowerAction, PowerState, SnapshotName, StorageOutcome, StorageTask,
+};
 
 use super::kernels::kernel;
 use super::*;
@@ -158,6 +160,7 @@ impl World {
                 let kernel = ["k", "unknown"].get(usize::from(*kernel)).map(|name| KernelName::new(name).unwrap());
                 Input::Granted(Grant {
                     kernel: kernel.map(|name| (name, "feed".into())),
+                    image: drain.is_multiple_of(2).then(|| SnapshotName::new("clean").unwrap()),
                     deadline: self.now + seconds(20),
                     drain: seconds(*drain),
                     ..grant(self, *reservation, &names)

@@ -20,7 +20,7 @@ use crate::core::quota::{self, Quota, Wish};
 use crate::core::record::Record;
 use crate::core::reservation::{End, Ended, Request, Reservation, Stage};
 use crate::core::state::State;
-use crate::core::{Reply, ReservationCore, apply, grants};
+use crate::core::{Reply, ReservationCore, apply, grants, image};
 
 use super::holder;
 
@@ -55,6 +55,7 @@ pub(in crate::core) fn command(state: &State, user: &str, command: &Command, now
                 },
                 no_show: reserve.no_show.filter(|after| !after.is_zero()),
                 ssh_key: reserve.ssh_key.clone(),
+                image: reserve.image.clone(),
             };
             if reserve.each { groups::reserve_each(state, request, now) } else { self::reserve(state, request, now) }
         }
@@ -97,6 +98,7 @@ pub(super) fn checked(state: &State, mut request: Request, now: Now) -> Result<R
         request.duration = until.since(now.time);
     }
     check_request(&request)?;
+    image::check_known(state, &request)?;
     check_quota(state, &request)?;
     if state.queued() >= QUEUE_MAX {
         let why = format!("{QUEUE_MAX} reservations wait already");
@@ -225,6 +227,10 @@ pub(super) fn check_possible(state: &State, reservation: &Reservation) -> Result
     }
     if reservation.request.rollout.is_some() {
         why.push_str("; only machines with a boot driver count (`muster machine set NAME boot=...`)");
+    }
+    if let Some(image) = &reservation.request.image {
+        let named = format!("; only machines whose snapshot is {image} count (`muster machine set NAME snapshot=...`)");
+        why.push_str(&named);
     }
     let next = match matching {
         0 => LIST_HINT.to_owned(),

@@ -156,6 +156,7 @@ fn plain(user: &str, selector: Selector, count: u32, duration: Duration) -> Requ
         notify: Notify::default(),
         no_show: None,
         ssh_key: None,
+        image: None,
     }
 }
 

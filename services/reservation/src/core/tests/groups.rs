@@ -190,6 +190,21 @@ fn what_a_manifest_asks_for_is_queued_for_each_process_and_ends_with_it() {
 }
 
 #[test]
+fn a_task_that_is_tried_again_gets_its_clients_anew() {
+    let mut pool = Pool::of(2);
+    let masters = vec![(process(), String::new())];
+    let wanted = Input::ClientsWanted(ClientsWanted { masters, user: "user:anna".into(), count: 1 });
+    pool.decide(&wanted).unwrap();
+    pool.wait(Duration::from_millis(200));
+    let first = ReservationId(1);
+    pool.decide(&Input::GroupEnded { master: process(), reason: "its machine rebooted".into() }).unwrap();
+    pool.decide(&wanted).unwrap();
+    pool.wait(Duration::from_millis(200));
+    assert_eq!((pool.ended(first), pool.ended(first.next())), (Some(End::MasterEnded), None));
+    assert!(is_preparing(pool.stage(first.next())));
+}
+
+#[test]
 fn the_machines_of_a_task_that_failed_go_to_the_owner_of_its_plan() {
     let mut pool = Pool::of(3);
     let asked = |machines: Vec<MachineId>| Input::CheckoutAsked {

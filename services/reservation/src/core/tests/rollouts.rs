@@ -174,7 +174,7 @@ fn bad_quorums_are_refused_with_what_would_be_right() {
         assert!(refusal.why.contains(why) && !refusal.next.is_empty(), "{refusal}");
         assert!(matches!(refusal.code, RefusalCode::Invalid | RefusalCode::Refused));
     }
-    pool.hear(0, News::Bootable(false));
+    pool.hear(0, News::Settings { bootable: false, image: None });
     let refusal = pool.roll_out(asked(2, 2)).unwrap_err();
     assert!(refusal.why.contains("boot driver"), "{refusal}");
     assert_eq!(pool.state.reservations().count(), 0, "nothing changed");

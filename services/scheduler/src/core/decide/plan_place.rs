@@ -79,11 +79,12 @@ fn placed(state: &State, observed: &Observed, (job, task): (JobNumber, usize), n
     if last > PROCESSES_MAX {
         let reason = format!("its {count} processes are more than a plan of {PROCESSES_MAX} has left");
         let end = TaskEnd { task, state: TaskState::Failed, verdict: Verdict::Error, reason };
-        return Some(Event::PlanTasksEnded { job, ends: vec![end] });
+        return Some(Event::PlanTasksEnded { run: state.run, job, ends: vec![end] });
     }
     let waits = &plan.tasks[task];
     let (attempt, process_attempt) = (waits.attempt, waits.next_attempt);
-    Some(Event::PlanTaskPlaced(PlanTaskPlaced { run: state.run, job, task, attempt, process_attempt, parts }))
+    let (run, actor) = (state.run, plan.spec.actor.clone());
+    Some(Event::PlanTaskPlaced(PlanTaskPlaced { run, job, task, attempt, process_attempt, actor, parts }))
 }
 
 /// Where each part of a task goes.
@@ -117,7 +118,9 @@ pub(crate) fn place(
         if has_roles {
             taken.extend(placements.iter().map(|placement| placement.machine.clone()));
         }
-        parts.push(PartPlaced { module: part.spec.module.name.clone(), placements });
+        let module = &part.spec.module;
+        let (clients, client_selector) = (part.spec.clients(), module.client_selector.clone());
+        parts.push(PartPlaced { module: module.name.clone(), placements, clients, client_selector });
     }
     Ok(parts)
 }

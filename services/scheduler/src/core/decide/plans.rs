@@ -69,7 +69,7 @@ impl Round<'_> {
     }
 
     fn ended(&self, ends: Vec<TaskEnd>) -> Option<Event> {
-        (!ends.is_empty()).then(|| Event::PlanTasksEnded { job: self.job.spec.job, ends })
+        (!ends.is_empty()).then(|| Event::PlanTasksEnded { run: self.state.run, job: self.job.spec.job, ends })
     }
 
     /// The infrastructure was in its way, and it may be tried again.
@@ -91,6 +91,7 @@ impl Round<'_> {
         };
         self.processes(task).all(|(_, process)| is_let_go(process)).then(|| {
             Event::PlanTaskQueued(PlanTaskQueued {
+                run: self.state.run,
                 job: self.job.spec.job,
                 task: place,
                 attempt: task.attempt,

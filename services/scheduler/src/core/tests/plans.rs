@@ -591,3 +591,20 @@ impl Lab {
         ends
     }
 }
+
+#[test]
+fn a_placed_task_says_which_clients_its_processes_get() {
+    let mut lab = Lab::with(2);
+    let module = Module { clients: "iops_max".into(), client_selector: "node-2".into(), ..high_io() };
+    lab.give(Input::AddModule(Box::new(module))).expect("it is a good module");
+    let mut master = task("a", 1);
+    master.roles[0].start.parameters = vec![("iops_max".into(), "3".into())];
+    started(&mut lab, plan(vec![step("s", &[], vec![master, task("b", 1)])]));
+    settle(&mut lab);
+    let placed = lab.log.iter().filter_map(|(_, _, event)| match event {
+        Event::PlanTaskPlaced(placed) => Some((placed.actor.as_str(), &placed.parts[0])),
+        _ => None,
+    });
+    let wanted: Vec<_> = placed.map(|(actor, part)| (actor, part.clients, part.client_selector.as_str())).collect();
+    assert_eq!(wanted, [("user:anna", 3, "node-2"), ("user:anna", 0, "node-2")]);
+}
