@@ -17,7 +17,7 @@ use crate::times::Viewer;
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// One attempt is answered within this, or made again.
 const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3);
-/// The same for the report service, whose longest statement may take ten seconds.
+/// The same for the report service, whose longest statement may take ten seconds, and for the past, whose fold may.
 const REPORT_ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(12);
 /// The pool time is asked for once and quickly: only ages that people see depend on it.
 const CLOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -34,6 +34,8 @@ pub(crate) struct Client {
     timeout: Duration,
     /// The command center that commands are given in; none on the command line.
     seat: Option<Arc<Seat>>,
+    /// The moment that owning services are asked about; none for now.
+    moment: Option<PoolTime>,
 }
 
 /// One question or command, the same in every attempt.
@@ -77,7 +79,7 @@ impl Client {
         options.actor = format!("user:{}", global.user());
         options.connect_timeout = CONNECT_TIMEOUT_MAX.min(global.timeout);
         let bus = Bus::connect(&options).await?;
-        Ok(Self { bus, timeout: global.timeout, seat: None })
+        Ok(Self { bus, timeout: global.timeout, seat: None, moment: None })
     }
 
     /// The same connection, as a command center.
@@ -89,6 +91,12 @@ impl Client {
     /// The same connection, with requests that may take so long.
     pub(crate) fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The same connection, whose questions to owning services are about a moment.
+    pub(crate) fn at(mut self, moment: PoolTime) -> Self {
+        self.moment = Some(moment);
         self
     }
 
@@ -202,7 +210,10 @@ impl Client {
 
     /// A viewer with the pool time, where the scheduler tells it quickly.
     pub(crate) async fn viewer(&self) -> Viewer {
-        let now = self.pool_time().await.map_or_else(|| self.bus.now(), |clock| clock.time);
+        let now = match self.moment {
+            Some(moment) => moment,
+            None => self.pool_time().await.map_or_else(|| self.bus.now(), |clock| clock.time),
+        };
         Viewer::here(now)
     }
 
@@ -228,13 +239,15 @@ impl Client {
     }
 
     fn to_query<'a>(&self, what: &'a str, service: Service, verb: &str, body: Body) -> Asked<'a> {
-        self.to_ask(what, service, verb, self.bus.envelope(body, Authority::default()))
+        let mut envelope = self.bus.envelope(body, Authority::default());
+        envelope.asked_at_ns = self.moment.map_or(0, |moment| moment.0);
+        self.to_ask(what, service, verb, envelope)
     }
 
     fn to_ask<'a>(&self, what: &'a str, service: Service, verb: &str, envelope: v1::Envelope) -> Asked<'a> {
         let (subject, limit) = (subjects::service(service, verb), self.timeout);
-        let report = service == Service::Report;
-        let attempt_max = if report { REPORT_ATTEMPT_TIMEOUT_MAX } else { ATTEMPT_TIMEOUT_MAX };
+        let is_slow = service == Service::Report || self.moment.is_some();
+        let attempt_max = if is_slow { REPORT_ATTEMPT_TIMEOUT_MAX } else { ATTEMPT_TIMEOUT_MAX };
         let deadline = Instant::now() + limit;
         Asked { what, service, subject, envelope, deadline, limit, attempt_max, quiet: false }
     }

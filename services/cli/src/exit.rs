@@ -16,7 +16,7 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (6, "quorum not reached: a reservation ended before it was ready"),
     (
         7,
-        "tests failed: a verdict `fail` or `error`, or a process dead or lost; of a plan, a task that failed or was skipped",
+        "tests failed: a verdict `fail` or `error`, or a process dead or lost; of a plan, a task that failed or was skipped; of a comparison, a metric that has become worse",
     ),
     (69, "the bus, or the service that is asked, can not be reached"),
 ];

@@ -17,8 +17,8 @@ pub fn cli_markdown() -> String {
     command.build();
     let mut page = format!("# Command line\n\n{NOTE} cli` prints this page -->\n\n");
     page.push_str(
-        "Data go to stdout, everything else to stderr. Listings have `--output table|json|csv`: JSON is an array of objects \
-         with stable fields; times are RFC 3339 in UTC, durations are seconds, sizes are bytes. `muster events` prints one JSON \
+        "Data go to stdout, everything else to stderr. Listings and reports have `--output table|json|csv|html|svg|parquet`: JSON is an array of objects \
+         with stable fields, a page needs no network; times are RFC 3339 in UTC, durations are seconds, sizes are bytes. `muster events` prints one JSON \
          object a line, `muster decode` one.\n\nCommands carry an id that is kept on every retry: a command is done once, however \
          often it is asked for. Without an answer `muster` asks again until `--timeout`, and says on stderr what it waits for. \
          Destructive commands name what they will touch and ask; without a terminal they are refused unless `--yes`.\n\n",

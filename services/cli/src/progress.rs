@@ -8,6 +8,30 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Plain lines come at most this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What takes longer than this is told of.
+const SILENT_MAX: Duration = Duration::from_secs(1);
+
+/// Waits for something of unknown size, and tells that it does once it takes long.
+pub(crate) async fn while_waiting<T>(label: &str, waited_for: impl Future<Output = T>) -> T {
+    tokio::pin!(waited_for);
+    if let Ok(done) = tokio::time::timeout(SILENT_MAX, &mut waited_for).await {
+        return done;
+    }
+    if !std::io::stderr().is_terminal() {
+        eprintln!("{label}: it takes a while");
+        return waited_for.await;
+    }
+    let spinner = ProgressBar::new_spinner().with_prefix(label.to_owned());
+    spinner.set_style(
+        ProgressStyle::with_template("{spinner} {prefix} {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    let done = waited_for.await;
+    spinner.finish_and_clear();
+    done
+}
+
 /// Progress of something that has a known size.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,

@@ -54,6 +54,22 @@ impl FromStr for ProcessName {
     }
 }
 
+/// A job, or the plan that one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ExportTarget(pub(crate) JobNumber);
+
+impl FromStr for ExportTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("plan:").unwrap_or(text);
+        match number.parse() {
+            Ok(number) if number > 0 => Ok(Self(JobNumber(number))),
+            _ => Err(format!("`{text}` is neither a job number like `12` nor a plan like `plan:12`")),
+        }
+    }
+}
+
 /// What is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WhyTarget {

@@ -102,6 +102,11 @@ pub(crate) fn parse_moment(text: &str) -> Result<Since, String> {
     }
 }
 
+/// Reads a bound of a period: a moment, or `-5m` for so long ago.
+pub(crate) fn parse_bound(text: &str) -> Result<Since, String> {
+    parse_moment(text.strip_prefix('-').unwrap_or(text))
+}
+
 fn local_moment(text: &str) -> Option<Timestamp> {
     let civil = text.parse::<jiff::civil::DateTime>().ok();
     let today = || Some(Zoned::now().date().to_datetime(text.parse().ok()?));
@@ -145,6 +150,7 @@ mod tests {
         assert!(matches!(parse_since("2026-11-20 15:04:05"), Ok(Since::At(_))));
         assert!(parse_since("yesterday").is_err());
         assert_eq!(parse_moment("5m"), Ok(Since::Ago(Duration::from_secs(300))));
+        assert_eq!(parse_bound("-1h"), Ok(Since::Ago(Duration::from_secs(3_600))));
         assert!(parse_moment("1200").is_err() && parse_moment("yesterday").is_err());
     }
 }

@@ -10,8 +10,10 @@ use muster_proto::v1::report_query::Kind;
 use muster_store::{Error, Store, read_retrying};
 use muster_telemetry::query::{self, Bucket, Moment, Run, StreamEnd};
 
+use crate::reports;
+
 /// Narrowest time bucket, nanoseconds.
-const BUCKET_MIN: i64 = 1_000_000;
+pub(crate) const BUCKET_MIN: i64 = 1_000_000;
 
 /// Answers a question.
 ///
@@ -27,24 +29,25 @@ pub(crate) async fn answer(
         return Err(invalid("the request is no report_query"));
     };
     match query.kind.ok_or_else(|| invalid("it asks nothing that this version knows"))? {
-        Kind::Summary(query) => {
-            let filter = query.filter.unwrap_or_default();
-            let run = known_run(store, &filter).await?;
-            read_retrying(|| query::summary(store, &run, &filter)).await.map_err(|error| refusal(&error))
-        }
+        Kind::Summary(query) => reports::summary(store, query.filter.unwrap_or_default()).await,
         Kind::Perf(query) => perf(store, &query).await,
         Kind::Corruption(query) if query.number > 0 => {
             let answer = read_retrying(|| query::corruption(store, query.number)).await;
             answer.map_err(|error| refusal(&error))?.ok_or_else(|| no_corruption(query.number))
         }
-        Kind::Corruption(query) => {
-            let filter = query.filter.unwrap_or_default();
-            let run = known_run(store, &filter).await?;
-            read_retrying(|| query::corruptions(store, &run, &filter)).await.map_err(|error| refusal(&error))
-        }
+        Kind::Corruption(query) => reports::corruptions(store, query.filter.unwrap_or_default()).await,
         Kind::Artifact(query) => artifacts(store, &query).await,
         Kind::Firing(query) => firings(store, &query).await,
         Kind::Together(query) => together(store, &query).await,
+        Kind::Errors(query) => reports::errors(store, query.filter.unwrap_or_default()).await,
+        Kind::History(query) => reports::history(store, query.filter.unwrap_or_default()).await,
+        Kind::Timeline(query) => reports::timeline(store, query).await,
+        Kind::Worst(query) => reports::worst(store, query).await,
+        Kind::Compare(query) => reports::compare(store, query).await,
+        Kind::Quiet(query) => reports::quiet(store, query).await,
+        Kind::Coverage(query) => reports::coverage(store, query, bus.now().0).await,
+        Kind::Usage(query) => reports::usage(store, query, bus.now().0).await,
+        Kind::Results(query) => reports::results(store, query).await,
         Kind::Status(_) => {
             let ends = stream_ends(bus).await;
             read_retrying(|| query::status(store, &ends)).await.map_err(|error| refusal(&error))
@@ -67,6 +70,10 @@ async fn perf(store: &Store, query: &v1::PerfQuery) -> Result<v1::ReportReply, R
 
 /// A firing is of the run that it is of.
 async fn firings(store: &Store, query: &v1::FiringQuery) -> Result<v1::ReportReply, Refusal> {
+    let filter = query.filter.clone().unwrap_or_default();
+    if filter.process > 0 || ![filter.machine_type, filter.device, filter.device_type].iter().all(String::is_empty) {
+        return Err(invalid("firings are limited by run, job, module, machine and time alone"));
+    }
     let run = match query.firing.is_empty() {
         true => Some(known_run(store, &query.filter.clone().unwrap_or_default()).await?),
         false => None,
@@ -108,15 +115,16 @@ fn no_corruption(number: u64) -> Refusal {
 
 async fn known_run(store: &Store, filter: &v1::ReportFilter) -> Result<Run, Refusal> {
     let run = read_retrying(|| query::find_run(store, RunId(filter.run))).await.map_err(|error| refusal(&error))?;
-    run.ok_or_else(|| {
-        let (why, next) = match filter.run {
-            0 => {
-                ("the store knows no run yet".into(), "start a job; `muster report status` shows how far the store is")
-            }
-            number => (format!("the store does not know run {number}"), "leave --run out for the newest"),
-        };
-        Refusal::new(RefusalCode::NotFound, "report", why, next)
-    })
+    run.ok_or_else(|| no_run(filter.run))
+}
+
+/// The store does not know a run; 0 is the newest.
+pub(crate) fn no_run(run: u32) -> Refusal {
+    let (why, next) = match run {
+        0 => ("the store knows no run yet".into(), "start a job; `muster report status` shows how far the store is"),
+        number => (format!("the store does not know run {number}"), "leave --run out for the newest"),
+    };
+    Refusal::new(RefusalCode::NotFound, "report", why, next)
 }
 
 /// Where the streams end, as far as the bus answers.
@@ -135,11 +143,13 @@ async fn stream_ends(bus: &Bus) -> BTreeMap<String, StreamEnd> {
     ends
 }
 
-fn invalid(why: &str) -> Refusal {
+/// What is asked makes no sense.
+pub(crate) fn invalid(why: &str) -> Refusal {
     Refusal::new(RefusalCode::Invalid, "report", why, "see `muster report --help`")
 }
 
-fn refusal(error: &Error) -> Refusal {
+/// The refusal that a failure of the store is.
+pub(crate) fn refusal(error: &Error) -> Refusal {
     let why = error.to_string();
     match error {
         Error::Unavailable { .. } => Refusal::new(

@@ -7,6 +7,7 @@ mod answer;
 mod config;
 mod handler;
 mod metrics;
+mod reports;
 
 pub use config::Arguments;
 

@@ -61,6 +61,7 @@ impl Bus {
             incarnation: authority.incarnation.0,
             cmd_id: authority.command.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id.0)),
             body: Some(body),
+            asked_at_ns: 0,
         }
     }
 

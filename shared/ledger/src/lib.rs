@@ -23,6 +23,7 @@ mod log;
 mod memory;
 pub mod metrics;
 mod opened;
+mod past;
 mod projection;
 mod purge;
 mod recover;

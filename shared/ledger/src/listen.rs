@@ -8,6 +8,7 @@ use muster_bus::{Authority, Bus, BusError, Inbound, Served, each};
 use muster_proto::v1::envelope::Body;
 use tokio::task::JoinSet;
 
+use crate::past::Past;
 use crate::serve::serve;
 use crate::{Core, Handle, Lead, Requests};
 
@@ -38,8 +39,9 @@ impl Listening {
         let queue = format!("{}-{}", R::SERVICE.as_str(), lead.term);
         let mut served = bus.serve(R::SERVICE, &queue, &VERBS).await?;
         let mut tasks = JoinSet::new();
+        let past = Arc::new(Past::of::<R>(bus));
         for endpoint in served.endpoints.drain(..) {
-            tasks.spawn(serve(requests.clone(), endpoint, handle.clone(), lead.clone()));
+            tasks.spawn(serve(requests.clone(), endpoint, handle.clone(), lead.clone(), past.clone()));
         }
         Ok(Self { tasks, served })
     }

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use muster_bus::subjects::Service;
 use muster_bus::{Authority, Endpoint, Reply, Request};
 use muster_model::text::hex;
-use muster_model::{CommandId, Refusal};
+use muster_model::{CommandId, PoolTime, Refusal};
 use muster_proto::v1::{Envelope, FollowedStatus, ServiceStatus, envelope::Body};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::unconstrained;
 
+use crate::past::{self, Past};
 use crate::{Answer, Core, Handle, Lead, View};
 
 /// Queries that are answered at once on one verb; more wait on the bus.
@@ -82,11 +83,12 @@ pub(crate) async fn serve<C: Core, R: Requests<C>>(
     mut endpoint: Endpoint,
     handle: Handle<C>,
     lead: Lead,
+    past: Arc<Past<C>>,
 ) {
     let (decided, mut answers) = mpsc::channel(ANSWERS_MAX);
     let teller = Teller { requests, lead, core: PhantomData };
     let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-    let taker = Taker { teller: teller.clone(), handle, decided, queries };
+    let taker = Taker { teller: teller.clone(), handle, decided, queries, past };
     let telling = async move {
         while let Some((reply, answered)) = answers.recv().await {
             teller.tell_decided(reply, answered).await;
@@ -107,6 +109,7 @@ struct Taker<C: Core, R> {
     handle: Handle<C>,
     decided: mpsc::Sender<(Reply, Result<Answer, Refusal>)>,
     queries: Arc<Semaphore>,
+    past: Arc<Past<C>>,
 }
 
 /// Tells answers.
@@ -126,6 +129,7 @@ enum Understood<I, Q> {
 impl<C: Core, R: Requests<C>> Taker<C, R> {
     async fn take(&self, request: Request) {
         let (envelope, reply) = request.split();
+        let moment = envelope.as_ref().ok().and_then(past::moment_of);
         match self.understand(envelope) {
             Ok(Understood::Command { id, actor, input }) => {
                 let decided = self.decided.clone();
@@ -134,7 +138,7 @@ impl<C: Core, R: Requests<C>> Taker<C, R> {
                 // It is refused when leadership is over: then nothing may be answered.
                 drop(self.handle.give(id, actor, input, then).await);
             }
-            Ok(Understood::Query(query)) => self.look(query, reply).await,
+            Ok(Understood::Query(query)) => self.look(query, moment, reply).await,
             Ok(Understood::Answered(body)) => {
                 let authority = Authority { term: self.teller.lead.term, ..Authority::default() };
                 self.teller.tell(reply, Ok((*body, authority))).await;
@@ -164,14 +168,20 @@ impl<C: Core, R: Requests<C>> Taker<C, R> {
     }
 
     /// A query waits in a task of its own.
-    async fn look(&self, query: R::Query, reply: Reply) {
+    async fn look(&self, query: R::Query, moment: Option<PoolTime>, reply: Reply) {
         let Ok(place) = self.queries.clone().acquire_owned().await else { return };
-        let (teller, handle) = (self.teller.clone(), self.handle.clone());
+        let (teller, handle, past) = (self.teller.clone(), self.handle.clone(), self.past.clone());
         tokio::spawn(async move {
             let looking = teller.requests.clone();
-            let looked = handle.query(move |view| (looking.look(&view, &query), view.now.position)).await;
+            let looked = match moment {
+                Some(at) => past.look(&handle, &*looking, query, at).await,
+                None => {
+                    let looked = handle.query(move |view| (looking.look(&view, &query), view.now.position)).await;
+                    looked.and_then(|(body, position)| Ok((body?, position)))
+                }
+            };
             let authority = |position| Authority { position, term: teller.lead.term, ..Authority::default() };
-            let answered = looked.and_then(|(body, position)| Ok((body?, authority(position))));
+            let answered = looked.map(|(body, position)| (body, authority(position)));
             teller.tell(reply, answered).await;
             drop(place);
         });

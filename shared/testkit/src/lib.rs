@@ -3,6 +3,7 @@
 //! Responsible for obtaining, starting, killing and ending processes on this machine. Not for what the tests ask of them.
 
 mod answered;
+pub mod formats;
 pub mod kernel;
 pub mod lab;
 mod loop_device;

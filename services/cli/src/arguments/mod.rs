@@ -1,12 +1,15 @@
 //! The command line: what can be typed. Nothing is done here.
 
 mod admin;
+mod analyses;
 mod boots;
 mod clients;
+mod exports;
 mod jobs;
 mod kernels;
 mod machines;
 mod mix;
+mod past;
 mod plans;
 mod pulses;
 mod reports;
@@ -20,11 +23,16 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
+pub(crate) use analyses::{
+    CompareArguments, CoverageArguments, HistoryArguments, QuietArguments, TimelineArguments, UseArguments,
+    WorstArguments,
+};
 pub(crate) use boots::{
     HoldCommand, MachineBootArguments, MachinePowerArguments, MachineRevertArguments, MachineSetArguments, PowerWait,
     PowerWord,
 };
 pub(crate) use clients::ClientCommand;
+pub(crate) use exports::{ExportArguments, ExportFormat};
 pub(crate) use jobs::{
     JobsArguments, LogsArguments, MasterCommand, ModuleAddArguments, ModuleCommand, ModuleTestArguments, PsArguments,
     RerunArguments, RunIdCommand, StartArguments, StopArguments, TargetArguments, TopArguments, Until, WaitArguments,
@@ -37,6 +45,7 @@ pub(crate) use machines::{
     StorageArguments,
 };
 pub(crate) use mix::MixCommand;
+pub(crate) use past::{AtArguments, DiffArguments, PastListing};
 pub(crate) use plans::{PlanCommand, PlanFileArguments, PlanShowArguments, PlanStartArguments};
 pub(crate) use pulses::{PulseClearArguments, PulseCommand, PulseLadderArguments, PulseSetArguments, SetArguments};
 pub(crate) use reports::{
@@ -192,6 +201,12 @@ pub(crate) enum Command {
     /// Reports from the store
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Write the results of a job or plan for other programs
+    Export(ExportArguments),
+    /// The pool as it was at a moment
+    At(AtArguments),
+    /// What became otherwise between two moments
+    Diff(DiffArguments),
     /// Files that tests left
     #[command(subcommand)]
     Artifact(ArtifactCommand),

@@ -7,8 +7,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use muster_model::FiringId;
 
+use super::analyses::{
+    CompareArguments, CoverageArguments, HistoryArguments, QuietArguments, TimelineArguments, UseArguments,
+    WorstArguments,
+};
 use crate::target::ProcessName;
-use crate::times::{Since, parse_duration, parse_moment, parse_since};
+use crate::times::{Since, parse_bound, parse_duration, parse_moment, parse_since};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReportCommand {
@@ -24,6 +28,22 @@ pub(crate) enum ReportCommand {
     Triggers(TriggerReportArguments),
     /// What ran together: at a moment, when something was found or fired, or while a job ran
     Together(TogetherArguments),
+    /// What went wrong: errors, corruptions, and ends that were none of a pass, the newest first
+    Errors(FilterArguments),
+    /// One process from its placement to its final report, on one time axis
+    History(HistoryArguments),
+    /// Processes, errors, pulses, firings, reboots and a metric, in each stretch of time
+    Timeline(TimelineArguments),
+    /// Machines and devices that measure otherwise than their peers of the same type
+    Worst(WorstArguments),
+    /// Two runs beside each other, each metric with a test; exit code 7 where one has become worse
+    Compare(CompareArguments),
+    /// What has stopped to report
+    Quiet(QuietArguments),
+    /// Hours of modules on types of machines and devices, or of pairs of modules on one machine
+    Coverage(CoverageArguments),
+    /// Who had machines, who waited, what broke, what lay idle
+    Use(UseArguments),
     /// How far the store is
     Status,
 }
@@ -135,6 +155,24 @@ pub(crate) struct FilterArguments {
     /// Machine; all without it
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) machine: String,
+    /// Type of machine; all without it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) machine_type: String,
+    /// Device; all without it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) device: String,
+    /// Type of device; all without it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) device_type: String,
+    /// Process; all without it
+    #[arg(long, value_name = "DPID|RUN/DPID", conflicts_with_all = ["job", "run"])]
+    pub(crate) process: Option<ProcessName>,
+    /// From when on: so long ago like `2h` or `-2h`, or a time; without a run, of any run
+    #[arg(long, visible_alias = "since", value_name = "2h|TIME", value_parser = parse_bound, allow_hyphen_values = true)]
+    pub(crate) from: Option<Since>,
+    /// Until when: so long ago, or a time; now without it
+    #[arg(long, value_name = "1h|TIME", value_parser = parse_bound, allow_hyphen_values = true)]
+    pub(crate) to: Option<Since>,
 }
 
 #[derive(Debug, Args)]

@@ -103,7 +103,8 @@ pub(super) fn changes(changed: &v1::MachinesChanged) -> Table {
     table
 }
 
-fn table(machines: &[v1::MachineStatus]) -> Table {
+/// Machines as a table.
+pub(super) fn table(machines: &[v1::MachineStatus]) -> Table {
     let people = ["machine", "health", "phase", "tenure", "reservation", "user", "active", "processes"];
     let mut columns: Vec<Column> = people.into_iter().map(Column::new).collect();
     columns.push(Column::new("cpus"));

@@ -26,7 +26,7 @@ const END_MAX: Duration = Duration::from_secs(5 * 60);
 
 pub(super) async fn run(session: &Session, command: MixCommand) -> Result<(), Failure> {
     let MixCommand::Run(arguments) = command;
-    if session.format == Format::Csv {
+    if !session.format.is_for_streams() {
         return Err(Failure::Usage("mix: its decisions are no one table; `--output json` is for programs".into()));
     }
     let path = arguments.file.display();

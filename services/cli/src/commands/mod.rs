@@ -1,16 +1,19 @@
 //! One file for each family of commands: ask, wait, print.
 
 mod admin;
+mod analyses;
 mod artifacts;
 mod boots;
 mod checkout;
 mod clients;
 mod clock;
 mod events;
+mod export;
 mod held;
 pub(crate) mod jobs;
 mod kernels;
 mod ladder;
+mod limits;
 mod load_numbers;
 mod logs;
 mod machines;
@@ -19,6 +22,7 @@ mod master;
 mod mix;
 mod module_test;
 mod modules;
+mod past;
 mod plans;
 mod pool_file;
 mod power;
@@ -76,17 +80,32 @@ impl Session {
         Self { client, format }
     }
 
+    /// The same session, whose questions to owning services are about a moment.
+    fn at(&self, moment: muster_model::PoolTime) -> Self {
+        Self { client: self.client.clone().at(moment), format: self.format }
+    }
+
     /// Prints a table in the form that the user chose.
     async fn print(&self, table: &Table) -> Result<(), Failure> {
+        if self.format == Format::Parquet {
+            return output::write_bytes(&output::parquet(&table.reply())?);
+        }
         let layout = Layout { format: self.format, viewer: self.viewer().await };
-        output::write(&layout.render(table)?)
+        self.write(&layout.render(table)?)
+    }
+
+    /// Writes a text that may be long. A command center has the terminal to itself: no pager there.
+    fn write(&self, text: &str) -> Result<(), Failure> {
+        if self.client.seat().is_some() { output::write(text) } else { output::write_paged(text) }
     }
 
     /// Who looks: programs see no ages, so the pool time is asked for people alone.
     async fn viewer(&self) -> Viewer {
         match self.format {
             Format::Table => self.client.viewer().await,
-            Format::Json | Format::Csv => Viewer::here(self.client.bus().now()),
+            Format::Json | Format::Csv | Format::Html | Format::Svg | Format::Parquet => {
+                Viewer::here(self.client.bus().now())
+            }
         }
     }
 }
@@ -158,6 +177,9 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Dismiss(arguments) => reservations::dismiss(session, arguments).await,
         Command::Checkin(arguments) => reservations::check_in(session, arguments).await,
         Command::Report(command) => reports::run(session, command).await,
+        Command::Export(arguments) => export::run(session, arguments).await,
+        Command::At(arguments) => past::at(session, &arguments).await,
+        Command::Diff(arguments) => past::diff(session, arguments).await,
         Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,
         Command::Admin(command) => admin::run(session, &command).await,

@@ -1,20 +1,21 @@
 //! `muster report`: questions about the past, answered by the report service and laid out by muster-telemetry.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use muster_model::nanoseconds;
 use muster_proto::v1::{self, cell::Value, report_query};
 use muster_telemetry::{Format as Rendered, render};
 
-use super::{Session, pulse_report};
+use super::limits::{limits, moment};
+use super::{Session, analyses, pulse_report};
 use crate::arguments::{
-    CorruptionArguments, DimensionName, FilterArguments, PerfArguments, ReportCommand, TogetherArguments,
-    TriggerReportArguments,
+    CorruptionArguments, DimensionName, PerfArguments, ReportCommand, TogetherArguments, TriggerReportArguments,
 };
 use crate::exit::Failure;
 use crate::output::{self, Format};
-use crate::times::Since;
+use crate::progress::while_waiting;
 
 /// The store is waited for so long: it commits several times a second.
 const CATCH_UP_MAX: Duration = Duration::from_secs(3);
@@ -25,17 +26,19 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
     let pivots = matches!(command, ReportCommand::Pulses(_));
     let (what, kind) = match command {
         ReportCommand::Summary(arguments) => {
-            ("report summary", report_query::Kind::Summary(v1::SummaryQuery { filter: Some(filter(arguments)) }))
+            let filter = Some(limits(session, arguments).await);
+            ("report summary", report_query::Kind::Summary(v1::SummaryQuery { filter }))
         }
-        ReportCommand::Perf(arguments) => ("report perf", report_query::Kind::Perf(perf(arguments))),
+        ReportCommand::Perf(arguments) => ("report perf", report_query::Kind::Perf(perf(session, arguments).await)),
         ReportCommand::Pulses(target) => ("report pulses", report_query::Kind::Perf(pulse_report::query(target.job))),
-        ReportCommand::Corruption(CorruptionArguments { number, filter: limits }) => {
-            let query = v1::CorruptionQuery { filter: Some(filter(limits)), number: number.unwrap_or(0) };
+        ReportCommand::Corruption(CorruptionArguments { number, filter }) => {
+            let query =
+                v1::CorruptionQuery { filter: Some(limits(session, filter).await), number: number.unwrap_or(0) };
             ("report corruption", report_query::Kind::Corruption(query))
         }
-        ReportCommand::Triggers(TriggerReportArguments { triggers, firing, filter: limits }) => {
+        ReportCommand::Triggers(TriggerReportArguments { triggers, firing, filter }) => {
             let query = v1::FiringQuery {
-                filter: Some(filter(limits)),
+                filter: Some(limits(session, filter).await),
                 triggers: triggers.into_iter().map(u32::from).collect(),
                 firing: firing.map(|firing| firing.0.to_vec()).unwrap_or_default().into(),
             };
@@ -44,12 +47,23 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
         ReportCommand::Together(arguments) => {
             ("report together", report_query::Kind::Together(together(session, arguments).await))
         }
+        ReportCommand::Errors(arguments) => {
+            let filter = Some(limits(session, arguments).await);
+            ("report errors", report_query::Kind::Errors(v1::ErrorsQuery { filter }))
+        }
+        ReportCommand::History(arguments) => ("report history", analyses::history(&arguments)),
+        ReportCommand::Timeline(arguments) => ("report timeline", analyses::timeline(session, arguments).await),
+        ReportCommand::Worst(arguments) => ("report worst", analyses::worst(session, arguments).await),
+        ReportCommand::Compare(arguments) => return analyses::compare(session, arguments).await,
+        ReportCommand::Quiet(arguments) => ("report quiet", analyses::quiet(session, arguments).await),
+        ReportCommand::Coverage(arguments) => ("report coverage", analyses::coverage(session, arguments).await),
+        ReportCommand::Use(arguments) => ("report use", analyses::usage(session, arguments).await),
         ReportCommand::Status => ("report status", report_query::Kind::Status(v1::StoreStatusQuery {})),
     };
     if !matches!(kind, report_query::Kind::Status(_)) {
         catch_up(session).await?;
     }
-    let mut reply = session.client.report(what, kind).await?;
+    let mut reply = while_waiting(what, session.client.report(what, kind)).await?;
     if pivots {
         reply = pulse_report::by_process(&reply);
     }
@@ -59,11 +73,15 @@ pub(super) async fn run(session: &Session, command: ReportCommand) -> Result<(),
 /// Prints an answer of the report service in the form that the user chose.
 pub(super) fn show(session: &Session, reply: &v1::ReportReply) -> Result<(), Failure> {
     let text = match session.format {
+        Format::Table if std::io::stdout().is_terminal() => render(reply, Rendered::Terminal),
         Format::Table => render(reply, Rendered::Table),
         Format::Csv => render(reply, Rendered::Csv),
         Format::Json => rows_alone(&render(reply, Rendered::Json))?,
+        Format::Html => render(reply, Rendered::Html),
+        Format::Svg => render(reply, Rendered::Svg),
+        Format::Parquet => return output::write_bytes(&output::parquet(reply)?),
     };
-    output::write(&text)
+    session.write(&text)
 }
 
 /// Waits until the store has what the streams held when we were asked, so that a report right after a stop is complete.
@@ -99,18 +117,9 @@ fn ends(reply: &v1::ReportReply, column: &str) -> BTreeMap<String, i64> {
     reply.rows.iter().filter_map(of_row).collect()
 }
 
-fn filter(arguments: FilterArguments) -> v1::ReportFilter {
-    let FilterArguments { run, job, module, machine } = arguments;
-    v1::ReportFilter { run, job, module, machine, ..Default::default() }
-}
-
 async fn together(session: &Session, arguments: TogetherArguments) -> v1::TogetherQuery {
     let TogetherArguments { at, corruption, firing, job, run, machine } = arguments;
-    let at_ns = match at {
-        Some(Since::At(time)) => time.0,
-        Some(Since::Ago(ago)) => (session.client.viewer().await.now - ago).0,
-        Some(Since::Sequence(_)) | None => 0,
-    };
+    let at_ns = moment(session, at).await;
     v1::TogetherQuery {
         filter: Some(v1::ReportFilter { run, job: job.unwrap_or(0), machine, ..Default::default() }),
         at_ns,
@@ -119,7 +128,7 @@ async fn together(session: &Session, arguments: TogetherArguments) -> v1::Togeth
     }
 }
 
-fn perf(arguments: PerfArguments) -> v1::PerfQuery {
+async fn perf(session: &Session, arguments: PerfArguments) -> v1::PerfQuery {
     let by = match arguments.by {
         DimensionName::Module => v1::Dimension::Module,
         DimensionName::Machine => v1::Dimension::Machine,
@@ -130,7 +139,7 @@ fn perf(arguments: PerfArguments) -> v1::PerfQuery {
         DimensionName::Time => v1::Dimension::Time,
     };
     v1::PerfQuery {
-        filter: Some(filter(arguments.filter)),
+        filter: Some(limits(session, arguments.filter).await),
         by: by.into(),
         metrics: arguments.metrics,
         bucket_ns: nanoseconds(arguments.bucket),

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use muster_model::{PoolTime, SSH_KEY_SIZE_MAX, SshKey, nanoseconds};
 use muster_proto::v1::{self, ReservationState, reservation_command::Kind, reservation_query, reservation_reply};
 
-use self::view::table;
-pub(super) use self::view::{deadline, deadline_of, end, state};
+pub(super) use self::view::{deadline, deadline_of, end, state, table};
 use super::checkout::{self, Setup};
 use super::show::print_lines;
 use super::start;

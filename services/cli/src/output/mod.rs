@@ -1,13 +1,18 @@
-//! What goes to stdout: one kind of table, laid out for people, as JSON, or as CSV.
+//! What goes to stdout: one kind of table, laid out for people, as JSON, as CSV, as a page, as a picture, or as a Parquet file.
 
 mod cell;
+mod pager;
+mod parquet;
 mod render;
+mod reply;
 
 use std::borrow::Cow;
 use std::io::Write;
 
+pub(crate) use self::parquet::parquet;
 pub(crate) use cell::Cell;
-pub(crate) use render::Layout;
+pub(crate) use pager::write_paged;
+pub(crate) use render::{Layout, Record};
 
 use crate::exit::Failure;
 
@@ -20,6 +25,22 @@ pub(crate) enum Format {
     Json,
     /// With a header line.
     Csv,
+    /// A page with charts that opens without a network.
+    Html,
+    /// The charts of that page.
+    Svg,
+    /// An Apache Parquet file.
+    Parquet,
+}
+
+impl Format {
+    /// One that many objects of different kinds can have, one after the other.
+    pub(crate) fn is_for_streams(self) -> bool {
+        match self {
+            Self::Table | Self::Json => true,
+            Self::Csv | Self::Html | Self::Svg | Self::Parquet => false,
+        }
+    }
 }
 
 /// Where a column is shown.

@@ -29,7 +29,32 @@ impl Layout {
             Format::Table => Ok(listing(table, &self.viewer)),
             Format::Json => Ok(serde_json::to_string_pretty(&Rows(table))? + "\n"),
             Format::Csv => csv_text(table),
+            Format::Html => Ok(muster_telemetry::render(&table.reply(), muster_telemetry::Format::Html)),
+            Format::Svg => Ok(muster_telemetry::render(&table.reply(), muster_telemetry::Format::Svg)),
+            Format::Parquet => anyhow::bail!("a Parquet file is no text: use json or csv here"),
         }
+    }
+}
+
+/// One row as programs see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// What the key column says.
+    pub(crate) name: String,
+    /// Each field, by its name.
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+impl Table {
+    /// Rows by a column.
+    pub(crate) fn records(&self, key: &str) -> Vec<Record> {
+        let of_row = |row: &Vec<Cell>| {
+            let fields = seen(self, Reader::Programs).map(|(at, column)| (column.name.to_string(), row[at].for_csv()));
+            let fields: Vec<(String, String)> = fields.collect();
+            let name = fields.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()).unwrap_or_default();
+            Record { name, fields }
+        };
+        self.rows.iter().map(of_row).collect()
     }
 }
 
@@ -38,6 +63,11 @@ impl Layout {
 enum Reader {
     People,
     Programs,
+}
+
+/// Columns that programs see, with their places.
+pub(super) fn seen_by_programs(table: &Table) -> impl Iterator<Item = (usize, &Column)> {
+    seen(table, Reader::Programs)
 }
 
 /// Columns that a reader sees, with their places.

@@ -10,6 +10,7 @@ mod faults;
 mod followed;
 mod harness;
 mod leadership;
+mod past;
 mod proxy;
 mod purge;
 mod requests;

@@ -145,7 +145,7 @@ fn text(answer: &Envelope) -> &str {
     }
 }
 
-async fn serving() -> (NatsServer, Bus, Instance, Arc<CounterRequests>) {
+pub(crate) async fn serving() -> (NatsServer, Bus, Instance, Arc<CounterRequests>) {
     let (server, bus) = system().await;
     let requests = Arc::new(CounterRequests::default());
     let instance = Instance::start_serving(&connect(&server.url()).await, "a", requests.clone());

@@ -6394,7 +6394,10 @@ impl Compression {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportQuery {
     /// The question.
-    #[prost(oneof = "report_query::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(
+        oneof = "report_query::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+    )]
     pub kind: ::core::option::Option<report_query::Kind>,
 }
 /// Nested message and enum types in `ReportQuery`.
@@ -6423,6 +6426,33 @@ pub mod report_query {
         /// What ran together at a moment, or together with a job.
         #[prost(message, tag = "7")]
         Together(super::TogetherQuery),
+        /// What went wrong, by process.
+        #[prost(message, tag = "8")]
+        Errors(super::ErrorsQuery),
+        /// All that is known of one process, on one time axis.
+        #[prost(message, tag = "9")]
+        History(super::HistoryQuery),
+        /// What happened in each stretch of time.
+        #[prost(message, tag = "10")]
+        Timeline(super::TimelineQuery),
+        /// Machines and devices that measure otherwise than their peers.
+        #[prost(message, tag = "11")]
+        Worst(super::WorstQuery),
+        /// Two runs beside each other.
+        #[prost(message, tag = "12")]
+        Compare(super::CompareQuery),
+        /// What has stopped to report.
+        #[prost(message, tag = "13")]
+        Quiet(super::QuietQuery),
+        /// What was tested on what, and together with what.
+        #[prost(message, tag = "14")]
+        Coverage(super::CoverageQuery),
+        /// Who had machines.
+        #[prost(message, tag = "15")]
+        Usage(super::UsageQuery),
+        /// Results of processes, for exports.
+        #[prost(message, tag = "16")]
+        Results(super::ResultsQuery),
     }
 }
 /// ReportFilter limits a question.
@@ -6446,6 +6476,18 @@ pub struct ReportFilter {
     /// Machine; empty means all.
     #[prost(string, tag = "6")]
     pub machine: ::prost::alloc::string::String,
+    /// Type of machine; empty means all.
+    #[prost(string, tag = "7")]
+    pub machine_type: ::prost::alloc::string::String,
+    /// Device; empty means all.
+    #[prost(string, tag = "8")]
+    pub device: ::prost::alloc::string::String,
+    /// Type of device; empty means all.
+    #[prost(string, tag = "9")]
+    pub device_type: ::prost::alloc::string::String,
+    /// Process of the job; 0 means all.
+    #[prost(uint32, tag = "10")]
+    pub process: u32,
 }
 /// SummaryQuery: what ran, and how it ended.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6530,6 +6572,103 @@ pub struct TogetherQuery {
     /// The moment of this firing, and its machine where a process fired; empty means none.
     #[prost(bytes = "bytes", tag = "4")]
     pub firing: ::prost::bytes::Bytes,
+}
+/// ErrorsQuery: reported errors, and ends that were none of a pass, the newest first.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErrorsQuery {
+    /// Limits.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+}
+/// HistoryQuery: all that is known of one process.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HistoryQuery {
+    /// Its run, job and process.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+}
+/// TimelineQuery: what happened in each stretch of time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimelineQuery {
+    /// Limits.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Width of a stretch, nanoseconds; 0 chooses one.
+    #[prost(int64, tag = "2")]
+    pub bucket_ns: i64,
+    /// A metric to be shown beside; empty for none.
+    #[prost(string, tag = "3")]
+    pub metric: ::prost::alloc::string::String,
+}
+/// WorstQuery: machines and devices against their peers of the same type.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorstQuery {
+    /// Limits.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Metric names; empty means all.
+    #[prost(string, repeated, tag = "2")]
+    pub metrics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// CompareQuery: each metric of each module in two runs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareQuery {
+    /// Limits; its run is the one that others are compared with.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// The run that is compared.
+    #[prost(uint32, tag = "2")]
+    pub run: u32,
+    /// Metric names; empty means all.
+    #[prost(string, repeated, tag = "3")]
+    pub metrics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Largest probability of chance at which a difference counts, in millionths; 0 means 0.01.
+    #[prost(uint32, tag = "4")]
+    pub significance_ppm: u32,
+    /// Least relative difference that counts, in millionths; 0 means 0.05.
+    #[prost(uint32, tag = "5")]
+    pub change_min_ppm: u32,
+}
+/// QuietQuery: what has stopped to report.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QuietQuery {
+    /// Limits.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Quiet is what has said nothing for so long before the newest sample, nanoseconds; 0 means 60 s.
+    #[prost(int64, tag = "2")]
+    pub longer_than_ns: i64,
+}
+/// CoverageQuery: hours of modules on types of machines and devices, and of pairs of modules on one machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CoverageQuery {
+    /// Limits.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Pairs of modules that ran at the same time, instead.
+    #[prost(bool, tag = "2")]
+    pub pairs: bool,
+}
+/// UsageQuery: who had machines, who waited, what broke, what lay idle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageQuery {
+    /// Its bounds of time, machine and type of machine.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// One row for each machine, instead of each user.
+    #[prost(bool, tag = "2")]
+    pub by_machine: bool,
+}
+/// ResultsQuery: one row for each attempt of each process of a job, and for each task of a plan that had none, by process and attempt,
+/// page by page until one is empty.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResultsQuery {
+    /// Its run and job.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ReportFilter>,
+    /// Only what comes after this process; 0 for the first page.
+    #[prost(uint32, tag = "2")]
+    pub after_process: u32,
 }
 /// StoreStatusQuery: how far the store is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -7214,6 +7353,9 @@ pub struct Envelope {
     /// UUIDv7 of the command, made by the client and reused on every retry; 16 bytes, empty where there is none.
     #[prost(bytes = "bytes", tag = "10")]
     pub cmd_id: ::prost::bytes::Bytes,
+    /// Pool time that a query to an owning service is about, nanoseconds: it answers from its state as it was then; 0 means now.
+    #[prost(int64, tag = "81")]
+    pub asked_at_ns: i64,
     /// What is said.
     #[prost(
         oneof = "envelope::Body",

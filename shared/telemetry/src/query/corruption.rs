@@ -2,12 +2,13 @@
 
 use muster_model::ProcessId;
 use muster_pattern::{Expectation, SECTOR_BYTES, WrongWord, classify, decode_header, explain_header, wrong_words};
-use muster_proto::v1::{Column, ReportFilter, ReportReply, Row};
+use muster_proto::v1::{Column, ReportReply, Row};
 use muster_store::{Client, Error, Result, Store};
 
 use super::cells::{integer, number_column, text, text_column};
-use super::run::Run;
-use super::{ROWS_MAX, artifact, cut_note, owner};
+use super::fetch::fetch;
+use super::scope::{ASKED, PICKED, Scope, report_wanted};
+use super::{artifact, owner};
 
 /// What can not be read again has this persistence.
 const PASSED: &str = "PASSED";
@@ -17,12 +18,6 @@ const COLUMNS: &str = "c.id, muster_text(c.at), c.run, c.job, c.process, c.attem
     c.expected, c.target, c.detail";
 
 const FROM: &str = "FROM corruption_report AS c LEFT JOIN process AS p USING (run, job, process, attempt)";
-
-const WHERE_LISTED: &str = "\
-WHERE c.run = $1::bigint AND ($2::bigint = 0 OR c.job = $2) AND ($3::text = '' OR p.module = $3) \
-  AND ($4::text = '' OR c.machine = $4) \
-  AND c.at >= coalesce(muster_time($5), '-infinity') AND c.at < coalesce(muster_time($6), 'infinity') \
-ORDER BY c.id LIMIT $7";
 
 /// One corruption as the store has it.
 struct Stored {
@@ -83,35 +78,30 @@ impl Stored {
     }
 }
 
-/// One row for each corruption of a run.
+/// One row for each corruption of a run or period.
 ///
 /// # Errors
 /// As the store.
-pub async fn corruptions(store: &Store, run: &Run, filter: &ReportFilter) -> Result<ReportReply> {
+pub async fn corruptions(store: &Store, scope: &Scope) -> Result<ReportReply> {
     let client = store.client().await?;
-    let limit = i64::try_from(ROWS_MAX + 1).unwrap_or(i64::MAX);
-    let (run_id, job) = (i64::from(run.id.0), i64::from(filter.job));
-    let parameters: [&(dyn postgres_types::ToSql + Sync); 7] =
-        [&run_id, &job, &filter.module, &filter.machine, &filter.from_ns, &filter.to_ns, &limit];
-    let statement = format!("SELECT {COLUMNS} {FROM} {WHERE_LISTED}");
-    let mut rows = client.query(&statement, &parameters).await.map_err(Error::doing("list the corruptions"))?;
-    let cut = rows.len() > ROWS_MAX;
-    rows.truncate(ROWS_MAX);
-    let found: Vec<Stored> = rows.iter().map(Stored::of).collect();
+    let wanted = report_wanted("c");
+    let statement = format!("{ASKED}, {PICKED} SELECT {COLUMNS} {FROM} CROSS JOIN asked WHERE {wanted} ORDER BY c.id");
+    let fetched = fetch(&client, "list the corruptions", &statement, &scope.parameters(&[])).await?;
+    let found: Vec<Stored> = fetched.rows.iter().map(Stored::of).collect();
     let wanted: Vec<(i64, i64)> =
         found.iter().filter_map(|stored| Some((stored.number, i64::from(stored.owner?.0.attempt.0)))).collect();
     let owners = owner::resolve(&client, &wanted).await?;
-    let rows = found.iter().map(|stored| {
+    let mut rows = found.iter().map(|stored| {
         let known = owners.get(&stored.number).cloned();
         row(stored, known.or_else(|| stored.owner.map(|(id, known)| unknown(id, known))).unwrap_or_default())
     });
-    let (title, rows) = (format!("corruptions of run {}", run.id), rows.collect());
-    let mut notes: Vec<String> = cut.then(cut_note).into_iter().collect();
-    notes.push(match found.len() {
+    let title = format!("corruptions of {}", scope.words());
+    let mut reply = fetched.answer(title, columns(), |_| rows.next().unwrap_or_default());
+    reply.notes.push(match found.len() {
         0 => "none was found".to_owned(),
         _ => "`muster report corruption ID` shows one word by word".to_owned(),
     });
-    Ok(ReportReply { title, columns: columns(), rows, notes })
+    Ok(reply)
 }
 
 fn columns() -> Vec<Column> {

@@ -1,11 +1,11 @@
 //! What ran, and how it ended.
 
-use muster_proto::v1::{Cell, Column, ReportFilter, ReportReply, Row};
+use muster_proto::v1::{Cell, Column, ReportReply, Row};
 use muster_store::{Error, Result, Store};
 
 use super::cells::{integer, number, number_column, text, text_column};
-use super::run::Run;
-use super::{ROWS_MAX, cut_note};
+use super::fetch::fetch;
+use super::scope::{ASKED, PICKED, Scope};
 
 /// Whole-number columns of the statement, in its order, after job, module and started.
 const COUNTS: [&str; 13] = [
@@ -26,6 +26,7 @@ const COUNTS: [&str; 13] = [
 /// The same, after the two spans of time.
 const STORED: [&str; 5] = ["samples", "final_reports", "verified_bytes", "errors", "corruptions"];
 
+/// A job counts where it ran within the time that is asked for; what it stored counts as a whole.
 const SELECT: &str = "\
 SELECT o.job, o.module, muster_text(o.started_at), \
        o.processes, o.starting, o.running, o.mia, o.fip, o.away, o.finished, o.dead, o.lost, \
@@ -33,49 +34,49 @@ SELECT o.job, o.module, muster_text(o.started_at), \
        extract(epoch FROM o.all_running_at - o.started_at)::float8, \
        extract(epoch FROM o.ended_at - o.started_at)::float8, \
        coalesce(stored.samples, 0), coalesce(final.reports, 0), coalesce(final.verified, 0)::bigint, \
-       coalesce(errors.n, 0), coalesce(corruptions.n, 0) \
-FROM job_outcome AS o \
-LEFT JOIN (SELECT job, samples FROM job_stored WHERE run = $1::bigint) AS stored USING (job) \
-LEFT JOIN (SELECT job, count(*) AS reports, sum((totals ->> 'verified_bytes')::float8) AS verified \
-           FROM final_report WHERE run = $1 GROUP BY job) AS final USING (job) \
-LEFT JOIN (SELECT job, count(*) AS n FROM error_report WHERE run = $1 GROUP BY job) AS errors USING (job) \
-LEFT JOIN (SELECT job, count(*) AS n FROM corruption_report WHERE run = $1 GROUP BY job) AS corruptions USING (job) \
-WHERE o.run = $1 AND ($2::bigint = 0 OR o.job = $2) AND ($3::text = '' OR o.module = $3) \
-  AND ($4::text = '' OR EXISTS (SELECT FROM process AS p WHERE p.run = $1 AND p.job = o.job AND p.machine = $4)) \
-  AND o.started_at >= coalesce(muster_time($5), '-infinity') AND o.started_at < coalesce(muster_time($6), 'infinity') \
-ORDER BY o.job LIMIT $7";
+       coalesce(errors.n, 0), coalesce(corruptions.n, 0), o.run \
+FROM asked CROSS JOIN job_outcome AS o \
+LEFT JOIN (SELECT run, job, samples FROM job_stored) AS stored ON (stored.run, stored.job) = (o.run, o.job) \
+LEFT JOIN (SELECT f.run, f.job, count(*) AS reports, sum((f.totals ->> 'verified_bytes')::float8) AS verified \
+           FROM asked JOIN final_report AS f ON asked.run IN (0, f.run) GROUP BY 1, 2) AS final ON (final.run, final.job) = (o.run, o.job) \
+LEFT JOIN (SELECT e.run, e.job, count(*) AS n FROM asked JOIN error_report AS e ON asked.run IN (0, e.run) GROUP BY 1, 2) AS errors ON (errors.run, errors.job) = (o.run, o.job) \
+LEFT JOIN (SELECT c.run, c.job, count(*) AS n FROM asked JOIN corruption_report AS c ON asked.run IN (0, c.run) GROUP BY 1, 2) AS corruptions ON (corruptions.run, corruptions.job) = (o.run, o.job) \
+WHERE asked.run IN (0, o.run) AND (asked.job = 0 OR o.job = asked.job) AND (asked.module = '' OR o.module = asked.module \
+       OR (o.run, o.job) IN (SELECT run, job FROM picked)) \
+  AND (asked.machine = '' AND asked.machine_type = '' AND asked.device = '' AND asked.device_type = '' AND asked.process = 0 \
+       OR (o.run, o.job) IN (SELECT run, job FROM picked)) \
+  AND o.started_at < asked.until AND coalesce(o.ended_at, 'infinity') >= asked.since \
+ORDER BY o.run, o.job";
 
-/// One row for each job of a run.
+/// One row for each job of a run, or of any run within a period.
 ///
 /// # Errors
 /// As the store.
-pub async fn summary(store: &Store, run: &Run, filter: &ReportFilter) -> Result<ReportReply> {
+pub async fn summary(store: &Store, scope: &Scope) -> Result<ReportReply> {
     let client = store.client().await?;
-    let limit = i64::try_from(ROWS_MAX + 1).unwrap_or(i64::MAX);
-    let (run_id, job) = (i64::from(run.id.0), i64::from(filter.job));
-    let (module, machine) = (&filter.module, &filter.machine);
-    let parameters: [&(dyn postgres_types::ToSql + Sync); 7] =
-        [&run_id, &job, module, machine, &filter.from_ns, &filter.to_ns, &limit];
-    let mut rows = client.query(SELECT, &parameters).await.map_err(Error::doing("summarise the run"))?;
-    let cut = rows.len() > ROWS_MAX;
-    rows.truncate(ROWS_MAX);
-    let mut notes = vec![total_note(run, &rows)];
+    let statement = format!("{ASKED}, {PICKED} {SELECT}");
+    let fetched = fetch(&client, "summarise the run", &statement, &scope.parameters(&[])).await?;
+    let of_runs = scope.run() == 0;
+    let mut reply = fetched.answer(scope.words().to_owned(), columns(of_runs), |found| row(found, of_runs));
+    let mut notes = vec![total_note(scope, &fetched.rows)];
     notes.extend(trouble_note(&client).await?);
-    notes.extend(cut.then(cut_note));
-    let title = format!("run {}", run.id);
-    Ok(ReportReply { title, columns: columns(), rows: rows.iter().map(row).collect(), notes })
+    notes.append(&mut reply.notes);
+    Ok(ReportReply { notes, ..reply })
 }
 
-fn columns() -> Vec<Column> {
-    let mut columns = vec![number_column("job"), text_column("module"), text_column("started")];
+fn columns(of_runs: bool) -> Vec<Column> {
+    let mut columns: Vec<Column> = of_runs.then(|| number_column("run")).into_iter().collect();
+    columns.extend([number_column("job"), text_column("module"), text_column("started")]);
     columns.extend(COUNTS.map(number_column));
     columns.extend(["all_running_seconds", "duration_seconds"].map(number_column));
     columns.extend(STORED.map(number_column));
     columns
 }
 
-fn row(row: &tokio_postgres::Row) -> Row {
-    let mut cells: Vec<Cell> = vec![integer(row.get(0)), text(row.get::<_, String>(1)), text(row.get::<_, String>(2))];
+fn row(row: &tokio_postgres::Row, of_runs: bool) -> Row {
+    let run = 3 + COUNTS.len() + 2 + STORED.len();
+    let mut cells: Vec<Cell> = of_runs.then(|| integer(row.get(run))).into_iter().collect();
+    cells.extend([integer(row.get(0)), text(row.get::<_, String>(1)), text(row.get::<_, String>(2))]);
     let spans = 3 + COUNTS.len();
     cells.extend((3..spans).map(|column| integer(row.get(column))));
     cells.extend([number(row.get(spans)), number(row.get(spans + 1))]);
@@ -83,14 +84,13 @@ fn row(row: &tokio_postgres::Row) -> Row {
     Row { cells }
 }
 
-fn total_note(run: &Run, rows: &[tokio_postgres::Row]) -> String {
+fn total_note(scope: &Scope, rows: &[tokio_postgres::Row]) -> String {
     let sum = |column: usize| rows.iter().map(|row| row.get::<_, i64>(column)).sum::<i64>();
     let live: i64 = (4..9).map(sum).sum();
     let stored = 3 + COUNTS.len() + 2;
     format!(
-        "run {} started {}: {} jobs, {} processes, {} live, {} finished, {} dead, {} lost; {} samples, {} errors, {} corruptions",
-        run.id,
-        run.started,
+        "{}: {} jobs, {} processes, {} live, {} finished, {} dead, {} lost; {} samples, {} errors, {} corruptions",
+        scope.told(),
         rows.len(),
         sum(3),
         live,

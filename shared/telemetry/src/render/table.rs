@@ -44,7 +44,7 @@ fn lay_out(reply: &ReportReply, shown: &[usize]) -> String {
     for row in &reply.rows {
         let unit = unit_column.and_then(|column| row.cells.get(column)).map(|cell| readable(cell, Unit::Other));
         let cells = shown.iter().map(|column| {
-            let unit = unit_of(&reply.columns[*column].name, unit.as_deref());
+            let unit = Unit::of_cell(&reply.columns[*column].name, unit.as_deref());
             row.cells.get(*column).map_or_else(String::new, |cell| readable(cell, unit))
         });
         table.add_row(cells.collect::<Vec<_>>());
@@ -58,13 +58,4 @@ fn lay_out(reply: &ReportReply, shown: &[usize]) -> String {
         }
     }
     table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// A column counts what its name says, or what the row's own `unit` says.
-fn unit_of(column: &str, row_unit: Option<&str>) -> Unit {
-    match (Unit::of_column(column), row_unit, column) {
-        (Unit::Other, Some("bytes"), "rate_per_second") => Unit::BytesPerSecond,
-        (Unit::Other, Some("bytes"), "total" | "min" | "avg" | "max") => Unit::Bytes,
-        (unit, _, _) => unit,
-    }
 }

@@ -125,3 +125,48 @@ fn wide_tables_name_the_columns_in_which_everything_is_0() {
     let text = render(&reply, Format::Table);
     assert!(text.contains("all 0: mia, lost, away, dead\n") && !text.contains("avg  mia"), "{text}");
 }
+
+/// Two columns over time, of which one is not known at one moment.
+fn over_time() -> ReportReply {
+    let column = |name: &str, numeric| Column { name: name.into(), numeric };
+    let row = |second: i64, errors: i64, rate: Option<f64>| Row {
+        cells: vec![
+            Cell { value: Some(Value::Text(format!("2026-11-20T12:00:{second:02}.000Z"))) },
+            Cell { value: Some(Value::Integer(errors)) },
+            Cell { value: Some(Value::Integer(0)) },
+            Cell { value: rate.map(Value::Number) },
+        ],
+    };
+    ReportReply {
+        title: "timeline <of> run 1".into(),
+        columns: vec![
+            column("time", false),
+            column("errors", true),
+            column("dead", true),
+            column("sent_bytes_per_second", true),
+        ],
+        rows: vec![row(0, 0, Some(1024.0)), row(10, 4, None), row(20, 2, Some(4096.0)), row(30, 8, Some(2048.0))],
+        notes: vec![],
+    }
+}
+
+#[test]
+fn a_terminal_shows_how_columns_over_time_went() {
+    let text = render(&over_time(), Format::Terminal);
+    let lines: Vec<&str> = text.lines().rev().take(2).collect();
+    assert_eq!(lines, ["sent_bytes_per_second  ▁ █▃  1.00 KiB/s to 4.00 KiB/s", "errors                 ▁▅▃█  0 to 8"]);
+    assert!(!render(&over_time(), Format::Table).contains('▁'));
+    assert_eq!(render(&reply(), Format::Terminal), render(&reply(), Format::Table), "what is not over time has none");
+}
+
+#[test]
+fn a_page_has_a_chart_for_each_column_that_tells_something_and_names_nothing_outside() {
+    let page = render(&over_time(), Format::Html);
+    assert_eq!(page.matches("<svg ").count(), 2, "{page}");
+    assert!(page.contains("timeline &lt;of&gt; run 1") && page.contains("default-src 'none'"), "{page}");
+    for outside in ["http:", "https:", "src=", "href=", "url(", "<script", "@import"] {
+        assert!(!page.contains(outside), "{outside} in {page}");
+    }
+    let bars = render(&reply(), Format::Svg);
+    assert_eq!(bars.matches("class=\"bar\"").count(), 2, "one metric has a rate, the other a mean: {bars}");
+}

@@ -52,6 +52,29 @@ impl Unit {
             Self::Other
         }
     }
+
+    /// Of a cell, by its column and what the row's own `unit` says.
+    pub(super) fn of_cell(column: &str, row_unit: Option<&str>) -> Self {
+        match (Self::of_column(column), row_unit, column) {
+            (Self::Other, Some("bytes"), "rate_per_second") => Self::BytesPerSecond,
+            (Self::Other, Some("bytes/s"), "value" | "median" | "median_before" | "median_after") => {
+                Self::BytesPerSecond
+            }
+            (Self::Other, Some("bytes"), "value" | "median" | "median_before" | "median_after") => Self::Bytes,
+            (Self::Other, Some("bytes"), "total" | "min" | "avg" | "max" | "p50" | "p95" | "p99") => Self::Bytes,
+            (unit, _, _) => unit,
+        }
+    }
+}
+
+/// A number for people: `unit` is what it counts.
+pub(super) fn decimal_or_bytes(number: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes => bytes(number),
+        Unit::BytesPerSecond => format!("{}/s", bytes(number)),
+        Unit::Other if number == number.trunc() => format!("{number:.0}"),
+        Unit::Other => decimal(number),
+    }
 }
 
 /// Bytes with three digits and a binary prefix.

@@ -19,6 +19,7 @@ mod live;
 mod locks;
 mod notices;
 mod on_error;
+mod past;
 mod plans;
 mod pulses;
 mod qemu;

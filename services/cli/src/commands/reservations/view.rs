@@ -8,7 +8,7 @@ use muster_proto::v1::{self, ReservationState};
 use crate::output::{Cell, Column, Table};
 
 /// One row for each reservation.
-pub(super) fn table(reservations: &[v1::ReservationRecord]) -> Table {
+pub(in crate::commands) fn table(reservations: &[v1::ReservationRecord]) -> Table {
     let names = ["reservation", "state", "user", "count", "machines", "deadline_time", "reason", "comment"];
     let mut columns: Vec<Column> = names.into_iter().map(Column::new).collect();
     let programs = [

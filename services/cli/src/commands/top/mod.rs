@@ -24,7 +24,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 const LISTENS: Duration = Duration::from_millis(2_200);
 
 pub(super) async fn run(session: &Session, arguments: &TopArguments) -> Result<(), Failure> {
-    if session.format == Format::Csv {
+    if !session.format.is_for_streams() {
         return Err(Failure::Usage("top: its parts are no one table; `--output json` is for programs".into()));
     }
     let mut gatherer = Gatherer::begin(session).await?;
@@ -35,7 +35,9 @@ pub(super) async fn run(session: &Session, arguments: &TopArguments) -> Result<(
     tokio::time::sleep(LISTENS).await;
     let snapshot = gatherer.look(session).await;
     match session.format {
-        Format::Table | Format::Csv => output::write(&view::text(&snapshot, usize::MAX)),
+        Format::Table | Format::Csv | Format::Html | Format::Svg | Format::Parquet => {
+            output::write(&view::text(&snapshot, usize::MAX))
+        }
         Format::Json => {
             let text = serde_json::to_string_pretty(&snapshot).map_err(anyhow::Error::new)?;
             output::write(&format!("{text}\n"))
