@@ -13,6 +13,11 @@ fn lab() -> (Lab, tempfile::TempDir) {
     let (mut options, scratch) = options(0, 1).expect("a folder is made");
     options.simulated = 4;
     let lab = Lab::up(options, &|_| ()).expect("the lab comes up");
+    fs::create_dir_all(lab.power_folder()).expect("a folder is made");
+    for name in ["sim-1", "sim-2", "sim-3"] {
+        let taken = lab.power_folder().join(format!("{name}.snapshots"));
+        fs::write(taken, "fresh\n").expect("its snapshot is written");
+    }
     let folder = lab.power_folder().display().to_string();
     let snapshot = format!("snapshot=simulated directory={folder} name=fresh");
     lab.muster_ok(&["machine", "set", "sim-1,sim-2,sim-3", &snapshot]).expect("settings are taken");
