@@ -45,6 +45,10 @@ pub(crate) async fn answer(
         Kind::Artifact(query) => artifacts(store, &query).await,
         Kind::Firing(query) => firings(store, &query).await,
         Kind::Together(query) => together(store, &query).await,
+        Kind::TelemetryStatus(_) => {
+            let end = stream_ends(bus).await.get(streams::TEL).copied();
+            read_retrying(|| query::kept(store, streams::TEL, end)).await.map_err(|error| refusal(&error))
+        }
         Kind::Status(_) => {
             let ends = stream_ends(bus).await;
             read_retrying(|| query::status(store, &ends)).await.map_err(|error| refusal(&error))

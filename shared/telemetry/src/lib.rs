@@ -1,11 +1,13 @@
 //! The telemetry store: what its rows are, how they are written and asked for, and how answers are laid out.
 //!
-//! Responsible for records, SQL, aggregation and rendering. Not for connections (muster-store), nor for where records come from
+//! Responsible for records, SQL, compaction, aggregation and rendering. Not for connections (muster-store), nor for where records come from
 //! (the telemetry-logger). Without the feature `store` only [`render`] and [`records`] are left.
 
 pub mod records;
 mod render;
 
+#[cfg(feature = "store")]
+pub mod chunk;
 #[cfg(feature = "store")]
 pub mod query;
 #[cfg(feature = "store")]

@@ -38,6 +38,7 @@ mod show;
 mod start;
 mod stop;
 mod storage;
+mod telemetry;
 mod test_events;
 pub(crate) mod top;
 mod triggers;

@@ -64,7 +64,7 @@ fn lay_out(reply: &ReportReply, shown: &[usize]) -> String {
 fn unit_of(column: &str, row_unit: Option<&str>) -> Unit {
     match (Unit::of_column(column), row_unit, column) {
         (Unit::Other, Some("bytes"), "rate_per_second") => Unit::BytesPerSecond,
-        (Unit::Other, Some("bytes"), "total" | "min" | "avg" | "max") => Unit::Bytes,
+        (Unit::Other, Some("bytes"), "total" | "min" | "avg" | "p50" | "p95" | "p99" | "max") => Unit::Bytes,
         (unit, _, _) => unit,
     }
 }
