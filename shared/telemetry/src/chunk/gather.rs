@@ -73,8 +73,8 @@ impl Gather {
     }
 
     /// The same with another limit of values in memory.
-    #[cfg(test)]
-    pub(super) fn holding(self, values_max: usize) -> Self {
+    #[must_use]
+    pub fn holding(self, values_max: usize) -> Self {
         Self { values_max, ..self }
     }
 

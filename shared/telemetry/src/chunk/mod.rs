@@ -103,6 +103,3 @@ impl Chunk {
         self.times.len() + self.values.len() + self.sketch.len()
     }
 }
-
-#[cfg(test)]
-mod tests;

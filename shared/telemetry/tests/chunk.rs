@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use muster_telemetry::chunk::{
+    Bounds, Chunk, Gather, HOUR, Hot, Line, Placed, Points, Segment, Sketch, Summary, Tally, groups, pack, unpack,
+};
+use muster_telemetry::records::MetricKind;
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-use super::*;
 
 const MINUTE: i64 = HOUR / 60;
 
