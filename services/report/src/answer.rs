@@ -48,6 +48,10 @@ pub(crate) async fn answer(
         Kind::Coverage(query) => reports::coverage(store, query, bus.now().0).await,
         Kind::Usage(query) => reports::usage(store, query, bus.now().0).await,
         Kind::Results(query) => reports::results(store, query).await,
+        Kind::TelemetryStatus(_) => {
+            let end = stream_ends(bus).await.get(streams::TEL).copied();
+            read_retrying(|| query::kept(store, streams::TEL, end)).await.map_err(|error| refusal(&error))
+        }
         Kind::Status(_) => {
             let ends = stream_ends(bus).await;
             read_retrying(|| query::status(store, &ends)).await.map_err(|error| refusal(&error))

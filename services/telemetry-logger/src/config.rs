@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_bus::streams;
 use muster_store::{Access, StoreOptions};
 
-use crate::core::{Kind, Limits};
+use crate::core::{Kind, Limits, SeriesBounds};
 
 /// From JetStream to PostgreSQL, exactly once.
 #[derive(Debug, Clone, clap::Parser)]
@@ -69,15 +69,25 @@ pub(crate) const RETRY_MIN: Duration = Duration::from_millis(100);
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(1);
 /// Newest batches of so many agents are remembered.
 pub(crate) const REPEATS_MAX: usize = 100_000;
+/// Series at most: a module that invents names fills its own bound, and nobody else's.
+pub(crate) const SERIES_BOUNDS: SeriesBounds = SeriesBounds { process: 2_000, machine: 50_000, run: 5_000_000 };
+/// Series, counts and layouts that are remembered for these bounds; then everything is asked for again.
+pub(crate) const CENSUS_MAX: usize = 2_000_000;
+/// Hours are looked for, to be compacted, this often.
+pub(crate) const COMPACTION_INTERVAL: Duration = Duration::from_secs(60);
+/// After the end of an hour, a message that was stored so much later has to be taken before the hour counts as complete.
+pub(crate) const COMPACTION_GRACE: Duration = Duration::from_secs(5 * 60);
+/// Connections for compaction: one works, one looks.
+const COMPACTION_CONNECTIONS: usize = 2;
 /// Requests on the archive that are answered at once.
 pub(crate) const REQUESTS_MAX: usize = 4;
 
-/// How the logger uses the store: a connection for each stream, some for the archive.
+/// How the logger uses the store: a connection for each stream, some for the archive and for compaction.
 pub(crate) fn store_options() -> StoreOptions {
     StoreOptions {
         application: "muster-telemetry-logger".into(),
         access: Access::Write,
-        connections_max: SOURCES.len() + REQUESTS_MAX,
+        connections_max: SOURCES.len() + REQUESTS_MAX + COMPACTION_CONNECTIONS,
         statement_timeout: Duration::from_secs(30),
     }
 }

@@ -1,8 +1,10 @@
 //! The telemetry-logger: samples, reports and a copy of every decision log go from JetStream to PostgreSQL, exactly once.
 //!
 //! Responsible for all writing to PostgreSQL, and for serving the archive. Not for questions about the past (muster-report).
-//! PostgreSQL alone records the position in each stream, in the same transaction as the rows.
+//! PostgreSQL alone records the position in each stream, in the same transaction as the rows. Hours of samples that are complete
+//! are compacted.
 
+mod compaction;
 mod config;
 mod core;
 mod handler;
@@ -55,6 +57,11 @@ pub async fn run(arguments: &Arguments, stop: CancellationToken) -> anyhow::Resu
             let (bus, store, stop) = (bus.clone(), store.clone(), stop.clone());
             tasks.spawn(async move { Ok(pipeline::run(&bus, &store, source, &stop).await?) });
         }
+        let (store, stop) = (store.clone(), stop.clone());
+        tasks.spawn(async move {
+            compaction::run(&store, &stop).await;
+            Ok(())
+        });
         muster_chassis::set_ready(true);
     }
     // The first that ends before it is told to, ends the service.

@@ -1,5 +1,7 @@
 //! One stream: read from the stored position on, gather, write, again. Nothing here decides what a message means.
 
+use std::time::Duration;
+
 use muster_bus::streams::StreamState;
 use muster_bus::{Bus, StoredMessage, StreamReader, subjects};
 use muster_store::{Error, Store};
@@ -74,6 +76,7 @@ async fn follow(
             () = stop.cancelled() => return Ok(Turned::Stopped),
             message = reader.next() => message,
             () = tokio::time::sleep(EPOCH_INTERVAL) => {
+                metrics::lag(source.stream, Duration::ZERO);
                 match check_epoch(bus, writer, stop).await {
                     None => continue,
                     Some(turned) => return Ok(turned),

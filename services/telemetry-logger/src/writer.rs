@@ -2,15 +2,16 @@
 //!
 //! After a failure whose outcome is unknown, the position is read back: it tells whether the batch is stored.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use muster_model::PoolTime;
 use muster_store::{Error, Store};
 use muster_telemetry::records::{Offset, Records};
 use muster_telemetry::write::{self, KnownLayouts, Outcome};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{COMMIT_TIMEOUT, REPEATS_MAX, Source};
-use crate::core::{Batch, Repeats};
+use crate::config::{CENSUS_MAX, COMMIT_TIMEOUT, REPEATS_MAX, SERIES_BOUNDS, Source};
+use crate::core::{Batch, Census, Repeats};
 use crate::metrics;
 use crate::retry::{Pause, until_available};
 
@@ -33,6 +34,7 @@ pub(crate) struct Writer<'a> {
     offset: Offset,
     known: KnownLayouts,
     repeats: Repeats,
+    census: Census,
 }
 
 impl<'a> Writer<'a> {
@@ -56,8 +58,8 @@ impl<'a> Writer<'a> {
                 "a stream was made again: reading it from its beginning"
             );
         }
-        let (known, repeats) = (KnownLayouts::default(), Repeats::new());
-        Ok(Some(Self { store, source, offset: loaded.offset, known, repeats }))
+        let (known, repeats, census) = (KnownLayouts::default(), Repeats::new(), Census::new(SERIES_BOUNDS));
+        Ok(Some(Self { store, source, offset: loaded.offset, known, repeats, census }))
     }
 
     /// Last sequence that is stored.
@@ -87,6 +89,7 @@ impl<'a> Writer<'a> {
         tracing::warn!(stream = self.stream(), error = %unfit, messages = batch.len(), "a batch is unfit, storing one by one");
         // A layout or partition that was thought to be there may be what is missing.
         self.known = KnownLayouts::default();
+        self.census.forget();
         for single in batch.split() {
             let written = match self.store_batch(&single, stop).await {
                 Err(Error::Unfit { why, .. }) => self.store_batch(&single.rejected(&why), stop).await?,
@@ -102,6 +105,7 @@ impl<'a> Writer<'a> {
     async fn store_batch(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<Written, Error> {
         let mut pause = Pause::new();
         loop {
+            metrics::lag(self.stream(), age(batch));
             let error = match self.attempt(batch).await {
                 Ok(Outcome::Committed) => {
                     pause.over(self.stream());
@@ -129,13 +133,16 @@ impl<'a> Writer<'a> {
         // Whoever wrote it: the same messages give the same rows. What that writer learned of agents is asked for again.
         self.offset = loaded.offset;
         self.repeats.clear();
+        self.census.forget();
         Ok(Written::Stored)
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<Outcome, Error> {
         assert_eq!(batch.from(), self.offset.last, "a batch begins where the last one ended");
         self.ask_for_repeats(batch).await?;
-        let records = batch.records(&self.repeats);
+        let mut records = batch.records(&self.repeats);
+        self.count_series(&records).await?;
+        self.census.judge(&mut records);
         let commit = write::commit(self.store, &mut self.known, &self.offset, batch.to(), &records);
         let outcome = within(COMMIT_TIMEOUT, "commit", commit).await?;
         if outcome == Outcome::Committed {
@@ -158,6 +165,20 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Asks the store about series and whose they are, where that is not known.
+    async fn count_series(&mut self, records: &Records) -> Result<(), Error> {
+        if self.census.len() > CENSUS_MAX {
+            self.census.forget();
+        }
+        let unknown = self.census.unknown(records);
+        if !unknown.series.is_empty() {
+            let series = write::known_series(self.store, &unknown.series).await?;
+            let counts = write::series_counts(self.store, &unknown.scopes).await?;
+            self.census.learn(series, unknown.scopes, counts);
+        }
+        Ok(())
+    }
+
     fn learn(&mut self, batch: &Batch, records: Records) {
         metrics::stored(self.source.stream, batch.len(), batch.samples(), records.rejects.len());
         if self.repeats.len() + records.batches.len() > REPEATS_MAX {
@@ -165,6 +186,12 @@ impl<'a> Writer<'a> {
         }
         self.repeats.extend(records.batches);
     }
+}
+
+/// How long ago the stream stored the first message of a batch, by this machine's clock.
+fn age(batch: &Batch) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    batch.oldest().map_or(Duration::ZERO, |oldest| (PoolTime::default() + now).since(oldest))
 }
 
 /// The same within a time.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use muster_model::{FiringId, PoolTime, Position, ProcessId, ProcessState, Verdict};
+use muster_model::{FiringId, PoolTime, Position, ProcessId, ProcessState, RunId, Verdict};
 use serde_json::Value;
 
 mod task;
@@ -74,6 +74,12 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
+    /// From the word in the store; none of another.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Gauge, Self::Counter, Self::Delta].into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The word in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -108,6 +114,38 @@ pub struct Series {
     pub kind: MetricKind,
     /// Unit.
     pub unit: String,
+}
+
+/// Whose series are counted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// An attempt of a process.
+    Process(ProcessId),
+    /// A machine in a run; run 0 has the machine's own.
+    Machine(RunId, String),
+    /// A run.
+    Run(RunId),
+}
+
+impl Scope {
+    /// Every scope that a series counts in, the narrowest first.
+    #[must_use]
+    pub fn of(series: &Series) -> Vec<Self> {
+        let run = series.process.unwrap_or_default().run;
+        let process = series.process.map(Self::Process);
+        process.into_iter().chain([Self::Machine(run, series.machine.clone()), Self::Run(run)]).collect()
+    }
+}
+
+/// A bound of series that was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesBound {
+    /// Whose.
+    pub scope: Scope,
+    /// How many series it may have.
+    pub bound: u64,
+    /// The first metric that was left out.
+    pub metric: String,
 }
 
 /// Position in a row -> series.
@@ -369,12 +407,16 @@ pub struct StateChange {
 /// Everything that one transaction writes.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
+    /// When the stream stored the last message; none keeps what is known.
+    pub stored: Option<PoolTime>,
     /// Messages that could not be taken.
     pub rejects: Vec<Reject>,
     /// What was never seen.
     pub gaps: Vec<Gap>,
     /// Newest batch of each agent that spoke.
     pub batches: BTreeMap<Origin, u64>,
+    /// Bounds of series that were reached.
+    pub bounds: Vec<SeriesBound>,
     /// Layouts that the samples use.
     pub layouts: BTreeMap<i64, Layout>,
     /// Hot rows.

@@ -8,14 +8,17 @@ use clap::Args;
 
 mod fleet;
 mod high_io;
+mod ingest;
 mod ledger;
 mod memory;
 mod pattern;
 mod place;
 mod pool;
 mod pulse;
+mod report;
 mod reserve;
 mod rollout;
+mod samples;
 mod start;
 mod statistics;
 mod subscriber;
@@ -73,7 +76,7 @@ fn both(first: f64, second: f64) -> f64 {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["fleet", "high-io", "ledger", "memory", "pattern", "place", "pulse", "reserve", "rollout", "start", "tcp", "trigger"])]
+    #[arg(value_parser = ["fleet", "high-io", "ingest", "ledger", "memory", "pattern", "place", "pulse", "report", "reserve", "rollout", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -84,6 +87,9 @@ pub(crate) struct BenchArguments {
     /// How often everything is measured
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Samples of `ingest` and `report`
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(100_000..=1_000_000_000))]
+    samples: u64,
     /// Measure in this process, which is an optimised build already
     #[arg(long, hide = true)]
     inner: bool,
@@ -108,7 +114,7 @@ pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let mut rounds = Vec::new();
     for round in 1..=arguments.rounds {
         eprintln!("{}: round {round} of {}", arguments.name, arguments.rounds);
-        rounds.push(run_round(&arguments.name, round)?);
+        rounds.push(run_round(arguments, round)?);
     }
     let results = table::summarise(&rounds);
     println!("{}", if arguments.json { table::json(&results)? } else { table::text(&results) });
@@ -121,10 +127,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start a runtime")
 }
 
-fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
-    match name {
+fn run_round(arguments: &BenchArguments, round: usize) -> anyhow::Result<Vec<Row>> {
+    match arguments.name.as_str() {
         "fleet" => fleet::run(&runtime()?),
         "high-io" => high_io::run(round),
+        "ingest" => ingest::run(&runtime()?, arguments.samples),
         "ledger" => {
             let (runtime, nats) = (runtime()?, muster_testkit::NatsServer::start()?);
             runtime.block_on(ledger::run(&nats.url(), nats.pid().context("nats-server runs")?))
@@ -133,6 +140,7 @@ fn run_round(name: &str, round: usize) -> anyhow::Result<Vec<Row>> {
         "pattern" => pattern::run(),
         "place" => place::run(),
         "pulse" => pulse::run(&runtime()?),
+        "report" => report::run(&runtime()?, arguments.samples),
         "reserve" => reserve::run(&runtime()?),
         "rollout" => rollout::run(&runtime()?),
         "start" => start::run(&runtime()?),
@@ -158,6 +166,7 @@ fn run_optimised(arguments: &BenchArguments) -> anyhow::Result<()> {
     let mut command = Command::new(cargo);
     command.current_dir(root()).args(["run", "--release", "--quiet", "-p", "xtask", "--", "bench", &arguments.name]);
     command.args(["--inner", "--rounds", &arguments.rounds.to_string()]);
+    command.args(["--samples", &arguments.samples.to_string()]);
     command.args(arguments.json.then_some("--json")).args(arguments.check.then_some("--check"));
     let status = command.status().context("run the optimised build")?;
     ensure!(status.success(), "bench {} failed", arguments.name);

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::LogName;
+use super::{LogName, TelemetryCommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
@@ -12,6 +12,9 @@ pub(crate) enum AdminCommand {
     Recover(RecoverArguments),
     /// Show every service: leader, term, position
     Status,
+    /// What the telemetry store keeps of samples
+    #[command(subcommand)]
+    Telemetry(TelemetryCommand),
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod pulses;
 mod reports;
 mod reservations;
 mod rollouts;
+mod telemetry;
 mod test_events;
 mod triggers;
 
@@ -57,6 +58,7 @@ pub(crate) use reservations::{
     ReservationCommand, ReservationNumber, ReserveArguments,
 };
 pub(crate) use rollouts::{RolloutCommand, RolloutShowArguments, RolloutStartArguments};
+pub(crate) use telemetry::{ReinitialiseArguments, Retention, RetentionArguments, TelemetryCommand};
 pub(crate) use test_events::{EmitArguments, WaitEventArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 

@@ -10,7 +10,7 @@ use muster_ledger::LedgerError;
 use muster_model::{Position, Refusal, RefusalCode, SystemId};
 use muster_proto::v1::{self, envelope::Body};
 
-use super::{Session, recover};
+use super::{Session, recover, telemetry};
 use crate::arguments::{AdminCommand, InitArguments};
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
@@ -25,6 +25,7 @@ pub(super) async fn run(session: &Session, command: &AdminCommand) -> Result<(),
         AdminCommand::Init(arguments) => init(session, arguments).await,
         AdminCommand::Recover(arguments) => recover::run(session, arguments).await,
         AdminCommand::Status => status(session).await,
+        AdminCommand::Telemetry(command) => telemetry::run(session, command).await,
     }
 }
 

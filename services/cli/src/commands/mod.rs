@@ -42,6 +42,7 @@ mod show;
 mod start;
 mod stop;
 mod storage;
+mod telemetry;
 mod test_events;
 pub(crate) mod top;
 mod triggers;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use muster_model::PoolTime;
 use muster_telemetry::records::{Gap, Origin, Records};
 
 use super::{Decoded, Kind, Message};
@@ -80,6 +81,11 @@ impl Batch {
         self.to
     }
 
+    /// When the stream stored its first message; none of an empty one.
+    pub(crate) fn oldest(&self) -> Option<PoolTime> {
+        self.messages.first().map(|(message, _)| message.stored)
+    }
+
     /// Agents that speak in it.
     pub(crate) fn origins(&self) -> BTreeSet<Origin> {
         self.messages
@@ -91,7 +97,8 @@ impl Batch {
 
     /// Its rows: without repeats, with gaps where sequences are missing.
     pub(crate) fn records(&self, repeats: &Repeats) -> Records {
-        let mut all = Records::default();
+        let stored = self.messages.last().map(|(message, _)| message.stored);
+        let mut all = Records { stored, ..Records::default() };
         let mut before = self.from;
         for (message, decoded) in &self.messages {
             all.gaps.extend(gap(&self.stream, before, message.sequence));
@@ -142,9 +149,11 @@ fn gap(stream: &str, before: u64, next: u64) -> Option<Gap> {
 
 fn append(all: &mut Records, part: Records) {
     let Records {
+        stored: _,
         rejects,
         gaps,
         batches,
+        bounds,
         layouts,
         samples,
         reports,
@@ -159,6 +168,7 @@ fn append(all: &mut Records, part: Records) {
     all.rejects.extend(rejects);
     all.gaps.extend(gaps);
     all.batches.extend(batches);
+    all.bounds.extend(bounds);
     all.layouts.extend(layouts);
     all.samples.extend(samples);
     all.reports.extend(reports);

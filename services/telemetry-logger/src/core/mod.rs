@@ -1,6 +1,7 @@
 //! From messages to rows: pure. No I/O, clock or randomness, so two writers make the same rows of the same messages.
 
 mod batch;
+mod census;
 mod event;
 mod job;
 mod log;
@@ -10,6 +11,7 @@ mod report;
 mod sample;
 
 pub(crate) use batch::{Batch, Limits, Repeats};
+pub(crate) use census::{Census, SeriesBounds};
 
 use bytes::Bytes;
 use muster_model::{MachineId, PoolTime};

@@ -65,11 +65,16 @@ fn make_layout(machine: &str, layout: &v1::Layout) -> Result<Layout, String> {
     }
     let series: Vec<Series> =
         layout.metrics.iter().map(|metric| make_series(machine, layout, metric)).collect::<Result<_, _>>()?;
+    Ok(layout_of(series))
+}
+
+/// The layout of these series, in their order.
+pub(super) fn layout_of(series: Vec<Series>) -> Layout {
     let mut hasher = blake3::Hasher::new();
     for series in &series {
         hasher.update(&series.id.to_be_bytes());
     }
-    Ok(Layout { id: short(&hasher), series })
+    Layout { id: short(&hasher), series }
 }
 
 fn make_series(machine: &str, layout: &v1::Layout, metric: &v1::Metric) -> Result<Series, String> {

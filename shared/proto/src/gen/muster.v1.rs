@@ -6396,7 +6396,7 @@ pub struct ReportQuery {
     /// The question.
     #[prost(
         oneof = "report_query::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18"
     )]
     pub kind: ::core::option::Option<report_query::Kind>,
 }
@@ -6453,6 +6453,9 @@ pub mod report_query {
         /// Results of processes, for exports.
         #[prost(message, tag = "16")]
         Results(super::ResultsQuery),
+        /// What the store keeps of samples, and what it could not take.
+        #[prost(message, tag = "18")]
+        TelemetryStatus(super::TelemetryStatusQuery),
     }
 }
 /// ReportFilter limits a question.
@@ -6673,6 +6676,9 @@ pub struct ResultsQuery {
 /// StoreStatusQuery: how far the store is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreStatusQuery {}
+/// TelemetryStatusQuery: hot rows and chunks, backlog, gaps, rejects, bounds, retention.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TelemetryStatusQuery {}
 /// ReportReply is a table, ready to be shown; the client only lays it out.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportReply {
@@ -7320,6 +7326,86 @@ impl MetricKind {
         }
     }
 }
+/// TelemetryCommand changes what the store keeps.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TelemetryCommand {
+    /// The command.
+    #[prost(oneof = "telemetry_command::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<telemetry_command::Kind>,
+}
+/// Nested message and enum types in `TelemetryCommand`.
+pub mod telemetry_command {
+    /// The command.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// Set how long a table keeps what it holds.
+        #[prost(message, tag = "1")]
+        SetRetention(super::SetRetention),
+        /// Take all samples away.
+        #[prost(message, tag = "2")]
+        Reinitialise(super::ReinitialiseTelemetry),
+    }
+}
+/// SetRetention: how long a table keeps what it holds. Asked again it changes nothing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRetention {
+    /// Table: `chunk` (samples), `reject`, `gap` or `compaction`; empty changes nothing and only asks.
+    #[prost(string, tag = "1")]
+    pub table: ::prost::alloc::string::String,
+    /// Time, seconds; 0 keeps everything.
+    #[prost(int64, tag = "2")]
+    pub keep_seconds: i64,
+}
+/// ReinitialiseTelemetry takes all samples and series away. Positions in the streams stay, so that nothing is stored twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReinitialiseTelemetry {}
+/// TelemetryReply is the telemetry-logger's answer to a command.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TelemetryReply {
+    /// The answer.
+    #[prost(oneof = "telemetry_reply::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<telemetry_reply::Kind>,
+}
+/// Nested message and enum types in `TelemetryReply`.
+pub mod telemetry_reply {
+    /// The answer.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// What tables keep now.
+        #[prost(message, tag = "1")]
+        Retentions(super::Retentions),
+        /// What was taken away.
+        #[prost(message, tag = "2")]
+        Reinitialised(super::TelemetryReinitialised),
+    }
+}
+/// Retentions: how long tables keep what they hold.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Retentions {
+    /// One for each table whose retention can be set.
+    #[prost(message, repeated, tag = "1")]
+    pub tables: ::prost::alloc::vec::Vec<Retention>,
+}
+/// Retention of one table.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retention {
+    /// Table.
+    #[prost(string, tag = "1")]
+    pub table: ::prost::alloc::string::String,
+    /// Time, seconds; 0 keeps everything.
+    #[prost(int64, tag = "2")]
+    pub keep_seconds: i64,
+}
+/// TelemetryReinitialised: what was taken away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TelemetryReinitialised {
+    /// Values of samples.
+    #[prost(uint64, tag = "1")]
+    pub samples: u64,
+    /// Series.
+    #[prost(uint64, tag = "2")]
+    pub series: u64,
+}
 /// Envelope is self-describing: whoever holds these bytes and this schema can tell who said what, when, and with which authority.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Envelope {
@@ -7359,7 +7445,7 @@ pub struct Envelope {
     /// What is said.
     #[prost(
         oneof = "envelope::Body",
-        tags = "20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 60"
+        tags = "20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 60, 71, 72"
     )]
     pub body: ::core::option::Option<envelope::Body>,
 }
@@ -7443,6 +7529,12 @@ pub mod envelope {
         /// A trigger fires: said to all agents, never stored.
         #[prost(message, tag = "60")]
         EdgeFired(super::TriggerFired),
+        /// A command to the telemetry-logger.
+        #[prost(message, tag = "71")]
+        TelemetryCommand(super::TelemetryCommand),
+        /// The telemetry-logger's answer.
+        #[prost(message, tag = "72")]
+        TelemetryReply(super::TelemetryReply),
     }
 }
 /// MachineEvent is one fact about one machine, or about the defaults of all.

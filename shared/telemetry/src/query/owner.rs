@@ -73,7 +73,7 @@ fn owner(id: ProcessId) -> Owner {
 }
 
 /// Of columns, which hold numbers that once were of 32 bits.
-pub(super) fn process_id(run: i64, job: i64, process: i64, attempt: i64) -> ProcessId {
+pub(crate) fn process_id(run: i64, job: i64, process: i64, attempt: i64) -> ProcessId {
     let number = |value: i64| u32::try_from(value).unwrap_or_default();
     let dpid = Dpid { job: JobNumber(number(job)), process: ProcessNumber(number(process)) };
     ProcessId { run: RunId(number(run)), dpid, attempt: Attempt(number(attempt)) }

@@ -28,8 +28,17 @@ pub async fn status(store: &Store, ends: &BTreeMap<String, StreamEnd>) -> Result
     columns.extend(["last_seq", "stream_seq", "lag"].map(number_column));
     columns.push(text_column("updated"));
     columns.extend(["rows_estimate", "size_bytes"].map(number_column));
-    let notes = vec![format!("store at {}", store.place())];
+    let mut notes = vec![format!("store at {}", store.place())];
+    notes.extend(bounds_note(&client).await?);
     Ok(ReportReply { title: "store status".into(), columns, rows, notes })
+}
+
+/// Says so when series were left out.
+async fn bounds_note(client: &Client) -> Result<Option<String>> {
+    let row = client.query_one("SELECT count(*) FROM series_bound", &[]).await;
+    let count: i64 = row.map_err(Error::doing("count bounds of series"))?.get(0);
+    let note = format!("{count} bounds of series were reached: `muster admin telemetry status`");
+    Ok((count > 0).then_some(note))
 }
 
 async fn streams(client: &Client, ends: &BTreeMap<String, StreamEnd>) -> Result<Vec<Row>> {

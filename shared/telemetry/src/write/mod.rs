@@ -1,12 +1,20 @@
 //! Writing: one transaction that moves the position and stores what came before it, or nothing at all.
 
+mod census;
+mod compaction;
 mod logs;
+mod partitions;
 mod plans;
 mod reports;
+mod retention;
 mod rows;
 mod samples;
 mod streams;
 
+pub use census::{known_series, series_counts};
+pub use compaction::{Compacted, Compaction, compact};
+pub use partitions::{closed_hours, partition_name};
+pub use retention::{Emptied, reinitialise, retain, retained_tables, retentions, set_retention};
 pub use samples::KnownLayouts;
 pub use streams::{archive_head, archive_page, last_batches, load_offset};
 
@@ -55,7 +63,7 @@ async fn transact(
 ) -> Result<Outcome> {
     let transaction = client.transaction().await.map_err(Error::doing("begin a transaction"))?;
     // First, because it locks the row: a second writer waits here, and then finds the position moved.
-    if !streams::move_offset(&transaction, from, to).await? {
+    if !streams::move_offset(&transaction, from, to, records.stored).await? {
         transaction.rollback().await.map_err(Error::doing("give up a transaction"))?;
         return Ok(Outcome::Moved);
     }
@@ -68,6 +76,7 @@ async fn write(transaction: &Transaction<'_>, known: &KnownLayouts, from: &Offse
     streams::write_batches(transaction, from, &records.batches).await?;
     streams::write_rejects(transaction, from, &records.rejects).await?;
     streams::write_gaps(transaction, from, &records.gaps).await?;
+    census::write_bounds(transaction, &records.bounds).await?;
     samples::write_layouts(transaction, known, &records.layouts).await?;
     samples::write_samples(transaction, &records.samples).await?;
     samples::write_totals(transaction, &records.samples).await?;

@@ -7,14 +7,12 @@ use muster_store::{Error, Result, Stamp, Store, Transaction, copy_rows};
 use postgres_types::{ToSql, Type};
 use serde_json::json;
 
+use super::partitions;
 use super::rows::{insert, number, time, with_process};
 use crate::records::{Layout, Records, Sample};
 
 /// Layouts and hours that are remembered; more are simply written again.
 const KNOWN_MAX: usize = 100_000;
-/// Key of the advisory lock under which partitions are made: "sample" in ASCII.
-const PARTITION_LOCK: i64 = 0x7361_6d70_6c65;
-const HOUR_SECONDS: i64 = 3_600;
 
 /// What is in the store for certain, so that it is not written again.
 #[derive(Debug, Default)]
@@ -42,17 +40,9 @@ pub(super) async fn make_partitions(store: &Store, known: &mut KnownLayouts, hou
     let what = "make a partition for samples";
     let mut client = store.client().await?;
     let transaction = client.transaction().await.map_err(Error::doing(what))?;
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&PARTITION_LOCK]).await.map_err(Error::doing(what))?;
+    partitions::lock(&transaction).await?;
     for hour in &missing {
-        let (from, to) = (hour * HOUR_SECONDS, (hour + 1) * HOUR_SECONDS);
-        let select = "SELECT to_char(to_timestamp($1::bigint), 'YYYYMMDD_HH24'), to_timestamp($1::bigint)::text, \
-                      to_timestamp($2::bigint)::text";
-        let bounds = transaction.query_one(select, &[&from, &to]).await.map_err(Error::doing(what))?;
-        let (name, from, to): (String, String, String) = (bounds.get(0), bounds.get(1), bounds.get(2));
-        let create = format!(
-            "CREATE TABLE IF NOT EXISTS sample_{name} PARTITION OF sample FOR VALUES FROM ('{from}') TO ('{to}')"
-        );
-        transaction.batch_execute(&create).await.map_err(Error::doing(what))?;
+        partitions::make_hour(&transaction, *hour).await?;
     }
     transaction.commit().await.map_err(Error::doing(what))?;
     if known.hours.len() > KNOWN_MAX {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::Position;
 use muster_model::text::hex;
+use muster_model::{PoolTime, Position};
 use muster_proto::v1;
-use muster_store::{Error, Result, Store, Transaction};
+use muster_store::{Error, Result, Stamp, Store, Transaction};
 use serde_json::json;
 
 use super::rows::{insert, number, time};
@@ -70,10 +70,16 @@ pub async fn last_batches(store: &Store, stream: &str, origins: &BTreeSet<Origin
 }
 
 /// Moves a position; false when it was not where it was expected.
-pub(super) async fn move_offset(transaction: &Transaction<'_>, from: &Offset, to: u64) -> Result<bool> {
-    let update = "UPDATE stream_offset SET last_seq = $4, updated_at = now() \
+pub(super) async fn move_offset(
+    transaction: &Transaction<'_>,
+    from: &Offset,
+    to: u64,
+    stored: Option<PoolTime>,
+) -> Result<bool> {
+    let update = "UPDATE stream_offset SET last_seq = $4, updated_at = now(), stored_at = coalesce($5, stored_at) \
                   WHERE stream = $1 AND shard = 0 AND epoch = $2 AND last_seq = $3";
-    let moved = transaction.execute(update, &[&from.stream, &from.epoch, &number(from.last), &number(to)]).await;
+    let (before, after, stored) = (number(from.last), number(to), stored.map(Stamp));
+    let moved = transaction.execute(update, &[&from.stream, &from.epoch, &before, &after, &stored]).await;
     Ok(moved.map_err(Error::doing("move the position of a stream"))? == 1)
 }
 

@@ -1,0 +1,1 @@
+SELECT coalesce(max(last_seq), 0) FROM stream_offset WHERE stream = 'TEL'
