@@ -152,7 +152,6 @@ fn objection(machine: &Machine, asked: &Preparation) -> Option<String> {
 
 /// It is as useful to the reservation as a machine that was given up, which it goes on without.
 fn refuse(draft: &mut Draft<'_>, why: String) {
-    draft.push(Fact::PreparationAsked(None));
     let from = draft.machine().phase;
     if from.may_become(Phase::Offline) || from == Phase::Ready {
         give_up(draft, why);
@@ -160,4 +159,6 @@ fn refuse(draft: &mut Draft<'_>, why: String) {
         move_to(draft, Phase::Dirty, &why);
         move_to(draft, Phase::Offline, &why);
     }
+    // Last, so that nobody takes it for prepared in between.
+    draft.push(Fact::PreparationAsked(None));
 }

@@ -94,8 +94,8 @@ fn a_machine_that_could_not_be_taken_back_is_replaced_while_others_are_free() {
     let id = pool.restore(asked(1, "clean")).unwrap();
     assert_eq!(pool.had_by(id), ["m0"]);
     pool.begin_restoring(0, id);
-    pool.hear(0, News::Restored(None));
     pool.hear(0, News::Phase { ready: false, offline: true });
+    pool.hear(0, News::Restored(None));
     pool.wait(Duration::ZERO);
     assert_eq!(pool.had_by(id), ["m1"]);
     pool.begin_restoring(1, id);
