@@ -41,15 +41,15 @@ impl Judged {
         }
     }
 
-    /// What is worst comes first: outliers to the worse, then strange ones, then the others by their distance.
+    /// What is worst comes first: outliers to the worse, then strange ones, then the others; the best comes last.
     fn rank(&self) -> (u8, f64) {
-        let class = match self.verdict() {
-            "worse" => 3,
-            "strange" => 2,
-            _ if self.worse == Some(false) => 0,
-            _ => 1,
-        };
-        (class, self.score.abs())
+        let distance = self.score.abs();
+        match self.verdict() {
+            "worse" => (3, distance),
+            "strange" => (2, distance),
+            _ if self.worse == Some(false) => (0, -distance),
+            _ => (1, distance),
+        }
     }
 }
 
