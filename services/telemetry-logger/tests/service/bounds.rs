@@ -1,6 +1,12 @@
-//! A module that says too much, or what is no number, harms nobody else.
+//! A module that says too much, or what is no number, harms nobody else; and what people may say about what is kept.
 
+use std::time::Duration;
+
+use muster_bus::Authority;
+use muster_bus::subjects::{self, Service};
 use muster_proto::v1;
+use muster_proto::v1::envelope::Body;
+use muster_proto::v1::{telemetry_command, telemetry_reply};
 use muster_telemetry::{Format, query, render};
 
 use crate::support::{World, batch, process};
@@ -68,5 +74,45 @@ async fn an_infinite_value_is_refused_with_its_row_alone() {
     world.wait_for(TAKEN, 1).await;
     assert_eq!(world.text("SELECT reason || ' ' || items FROM reject").await, "a value is infinite 2");
     assert_eq!(world.count("SELECT count(*) FROM sample_value").await, 2 + 1);
+    logger.stop().await;
+}
+
+async fn command(world: &World, kind: telemetry_command::Kind) -> Result<telemetry_reply::Kind, v1::Refusal> {
+    let body = Body::TelemetryCommand(v1::TelemetryCommand { kind: Some(kind) });
+    let subject = subjects::service(Service::TelemetryLogger, "command");
+    let envelope = world.bus.envelope(body, Authority::default());
+    let answer = world.bus.request(&subject, &envelope, Duration::from_secs(10)).await.expect("an answer");
+    match answer.body.expect("a body") {
+        Body::TelemetryReply(reply) => Ok(reply.kind.expect("a kind")),
+        Body::Refusal(refusal) => Err(refusal),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_is_set_by_table_and_samples_are_taken_away_when_told() {
+    let world = World::start().await;
+    let logger = world.logger();
+    world.samples("m1", 1, batch("m1", 1, 5), "one").await;
+    world.wait_for(TAKEN, 1).await;
+    let set = |table: &str, keep_seconds| {
+        telemetry_command::Kind::SetRetention(v1::SetRetention { table: table.into(), keep_seconds })
+    };
+    for (table, seconds, expected) in [("chunk", 60, 60), ("", 0, 60), ("chunk", 0, 0)] {
+        let kind = command(&world, set(table, seconds)).await.expect("set");
+        let telemetry_reply::Kind::Retentions(all) = kind else { panic!("{kind:?}") };
+        let chunk = v1::Retention { table: "chunk".into(), keep_seconds: expected };
+        assert!(all.tables.len() == 4 && all.tables.contains(&chunk), "{all:?}");
+    }
+    assert_eq!(command(&world, set("archive", 60)).await.expect_err("kept").code(), v1::RefusalCode::NotFound);
+    assert_eq!(command(&world, set("chunk", -1)).await.expect_err("wrong").code(), v1::RefusalCode::Invalid);
+    let reinitialise = || telemetry_command::Kind::Reinitialise(v1::ReinitialiseTelemetry {});
+    let kind = command(&world, reinitialise()).await.expect("done");
+    assert_eq!(kind, telemetry_reply::Kind::Reinitialised(v1::TelemetryReinitialised { samples: 10, series: 2 }));
+    // The logger that runs has layouts in memory that are gone: it finds out, and stores what comes.
+    world.samples("m1", 1, batch("m1", 2, 5), "two").await;
+    world.wait_for(TAKEN, 2).await;
+    assert_eq!(world.count("SELECT count(*) FROM sample_value").await, 10);
+    assert_eq!(world.count("SELECT count(*) FROM reject").await, 0);
     logger.stop().await;
 }
