@@ -44,8 +44,12 @@ COMMENT ON VIEW machine_tenure IS 'Who had each machine from when to when.';
 CREATE VIEW metric_value AS
 SELECT v.ts AS at, s.run, s.job, s.process, s.attempt, CASE WHEN s.job > 0 THEN muster_dpid(s.job, s.process) ELSE '' END AS dpid,
        s.module, s.machine, s.machine_type, s.device, s.device_type, s.metric, s.kind, s.unit, v.value
-FROM sample_value AS v JOIN series AS s ON s.id = v.series_id;
-COMMENT ON VIEW metric_value IS 'Samples one by one with what they mean. Bound the time: there are many.';
+FROM (SELECT series_id, ts, value FROM sample_value
+      UNION ALL
+      SELECT c.series_id, c.last_ts, CASE origin.kind WHEN 'gauge' THEN c.sum / c.n WHEN 'delta' THEN c.increase ELSE c.last END
+      FROM chunk AS c JOIN series AS origin ON origin.id = c.series_id) AS v
+JOIN series AS s ON s.id = v.series_id;
+COMMENT ON VIEW metric_value IS 'What was measured, with what it means: samples of late one by one; of past hours one row for each series and hour, with the mean of a gauge, the last value of a counter, the sum of deltas. Bound the time: there are many.';
 
 CREATE VIEW error AS
 SELECT e.at, e.run, e.job, e.process, e.attempt, CASE WHEN e.job > 0 THEN muster_dpid(e.job, e.process) ELSE '' END AS dpid,

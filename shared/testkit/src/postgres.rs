@@ -61,6 +61,8 @@ impl Postgres {
             ["-D", &data.to_string_lossy(), "-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c"];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
         arguments.push(format!("unix_socket_directories={}", directory.display()));
+        // Segments of a server that was killed are left behind in /dev/shm for ever; files of its own folder go with that.
+        arguments.extend(["-c".to_owned(), "dynamic_shared_memory_type=mmap".to_owned()]);
         let process = Process::start(spawn("postgres", arguments))?;
         let mut server = Self { process, port, data, programs: programs.clone(), _scratch: None };
         server.wait_ready()?;

@@ -71,6 +71,13 @@ impl Observed {
         self.machines.get(machine)
     }
 
+    /// Whether the agent of a machine, in the life that MACHINES names, was heard lately.
+    #[must_use]
+    pub fn hears(&self, machine: &Machine, now: PoolTime) -> bool {
+        let agent = self.agent(&machine.seen.machine);
+        agent.is_some_and(|agent| agent.is_heard(now) && agent.incarnation == machine.seen.incarnation)
+    }
+
     /// Machines that were heard, but not lately.
     pub(super) fn silent(&self, now: PoolTime) -> impl Iterator<Item = &MachineId> {
         self.silent_near(now).map(|(machine, _)| machine)

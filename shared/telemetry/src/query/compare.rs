@@ -62,9 +62,8 @@ struct Judged {
 /// # Errors
 /// As the store.
 pub async fn compare(store: &Store, before: &Scope, after: &Scope, query: &CompareQuery) -> Result<ReportReply> {
-    let client = store.client().await?;
-    let (first, first_left) = levels(&client, before, &query.metrics).await?;
-    let (second, second_left) = levels(&client, after, &query.metrics).await?;
+    let (first, first_left) = levels(store, before, &query.metrics).await?;
+    let (second, second_left) = levels(store, after, &query.metrics).await?;
     let rule = Rule::of(query);
     let judged = judge(&first, &second, rule);
     let mut columns: Vec<_> = ["module", "metric", "unit"].map(text_column).into();

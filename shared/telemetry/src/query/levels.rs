@@ -1,9 +1,12 @@
 //! Levels of series as rows: what the reports that judge begin with.
 
-use muster_store::{Client, Error, Result};
+use std::collections::BTreeMap;
 
-use super::scope::{ASKED, Scope};
-use super::series::{COUNTED, LEVELS};
+use muster_store::{Error, Result, Store};
+
+use super::perf::{Asked, Measured, by_series, rate};
+use super::scope::Scope;
+use crate::chunk::Tally;
 
 /// Series that are judged at most; more are left out, and said to be.
 pub(super) const SERIES_MAX: usize = 100_000;
@@ -32,30 +35,40 @@ pub(super) fn unit_of_level(kind: &str, unit: &str) -> String {
     }
 }
 
-/// Levels of all series that are asked for, and whether some were left out.
-pub(super) async fn levels(client: &Client, scope: &Scope, metrics: &[String]) -> Result<(Vec<Level>, bool)> {
-    let statement = format!(
-        "{ASKED}, {COUNTED}, {LEVELS} SELECT w.module, w.machine, w.machine_type, w.device, w.device_type, w.metric, w.kind, w.unit, levels.level \
-         FROM levels JOIN wanted AS w USING (id) WHERE levels.level IS NOT NULL AND levels.level NOT IN ('NaN', 'Infinity', '-Infinity') \
-         ORDER BY w.run, w.job, w.process, w.attempt, w.machine, w.device, w.metric LIMIT $12"
-    );
-    let metrics = metrics.to_vec();
-    let limit = i64::try_from(SERIES_MAX + 1).unwrap_or(i64::MAX);
-    let rows = client.query(&statement, &scope.parameters(&[&metrics, &limit])).await;
-    let rows = rows.map_err(Error::doing("measure each series"))?;
+/// Levels of all series that are asked for, of hot rows and chunks alike, and whether some were left out.
+pub(super) async fn levels(store: &Store, scope: &Scope, metrics: &[String]) -> Result<(Vec<Level>, bool)> {
+    let asked = Asked { run: scope.run(), filter: scope.filter(), metrics };
+    let Measured { groups, rows } = by_series(store, asked, SERIES_MAX + 1).await?;
     let cut = rows.len() > SERIES_MAX;
-    let level = |row: &tokio_postgres::Row| Level {
-        module: row.get(0),
-        machine: row.get(1),
-        machine_type: row.get(2),
-        device: row.get(3),
-        device_type: row.get(4),
-        metric: row.get(5),
-        kind: row.get(6),
-        unit: row.get(7),
-        level: row.get(8),
-    };
-    Ok((rows.iter().take(SERIES_MAX).map(level).collect(), cut))
+    let measured: BTreeMap<i64, f64> = rows
+        .into_iter()
+        .take(SERIES_MAX)
+        .filter_map(|((_, group), tally)| Some((groups[group][0].parse().ok()?, level(&tally)?)))
+        .collect();
+    let ids: Vec<i64> = measured.keys().copied().collect();
+    let select = "SELECT module, machine, machine_type, device, device_type, metric, kind, unit, id FROM series WHERE id = ANY($1) \
+                  ORDER BY run, job, process, attempt, machine, device, metric";
+    let rows = store.client().await?.query(select, &[&ids]).await.map_err(Error::doing("name each series"))?;
+    let named = rows.iter().filter_map(|row| {
+        Some(Level {
+            module: row.get(0),
+            machine: row.get(1),
+            machine_type: row.get(2),
+            device: row.get(3),
+            device_type: row.get(4),
+            metric: row.get(5),
+            kind: row.get(6),
+            unit: row.get(7),
+            level: *measured.get(&row.get(8))?,
+        })
+    });
+    Ok((named.collect(), cut))
+}
+
+/// The rate of a counter or delta, the mean of a gauge.
+fn level(tally: &Tally) -> Option<f64> {
+    let [_, mean, _] = tally.levels();
+    rate(tally, None).or(mean).filter(|level| level.is_finite())
 }
 
 /// The note where series were left out.

@@ -18,7 +18,6 @@ mod quiet;
 mod results;
 mod run;
 mod scope;
-mod series;
 mod setting;
 mod status;
 mod summary;

@@ -78,6 +78,11 @@ impl Scope {
         self.run
     }
 
+    /// The limits as they were asked for.
+    pub(super) fn filter(&self) -> &ReportFilter {
+        &self.filter
+    }
+
     /// `run 3`, or the period.
     pub(super) fn words(&self) -> &str {
         &self.words

@@ -6,8 +6,8 @@ use muster_proto::v1::{Cell, Column, ReportReply, Row};
 use muster_store::{Client, Error, Result, Store};
 
 use super::cells::{integer, number, number_column, text, text_column};
+use super::perf::{Asked, by_bucket, rate};
 use super::scope::{ASKED, NAMES_PROCESSES, PICKED, Scope, machine_wanted, report_wanted};
-use super::series::COUNTED;
 use super::{ROWS_MAX, cut_note};
 
 /// Stretches that a timeline has where nobody says how wide they are.
@@ -67,7 +67,7 @@ pub async fn timeline(store: &Store, scope: &Scope, asked: &Timeline) -> Result<
     let counts = counts(&client, scope, width).await?;
     let (levels, is_rate) = match asked.metric.as_str() {
         "" => (BTreeMap::new(), false),
-        metric => levels(&client, scope, width, metric).await?,
+        metric => levels(store, scope, width, metric).await?,
     };
     let columns = if is_rate { columns(&format!("{}_per_second", asked.metric)) } else { columns(&asked.metric) };
     let begin = first.div_euclid(width);
@@ -119,17 +119,20 @@ async fn counts(client: &Client, scope: &Scope, width: i64) -> Result<BTreeMap<(
 }
 
 /// The metric in each stretch, and whether it is a rate: the mean of a gauge, the rate of a counter.
-async fn levels(client: &Client, scope: &Scope, width: i64, metric: &str) -> Result<(BTreeMap<i64, f64>, bool)> {
-    let statement = format!(
-        "{ASKED}, {COUNTED} SELECT floor(extract(epoch FROM ts) * 1000000)::bigint / $12::bigint, \
-            coalesce((sum(increase) / ($12 / 1000000.0))::float8, avg(value)), bool_or(increase IS NOT NULL) FROM counted GROUP BY 1 ORDER BY 1 LIMIT $13"
-    );
-    let metrics = vec![metric.to_owned()];
-    let limit = i64::try_from(ROWS_MAX).unwrap_or(i64::MAX);
-    let rows = client.query(&statement, &scope.parameters(&[&metrics, &width, &limit])).await;
-    let rows = rows.map_err(Error::doing("measure the metric of the timeline"))?;
-    let is_rate = rows.iter().any(|row| row.get(2));
-    Ok((rows.iter().filter_map(|row| Some((row.get(0), row.get::<_, Option<f64>>(1)?))).collect(), is_rate))
+async fn levels(store: &Store, scope: &Scope, width: i64, metric: &str) -> Result<(BTreeMap<i64, f64>, bool)> {
+    let (metrics, width_ns) = ([metric.to_owned()], width * 1_000);
+    let asked = Asked { run: scope.run(), filter: scope.filter(), metrics: &metrics };
+    let measured = by_bucket(store, asked, width_ns).await?;
+    let mut levels = BTreeMap::new();
+    let mut is_rate = false;
+    for ((start, _), tally) in &measured.rows {
+        let [_, mean, _] = tally.levels();
+        is_rate |= tally.increase.is_some();
+        if let Some(level) = rate(tally, Some(width_ns)).or(mean) {
+            levels.insert(start.div_euclid(width_ns), level);
+        }
+    }
+    Ok((levels, is_rate))
 }
 
 fn time(us: i64) -> String {

@@ -58,8 +58,7 @@ impl Judged {
 /// # Errors
 /// As the store.
 pub async fn worst(store: &Store, scope: &Scope, metrics: &[String]) -> Result<ReportReply> {
-    let client = store.client().await?;
-    let (levels, left) = levels(&client, scope, metrics).await?;
+    let (levels, left) = levels(store, scope, metrics).await?;
     let judged = judge(&levels);
     let mut columns: Vec<_> = ["what", "name", "type", "module", "metric", "unit"].map(text_column).into();
     columns.extend(["value", "median", "difference_percent", "score", "peers"].map(number_column));

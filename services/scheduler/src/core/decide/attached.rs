@@ -54,7 +54,7 @@ pub(super) fn seen(state: &State, id: ReservationId, news: &ReservationNews) -> 
 pub(super) fn due(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
     let waiting = state.reservations.iter().find_map(|(id, followed)| {
         let attached = followed.attached.as_ref().filter(|attached| attached.outcome.is_none())?;
-        need_not_wait(state, *id, followed, now.time).then_some((*id, &attached.start))
+        need_not_wait(state, observed, *id, followed, now.time).then_some((*id, &attached.start))
     });
     let Some((id, start)) = waiting else { return Vec::new() };
     match start::start(state, observed, start, now) {
@@ -67,14 +67,16 @@ pub(super) fn due(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
     }
 }
 
-/// MACHINES says of every machine that it is the reservation's and can be used, or has had the time to say so.
-fn need_not_wait(state: &State, id: ReservationId, followed: &Followed, now: PoolTime) -> bool {
+/// MACHINES says of every machine that it is the reservation's and can be used, and its agent is heard, or has had the time to say so: an
+/// agent says hello to machine-lifecycle first, and nothing is placed where the scheduler does not hear one.
+fn need_not_wait(state: &State, observed: &Observed, id: ReservationId, followed: &Followed, now: PoolTime) -> bool {
     if followed.ready == PoolTime::NEVER {
         return false;
     }
     let is_here = |machine: &muster_model::MachineId| {
         let known = state.machines.get(machine);
-        known.is_some_and(|known| known.seen.reservation == id && known.trouble().is_none())
+        let is_usable = known.is_some_and(|known| known.seen.reservation == id && known.trouble().is_none());
+        is_usable && known.is_some_and(|known| observed.hears(known, now))
     };
     followed.machines.iter().all(is_here) || (followed.ready + ATTACHED_PATIENCE).is_due(now)
 }

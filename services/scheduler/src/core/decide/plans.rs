@@ -82,11 +82,8 @@ impl Round<'_> {
         let is_let_go = |process: &Process| match self.state.machines.get(&process.machine) {
             None => true,
             Some(machine) => {
-                let agent = self.observed.agent(&process.machine);
-                let is_there = agent
-                    .is_some_and(|agent| agent.is_heard(self.now) && agent.incarnation == machine.seen.incarnation);
                 let is_late = (process.ended + LET_GO_PATIENCE).is_due(self.now);
-                !is_there || is_late || self.observed.has_taken(machine, process.changed)
+                !self.observed.hears(machine, self.now) || is_late || self.observed.has_taken(machine, process.changed)
             }
         };
         self.processes(task).all(|(_, process)| is_let_go(process)).then(|| {

@@ -1,6 +1,7 @@
 //! Tests of the core, through one helper that checks what must hold after every input.
 
 mod again;
+mod attached;
 mod away;
 mod boots;
 mod catch_up;

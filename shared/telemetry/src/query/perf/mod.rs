@@ -9,7 +9,7 @@ mod hot;
 mod series;
 mod tallies;
 
-use muster_proto::v1::{Cell, Column, Dimension, PerfQuery, ReportReply, Row};
+use muster_proto::v1::{Cell, Column, Dimension, PerfQuery, ReportFilter, ReportReply, Row};
 use muster_store::{Error, Result, Store, Transaction};
 use postgres_types::ToSql;
 use tokio_postgres::IsolationLevel;
@@ -36,6 +36,8 @@ impl Default for Bucket {
 
 /// Parts of all values that quantiles are told of.
 const QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
+/// Rows that are kept while they are counted: those that are shown are among them.
+const KEPT_MAX: usize = 10 * ROWS_MAX;
 /// Rows of a fetch.
 const ROWS_FETCHED: i32 = 10_000;
 
@@ -64,6 +66,22 @@ fn grouping(by: Dimension) -> Option<Grouping> {
     }
 }
 
+/// What is measured: a run, or 0 for any, within limits, and of which metrics; empty for all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) run: i64,
+    pub(super) filter: &'a ReportFilter,
+    pub(super) metrics: &'a [String],
+}
+
+/// What was measured.
+pub(super) struct Measured {
+    /// Key, metric, kind and unit of each group, ascending.
+    pub(super) groups: Vec<[String; 4]>,
+    /// Start of the bucket in nanoseconds, place of the group, and what was counted: ascending, only the first where there are too many.
+    pub(super) rows: Vec<((i64, usize), Tally)>,
+}
+
 /// Performance of a run; none when the query names no dimension.
 ///
 /// # Errors
@@ -72,32 +90,62 @@ pub async fn perf(store: &Store, run: &Run, query: &PerfQuery, bucket: Bucket) -
     let Some(grouping) = grouping(query.by()) else { return Ok(None) };
     let filter = query.filter.clone().unwrap_or_default();
     let by_time = query.by() == Dimension::Time;
-    let bounds = Bounds {
-        from: if filter.from_ns == 0 { i64::MIN } else { filter.from_ns },
-        to: if filter.to_ns == 0 { i64::MAX } else { filter.to_ns },
-        // Times are kept to the microsecond.
-        bucket: by_time.then_some((bucket.nanoseconds / 1_000).max(1) * 1_000),
-    };
-    let mut client = store.client().await?;
-    let transaction = begin(&mut client).await?;
-    let mut wanted = Wanted::read(&transaction, run, query, &grouping).await?;
-    chunks::read(&transaction, &mut wanted, &bounds).await?;
-    hot::read(&transaction, &mut wanted, &bounds).await?;
-    let mut tallies = Tallies::default();
-    chunks::count(&transaction, &wanted, &bounds, &mut tallies).await?;
-    let mut found = tallies.into_rows();
+    // Times are kept to the microsecond.
+    let width = by_time.then_some((bucket.nanoseconds / 1_000).max(1) * 1_000);
+    let asked = Asked { run: run.id.0.into(), filter: &filter, metrics: &query.metrics };
+    let Measured { groups, rows: mut found } = measure(store, asked, &grouping, width, KEPT_MAX).await?;
     let cut = found.len() > ROWS_MAX;
     found.truncate(ROWS_MAX);
-    let buckets = if by_time { bucket_names(&transaction, &found).await? } else { Vec::new() };
     let mut notes: Vec<String> = cut.then(cut_note).into_iter().collect();
     notes.extend(found.is_empty().then(|| "no samples match".to_owned()));
     let title = format!("performance of run {} by {}", run.id, grouping.name);
-    let rows = found.into_iter().enumerate();
-    let rows = rows.map(|(place, ((_, group), tally))| {
-        let [key, metric, kind, unit] = wanted.groups[group].each_ref().map(String::as_str);
-        row([buckets.get(place).map_or(key, String::as_str), metric, kind, unit], tally, bounds.bucket)
+    let rows = found.into_iter().map(|((start, group), tally)| {
+        let [key, metric, kind, unit] = groups[group].each_ref().map(String::as_str);
+        let start = by_time.then(|| crate::time::text(start));
+        row([start.as_deref().unwrap_or(key), metric, kind, unit], tally, width)
     });
     Ok(Some(ReportReply { title, columns: columns(grouping.name), rows: rows.collect(), notes }))
+}
+
+/// The same of each series by itself, by its id, without buckets: of so many at most.
+///
+/// # Errors
+/// As the store.
+pub(super) async fn by_series(store: &Store, asked: Asked<'_>, series_max: usize) -> Result<Measured> {
+    let each = Grouping { name: "series", key: "id::text", only: "true" };
+    measure(store, asked, &each, None, series_max).await
+}
+
+/// The same of all series together, in buckets of so many nanoseconds.
+///
+/// # Errors
+/// As the store.
+pub(super) async fn by_bucket(store: &Store, asked: Asked<'_>, width: i64) -> Result<Measured> {
+    let all = Grouping { name: "time", key: "''", only: "true" };
+    measure(store, asked, &all, Some(width), KEPT_MAX).await
+}
+
+async fn measure(
+    store: &Store,
+    asked: Asked<'_>,
+    grouping: &Grouping,
+    bucket: Option<i64>,
+    rows_max: usize,
+) -> Result<Measured> {
+    let filter = asked.filter;
+    let bounds = Bounds {
+        from: if filter.from_ns == 0 { i64::MIN } else { filter.from_ns },
+        to: if filter.to_ns == 0 { i64::MAX } else { filter.to_ns },
+        bucket,
+    };
+    let mut client = store.client().await?;
+    let transaction = begin(&mut client).await?;
+    let mut wanted = Wanted::read(&transaction, asked, grouping).await?;
+    chunks::read(&transaction, &mut wanted, &bounds).await?;
+    hot::read(&transaction, &mut wanted, &bounds).await?;
+    let mut tallies = Tallies::new(rows_max);
+    chunks::count(&transaction, &wanted, &bounds, &mut tallies).await?;
+    Ok(Measured { rows: tallies.into_rows(), groups: wanted.groups })
 }
 
 /// Everything that is read in the transaction is of one moment: compaction can not come between, since the lock comes before the
@@ -132,15 +180,6 @@ async fn each_row(
     }
 }
 
-/// The starts of the rows' buckets as people read them.
-async fn bucket_names(transaction: &Transaction<'_>, rows: &[((i64, usize), Tally)]) -> Result<Vec<String>> {
-    let starts: Vec<i64> = rows.iter().map(|((bucket, _), _)| *bucket).collect();
-    let select = "SELECT coalesce(muster_text(muster_time(start)), '') \
-                  FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(start, nth) ORDER BY nth";
-    let rows = transaction.query(select, &[&starts]).await.map_err(Error::doing("name the buckets"))?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
 fn columns(key: &str) -> Vec<Column> {
     let mut columns: Vec<Column> = [key, "metric", "kind", "unit"].map(text_column).into();
     let numbers = ["n", "total", "rate_per_second", "min", "avg", "p50", "p95", "p99", "max"];
@@ -148,11 +187,16 @@ fn columns(key: &str) -> Vec<Column> {
     columns
 }
 
+/// The rise in each second of a bucket, or of the time that was counted.
 #[expect(clippy::cast_precision_loss, reason = "a span in seconds")]
+pub(super) fn rate(tally: &Tally, bucket: Option<i64>) -> Option<f64> {
+    let span = bucket.or_else(|| tally.since_until.map(|(since, until)| until - since)).filter(|span| *span > 0);
+    tally.increase.zip(span).map(|(increase, span)| increase / (span as f64 / 1e9))
+}
+
 fn row(names: [&str; 4], mut tally: Tally, bucket: Option<i64>) -> Row {
     let mut cells: Vec<Cell> = names.map(text).into();
-    let span = bucket.or_else(|| tally.since_until.map(|(since, until)| until - since)).filter(|span| *span > 0);
-    let rate = tally.increase.zip(span).map(|(increase, span)| increase / (span as f64 / 1e9));
+    let rate = rate(&tally, bucket);
     let [min, avg, max] = tally.levels();
     cells.push(integer(i64::try_from(tally.count).unwrap_or(i64::MAX)));
     cells.extend([tally.increase, rate, min, avg].map(number));

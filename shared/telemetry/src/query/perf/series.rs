@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use muster_proto::v1::PerfQuery;
 use muster_store::{Error, Result, Stamp, Transaction};
 
-use super::{Grouping, each_row};
+use super::{Asked, Grouping, each_row};
 use crate::chunk::Line;
-use crate::query::run::Run;
 use crate::records::MetricKind;
 
 /// Series of one question at most.
@@ -15,7 +13,7 @@ const SERIES_MAX: usize = 2_000_000;
 
 /// What the filter says of a series; the alias is `series`.
 const FILTER: &str = "\
-(series.run = $1::bigint AND ($2::bigint = 0 OR series.job = $2) AND ($3::text = '' OR series.module = $3) \
+(($1::bigint = 0 OR series.run = $1) AND ($2::bigint = 0 OR series.job = $2) AND ($3::text = '' OR series.module = $3) \
                          AND ($8::bigint = 0 OR series.process = $8) \
  OR series.run = 0 AND $2 = 0 AND $3 = '' AND $8 = 0) AND ($4::text = '' OR series.machine = $4) \
  AND ($5::text = '' OR series.machine_type = $5) AND ($6::text = '' OR series.device = $6) AND ($7::text = '' OR series.device_type = $7)";
@@ -35,7 +33,7 @@ FROM series JOIN layout ON layout.series[1] = series.id JOIN layout_total AS tot
 WHERE FILTER";
 
 const BORN: &str = "\
-SELECT min(started_at), (SELECT min(started_at) FROM run WHERE run > $1) \
+SELECT min(started_at), (SELECT min(started_at) FROM run WHERE run > $1 AND $1 > 0) \
 FROM (SELECT started_at FROM run WHERE run = $1::bigint UNION ALL SELECT started_at FROM job WHERE run = $1) AS starts";
 
 /// A layout with some series that are wanted.
@@ -66,17 +64,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) async fn read(
-        transaction: &Transaction<'_>,
-        run: &Run,
-        query: &PerfQuery,
-        grouping: &Grouping,
-    ) -> Result<Self> {
-        let run_id = i64::from(run.id.0);
+    pub(super) async fn read(transaction: &Transaction<'_>, asked: Asked<'_>, grouping: &Grouping) -> Result<Self> {
+        let Asked { run: run_id, filter, metrics } = asked;
         let row = transaction.query_one(BORN, &[&run_id]).await.map_err(Error::doing("find the start of the run"))?;
         let (first, next): (Option<Stamp>, Option<Stamp>) = (row.get(0), row.get(1));
         let seen = (first.map_or(i64::MIN, |at| at.0.0), next.map_or(i64::MAX, |at| at.0.0));
-        let filter = query.filter.clone().unwrap_or_default();
         let (job, process) = (i64::from(filter.job), i64::from(filter.process));
         let statement = SERIES.replace("KEY", grouping.key).replace("ONLY", grouping.only).replace("FILTER", FILTER);
         let mut named: Vec<[String; 4]> = Vec::new();
@@ -90,7 +82,7 @@ impl Wanted {
             &filter.device,
             &filter.device_type,
             &process,
-            &query.metrics,
+            &metrics,
         ];
         each_row(transaction, &statement, &parameters, |row| {
             if ids.len() >= SERIES_MAX {

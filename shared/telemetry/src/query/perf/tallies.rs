@@ -2,23 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::ROWS_MAX;
 use crate::chunk::Tally;
 
-/// Tallies that are kept: those of the lowest keys. All rows that are shown are among them.
-const KEPT_MAX: usize = 10 * ROWS_MAX;
-
 /// Tallies by bucket, then group.
-#[derive(Default)]
 pub(super) struct Tallies {
+    /// Tallies that are kept: those of the lowest keys.
+    kept_max: usize,
     kept: BTreeMap<(i64, usize), Tally>,
     beyond: Tally,
 }
 
 impl Tallies {
+    pub(super) fn new(kept_max: usize) -> Self {
+        Self { kept_max, kept: BTreeMap::new(), beyond: Tally::default() }
+    }
+
     /// The tally of a key. What lies behind everything that is kept is counted where nobody looks.
     pub(super) fn of(&mut self, key: (i64, usize)) -> &mut Tally {
-        if !self.kept.contains_key(&key) && self.kept.len() >= KEPT_MAX {
+        if !self.kept.contains_key(&key) && self.kept.len() >= self.kept_max {
             if self.kept.last_key_value().is_some_and(|(last, _)| *last < key) {
                 return &mut self.beyond;
             }
