@@ -1,16 +1,16 @@
 //! Questions about a synthetic run, asked over the bus as the command line asks them.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use muster_bus::streams::InitOptions;
-use muster_bus::subjects::{self, Service};
-use muster_bus::{Authority, Bus, BusOptions};
+use muster_bus::{Bus, BusOptions};
 use muster_model::{Attempt, Dpid, FiringId, JobNumber, PoolTime, Position, ProcessId, ProcessNumber, RunId, Verdict};
 use muster_pattern::{Class, Expectation, Owner, SECTOR_BYTES, Stamp, expected_sector, fill, spoil};
 use muster_proto::v1;
-use muster_proto::v1::envelope::Body;
 use muster_proto::v1::report_query::Kind;
 use muster_store::{Access, Store, StoreOptions};
 use muster_telemetry::records::{
@@ -306,16 +306,7 @@ impl World {
     }
 
     async fn ask(&self, kind: Kind) -> Result<v1::ReportReply, v1::Refusal> {
-        let query = Body::ReportQuery(v1::ReportQuery { kind: Some(kind) });
-        let envelope = self.bus.envelope(query, Authority::default());
-        let subject = subjects::service(Service::Report, "query");
-        let look = async || Ok(self.bus.request(&subject, &envelope, Duration::from_secs(10)).await);
-        let answer = until("it answers", LIMIT, look, Result::is_ok).await.expect("it answers").expect("an answer");
-        match answer.body.expect("a body") {
-            Body::ReportReply(reply) => Ok(reply),
-            Body::Refusal(refusal) => Err(refusal),
-            other => panic!("{other:?}"),
-        }
+        common::ask(&self.bus, kind, LIMIT).await
     }
 
     async fn perf(&self, by: v1::Dimension, filter: v1::ReportFilter) -> String {

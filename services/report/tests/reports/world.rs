@@ -4,16 +4,14 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use muster_bus::streams::InitOptions;
-use muster_bus::subjects::{self, Service};
-use muster_bus::{Authority, Bus, BusOptions};
+use muster_bus::{Bus, BusOptions};
 use muster_proto::v1;
-use muster_proto::v1::envelope::Body;
 use muster_proto::v1::report_query::Kind;
 use muster_store::{Access, Store, StoreOptions};
 use muster_telemetry::records::Records;
 use muster_telemetry::write::{KnownLayouts, Outcome, commit, load_offset};
 use muster_telemetry::{Format, render};
-use muster_testkit::{NatsServer, Postgres, until};
+use muster_testkit::{NatsServer, Postgres};
 use tokio_util::sync::CancellationToken;
 
 use crate::recorded;
@@ -47,16 +45,7 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, kind: Kind) -> Result<v1::ReportReply, v1::Refusal> {
-        let query = Body::ReportQuery(v1::ReportQuery { kind: Some(kind) });
-        let envelope = self.bus.envelope(query, Authority::default());
-        let subject = subjects::service(Service::Report, "query");
-        let look = async || Ok(self.bus.request(&subject, &envelope, Duration::from_secs(10)).await);
-        let answer = until("it answers", LIMIT, look, Result::is_ok).await.expect("it answers").expect("an answer");
-        match answer.body.expect("a body") {
-            Body::ReportReply(reply) => Ok(reply),
-            Body::Refusal(refusal) => Err(refusal),
-            other => panic!("{other:?}"),
-        }
+        crate::common::ask(&self.bus, kind, LIMIT).await
     }
 
     /// What a person sees.

@@ -75,7 +75,7 @@ impl Observed {
     #[must_use]
     pub fn hears(&self, machine: &Machine, now: PoolTime) -> bool {
         let agent = self.agent(&machine.seen.machine);
-        agent.is_some_and(|agent| agent.is_heard(now) && agent.incarnation == machine.seen.incarnation)
+        agent.is_some_and(|agent| agent.is_heard_in(machine.seen.incarnation, now))
     }
 
     /// Machines that were heard, but not lately.
@@ -232,6 +232,12 @@ impl Agent {
     #[must_use]
     pub fn is_heard(&self, now: PoolTime) -> bool {
         self.heard != PoolTime::NEVER && now.since(self.heard) <= SILENT_AFTER
+    }
+
+    /// A heartbeat of this life was heard lately.
+    #[must_use]
+    pub fn is_heard_in(&self, life: Incarnation, now: PoolTime) -> bool {
+        self.incarnation == life && self.is_heard(now)
     }
 
     /// A heartbeat that was sent before our newest answer came is not believed; several in a row are.

@@ -37,7 +37,7 @@ pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Key>, 
 fn for_machine(state: &State, observed: &Observed, machine: &Machine, now: PoolTime, effects: &mut Vec<Effect>) {
     let Some(agent) = observed.agent(&machine.seen.machine) else { return };
     // An agent of another incarnation than MACHINES names is about to say hello, and gets the whole list then.
-    if !agent.is_heard(now) || agent.incarnation != machine.seen.incarnation {
+    if !agent.is_heard_in(machine.seen.incarnation, now) {
         return;
     }
     let Some(acknowledged) = agent.acknowledged else { return };
