@@ -48,6 +48,9 @@ struct Grouping {
     only: &'static str,
 }
 
+/// All together, told apart by time alone.
+const BY_TIME: Grouping = Grouping { name: "time", key: "''", only: "true" };
+
 fn grouping(by: Dimension) -> Option<Grouping> {
     let whole = |name, key, only| Some(Grouping { name, key, only });
     match by {
@@ -62,7 +65,7 @@ fn grouping(by: Dimension) -> Option<Grouping> {
             "muster_dpid(job, process) || CASE WHEN attempt > 1 THEN '#' || attempt ELSE '' END",
             "process > 0",
         ),
-        Dimension::Time => whole("time", "''", "true"),
+        Dimension::Time => Some(BY_TIME),
     }
 }
 
@@ -121,8 +124,7 @@ pub(super) async fn by_series(store: &Store, asked: Asked<'_>, series_max: usize
 /// # Errors
 /// As the store.
 pub(super) async fn by_bucket(store: &Store, asked: Asked<'_>, width: i64) -> Result<Measured> {
-    let all = Grouping { name: "time", key: "''", only: "true" };
-    measure(store, asked, &all, Some(width), KEPT_MAX).await
+    measure(store, asked, &BY_TIME, Some(width), KEPT_MAX).await
 }
 
 async fn measure(
