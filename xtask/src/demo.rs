@@ -89,7 +89,8 @@ pub(crate) fn run(arguments: &DemoArguments) -> anyhow::Result<()> {
     let directory = directory(arguments.keep);
     lab::clean(&directory)?;
     let up = Instant::now();
-    let options = LabOptions { disks: lab::DISKS, ..LabOptions::new(directory.clone(), programs, MACHINES) };
+    let options =
+        LabOptions { disks: lab::DISKS, secured: true, ..LabOptions::new(directory.clone(), programs, MACHINES) };
     let lab = Lab::up(options, &|line| eprintln!("{line}"))?;
     eprintln!("everything is up after {:.1} s", up.elapsed().as_secs_f64());
     let outcome = drive(&lab, arguments)?;

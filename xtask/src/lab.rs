@@ -38,6 +38,9 @@ pub(crate) struct UpArguments {
     /// Servers of the bus: one, or a cluster of three
     #[arg(long, default_value_t = 1, value_parser = parse_nats)]
     nats: u32,
+    /// Without keys: whoever reaches the lab's server may do anything. Labs with simulated machines are always so
+    #[arg(long)]
+    insecure_local: bool,
 }
 
 fn parse_nats(text: &str) -> Result<u32, String> {
@@ -80,6 +83,7 @@ fn up(arguments: &UpArguments) -> anyhow::Result<()> {
         script,
         nats,
         clock_spread,
+        secured: !arguments.insecure_local && simulated == 0,
         ..LabOptions::new(directory, programs, machines)
     };
     Lab::up(options, &|line| eprintln!("{line}"))?.release()?;

@@ -6,8 +6,11 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build;
+mod chaos;
+mod containers;
 mod demo;
 mod lab;
+mod package;
 mod soak;
 mod test;
 
@@ -22,7 +25,7 @@ struct Arguments {
 enum Task {
     /// Obtain what is missing, bring up a private lab, run a real job in it, print the report, leave nothing running
     Demo(demo::DemoArguments),
-    /// Run every check: format, lints, documentation, unit, property, rule, simulation and end-to-end tests
+    /// Run every check: format, lints, documentation, unit, property, rule, simulation, end-to-end and container tests
     Test(test::TestArguments),
     /// A private lab that stays up, for exploring
     #[command(subcommand)]
@@ -31,8 +34,12 @@ enum Task {
     Bench(bench::BenchArguments),
     /// Run one of the long counts (kills, seeds, hours)
     Soak(soak::SoakArguments),
+    /// Harm real parts at random while they work, and judge at the end what the logs, the archive and the machines say
+    Chaos(chaos::ChaosArguments),
     /// Run the simulation with one seed, or with many
     Simulate(soak::SimulateArguments),
+    /// Debian packages of the command line and of the node agent, whose programs are single files
+    Package,
     /// Generate the Rust of proto/ and the generated pages of docs/ again
     Codegen,
 }
@@ -59,7 +66,9 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Lab(task) => lab::run(&task),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Soak(arguments) => soak::run(&arguments),
+        Task::Chaos(arguments) => chaos::run(&arguments),
         Task::Simulate(arguments) => soak::simulate(&arguments),
+        Task::Package => package::run(),
         Task::Codegen => build::codegen(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::build::{run_cargo, target};
+use crate::containers;
 
 /// How long one program of tests may take: the longest, which boots machines in QEMU, takes 15 minutes on two cores. One that hangs is
 /// ended with all its processes, and the others still run.
@@ -17,10 +18,16 @@ const ENDING_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct TestArguments {
     /// Run only the tests whose name contains this
     filter: Option<String>,
+    /// Run the container test alone: compose.yaml on a Docker engine of its own, as root
+    #[arg(long, conflicts_with = "filter")]
+    containers: bool,
 }
 
 pub(crate) fn run(arguments: &TestArguments) -> anyhow::Result<()> {
     let start = Instant::now();
+    if arguments.containers {
+        return containers::run();
+    }
     if arguments.filter.is_none() {
         step(start, "format");
         run_cargo(&["fmt", "--all", "--check"], &[])?;
@@ -41,6 +48,10 @@ pub(crate) fn run(arguments: &TestArguments) -> anyhow::Result<()> {
     command.extend(arguments.filter.as_deref());
     let (name, runner) = limited();
     run_cargo(&command, &[("MUSTER_PROGRAMS", &programs.to_string_lossy()), (&name, &runner)])?;
+    if arguments.filter.is_none() {
+        step(start, "containers");
+        containers::run()?;
+    }
     step(start, "done: everything passed");
     Ok(())
 }

@@ -16,14 +16,14 @@ use crate::times::Viewer;
 /// The first connection may take so long, or as long as `--timeout` says if that is less.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// One attempt is answered within this, or made again.
-const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(3);
+const ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(2);
 /// The same for the report service, whose longest statement may take ten seconds, and for the past, whose fold may.
 const REPORT_ATTEMPT_TIMEOUT_MAX: Duration = Duration::from_secs(12);
 /// The pool time is asked for once and quickly: only ages that people see depend on it.
 const CLOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// Waits between attempts double up to this.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(1);
+const RETRY_DELAY_MAX: Duration = Duration::from_millis(500);
 /// A wait is told of after this: a change of leader is over sooner.
 const SILENT_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -73,10 +73,11 @@ impl Client {
     /// Connects as the user.
     ///
     /// # Errors
-    /// [`Failure::Unreachable`] when no usable server answers in time.
+    /// [`Failure::Unreachable`] when no usable server answers in time, [`Failure::Usage`] when the credentials are of no use.
     pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
-        let mut options = BusOptions::new(&global.nats, &format!("cli/{}", global.user()));
-        options.actor = format!("user:{}", global.user());
+        let user = global.user()?;
+        let mut options = BusOptions::new(&global.nats, &format!("cli/{user}"), global.access()?);
+        options.actor = format!("user:{user}");
         options.connect_timeout = CONNECT_TIMEOUT_MAX.min(global.timeout);
         let bus = Bus::connect(&options).await?;
         Ok(Self { bus, timeout: global.timeout, seat: None, moment: None })
@@ -185,6 +186,18 @@ impl Client {
         }
     }
 
+    /// Has the leader of an owning service make a full pass now, without telling of a wait.
+    ///
+    /// # Errors
+    /// As [`Client::command`].
+    pub(crate) async fn check(&self, service: Service, limit: Duration) -> Result<v1::CheckReply, Failure> {
+        let asked = self.to_query("make a full pass", service, "check", Body::CheckQuery(v1::CheckQuery {}));
+        match self.ask(&asked.quietly(limit)).await? {
+            Body::CheckReply(found) => Ok(found),
+            _ => Err(unexpected(service.as_str())),
+        }
+    }
+
     /// Asks the agent of a machine, once.
     ///
     /// # Errors
@@ -202,6 +215,7 @@ impl Client {
             Ok(v1::Envelope { body: Some(Body::AgentReply(reply)), .. }) => Ok(reply),
             Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => Err(Refusal::from(refusal).into()),
             Ok(_) => Err(unexpected(&format!("agent of {machine}"))),
+            Err(RequestError::Forbidden { .. }) => Err(forbidden("ask an agent", &format!("the agent of {machine}"))),
             Err(error) => Err(Failure::Unreachable(format!(
                 "ask the agent of {machine}: {error}; `muster machine show {machine}` says how the machine is"
             ))),
@@ -291,6 +305,7 @@ impl Client {
             Err(RequestError::NoResponders { .. } | RequestError::Bus(_)) => Ok(Err(Miss::NobodyAnswers)),
             Err(RequestError::TimedOut { .. }) if !self.bus.is_connected() => Ok(Err(Miss::NobodyAnswers)),
             Err(RequestError::TimedOut { .. }) => Ok(Err(Miss::Late)),
+            Err(RequestError::Forbidden { .. }) => Err(forbidden(asked.what, asked.service.as_str())),
             Err(error @ RequestError::Undecodable { .. }) => Err(Failure::Other(error.into())),
         }
     }
@@ -336,6 +351,13 @@ pub(crate) struct Clocked {
     pub(crate) time: PoolTime,
     /// The round trip of the question.
     pub(crate) round_trip: Duration,
+}
+
+/// The server does not let these credentials ask that.
+fn forbidden(what: &str, party: &str) -> Failure {
+    let why = format!("your role does not permit to ask that of {party}");
+    let next = "an administrator can give you a higher role (`muster admin user add`); docs/permissions.md says which may what";
+    Refusal::new(RefusalCode::Refused, what, why, next).into()
 }
 
 /// The answer is none that this version knows.

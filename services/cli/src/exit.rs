@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use muster_bus::BusError;
+use muster_bus::{BusError, CredentialsError};
 use muster_model::{Place, Refusal};
 
 /// Exit codes with their meaning, for docs/cli.md and the help text.
@@ -90,10 +90,20 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Self {
+        Self::Usage(format!("failed to {error}"))
+    }
+}
+
 impl From<BusError> for Failure {
     fn from(error: BusError) -> Self {
         match error {
-            BusError::Unreachable { .. } | BusError::TooOld { .. } => Self::Unreachable(format!("failed to {error}")),
+            BusError::Unreachable { .. }
+            | BusError::TooOld { .. }
+            | BusError::NotAdmitted { .. }
+            | BusError::Open { .. } => Self::Unreachable(format!("failed to {error}")),
+            BusError::Credentials(error) => error.into(),
             BusError::Failed { .. } => Self::Other(anyhow::anyhow!("failed to {error}")),
         }
     }

@@ -1,14 +1,17 @@
-//! Generated pages of the documentation: docs/cli.md from the command line itself, docs/subjects.md from the tables of the bus.
+//! Generated pages of the documentation: docs/cli.md from the command line itself, docs/subjects.md from the tables of the bus; and
+//! what packages have of the command line, completions and manual pages.
 
 use std::fmt::Write;
+use std::path::Path;
 
+use anyhow::Context;
 use clap::{Arg, Command, CommandFactory};
 use muster_bus::{Bucket, streams, subjects};
 
 use crate::arguments::Cli;
 use crate::exit::EXIT_CODES;
 
-const NOTE: &str = "<!-- generated: `muster generate";
+pub(crate) const NOTE: &str = "<!-- generated: `muster generate";
 
 /// docs/cli.md.
 #[must_use]
@@ -50,6 +53,24 @@ pub fn cli_markdown() -> String {
         section(&mut page, sub, "muster");
     }
     page
+}
+
+/// What completes a command line of `muster` in a shell.
+#[must_use]
+pub(crate) fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "muster", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Writes the manual pages of `muster` and of each of its commands into a directory.
+///
+/// # Errors
+/// When one can not be written.
+pub(crate) fn manual(directory: &Path) -> anyhow::Result<()> {
+    let what = || format!("write the manual pages into {}", directory.display());
+    std::fs::create_dir_all(directory).with_context(what)?;
+    clap_mangen::generate_to(Cli::command(), directory).with_context(what)
 }
 
 fn is_shown(command: &Command) -> bool {
@@ -167,9 +188,23 @@ mod tests {
     }
 
     #[test]
+    fn packages_have_every_command_in_completions_and_manual() {
+        let folder = tempfile::tempdir().expect("a folder");
+        manual(folder.path()).expect("written");
+        let page = std::fs::read_to_string(folder.path().join("muster-machine-list.1")).expect("a page of its own");
+        assert!(page.contains(".TH muster-machine-list 1") || page.contains(".TH \"muster-machine-list\""), "{page}");
+        assert!(!folder.path().join("muster-generate.1").exists(), "what is hidden has none");
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            assert!(completions(shell).contains("checkin"), "{shell}");
+        }
+    }
+
+    #[test]
     fn the_checked_in_pages_are_what_is_generated() {
         let again = "write it again with `muster generate`";
         assert_eq!(checked_in("cli.md"), cli_markdown(), "docs/cli.md: {again} cli");
         assert_eq!(checked_in("subjects.md"), subjects_markdown(), "docs/subjects.md: {again} subjects");
+        let permissions = crate::permissions_page::permissions_markdown();
+        assert_eq!(checked_in("permissions.md"), permissions, "docs/permissions.md: {again} permissions");
     }
 }

@@ -13,9 +13,11 @@ mod confirm;
 mod decode;
 mod exit;
 mod generate;
+mod keys;
 mod mix;
 mod moment;
 mod output;
+mod permissions_page;
 mod plan_file;
 mod progress;
 mod rates;
@@ -30,6 +32,7 @@ use exit::Failure;
 use tokio::runtime::Builder;
 
 pub use generate::{cli_markdown, subjects_markdown};
+pub use permissions_page::permissions_markdown;
 
 /// Threads beside the one that performs commands: the status line and the beat go on while a command waits for a person.
 const CENTER_THREADS: usize = 2;

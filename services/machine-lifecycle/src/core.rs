@@ -11,6 +11,7 @@ pub mod decide;
 pub mod direct;
 mod event;
 mod facts;
+mod findings;
 mod flakiness;
 pub mod health;
 mod input;
@@ -31,7 +32,7 @@ mod tests;
 mod wanted;
 
 use bytes::Bytes;
-use muster_ledger::{At, Core, Decision, Now, Scope};
+use muster_ledger::{At, Core, Decision, Findings, Now, Scope};
 use muster_model::{MachineId, PoolTime, Refusal};
 
 pub use boot::{Boot, Cleaning, Preparation, PreparedKernel, Running, Settings};
@@ -99,6 +100,10 @@ impl Core for MachineCore {
 
     fn wanted(state: &State, observed: &Observed, scope: Scope<'_, MachineId>, now: PoolTime) -> Vec<Effect> {
         wanted::wanted(state, observed, scope, now)
+    }
+
+    fn findings(state: &State, observed: &Observed, now: PoolTime) -> Findings {
+        findings::findings(state, observed, now)
     }
 
     fn effect_key(effect: &Effect) -> String {

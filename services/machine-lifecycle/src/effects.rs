@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_bus::{Authority, Bus, RequestError, subjects};
+use muster_bus::{Authority, Bus, RequestError};
 use muster_ledger::Handle;
 use muster_model::MachineId;
 use muster_proto::v1::{self, envelope::Body};
@@ -40,7 +40,7 @@ async fn send_desired(
 ) {
     let authority = Authority { epoch: desired.epoch, incarnation: desired.incarnation, ..authority };
     let envelope = bus.envelope(Body::AgentCommand(wire::agent_command(desired)), authority);
-    match bus.request(&subjects::command(machine, VERB), &envelope, AGENT_TIMEOUT).await {
+    match bus.command(machine, VERB, &envelope, AGENT_TIMEOUT).await {
         Ok(answer) => take_answer(machine, desired, answer, handle).await,
         Err(RequestError::NoResponders { .. } | RequestError::TimedOut { .. }) => {
             metrics::desired("unanswered");
@@ -65,7 +65,7 @@ async fn send_task(
     let authority = Authority { epoch: task.epoch, incarnation: task.incarnation, ..authority };
     let envelope = bus.envelope(Body::AgentCommand(wire::boot_command(task)), authority);
     tracing::info!(machine_id = %machine, operation = %task.operation, verb, "an agent is told of a boot");
-    match bus.request(&subjects::command(machine, verb), &envelope, AGENT_TIMEOUT).await {
+    match bus.command(machine, verb, &envelope, AGENT_TIMEOUT).await {
         Ok(v1::Envelope { body: Some(Body::AgentReply(reply)), .. }) => {
             match reply.boot.and_then(v1::BootProgress::known) {
                 Some(progress) => {
@@ -99,7 +99,7 @@ async fn send_prepare(
     let envelope = bus.envelope(Body::AgentCommand(wire::prepare_command(task)), authority);
     let (position, work) = (task.position, &task.work);
     tracing::info!(machine_id = %machine, order = %position, task = %work.task, resource = %work.resource, "an agent is told of a disk");
-    match bus.request(&subjects::command(machine, STORAGE_VERB), &envelope, AGENT_TIMEOUT).await {
+    match bus.command(machine, STORAGE_VERB, &envelope, AGENT_TIMEOUT).await {
         Ok(v1::Envelope { body: Some(Body::AgentReply(reply)), .. }) => {
             match reply.storage.and_then(v1::StorageProgress::known) {
                 Some(progress) => {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use muster_bus::{Authority, Bus, BusError, Inbound, subjects};
+use muster_bus::{Authority, Bus, BusError, Inbound, question, subjects};
 use muster_ledger::{Handle, Lead};
-use muster_model::Incarnation;
+use muster_model::{CommandId, Incarnation};
 use muster_proto::v1::envelope::Body;
 use tokio::sync::mpsc;
 
@@ -25,6 +25,8 @@ pub(crate) async fn subscribe(bus: &Bus) -> Result<impl Stream<Item = Inbound> +
 struct Asking {
     reply: String,
     number: u64,
+    /// The heartbeat itself.
+    answered: Option<CommandId>,
     incarnation: Incarnation,
     machine: muster_model::MachineId,
 }
@@ -51,13 +53,13 @@ pub(crate) async fn listen(
 }
 
 fn take(inbound: Inbound, handle: &Handle<MachineCore>, asking: &mpsc::Sender<Asking>) {
-    let reply = inbound.reply.clone();
+    let (reply, answered) = (inbound.reply.clone(), inbound.envelope.as_ref().ok().and_then(question));
     let Some((number, heartbeat)) = decode(inbound) else { return metrics::invalid() };
     let (machine, incarnation) = (heartbeat.machine.clone(), heartbeat.incarnation);
     // A full queue drops it: the next one is a second away.
     handle.observe(Observation::Heartbeat(heartbeat));
     if let Some(reply) = reply
-        && asking.try_send(Asking { reply, number, incarnation, machine }).is_err()
+        && asking.try_send(Asking { reply, number, answered, incarnation, machine }).is_err()
     {
         metrics::unanswered_heartbeat();
     }
@@ -85,17 +87,17 @@ async fn answer(bus: &Bus, asking: Vec<Asking>, handle: &Handle<MachineCore>, le
         let answer = |asking: Asking| {
             let machine = view.state.machines.get(&asking.machine);
             let answer = wire::heartbeat_answer(asking.number, asking.incarnation, machine);
-            (asking.reply, answer, view.now.position)
+            (asking, answer, view.now.position)
         };
         asking.into_iter().map(answer).collect::<Vec<_>>()
     });
     // Not the leader any more: silence.
     let Ok(answers) = answers.await else { return };
-    for (reply, answer, position) in answers {
+    for (asking, answer, position) in answers {
         if !lead.holds() {
             return;
         }
-        let authority = Authority { position, term: lead.term, ..Authority::default() };
-        bus.answer(&reply, Body::HeartbeatAnswer(answer), authority).await;
+        let authority = Authority { position, term: lead.term, command: asking.answered, ..Authority::default() };
+        bus.answer_agent(&asking.machine, &asking.reply, Body::HeartbeatAnswer(answer), authority).await;
     }
 }

@@ -22,15 +22,13 @@ use std::time::Duration;
 use anyhow::Context;
 use muster_bus::streams;
 use muster_bus::subjects::Service;
-use muster_chassis::CommonArguments;
+use muster_chassis::{CommonArguments, SigningArguments};
 use muster_ledger::{LedgerOptions, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::MachineCore;
 use crate::shell::MachineShell;
 
-/// KV memory bucket for readers: a `MachineRecord` per machine.
-pub const PROJECTION: &str = "machines";
 /// Time between ticks: how late a timer or what a heartbeat says may be noticed.
 const TICK: Duration = Duration::from_millis(250);
 /// A snapshot is taken after so many messages of the log.
@@ -46,7 +44,8 @@ pub fn ledger_options(instance: &str) -> LedgerOptions<MachineCore> {
             Source { stream: streams::RESERVATIONS, filter: "", is_log: true, take: wire::take_reservations },
             Source { stream: streams::REPORTS, filter: "", is_log: false, take: wire::take_report },
         ],
-        projection: Some(PROJECTION),
+        // A `MachineRecord` for each machine.
+        projection: streams::projection_of(Service::MachineLifecycle),
         snapshot_every: SNAPSHOT_EVERY,
     }
 }
@@ -54,10 +53,10 @@ pub fn ledger_options(instance: &str) -> LedgerOptions<MachineCore> {
 /// Runs the service until `stop`.
 ///
 /// # Errors
-/// When the bus is not reachable at the start, or the log is refused.
-pub async fn run(arguments: CommonArguments, stop: CancellationToken) -> anyhow::Result<()> {
+/// When the bus is not reachable at the start, the signing key can not be used, or the log is refused.
+pub async fn run(arguments: CommonArguments, signing: SigningArguments, stop: CancellationToken) -> anyhow::Result<()> {
     metrics::describe();
-    let bus = muster_chassis::connect(&arguments, Service::MachineLifecycle.as_str()).await?;
+    let bus = muster_chassis::connect_signing(&arguments, &signing, Service::MachineLifecycle.as_str()).await?;
     let clock = tokio::spawn(muster_chassis::follow_pool_clock(bus.clone(), stop.clone()));
     let shell = Arc::new(MachineShell::new(bus.clone(), arguments.instance.clone()));
     muster_chassis::set_ready(true);

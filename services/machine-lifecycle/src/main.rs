@@ -1,7 +1,7 @@
 //! `muster-machine-lifecycle`: the service that knows what is on each machine.
 
 use clap::Parser;
-use muster_chassis::CommonArguments;
+use muster_chassis::{CommonArguments, SigningArguments};
 
 /// Knows what is on each machine of a Muster pool and whose it is
 #[derive(Debug, Parser)]
@@ -9,12 +9,14 @@ use muster_chassis::CommonArguments;
 struct Arguments {
     #[command(flatten)]
     common: CommonArguments,
+    #[command(flatten)]
+    signing: SigningArguments,
 }
 
 fn main() -> std::process::ExitCode {
-    let arguments = Arguments::parse();
-    let common = arguments.common.clone();
-    muster_chassis::run("muster-machine-lifecycle", &arguments.common, move |stop| {
-        muster_machine_lifecycle::run(common, stop)
+    let Arguments { common, signing } = Arguments::parse();
+    let own = common.clone();
+    muster_chassis::run("muster-machine-lifecycle", &common, move |stop| {
+        muster_machine_lifecycle::run(own, signing, stop)
     })
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use futures::StreamExt;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Authority, Bus};
+use muster_chassis::SigningArguments;
 use muster_model::{CommandId, Incarnation, MachineId, Position};
 use muster_proto::v1::{self, envelope::Body, machine_command, machine_query, machine_reply};
 use muster_testkit::{Running, System, answered, until};
@@ -27,7 +28,7 @@ impl Pool {
     }
 
     fn service(&self, instance: &str) -> Running {
-        self.0.run(instance, muster_machine_lifecycle::run)
+        self.0.run(instance, |common, stop| muster_machine_lifecycle::run(common, SigningArguments::default(), stop))
     }
 
     /// Asks until somebody answers.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use crate::connection::Connection;
+use crate::keeper::executable::{Checked, Mark};
 
 /// An artifact larger than this is not fetched.
 const ARTIFACT_BYTES_MAX: u64 = 4 << 30;
@@ -22,9 +23,6 @@ const ARTIFACT_BYTES_MAX: u64 = 4 << 30;
 const DOWNLOAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
 /// Digests that are remembered as being in work or checked.
 const DIGESTS_MAX: usize = 1_000;
-
-/// By what a file is recognised as the one that was checked.
-type Mark = (u64, u64, u64, i64, i64, i64, i64);
 
 /// One artifact: held by who checks or fetches it; the mark of the file that was found right.
 type Place = Arc<tokio::sync::Mutex<Option<Mark>>>;
@@ -44,25 +42,32 @@ impl Artifacts {
         Self { directory, bucket, connection, digests: Arc::default() }
     }
 
-    /// An executable file with this digest: from the cache, or from the object store. Several who ask at once share one download.
+    /// A file with this digest: from the cache, or from the object store. Several who ask at once share one download.
     pub(crate) async fn get(&self, sha256: &str) -> anyhow::Result<PathBuf> {
+        self.get_checked(sha256).await.map(|checked| checked.path)
+    }
+
+    /// As [`Artifacts::get`], with what the file was when its digest was taken: who executes it looks at that.
+    pub(crate) async fn get_checked(&self, sha256: &str) -> anyhow::Result<Checked> {
         anyhow::ensure!(
             sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)),
             "use artifact `{sha256}`: not a SHA-256"
         );
         let place = self.place(sha256);
-        let mut checked = place.lock().await;
+        let mut known = place.lock().await;
         let path = self.directory.join(sha256);
-        if let (Some(before), Some(now)) = (*checked, mark(&path))
+        if let (Some(before), Some(now)) = (*known, mark(&path))
             && before == now
         {
-            return Ok(path);
+            return Ok(Checked { path, mark: before });
         }
-        if digest(path.clone()).await.ok().as_deref() != Some(sha256) {
-            self.download(sha256, &path).await?;
-        }
-        *checked = mark(&path);
-        Ok(path)
+        let found = check(path.clone()).await.ok().filter(|(digest, _)| digest == sha256);
+        let mark = match found {
+            Some((_, mark)) => mark,
+            None => self.download(sha256, &path).await?,
+        };
+        *known = Some(mark);
+        Ok(Checked { path, mark })
     }
 
     fn place(&self, sha256: &str) -> Place {
@@ -73,18 +78,20 @@ impl Artifacts {
         digests.entry(sha256.into()).or_default().clone()
     }
 
-    async fn download(&self, sha256: &str, path: &Path) -> anyhow::Result<()> {
+    async fn download(&self, sha256: &str, path: &Path) -> anyhow::Result<Mark> {
         let beside = path.with_extension("part");
         let fetched = tokio::time::timeout(DOWNLOAD_TIMEOUT, self.fetch(sha256, &beside)).await;
         fetched.with_context(|| format!("fetch artifact {sha256} within {DOWNLOAD_TIMEOUT:?}"))??;
-        let found = digest(beside.clone()).await?;
-        if found != sha256 {
-            let _ = std::fs::remove_file(&beside);
-            anyhow::bail!("use artifact {sha256}: what the object store has under this name has the digest {found}");
-        }
         std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755))
             .context("make the artifact executable")?;
-        std::fs::rename(&beside, path).context("put the artifact into the cache")
+        std::fs::rename(&beside, path).context("put the artifact into the cache")?;
+        // After all that changes what the kernel tells of it. Whoever finds it wrong removes it.
+        let (found, mark) = check(path.to_owned()).await?;
+        if found != sha256 {
+            let _ = std::fs::remove_file(path);
+            anyhow::bail!("use artifact {sha256}: what the object store has under this name has the digest {found}");
+        }
+        Ok(mark)
     }
 
     async fn fetch(&self, sha256: &str, path: &Path) -> anyhow::Result<()> {
@@ -99,8 +106,21 @@ impl Artifacts {
 }
 
 fn mark(path: &Path) -> Option<Mark> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
+    std::fs::symlink_metadata(path).ok().map(|meta| Mark::of(&meta))
+}
+
+/// Digest of a file, and what it was while that was taken.
+async fn check(path: PathBuf) -> anyhow::Result<(String, Mark)> {
+    let checked = tokio::task::spawn_blocking(move || {
+        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path);
+        let file = file.with_context(|| format!("read {}", path.display()))?;
+        let look = || Ok::<_, anyhow::Error>(Mark::of(&file.metadata().context("look at an artifact")?));
+        let before = look()?;
+        let digest = digest_of_file(&file)?;
+        anyhow::ensure!(look()? == before, "{} was changed while its digest was taken", path.display());
+        Ok((digest, before))
+    });
+    checked.await.context("take a digest")?
 }
 
 /// SHA-256 of a file, lower-case hex.
@@ -110,11 +130,16 @@ pub(crate) async fn digest(path: PathBuf) -> anyhow::Result<String> {
 
 /// SHA-256 of a file, lower-case hex, on this thread.
 pub(crate) fn digest_now(path: &Path) -> anyhow::Result<String> {
-    let mut file = File::open(path).with_context(|| format!("read {}", path.display()))?;
+    let file = File::open(path).with_context(|| format!("read {}", path.display()))?;
+    digest_of_file(&file).with_context(|| format!("read {}", path.display()))
+}
+
+/// SHA-256 of what follows in a file, lower-case hex.
+pub(crate) fn digest_of_file(mut file: &File) -> anyhow::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let size = file.read(&mut buffer).with_context(|| format!("read {}", path.display()))?;
+        let size = file.read(&mut buffer).context("read a file")?;
         if size == 0 {
             return Ok(hex(&hasher.finalize()));
         }

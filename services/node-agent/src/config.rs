@@ -6,7 +6,10 @@ use anyhow::Context;
 use muster_chassis::CommonArguments;
 use muster_model::{BootDriver, MachineId};
 
+use crate::admission::Admission;
 use crate::boot::{BootArguments, Places};
+use crate::private;
+use crate::signers::{Signers, Sources};
 use crate::ssh::{SshArguments, SshPolicy};
 
 /// A process's log is stopped beyond this.
@@ -30,6 +33,14 @@ pub struct Arguments {
     /// Id of this machine; the host name where it is not given
     #[arg(long, env = "MUSTER_MACHINE")]
     pub machine: Option<String>,
+    /// File with the token of `muster admin enroll`: on its first start the agent makes a key of its own in its state directory, and
+    /// presents it; later starts take no notice of it
+    #[arg(long, env = "MUSTER_JOIN", value_name = "FILE")]
+    pub join: Option<PathBuf>,
+    /// File with the keys by which this machine knows its services (`signers` of `muster admin init --keys`). It is taken once, in place
+    /// of what is pinned; without it, the token brings them
+    #[arg(long, env = "MUSTER_SIGNERS", value_name = "FILE")]
+    pub signers: Option<PathBuf>,
     /// Directory for everything that the agent keeps
     #[arg(long, env = "MUSTER_STATE", default_value = "/var/lib/muster/agent")]
     pub state: PathBuf,
@@ -45,6 +56,10 @@ pub struct Arguments {
     /// The keeper's program; looked for beside the agent's own where it is not given
     #[arg(long)]
     pub keeper: Option<PathBuf>,
+    /// What may be done on this machine, whoever orders it: TOML, owned by root; see docs/security.md. Without the file nothing runs
+    /// as root, and these arguments say the rest
+    #[arg(long, env = "MUSTER_POLICY", default_value = "/etc/muster/policy.toml")]
+    pub policy: PathBuf,
     /// What triggers may do on this machine beyond what is harmless: TOML, owned by root. Without the file nothing
     #[arg(long, env = "MUSTER_TRIGGER_POLICY", default_value = "/etc/muster/triggers.toml")]
     pub trigger_policy: PathBuf,
@@ -99,6 +114,8 @@ pub(crate) struct Settings {
     pub allow_storage: bool,
     /// The keeper's program.
     pub keeper: PathBuf,
+    /// What may be done here, whoever orders it.
+    pub policy: PathBuf,
     /// What triggers may do here.
     pub trigger_policy: PathBuf,
     /// Directories in which crashes leave files.
@@ -121,6 +138,10 @@ pub(crate) struct Settings {
     pub clock_ahead_ms: i32,
     /// Where NATS is.
     pub nats: String,
+    /// How this agent comes onto the bus.
+    pub admission: Admission,
+    /// By which keys it knows its services.
+    pub signers: Signers,
 }
 
 impl Settings {
@@ -133,11 +154,21 @@ impl Settings {
             }
         };
         let state = &arguments.state;
-        for directory in ["", "work", "cache", "kernels", "keeper"] {
+        for directory in ["", "kernels", "keeper"] {
             let directory = state.join(directory);
             std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         }
+        for directory in private::PASSED_THROUGH.map(|name| state.join(name)) {
+            private::make_passage(&directory).with_context(|| format!("make {}", directory.display()))?;
+        }
         let state = std::fs::canonicalize(state).with_context(|| format!("find {}", state.display()))?;
+        let admission = Admission::new(&arguments.common, arguments.join.as_deref(), &machine, &state)?;
+        let sources = Sources {
+            named: arguments.signers.as_deref(),
+            token: arguments.join.as_deref(),
+            insecure_local: arguments.common.insecure_local,
+        };
+        let signers = Signers::open(&state, sources)?;
         let disks = arguments.disks.iter().map(|disk| {
             std::fs::canonicalize(disk)
                 .with_context(|| format!("find {}, which is to stand for a disk", disk.display()))
@@ -154,6 +185,7 @@ impl Settings {
             state,
             disks: disks.collect::<anyhow::Result<_>>()?,
             keeper: arguments.keeper.clone().map_or_else(keeper_beside, Ok)?,
+            policy: arguments.policy.clone(),
             trigger_policy: arguments.trigger_policy.clone(),
             crash_files: arguments.crash_files.clone(),
             crash_file_bytes_max: arguments.crash_file_bytes_max,
@@ -164,6 +196,8 @@ impl Settings {
             log_bytes_max: arguments.log_bytes_max,
             clock_ahead_ms: arguments.clock_ahead_ms,
             nats: arguments.common.nats.clone(),
+            admission,
+            signers,
         })
     }
 }

@@ -8,6 +8,7 @@ use muster_model::{Epoch, Incarnation, MachineId};
 use muster_proto::v1::{Envelope, envelope::Body};
 use tokio::sync::{mpsc, watch};
 
+use crate::admission::Admission;
 use crate::metrics;
 
 /// Messages that wait for the bus at most; more are dropped, and asked for again by who wants them.
@@ -36,10 +37,12 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects in the background, and tries for as long as it takes.
-    pub(crate) fn start(nats: &str, machine: &MachineId, clock: Clock) -> Self {
+    pub(crate) fn start(nats: &str, admission: Admission, machine: &MachineId, clock: Clock) -> Self {
         let (sender, bus) = watch::channel(None);
-        let options = BusOptions::new(nats, &format!("agent/{machine}"));
+        let (nats, of) = (nats.to_owned(), machine.clone());
         tokio::spawn(async move {
+            let access = admission.access(&nats, &of).await;
+            let options = BusOptions::new(&nats, &format!("agent/{of}"), access);
             loop {
                 match Bus::connect(&options).await {
                     Ok(bus) => {

@@ -4,15 +4,19 @@
 //! them, reports what becomes of them, relays what they measure, and keeps the fence. The keeper is the parent of the tests. Not
 //! responsible for what is to run (the scheduler), nor for whose the machine is (machine-lifecycle).
 
+mod admission;
 mod agent;
 mod artifacts;
+mod beneath;
 mod boot;
 mod checkout;
 mod config;
 mod connection;
-mod core;
+pub mod core;
 mod crash_files;
+mod descriptors;
 mod disk;
+mod gate;
 mod heartbeat;
 mod hotplug;
 mod keeper;
@@ -24,12 +28,17 @@ mod metrics;
 mod module_sockets;
 mod names;
 mod peer;
+mod policy;
+mod private;
 mod probe;
 mod samples;
 mod sender;
+mod signers;
 mod ssh;
 mod storage;
 mod triggers;
+mod trusted_file;
+mod users;
 mod wire;
 mod workplace;
 
@@ -40,6 +49,12 @@ pub use config::Arguments;
 pub use keeper::{KeeperArguments, run as run_keeper};
 pub use ssh::SshArguments;
 
+/// To be called first in a process of an agent: it has no descriptor that is nothing to it, and what it makes is for its user alone.
+pub fn begin() {
+    descriptors::close_inherited();
+    private::begin();
+}
+
 /// Runs the agent of this machine until `stop`. Test processes go on without it.
 ///
 /// # Errors
@@ -47,6 +62,7 @@ pub use ssh::SshArguments;
 pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = config::Settings::new(&arguments)?;
     let _lock = disk::lock::Lock::take(&settings.state.join("lock"))?;
+    private::close(&settings.state);
     probe::Pretended::begin(&settings.state);
     raise_descriptor_limit();
     tracing::info!(machine = %settings.machine, state = %settings.state.display(), "this agent's machine");

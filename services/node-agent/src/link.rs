@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
-use muster_bus::{Bus, subjects};
+use muster_bus::{Answer, Bus, subjects};
 use muster_proto::v1::{Envelope, HelloAnswer, RefusalCode, envelope::Body, hello_answer};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agent::Input;
 use crate::connection::Connection;
 use crate::core::authority::Owner;
+use crate::gate::Gate;
 
 /// An answer is waited for so long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,6 +32,18 @@ pub(crate) enum HelloTo {
     Both,
     /// To the scheduler alone.
     Scheduler,
+}
+
+/// What came of saying hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    /// It is answered, and the answer is taken.
+    Taken,
+    /// It is to be said again, in the same words.
+    Again,
+    /// It is to be said from the beginning: another incarnation was granted than the one that speaks. A hello that was held back on an
+    /// older connection does that, when it arrives behind the one that was answered.
+    Anew,
 }
 
 /// What the link asks the agent.
@@ -60,28 +74,29 @@ pub(crate) enum LinkInput {
 /// Says hello for as long as the agent lives, and hears commands.
 pub(crate) fn start(
     connection: Connection,
+    gate: Gate,
     inputs: mpsc::Sender<Input>,
     again: mpsc::Receiver<HelloTo>,
     up: watch::Sender<bool>,
 ) {
     tokio::spawn(async move {
         let bus = connection.bus().await;
-        hear_commands(&connection, &bus, &inputs).await;
-        let link = Link { connection, bus, inputs, up };
+        hear_commands(&connection, &bus, &gate, &inputs).await;
+        let link = Link { connection, bus, gate, inputs, up };
         link.run(again).await;
     });
 }
 
 /// Subscribes before the first hello, so that nothing that follows from it is missed. The client renews it after every reconnect.
-async fn hear_commands(connection: &Connection, bus: &Bus, inputs: &mpsc::Sender<Input>) {
+async fn hear_commands(connection: &Connection, bus: &Bus, gate: &Gate, inputs: &mpsc::Sender<Input>) {
     let subject = subjects::commands_of(&connection.machine);
     loop {
         match bus.subscribe(&subject, None).await {
             Ok(mut commands) => {
-                let inputs = inputs.clone();
+                let (gate, inputs) = (gate.clone(), inputs.clone());
                 tokio::spawn(async move {
                     while let Some(command) = commands.next().await {
-                        if inputs.send(Input::Command(Box::new(command))).await.is_err() {
+                        if inputs.send(Input::Command(Box::new(gate.command(command)))).await.is_err() {
                             return;
                         }
                     }
@@ -99,6 +114,7 @@ async fn hear_commands(connection: &Connection, bus: &Bus, inputs: &mpsc::Sender
 struct Link {
     connection: Connection,
     bus: Bus,
+    gate: Gate,
     inputs: mpsc::Sender<Input>,
     up: watch::Sender<bool>,
 }
@@ -144,61 +160,73 @@ impl Link {
         }
     }
 
-    /// Says hello until it is answered and the answer is taken; false when the connection is not the same any more.
+    /// Says hello until it is answered and the answer is taken; false when the connection is not the same any more, or all of it is to
+    /// be said anew.
     async fn greet(&self, owner: Owner, connection: u64) -> bool {
         let mut pause = PAUSE_MIN;
         loop {
             if !self.bus.is_connected() || self.bus.connections() != connection {
                 return false;
             }
-            if self.greet_once(owner).await {
+            let greeting = self.greet_once(owner).await;
+            if greeting == Greeting::Taken {
                 return true;
             }
             tokio::time::sleep(pause).await;
+            if greeting == Greeting::Anew {
+                return false;
+            }
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    async fn greet_once(&self, owner: Owner) -> bool {
+    async fn greet_once(&self, owner: Owner) -> Greeting {
         let (answer, words) = oneshot::channel();
         if self.inputs.send(Input::Link(LinkInput::Words { owner, answer })).await.is_err() {
-            return false;
+            return Greeting::Again;
         }
-        let Ok(words) = words.await else { return false };
+        let Ok(words) = words.await else { return Greeting::Again };
         let subject = subjects::hello(&self.connection.machine, service_of(owner));
-        match self.bus.request(&subject, &words, ANSWER_TIMEOUT).await {
-            Ok(envelope) => self.answered(owner, envelope).await,
+        match self.bus.request_whole(&subject, &words, ANSWER_TIMEOUT).await {
+            Ok(answer) => self.answered(owner, &words.id, answer).await,
             Err(error) => {
                 tracing::debug!(%error, service = owner.as_str(), "hello was not answered");
-                false
+                Greeting::Again
             }
         }
     }
 
-    async fn answered(&self, owner: Owner, envelope: Envelope) -> bool {
+    async fn answered(&self, owner: Owner, question: &Bytes, answer: Answer) -> Greeting {
+        if let Err(refused) = self.gate.answer(owner, question, &answer) {
+            tracing::debug!(service = owner.as_str(), why = refused.why(), "an answer to hello counts for nothing");
+            return Greeting::Again;
+        }
+        let envelope = answer.envelope;
         let term = muster_model::Term(envelope.term);
         let kind = match envelope.body {
             Some(Body::HelloAnswer(HelloAnswer { kind: Some(kind) })) => Box::new(kind),
             Some(Body::Refusal(refusal)) if refusal.code() == RefusalCode::Unavailable => {
                 tracing::debug!(service = owner.as_str(), why = refusal.why, "hello can not be taken yet");
-                return false;
+                return Greeting::Again;
             }
             Some(Body::Refusal(refusal)) => {
                 tracing::warn!(service = owner.as_str(), why = refusal.why, next = refusal.next, "hello was refused");
-                return false;
+                // machine-lifecycle has nobody before it to begin with.
+                return if owner == Owner::Scheduler { Greeting::Anew } else { Greeting::Again };
             }
-            _ => return false,
+            _ => return Greeting::Again,
         };
         let (taken, done) = oneshot::channel();
         let input = Input::Link(LinkInput::Answered { owner, term, kind, taken });
         if self.inputs.send(input).await.is_err() {
-            return false;
+            return Greeting::Again;
         }
         match tokio::time::timeout(FENCE_TIMEOUT, done).await {
-            Ok(taken) => taken.unwrap_or(false),
+            Ok(Ok(true)) => Greeting::Taken,
+            Ok(Ok(false) | Err(_)) => Greeting::Again,
             Err(_) => {
                 tracing::error!("processes of an older epoch can not be ended: the machine has to be rebooted");
-                true
+                Greeting::Taken
             }
         }
     }

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::agent::Input;
-use crate::artifacts;
 use crate::connection::Connection;
 use crate::later::Rush;
 use crate::sender::SharedSpool;
+use crate::{artifacts, beneath};
 
 /// Most bytes of a part.
 pub(crate) const PART_BYTES_MAX: u64 = 256 << 10;
@@ -46,8 +46,7 @@ const OTHERS_POLL: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// Reads a part of a log.
-pub(crate) fn read_part(path: &Path, from: u64, limit: u32, complete: bool) -> std::io::Result<LogPart> {
-    let mut file = File::open(path)?;
+pub(crate) fn read_part(mut file: File, from: u64, limit: u32, complete: bool) -> std::io::Result<LogPart> {
     let size = file.metadata()?.len();
     let limit = match u64::from(limit) {
         0 => PART_BYTES_MAX,
@@ -76,16 +75,39 @@ pub(crate) struct Upload {
     /// Whose.
     pub id: ProcessId,
     /// The file.
-    pub path: PathBuf,
+    pub source: Source,
     /// Where to.
     pub bucket: Bucket,
     /// Its name there.
     pub name: String,
 }
 
+/// A file of a process, which may do with it what it likes: it is opened as that, whenever it is read.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The log that this agent made.
+    Log(PathBuf),
+    /// What the process has made.
+    Own {
+        /// Its directory.
+        directory: PathBuf,
+        /// Beneath that.
+        path: PathBuf,
+    },
+}
+
+impl Source {
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Self::Log(path) => beneath::open_log(path),
+            Self::Own { directory, path } => beneath::open_file(directory, path),
+        }
+    }
+}
+
 impl Upload {
     fn log(id: ProcessId, path: PathBuf) -> Self {
-        Self { id, path, bucket: Bucket::Logs, name: log_name(id) }
+        Self { id, source: Source::Log(path), bucket: Bucket::Logs, name: log_name(id) }
     }
 }
 
@@ -141,7 +163,7 @@ impl Uploads {
                 Ok(stored) => return Ok(stored),
                 Err(error) => last = format!("{error:#}"),
             }
-            if !upload.path.is_file() {
+            if upload.source.open().is_err() {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
@@ -150,9 +172,15 @@ impl Uploads {
     }
 
     async fn put(&self, upload: &Upload) -> anyhow::Result<ArtifactStored> {
-        let sha256 = artifacts::digest(upload.path.clone()).await?;
-        let mut file =
-            tokio::fs::File::open(&upload.path).await.with_context(|| format!("read {}", upload.path.display()))?;
+        let source = upload.source.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut file = source.open().with_context(|| format!("open {source:?}"))?;
+            let sha256 = artifacts::digest_of_file(&file)?;
+            file.rewind().context("read it again")?;
+            Ok::<_, anyhow::Error>((file, sha256))
+        });
+        let (file, sha256) = opened.await.context("read a file")??;
+        let mut file = tokio::fs::File::from_std(file);
         let size_bytes = file.metadata().await.context("look at the file")?.len();
         let bus = self.connection.bus().await;
         bus.put_object(upload.bucket, &upload.name, &mut file).await?;
@@ -254,7 +282,7 @@ impl Small {
     /// None where the file is large, or can not be read.
     fn read(upload: &Upload) -> Option<Self> {
         let mut data = Vec::new();
-        File::open(&upload.path).ok()?.take(SMALL_BYTES_MAX + 1).read_to_end(&mut data).ok()?;
+        upload.source.open().ok()?.take(SMALL_BYTES_MAX + 1).read_to_end(&mut data).ok()?;
         let is_small = data.len() as u64 <= SMALL_BYTES_MAX;
         is_small.then(|| Self { upload: upload.clone(), sha256: artifacts::digest_of(&data), data: data.into() })
     }
@@ -312,7 +340,7 @@ mod tests {
         };
         let small = usize::try_from(SMALL_BYTES_MAX).expect("it fits");
         let mut gone = upload(9, 1);
-        gone.path = directory.path().join("gone");
+        gone.source = Source::Log(directory.path().join("gone"));
         let (bundles, alone) = pack(vec![upload(1, 10), upload(2, small + 1), upload(3, small), gone]);
         let sizes: Vec<Vec<usize>> = bundles.iter().map(|b| b.iter().map(|small| small.data.len()).collect()).collect();
         assert_eq!(sizes, [vec![10, small]]);

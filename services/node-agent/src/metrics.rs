@@ -8,6 +8,8 @@ pub(crate) const LIVE: &str = "muster_agent_processes_live";
 pub(crate) const REFUSED: &str = "muster_agent_starts_refused_total";
 /// Commands that had no effect because their term, epoch, incarnation or generation was not the present one.
 pub(crate) const DENIED: &str = "muster_agent_commands_denied_total";
+/// Messages to this agent that counted for nothing, by reason: of their signature, term, epoch, incarnation or generation.
+pub(crate) const MESSAGES_REFUSED: &str = "muster_agent_messages_refused_total";
 /// Batches of reports that were put into the spool.
 pub(crate) const REPORT_BATCHES: &str = "muster_agent_report_batches_total";
 /// Batches of samples that were put into the spool.

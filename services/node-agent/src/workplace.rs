@@ -12,19 +12,24 @@ use muster_proto::v1::{Inventory, StartSpec};
 use crate::core::gang::{Gang, Member};
 use crate::core::orders::Order;
 use crate::disk::token::Tokens;
-use crate::keeper::protocol::Spawn;
+use crate::keeper::executable::{Checked, PROGRAM_LINK};
+use crate::keeper::protocol::{Limits, Spawn};
 use crate::names::{id_of, name_of, seed_of};
+use crate::policy::UserRange;
+use crate::private;
+use crate::users::{User, Users, hand_over, owner_of};
 
 /// Variables of the agent that test processes are given too: by the first a lab finds what belongs to it.
 const PASSED_ON: [&str; 1] = ["MUSTER_LAB"];
+
+/// The context is the agent's, and read by the process, to which alone its directory is open.
+const CONTEXT_MODE: u32 = 0o644;
 
 /// What processes of one order have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     /// What is to be started.
     pub spec: StartSpec,
-    /// Its executable file.
-    pub program: PathBuf,
     /// This machine.
     pub machine: MachineId,
     /// What is on it.
@@ -35,6 +40,19 @@ pub(crate) struct Common {
     pub tokens: Tokens,
     /// Where a person finds the scripts of a test that is set up for them.
     pub home: PathBuf,
+}
+
+/// How processes of one order are executed.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    /// The artifact.
+    pub program: Checked,
+    /// Where each gets a user of its own; none where they run as the agent does.
+    pub users: Option<(Users, UserRange)>,
+    /// They run as root because their module has to.
+    pub root: bool,
+    /// What each may take.
+    pub limits: Limits,
 }
 
 /// Directory of a process.
@@ -76,18 +94,21 @@ pub(crate) fn log_of(state: &Path, id: ProcessId) -> PathBuf {
 }
 
 /// Makes the place of a process, and what the keeper needs to start it.
-pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
+pub(crate) fn make(common: &Common, launch: &Launch, order: &Order) -> anyhow::Result<Spawn> {
     let (id, resources) = (order.id, &order.resources);
     let directory = directory_of(&common.state, id);
     let results = directory.join("results");
     let kept = keeps(common).then(|| kept_of(&common.state, id));
+    let user = user_of(launch, &directory, kept.as_deref())?;
     for directory in [&directory, &results].into_iter().chain(&kept) {
         make_directory(directory).with_context(|| format!("make {}", directory.display()))?;
     }
     let context = context(common, order, &directory);
     let context_path = context.path();
     let json = serde_json::to_vec_pretty(&context).context("write the context")?;
-    std::fs::write(&context_path, json).with_context(|| format!("write {}", context_path.display()))?;
+    std::fs::write(&context_path, json)
+        .and_then(|()| private::open_to_tests(&context_path, CONTEXT_MODE))
+        .with_context(|| format!("write {}", context_path.display()))?;
     let log = log_of(&common.state, id);
     let head = log_head(common, &context, resources);
     let mut file = std::fs::File::create(&log).with_context(|| format!("write {}", log.display()))?;
@@ -95,9 +116,17 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
     // Executed through a link with its name: so `ps` shows a script's DPID too, whose argv[0] is its interpreter's.
     let argv0 = format!("{}:{}", context.module, context.dpid);
     let link = directory.join(&argv0);
-    let linked = std::os::unix::fs::symlink(&common.program, &link);
-    if linked.is_err() && std::fs::read_link(&link).ok().as_deref() != Some(&common.program) {
+    // A person starts it by the file; the keeper by the descriptor of what was checked.
+    let target = if common.spec.check_out { launch.program.path.as_path() } else { Path::new(PROGRAM_LINK) };
+    let linked = std::os::unix::fs::symlink(target, &link);
+    if linked.is_err() && std::fs::read_link(&link).ok().as_deref() != Some(target) {
         linked.with_context(|| format!("link {}", link.display()))?;
+    }
+    // The work directory last: nothing in it is the process's before all of it is.
+    for directory in kept.iter().chain([&results, &directory]) {
+        if let Some(user) = user {
+            hand_over(directory, user).with_context(|| format!("hand over {}", directory.display()))?;
+        }
     }
     Ok(Spawn {
         name: name_of(id),
@@ -106,7 +135,22 @@ pub(crate) fn make(common: &Common, order: &Order) -> anyhow::Result<Spawn> {
         environment: variables(common, &context, common.tokens.token_of(id)),
         directory: text(&directory),
         log: text(&log),
+        artifact: Some(launch.program.clone()),
+        user: user.map(|user| user.uid),
+        group: user.map_or(0, |user| user.gid),
+        root: launch.root,
+        limits: launch.limits,
     })
+}
+
+/// The user of a process. What an attempt before it kept belongs to the user that it had, and so does a place that was made before.
+fn user_of(launch: &Launch, directory: &Path, kept: Option<&Path>) -> anyhow::Result<Option<User>> {
+    let Some((users, range)) = &launch.users else { return Ok(None) };
+    let is_ours = |uid: &u32| *uid > range.first && *uid <= range.first + range.count;
+    let known = kept.into_iter().chain([directory]).find_map(|directory| owner_of(directory).filter(is_ours));
+    let user = known.map(|uid| User { uid, gid: range.first }).or_else(|| users.take(*range));
+    let user = user.with_context(|| format!("find a user: all {} of this machine's policy are taken", range.count))?;
+    Ok(Some(user))
 }
 
 /// Its processes begin again after a reboot, and find what they kept.
@@ -208,6 +252,7 @@ mod tests {
     use muster_proto::v1::{KeyValue, Module, Resource, ResourceKind};
 
     use super::*;
+    use crate::keeper::executable::Mark;
 
     #[test]
     fn a_place_holds_context_log_head_and_a_named_link() {
@@ -226,7 +271,6 @@ mod tests {
                 seed: 5,
                 ..StartSpec::default()
             },
-            program: "/bin/true".into(),
             machine: MachineId::new("node-1").unwrap(),
             inventory: std::sync::Arc::new(Inventory { resources: vec![disk], ..Inventory::default() }),
             state: state.path().into(),
@@ -252,7 +296,10 @@ mod tests {
             synced: None,
             errands: Vec::new(),
         };
-        let spawn = make(&common, &order).unwrap();
+        let mark = Mark::of(&std::fs::metadata("/bin/true").unwrap());
+        let program = Checked { path: "/bin/true".into(), mark };
+        let launch = Launch { program, users: None, root: false, limits: Limits::default() };
+        let spawn = make(&common, &launch, &order).unwrap();
         assert_eq!((spawn.name.as_str(), spawn.argv0.as_str()), ("3-00010002-1", "high-io:00010002"));
         let context: Context =
             serde_json::from_slice(&std::fs::read(&spawn.environment["MUSTER_CONTEXT"]).unwrap()).unwrap();
@@ -264,6 +311,6 @@ mod tests {
         assert_eq!((gang.number, gang.role.as_str(), gang.members.len()), (1, "client", 2));
         let server = &gang.members[0];
         assert_eq!((server.dpid.as_str(), server.machine.as_str()), ("00010001", "node-1"));
-        make(&common, &order).unwrap();
+        make(&common, &launch, &order).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use common::{World, id, orders, processes_of, stops};
 use muster_proto::v1::{self, ProcessState, Verdict, report};
-use muster_testkit::is_alive;
+use muster_testkit::{Before, CrashPoint, Effects, is_alive};
 
 /// Processes of the test.
 const COUNT: u32 = 20;
@@ -94,6 +94,33 @@ async fn check_known_ends(world: &mut World) {
     let hello = world.script().hellos.last().unwrap().1.clone();
     assert_eq!(hello.processes.len(), COUNT as usize);
     hello.processes.iter().for_each(is_reported);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_agent_had_surely_not_begun_is_begun_by_the_next() {
+    let mut world = World::new().await;
+    world.start_agent();
+    world.wait_up().await;
+    let (module, incarnation) = (world.ping_module().await, world.script().incarnation);
+    // Its intent is on the disk by then, and the keeper was not asked.
+    let before = Some(Before::Naming(format!("mkdir {}", world.work(id(1, 1)).display())));
+    let point = CrashPoint { program: "muster-agent".into(), effects: Effects::OfMachine, before };
+    let watch = world.agent.as_mut().unwrap().restart_to_crash(point).unwrap();
+    world.wait("it is up again", |script| script.incarnation > incarnation).await;
+    world.wait_up().await;
+    let job = orders(&module, 1, 1..=1, &[]);
+    world.script().jobs.jobs = vec![job.clone()];
+    world.update(vec![job], vec![]).await;
+    muster_testkit::wait_until("it is killed", common::LIMIT, || watch.killed_before().is_some()).unwrap();
+    assert!(
+        std::fs::read_to_string(world.state().join("intents.jsonl")).unwrap().contains("ping"),
+        "the intent is there"
+    );
+    // Collected: one that is still ending has its state directory locked.
+    world.kill_agent();
+    world.start_agent();
+    world.wait("it runs", |script| processes_of(script, ProcessState::Running) == 1).await;
+    assert_eq!(processes_of(&world.script(), ProcessState::Dead), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

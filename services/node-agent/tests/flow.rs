@@ -35,6 +35,15 @@ async fn hello_is_said_to_both_in_order_and_the_first_epoch_is_fenced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hello_begins_anew_when_one_of_an_older_connection_was_granted_an_incarnation_behind_it() {
+    let mut world = World::new().await;
+    world.script().late_hellos = 2;
+    world.start_agent();
+    world.wait_up().await;
+    assert_eq!(world.script().incarnation, 5, "two that nobody speaks with, and three that were answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_starts_runs_stops_and_is_reported() {
     let mut world = World::new().await;
     world.start_agent();

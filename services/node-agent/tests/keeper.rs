@@ -171,6 +171,26 @@ fn wait_for_exit(keeper: &Keeper, agent: &mut Agent) -> Value {
 }
 
 #[test]
+fn what_it_was_given_by_accident_is_closed_and_its_processes_have_three_descriptors() {
+    let home = tempfile::tempdir().unwrap();
+    let accident = std::fs::File::create(home.path().join("accident")).unwrap();
+    rustix::io::fcntl_setfd(&accident, rustix::io::FdFlags::empty()).unwrap();
+    let keeper = Keeper { child: spawn(home.path()), home };
+    let (mut agent, _) = keeper.connect();
+    agent.spawn(&[keeper.script(1, "exec sleep 1000")]);
+    let pid = pid_of(&agent.hear_of("spawned"));
+    let open = |pid: u32| {
+        let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        entries.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect::<Vec<_>>()
+    };
+    let of_keeper = open(keeper.child.id());
+    assert!(!of_keeper.iter().any(|path| path.ends_with("accident")), "{of_keeper:?}");
+    let sleeps = || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep");
+    wait_until("the script is a sleep", LIMIT, sleeps).unwrap();
+    assert_eq!(open(pid).len(), 3, "{:?}", open(pid));
+}
+
+#[test]
 fn processes_outlive_their_agent_and_a_known_name_is_not_started_again() {
     let keeper = Keeper::start();
     let (mut agent, _) = keeper.connect();

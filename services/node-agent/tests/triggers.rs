@@ -87,7 +87,7 @@ impl Armed {
         };
         let envelope = self.world.bus.envelope(Body::EdgeFired(fired), Authority::default());
         self.world.bus.publish(&subjects::trigger_edge(TriggerNumber(NUMBER), None), &envelope).await.unwrap();
-        self.world.bus.flush().await.unwrap();
+        self.world.bus.settled().await.unwrap();
     }
 
     fn keys(&self) -> String {

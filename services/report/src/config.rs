@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_store::{Access, StoreOptions};
+use muster_store::{Access, StoreArguments, StoreOptions};
 
 /// Answers questions about the past, from PostgreSQL.
 #[derive(Debug, Clone, clap::Parser)]
@@ -11,9 +11,9 @@ pub struct Arguments {
     /// What every service has.
     #[command(flatten)]
     pub common: muster_chassis::CommonArguments,
-    /// PostgreSQL, `postgres://user@host:port/database`
-    #[arg(long, env = "MUSTER_POSTGRES", default_value = "postgres://muster@127.0.0.1:5432/muster")]
-    pub postgres: String,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArguments,
 }
 
 /// Questions that are answered at once; more wait.

@@ -11,7 +11,6 @@ mod reports;
 
 pub use config::Arguments;
 
-use muster_store::Store;
 use tokio_util::sync::CancellationToken;
 
 /// Serves until `stop`. PostgreSQL may come and go: meanwhile questions are refused.
@@ -20,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// When the bus can not be reached at first, or the URL of PostgreSQL is none.
 pub async fn run(arguments: &Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     metrics::describe();
-    let store = Store::open(&arguments.postgres, &config::store_options())?;
+    let store = arguments.store.open(&config::store_options())?;
     let bus = muster_chassis::connect(&arguments.common, "report").await?;
     if let Err(error) = store.check().await {
         tracing::warn!(%error, "PostgreSQL is away for now: questions are refused");

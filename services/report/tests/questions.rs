@@ -57,7 +57,7 @@ fn series(id: i64, process: Option<ProcessId>, machine: &str, metric: &str, kind
 fn process_layout(number: i64, process: ProcessId, machine: &str) -> Layout {
     let written = series(number * 10, Some(process), machine, "written_bytes", MetricKind::Counter, "bytes");
     let latency = series(number * 10 + 1, Some(process), machine, "latency_seconds", MetricKind::Gauge, "seconds");
-    Layout { id: number, series: vec![written, latency] }
+    Layout { id: number, series: [written, latency].into() }
 }
 
 fn sample(layout: i64, second: i64, values: &[f64]) -> Sample {
@@ -98,7 +98,7 @@ fn synthetic_run() -> Records {
     let layouts = [
         process_layout(1, id(1, 1), "m1"),
         process_layout(2, id(2, 2), "m2"),
-        Layout { id: 3, series: vec![series(30, None, "m1", "read_bytes", MetricKind::Counter, "bytes")] },
+        Layout { id: 3, series: [series(30, None, "m1", "read_bytes", MetricKind::Counter, "bytes")].into() },
     ];
     records.layouts = layouts.into_iter().map(|layout| (layout.id, layout)).collect();
     records.samples = vec![
@@ -266,9 +266,9 @@ impl World {
         let servers =
             || (NatsServer::start().expect("nats-server starts"), Postgres::start().expect("PostgreSQL starts"));
         let (nats, postgres) = tokio::task::spawn_blocking(servers).await.expect("no panic");
-        let bus = Bus::connect(&BusOptions::new(&nats.url(), "test")).await.expect("connects");
+        let bus = Bus::connect(&BusOptions::insecure_local(&nats.url(), "test")).await.expect("connects");
         bus.init_streams(InitOptions { replicas: 1, size_divisor: 1_000 }).await.expect("streams");
-        let arguments = ["report", "--nats", &nats.url(), "--postgres", &postgres.url()];
+        let arguments = ["report", "--insecure-local", "--nats", &nats.url(), "--postgres", &postgres.url()];
         let arguments = muster_report::Arguments::parse_from(arguments);
         let stop = CancellationToken::new();
         let token = stop.clone();

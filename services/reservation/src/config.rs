@@ -36,6 +36,9 @@ pub struct ConfigArguments {
     /// File with the password of the mail server
     #[arg(long, value_name = "FILE", env = "MUSTER_SMTP_PASSWORD_FILE")]
     smtp_password_file: Option<PathBuf>,
+    /// File with the certificates that the mail server is believed by; the system's without it
+    #[arg(long, value_name = "FILE", env = "MUSTER_SMTP_CA_FILE")]
+    smtp_ca_file: Option<PathBuf>,
     /// Address that mail comes from
     #[arg(long, value_name = "ADDRESS", env = "MUSTER_MAIL_FROM")]
     mail_from: Option<String>,
@@ -108,6 +111,7 @@ impl ConfigArguments {
             url: url.clone(),
             user: self.smtp_user.clone(),
             password_file: self.smtp_password_file.clone(),
+            ca_file: self.smtp_ca_file.clone(),
             from: from.clone(),
         };
         Ok(Some(Mailer::new(server)?))

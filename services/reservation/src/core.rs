@@ -9,6 +9,7 @@ mod check;
 mod decide;
 mod event;
 mod explain;
+mod findings;
 mod grants;
 mod group;
 mod image;
@@ -33,7 +34,7 @@ mod usage;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use muster_ledger::{At, Core, Decision, Now, Scope};
+use muster_ledger::{At, Core, Decision, Findings, Now, Scope};
 use muster_model::{PoolTime, Refusal, ReservationId};
 
 pub use check::check;
@@ -152,6 +153,10 @@ impl Core for ReservationCore {
             }
         };
         letters.into_iter().map(|letter| Effect::Tell(Box::new(letter))).collect()
+    }
+
+    fn findings(state: &State, _observed: &(), now: PoolTime) -> Findings {
+        findings::findings(state, now)
     }
 
     fn effect_key(effect: &Effect) -> String {

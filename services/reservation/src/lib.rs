@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use muster_bus::streams::{JOBS, MACHINES};
+use muster_bus::streams::{self, JOBS, MACHINES};
 use muster_bus::subjects::Service;
 use muster_chassis::CommonArguments;
 use muster_ledger::{LedgerOptions, Source};
@@ -30,8 +30,6 @@ use crate::core::ReservationCore;
 const TICK: Duration = Duration::from_millis(200);
 /// A snapshot is taken after so many messages.
 const SNAPSHOT_EVERY: u64 = 10_000;
-/// Bucket of the projection for readers.
-const PROJECTION: &str = "reservations";
 
 /// Runs the service until `stop`, with nobody told of anything.
 ///
@@ -57,7 +55,7 @@ pub async fn serve(arguments: CommonArguments, config: Config, stop: Cancellatio
             Source { stream: MACHINES, filter: "", is_log: true, take: wire::take },
             Source { stream: JOBS, filter: "", is_log: true, take: wire::take_jobs },
         ],
-        projection: Some(PROJECTION),
+        projection: streams::projection_of(Service::Reservation),
         snapshot_every: SNAPSHOT_EVERY,
     };
     let shell = Arc::new(handler::Handler::new(bus.clone(), arguments.instance, config));

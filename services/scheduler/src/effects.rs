@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_bus::{Authority, Bus, subjects};
+use muster_bus::{Authority, Bus};
 use muster_ledger::Handle;
 use muster_model::{Epoch, Incarnation, MachineId, Position, Term};
 use muster_proto::v1::{AgentCommand, AgentRefusal, AgentReply, ListKnown, agent_command, envelope::Body};
@@ -114,7 +114,7 @@ async fn ask(bus: &Bus, agent: &Agent, verb: &str, command: agent_command::Kind)
         command: None,
     };
     let envelope = bus.envelope(Body::AgentCommand(AgentCommand { kind: Some(command) }), authority);
-    match bus.request(&subjects::command(&agent.machine, verb), &envelope, ANSWER_TIMEOUT).await {
+    match bus.command(&agent.machine, verb, &envelope, ANSWER_TIMEOUT).await {
         Ok(answer) => match answer.body {
             Some(Body::AgentReply(reply)) => Some(reply),
             _ => {

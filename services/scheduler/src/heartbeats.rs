@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use muster_bus::{Authority, Bus, BusError, Inbound, subjects};
+use muster_bus::{Authority, Bus, BusError, Inbound, question, subjects};
 use muster_ledger::{Handle, Lead};
+use muster_model::CommandId;
 use muster_proto::v1::{HeartbeatAnswer, envelope::Body};
 
 use crate::core::input::Heartbeat;
@@ -49,12 +50,13 @@ pub(crate) async fn listen(
     while let Some(inbound) = heartbeats.next().await {
         metrics::heartbeat();
         let reply = inbound.reply.clone();
+        let answered = inbound.envelope.as_ref().ok().and_then(question);
         let Some((number, heartbeat)) = decode(inbound) else {
             metrics::invalid();
             continue;
         };
         if let Some(reply) = reply {
-            answer(&shell, &reply, number, &heartbeat, &lead).await;
+            answer(&shell, &reply, (number, answered), &heartbeat, &lead).await;
         }
         // A full queue drops it: the next one is a second away.
         handle.observe(Observation::Heartbeat(heartbeat));
@@ -71,7 +73,13 @@ fn decode(inbound: Inbound) -> Option<(u64, Heartbeat)> {
 }
 
 /// Answers with the pool time. Before the state is known nothing is said of generations, only of time.
-async fn answer(shell: &JobShell, reply: &str, number: u64, heartbeat: &Heartbeat, lead: &Lead) {
+async fn answer(
+    shell: &JobShell,
+    reply: &str,
+    (number, answered): (u64, Option<CommandId>),
+    heartbeat: &Heartbeat,
+    lead: &Lead,
+) {
     let generations = shell.generations.read().expect("no holder of the generations panics").clone();
     let known = generations.get(&heartbeat.machine);
     let hello_again = match known {
@@ -88,8 +96,8 @@ async fn answer(shell: &JobShell, reply: &str, number: u64, heartbeat: &Heartbea
         hello_again,
         holder_deadline_ns: 0,
     };
-    let authority = Authority { term: lead.term, ..Authority::default() };
-    shell.bus.answer(reply, Body::HeartbeatAnswer(answer), authority).await;
+    let authority = Authority { term: lead.term, command: answered, ..Authority::default() };
+    shell.bus.answer_agent(&heartbeat.machine, reply, Body::HeartbeatAnswer(answer), authority).await;
 }
 
 /// Takes results of pings until leadership ends.

@@ -24,15 +24,13 @@ use std::time::Duration;
 use anyhow::Context;
 use muster_bus::streams;
 use muster_bus::subjects::Service;
-use muster_chassis::CommonArguments;
+use muster_chassis::{CommonArguments, SigningArguments};
 use muster_ledger::{LedgerOptions, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::JobCore;
 use crate::shell::JobShell;
 
-/// KV memory bucket for readers: `job-<n>` holds a `JobRecord`, `part-<n>-<machine>` a `JobOnMachine`.
-pub const PROJECTION: &str = "jobs";
 /// Time between ticks: how late a timer, or what a heartbeat says, may be noticed.
 const TICK: Duration = Duration::from_millis(250);
 /// A snapshot is taken after so many messages of the log.
@@ -50,7 +48,8 @@ pub fn ledger_options(instance: &str) -> LedgerOptions<JobCore> {
             Source { stream: streams::RESERVATIONS, filter: "", is_log: true, take: wire::attached::take },
             Source { stream: streams::REPORTS, filter: "", is_log: false, take: wire::agents::take_reports },
         ],
-        projection: Some(PROJECTION),
+        // `job-<n>` holds a `JobRecord`, `part-<n>-<machine>` a `JobOnMachine`.
+        projection: streams::projection_of(Service::Scheduler),
         snapshot_every: SNAPSHOT_EVERY,
     }
 }
@@ -58,10 +57,10 @@ pub fn ledger_options(instance: &str) -> LedgerOptions<JobCore> {
 /// Runs the service until `stop`.
 ///
 /// # Errors
-/// When the bus is not reachable at the start, or the log is refused.
-pub async fn run(arguments: CommonArguments, stop: CancellationToken) -> anyhow::Result<()> {
+/// When the bus is not reachable at the start, the signing key can not be used, or the log is refused.
+pub async fn run(arguments: CommonArguments, signing: SigningArguments, stop: CancellationToken) -> anyhow::Result<()> {
     metrics::describe();
-    let bus = muster_chassis::connect(&arguments, Service::Scheduler.as_str()).await?;
+    let bus = muster_chassis::connect_signing(&arguments, &signing, Service::Scheduler.as_str()).await?;
     let shell = Arc::new(JobShell::new(bus.clone(), arguments.instance.clone()));
     let clock = tokio::spawn(clock::follow_while_standing_by(bus.clone(), shell.leading(), stop.clone()));
     let (listener, ended) = (shell.clone(), stop.clone());

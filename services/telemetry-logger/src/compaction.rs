@@ -1,10 +1,11 @@
-//! Compaction: hours of hot rows that are complete become chunks, the oldest first; then what is older than the retention goes. Beside the writers, who never wait for it for long.
+//! Compaction: hours of hot rows that are complete become chunks, the oldest first; days of chunks that are over are rolled up; then what is
+//! older than the retention goes. Beside the writers, who never wait for it for long.
 //!
 //! Any number of replicas run it: a lock in PostgreSQL lets one of them work. What fails is tried again with the next look.
 
 use muster_bus::streams::TEL;
 use muster_store::{Error, Store};
-use muster_telemetry::write::{self, Compaction};
+use muster_telemetry::write::{self, Compaction, Rollup};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{COMPACTION_GRACE, COMPACTION_INTERVAL};
@@ -45,6 +46,9 @@ async fn look(store: &Store) {
         }
     }
     metrics::waiting_hours(0);
+    if let Err(error) = roll_up(store).await {
+        complain(&error);
+    }
     match write::retain(store).await {
         Ok(0) => {}
         Ok(gone) => tracing::info!(gone, "partitions and rows went that are older than the retention"),
@@ -52,11 +56,22 @@ async fn look(store: &Store) {
     }
 }
 
+async fn roll_up(store: &Store) -> Result<(), Error> {
+    for day in write::closed_days(store, TEL, COMPACTION_GRACE).await? {
+        match write::roll_up(store, day).await? {
+            Rollup::Done(series, took) => tracing::info!(day, series, ?took, "a day is rolled up"),
+            Rollup::Known => {}
+            Rollup::Busy => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
 fn complain(error: &Error) {
     match error {
         Error::Unavailable { .. } | Error::TimedOut { .. } => {
-            tracing::warn!(%error, "compaction or retention waits for now")
+            tracing::warn!(%error, "compaction, rollup or retention waits for now")
         }
-        Error::Broken { .. } | Error::Unfit { .. } => tracing::error!(%error, "compaction or retention failed"),
+        Error::Broken { .. } | Error::Unfit { .. } => tracing::error!(%error, "compaction, rollup or retention failed"),
     }
 }

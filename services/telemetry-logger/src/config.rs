@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_bus::streams;
-use muster_store::{Access, StoreOptions};
+use muster_store::{Access, StoreArguments, StoreOptions};
 
 use crate::core::{Kind, Limits, SeriesBounds};
 
@@ -14,9 +14,9 @@ pub struct Arguments {
     /// What every service has.
     #[command(flatten)]
     pub common: muster_chassis::CommonArguments,
-    /// PostgreSQL, `postgres://user@host:port/database`
-    #[arg(long, env = "MUSTER_POSTGRES", default_value = "postgres://muster@127.0.0.1:5432/muster", global = true)]
-    pub postgres: String,
+    /// Where the store is.
+    #[command(flatten)]
+    pub store: StoreArguments,
     /// Something else than serving
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -38,19 +38,26 @@ pub(crate) struct Source {
     pub(crate) kind: Kind,
     /// A batch is written this long after its first message at the latest.
     pub(crate) window: Duration,
+    /// Messages that are fetched ahead.
+    pub(crate) ahead: i64,
 }
 
 const SAMPLES_WINDOW: Duration = Duration::from_secs(1);
 /// Reports and logs are asked for right after a job's end: they wait less.
 const WORDS_WINDOW: Duration = Duration::from_millis(200);
 
+/// Batches of samples are small, and come fast after a while without PostgreSQL.
+const SAMPLES_AHEAD: i64 = 500;
+/// A turn of a log may have half a MiB.
+const WORDS_AHEAD: i64 = 64;
+
 const fn words(stream: &'static str, kind: Kind) -> Source {
-    Source { stream, kind, window: WORDS_WINDOW }
+    Source { stream, kind, window: WORDS_WINDOW, ahead: WORDS_AHEAD }
 }
 
 /// Every stream that is read.
 pub(crate) const SOURCES: [Source; 5] = [
-    Source { stream: streams::TEL, kind: Kind::Samples, window: SAMPLES_WINDOW },
+    Source { stream: streams::TEL, kind: Kind::Samples, window: SAMPLES_WINDOW, ahead: SAMPLES_AHEAD },
     words(streams::REPORTS, Kind::Reports),
     words(streams::JOBS, Kind::Log),
     words(streams::MACHINES, Kind::Log),
@@ -58,7 +65,7 @@ pub(crate) const SOURCES: [Source; 5] = [
 ];
 
 /// When a batch is full.
-pub(crate) const LIMITS: Limits = Limits { samples_max: 50_000, bytes_max: 4 << 20, messages_max: 10_000 };
+pub(crate) const LIMITS: Limits = Limits { samples_max: 200_000, bytes_max: 8 << 20, messages_max: 10_000 };
 /// A stream is looked at this often, to see whether it was made again.
 pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_secs(2);
 /// A transaction may take so long until it counts as failed with an unknown outcome.

@@ -16,7 +16,6 @@ mod writer;
 pub use config::{Arguments, Command};
 
 use anyhow::Context;
-use muster_store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When PostgreSQL is away or refuses.
 pub async fn migrate(arguments: &Arguments) -> anyhow::Result<()> {
-    let store = Store::open(&arguments.postgres, &config::store_options())?;
+    let store = arguments.store.open(&config::store_options())?;
     let applied = store.migrate().await.context("migrate")?;
     tracing::info!(count = applied.len(), place = store.place(), "schema is up to date");
     Ok(())
@@ -37,7 +36,7 @@ pub async fn migrate(arguments: &Arguments) -> anyhow::Result<()> {
 /// When the bus can not be reached at first, or PostgreSQL refuses for good.
 pub async fn run(arguments: &Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     metrics::describe();
-    let store = Store::open(&arguments.postgres, &config::store_options())?;
+    let store = arguments.store.open(&config::store_options())?;
     let bus = muster_chassis::connect(&arguments.common, "telemetry-logger").await?;
     let (serving, store_of_archive) = (bus.clone(), store.clone());
     let mut tasks = JoinSet::new();

@@ -2,11 +2,12 @@
 //!
 //! After a failure whose outcome is unknown, the position is read back: it tells whether the batch is stored.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use muster_model::PoolTime;
 use muster_store::{Error, Store};
-use muster_telemetry::records::{Offset, Records};
+use muster_telemetry::records::{Offset, Origin, Records};
 use muster_telemetry::write::{self, KnownLayouts, Outcome};
 use tokio_util::sync::CancellationToken;
 
@@ -81,8 +82,8 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// When PostgreSQL refuses for good.
-    pub(crate) async fn write(&mut self, batch: Batch, stop: &CancellationToken) -> Result<Written, Error> {
-        let unfit = match self.store_batch(&batch, stop).await {
+    pub(crate) async fn write(&mut self, mut batch: Batch, stop: &CancellationToken) -> Result<Written, Error> {
+        let unfit = match self.store_batch(&mut batch, stop).await {
             Err(error @ Error::Unfit { .. }) => error,
             other => return other,
         };
@@ -90,9 +91,9 @@ impl<'a> Writer<'a> {
         // A layout or partition that was thought to be there may be what is missing.
         self.known = KnownLayouts::default();
         self.census.forget();
-        for single in batch.split() {
-            let written = match self.store_batch(&single, stop).await {
-                Err(Error::Unfit { why, .. }) => self.store_batch(&single.rejected(&why), stop).await?,
+        for mut single in batch.split() {
+            let written = match self.store_batch(&mut single, stop).await {
+                Err(Error::Unfit { why, .. }) => self.store_batch(&mut single.rejected(&why), stop).await?,
                 other => other?,
             };
             if written != Written::Stored {
@@ -102,7 +103,7 @@ impl<'a> Writer<'a> {
         Ok(Written::Stored)
     }
 
-    async fn store_batch(&mut self, batch: &Batch, stop: &CancellationToken) -> Result<Written, Error> {
+    async fn store_batch(&mut self, batch: &mut Batch, stop: &CancellationToken) -> Result<Written, Error> {
         let mut pause = Pause::new();
         loop {
             metrics::lag(self.stream(), age(batch));
@@ -137,7 +138,7 @@ impl<'a> Writer<'a> {
         Ok(Written::Stored)
     }
 
-    async fn attempt(&mut self, batch: &Batch) -> Result<Outcome, Error> {
+    async fn attempt(&mut self, batch: &mut Batch) -> Result<Outcome, Error> {
         assert_eq!(batch.from(), self.offset.last, "a batch begins where the last one ended");
         self.ask_for_repeats(batch).await?;
         let mut records = batch.records(&self.repeats);
@@ -153,8 +154,8 @@ impl<'a> Writer<'a> {
 
     /// The newest batches of agents that were not met yet.
     async fn ask_for_repeats(&mut self, batch: &Batch) -> Result<(), Error> {
-        let mut origins = batch.origins();
-        origins.retain(|origin| !self.repeats.contains_key(origin));
+        let is_new = |origin: &&Origin| !self.repeats.contains_key(*origin);
+        let origins: BTreeSet<Origin> = batch.origins().iter().filter(is_new).cloned().collect();
         if origins.is_empty() {
             return Ok(());
         }

@@ -6,16 +6,23 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
+use bytes::Bytes;
 use muster_model::PoolTime;
+use tokio::sync::broadcast;
 
-use crate::{BusError, Clock};
+use crate::{Access, BusError, Clock, SigningFile};
 
 /// The least server version whose permissions can be trusted (facts: advisories of 2026).
 const SERVER_NEEDED: &str = "2.14.3";
 /// How often an idle connection is tried; two missed end it.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// Refusals of the server that somebody who asks has not heard yet, at most.
+const FORBIDDEN_MAX: usize = 64;
 /// Acknowledgements of JetStream are waited for so long.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the server tells a connection who it is: something that everybody may ask, after everything that was said before.
+pub(crate) const WHO_AM_I: &str = "$SYS.REQ.USER.INFO";
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -28,13 +35,24 @@ pub struct BusOptions {
     pub actor: String,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
+    /// With which key, if any.
+    pub access: Access,
+    /// By which key agents know what this process tells them; none for who tells them nothing, and in labs without keys.
+    pub signing: Option<Arc<SigningFile>>,
 }
 
 impl BusOptions {
     /// Options for a process, with a first connection within 5 s.
     #[must_use]
-    pub fn new(url: &str, source: &str) -> Self {
-        Self { url: url.into(), source: source.into(), actor: String::new(), connect_timeout: Duration::from_secs(5) }
+    pub fn new(url: &str, source: &str, access: Access) -> Self {
+        let connect_timeout = Duration::from_secs(5);
+        Self { url: url.into(), source: source.into(), actor: String::new(), connect_timeout, access, signing: None }
+    }
+
+    /// Options without a key, for a server that nobody else reaches: tests and measurements on this host.
+    #[must_use]
+    pub fn insecure_local(url: &str, source: &str) -> Self {
+        Self::new(url, source, Access::InsecureLocal)
     }
 }
 
@@ -47,17 +65,22 @@ pub struct Bus {
     pub(crate) actor: Arc<str>,
     clock: Arc<Clock>,
     connections: Arc<AtomicU64>,
+    /// Subjects that the server refused to publish on, as it says so.
+    pub(crate) forbidden: broadcast::Sender<Arc<str>>,
+    pub(crate) signing: Option<Arc<SigningFile>>,
 }
 
 impl Bus {
-    /// Connects, and refuses a server that is too old.
+    /// Connects, and refuses a server that is too old, or, with credentials, one that lets everybody in.
     ///
     /// # Errors
-    /// [`BusError::Unreachable`] after `connect_timeout`; [`BusError::TooOld`].
+    /// [`BusError::Unreachable`] after `connect_timeout`; [`BusError::NotAdmitted`], [`BusError::TooOld`], [`BusError::Open`].
     pub async fn connect(options: &BusOptions) -> Result<Self, BusError> {
         let connections = Arc::new(AtomicU64::new(0));
         let (connected, dropped) = (connections.clone(), Arc::new(AtomicU64::new(0)));
-        let client_options = async_nats::ConnectOptions::new()
+        let (forbidden, _) = broadcast::channel(FORBIDDEN_MAX);
+        let refusals = forbidden.clone();
+        let client_options = options_of(&options.access)
             .name(&options.source)
             .ping_interval(PING_INTERVAL)
             .connection_timeout(Duration::from_secs(2))
@@ -66,8 +89,14 @@ impl Bus {
             .max_reconnects(None)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                let (connected, dropped) = (connected.clone(), dropped.clone());
-                async move { note(&event, &connected, &dropped) }
+                let (connected, dropped, refusals) = (connected.clone(), dropped.clone(), refusals.clone());
+                async move {
+                    if let Some(subject) = forbidden_subject(&event) {
+                        // Nobody may be asking anything now.
+                        let _ = refusals.send(subject);
+                    }
+                    note(&event, &connected, &dropped);
+                }
             });
         let unreachable = |reason: String| BusError::Unreachable {
             url: options.url.clone(),
@@ -75,20 +104,20 @@ impl Bus {
             reason,
         };
         let servers: Vec<String> = options.url.split(',').map(str::to_owned).collect();
-        let client = tokio::time::timeout(options.connect_timeout, connect_retrying(&client_options, &servers))
-            .await
-            .map_err(|_| unreachable("no answer".into()))?
-            .map_err(unreachable)?;
-        let found = client.server_info().version;
-        if !is_new_enough(&found) {
-            return Err(BusError::TooOld { url: options.url.clone(), found, needed: SERVER_NEEDED });
-        }
+        let connected =
+            tokio::time::timeout(options.connect_timeout, connect_retrying(&client_options, &servers)).await;
+        let client = connected.map_err(|_| unreachable("no answer".into()))?.map_err(|failed| match failed {
+            Ended::Useless(reason) => unreachable(reason),
+            Ended::NotAdmitted => not_admitted(options),
+        })?;
+        check_server(&client.server_info(), options)?;
         let jetstream = jetstream::ContextBuilder::new()
             .timeout(Duration::from_secs(5))
             .ack_timeout(ACKNOWLEDGE_TIMEOUT)
             .build(client.clone());
         let (source, actor) = (options.source.as_str().into(), options.actor.as_str().into());
-        Ok(Self { client, jetstream, source, actor, clock: Arc::new(Clock::new()), connections })
+        let (clock, signing) = (Arc::new(Clock::new()), options.signing.clone());
+        Ok(Self { client, jetstream, source, actor, clock, connections, forbidden, signing })
     }
 
     /// The client itself; for muster-ledger.
@@ -127,25 +156,85 @@ impl Bus {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Sends what is buffered, and waits for the server to have it.
+    /// Hands what is buffered to the kernel at once, for what must not wait for more. Whether the server has it, [`Bus::settled`] tells.
     ///
     /// # Errors
     /// When the connection is lost.
     pub async fn flush(&self) -> Result<(), BusError> {
         self.client.flush().await.map_err(|error| BusError::failed("flush", error))
     }
+
+    /// Waits until the server that this connection leads to has done everything that was said on it until now: what others say to it
+    /// afterwards meets the subscriptions made before. Other servers of a cluster hear of them a moment later.
+    ///
+    /// # Errors
+    /// When the server does not answer in time.
+    pub async fn settled(&self) -> Result<(), BusError> {
+        let answer = self.client.request(WHO_AM_I, Bytes::new()).await;
+        answer.map(drop).map_err(|error| BusError::failed("wait for the server", error))
+    }
+}
+
+/// The client's options that follow from who it is.
+fn options_of(access: &Access) -> async_nats::ConnectOptions {
+    match access {
+        Access::InsecureLocal => async_nats::ConnectOptions::new(),
+        Access::Credentials(credentials) => {
+            let inbox = credentials.identity().inbox();
+            let credentials = credentials.clone();
+            let sign = move |nonce: Vec<u8>| {
+                let signed = credentials.sign(&nonce).map_err(async_nats::AuthError::new);
+                async move {
+                    let (key, signature) = signed?;
+                    let mut auth = async_nats::Auth::new();
+                    (auth.nkey, auth.signature) = (Some(key), Some(signature));
+                    Ok(auth)
+                }
+            };
+            async_nats::ConnectOptions::with_auth_callback(sign).custom_inbox_prefix(inbox)
+        }
+    }
+}
+
+/// Refuses a server whose permissions can not be trusted, or that has none.
+fn check_server(server: &async_nats::ServerInfo, options: &BusOptions) -> Result<(), BusError> {
+    let url = options.url.clone();
+    if !is_new_enough(&server.version) {
+        return Err(BusError::TooOld { url, found: server.version.clone(), needed: SERVER_NEEDED });
+    }
+    match options.access {
+        Access::Credentials(_) if !server.auth_required => Err(BusError::Open { url }),
+        Access::Credentials(_) | Access::InsecureLocal => Ok(()),
+    }
+}
+
+fn not_admitted(options: &BusOptions) -> BusError {
+    let identity = options.access.identity().map_or_else(|| "nobody".into(), ToString::to_string);
+    BusError::NotAdmitted { url: options.url.clone(), identity }
+}
+
+/// Why trying to connect ended.
+enum Ended {
+    /// What was given as servers is none.
+    Useless(String),
+    /// A server does not know the key, or wants one.
+    NotAdmitted,
 }
 
 /// Tries until a server answers; the caller's time-out ends it. A refusal (authorisation) ends it at once.
 async fn connect_retrying(
     options: &async_nats::ConnectOptions,
     servers: &[String],
-) -> Result<async_nats::Client, String> {
+) -> Result<async_nats::Client, Ended> {
+    use async_nats::ConnectErrorKind;
     loop {
         match options.clone().connect(servers).await {
             Ok(client) => return Ok(client),
-            Err(error) if error.kind() == async_nats::ConnectErrorKind::ServerParse => return Err(error.to_string()),
-            Err(error) => tracing::debug!(%error, "connecting failed, trying again"),
+            Err(error) => match error.kind() {
+                ConnectErrorKind::ServerParse => return Err(Ended::Useless(error.to_string())),
+                ConnectErrorKind::AuthorizationViolation => return Err(Ended::NotAdmitted),
+                _ => tracing::debug!(%error, "connecting failed, trying again"),
+            },
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -158,6 +247,13 @@ fn reconnect_delay(attempts: usize) -> Duration {
     }
     let ceiling = 100_u64.saturating_mul(1 << attempts.min(5)).min(2_000);
     Duration::from_millis(rand::random_range(ceiling / 2..=ceiling))
+}
+
+/// The subject that the server refused to publish on.
+fn forbidden_subject(event: &async_nats::Event) -> Option<Arc<str>> {
+    let async_nats::Event::ServerError(async_nats::ServerError::Other(text)) = event else { return None };
+    let (_, rest) = text.split_once("Permissions Violation for Publish to \"")?;
+    Some(rest.split('"').next()?.into())
 }
 
 /// Messages are dropped by the thousand, or not at all: said of the first, the second, the fourth and so on.
@@ -175,6 +271,8 @@ fn note(event: &async_nats::Event, connections: &AtomicU64, dropped: &AtomicU64)
                 tracing::warn!(total, "a subscription is full: messages were dropped");
             }
         }
+        // The server says here what it refuses: a subject that this identity may not use, or the identity itself.
+        async_nats::Event::ServerError(error) => tracing::warn!(%error, "the server refused something"),
         other => tracing::info!(event = %other, "connection changed"),
     }
 }
@@ -192,5 +290,13 @@ mod tests {
     fn old_servers_are_refused() {
         assert!(super::is_new_enough("2.14.3") && super::is_new_enough("2.15.1") && super::is_new_enough("3.0.0"));
         assert!(!super::is_new_enough("2.14.2") && !super::is_new_enough("2.10.22"));
+    }
+
+    #[test]
+    fn the_server_names_the_subject_that_it_refuses() {
+        let said = |text: &str| async_nats::Event::ServerError(async_nats::ServerError::Other(text.into()));
+        let refused = super::forbidden_subject(&said("Permissions Violation for Publish to \"a.b\""));
+        assert_eq!(refused.as_deref(), Some("a.b"));
+        assert_eq!(super::forbidden_subject(&said("Permissions Violation for Subscription to \"a.b\"")), None);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::CredentialsError;
+
 /// The bus can not be used, or refused what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
@@ -25,6 +27,27 @@ pub enum BusError {
         /// The least version.
         needed: &'static str,
     },
+    /// The server does not let this identity in.
+    #[error(
+        "be admitted to NATS at {url} as {identity}: the server does not know the key; give --credentials FILE of a member of this pool, or ask an administrator for one"
+    )]
+    NotAdmitted {
+        /// Where.
+        url: String,
+        /// Who; `nobody` without credentials.
+        identity: String,
+    },
+    /// The server lets everybody in.
+    #[error(
+        "trust NATS at {url}: it has no authentication; include authorization.conf of `muster admin init --keys` in its configuration, or say --insecure-local instead of --credentials"
+    )]
+    Open {
+        /// Where.
+        url: String,
+    },
+    /// The credentials can not be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The server answered with an error, or not in time; what was asked for may or may not have happened.
     #[error("{what}: {reason}")]
     Failed {
@@ -48,6 +71,12 @@ pub enum RequestError {
     /// Nobody listens on the subject: the request was not taken.
     #[error("nobody answers on {subject}")]
     NoResponders {
+        /// The subject.
+        subject: String,
+    },
+    /// The server does not let this identity ask that: the request was not taken.
+    #[error("this identity may not ask on {subject}")]
+    Forbidden {
         /// The subject.
         subject: String,
     },

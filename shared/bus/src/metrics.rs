@@ -4,3 +4,5 @@
 pub(crate) const CONNECTIONS: &str = "muster_bus_connections_total";
 /// Times that a subscription was full and messages were dropped.
 pub(crate) const SLOW_CONSUMERS: &str = "muster_bus_slow_consumer_total";
+/// Stored messages that somebody directed to a subject of live ones; none of them was taken.
+pub(crate) const MISDIRECTED: &str = "muster_bus_misdirected_total";

@@ -14,6 +14,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How often a reader that waits looks whether the connection was made again: a server that was restarted has forgotten its
 /// consumer, and the client alone notices that by missed heartbeats only, after half a minute.
 const CONNECTION_LOOK: Duration = Duration::from_millis(200);
+/// Messages that are fetched ahead, unless the reader says otherwise: with turns of half a MiB, the client's own 500 hold a quarter of a GiB.
+const AHEAD: i64 = 64;
 
 /// A message as it is stored.
 #[derive(Debug, Clone)]
@@ -36,6 +38,7 @@ pub struct StreamReader {
     stream: String,
     filter: String,
     next: u64,
+    ahead: i64,
     /// The consumer, and the connection that it was made over.
     messages: Option<(pull::Ordered, u64)>,
 }
@@ -55,12 +58,20 @@ impl Bus {
             stream: stream.into(),
             filter: filter.into(),
             next: sequence.max(1),
+            ahead: AHEAD,
             messages: None,
         }
     }
 }
 
 impl StreamReader {
+    /// The same with so many messages fetched ahead, which the client keeps in memory.
+    #[must_use]
+    pub fn ahead(mut self, messages: i64) -> Self {
+        self.ahead = messages;
+        self
+    }
+
     /// The next message; waits as long as it takes, through every fault of the server. Cancel-safe.
     pub async fn next(&mut self) -> StoredMessage {
         loop {
@@ -102,6 +113,7 @@ impl StreamReader {
         let config = pull::OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
             filter_subject: self.filter.clone(),
+            max_batch: self.ahead,
             ..Default::default()
         };
         let consumer = stream.create_consumer(config).await.map_err(|error| failed(error.to_string()))?;

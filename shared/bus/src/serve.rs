@@ -10,6 +10,7 @@ use muster_model::Refusal;
 use muster_proto::v1::{Envelope, envelope::Body};
 use prost::Message;
 
+use crate::request::is_stored;
 use crate::{Authority, Bus, BusError, subjects};
 
 /// A service that answers as long as this is held; [`Served::stop`] takes it off the bus.
@@ -94,11 +95,15 @@ impl Stream for Endpoint {
     type Item = Request;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Request>> {
-        let inner = std::task::ready!(self.inner.poll_next_unpin(context));
-        Poll::Ready(inner.map(|inner| {
+        loop {
+            let Some(inner) = std::task::ready!(self.inner.poll_next_unpin(context)) else { return Poll::Ready(None) };
+            if is_stored(&inner.message) {
+                continue;
+            }
             let envelope = Envelope::decode(inner.message.payload.clone()).map_err(|error| error.to_string());
-            Request { envelope, subject: inner.message.subject.to_string(), inner, bus: self.bus.clone() }
-        }))
+            let subject = inner.message.subject.to_string();
+            return Poll::Ready(Some(Request { envelope, subject, inner, bus: self.bus.clone() }));
+        }
     }
 }
 

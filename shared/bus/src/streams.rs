@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_nats::jetstream::{kv, object_store, stream};
 use muster_model::PoolTime;
 
-use crate::{Bucket, Bus, BusError, subjects};
+use crate::subjects::Service;
+use crate::{Bucket, Bus, BusError};
 
 /// Decision log of the scheduler.
 pub const JOBS: &str = "JOBS";
@@ -19,6 +20,9 @@ pub const REPORTS: &str = "REPORTS";
 pub const TEL: &str = "TEL";
 /// The bucket in which leaders hold their leases.
 pub const LEASES: &str = "leases";
+/// The buckets in memory that owning services write for readers, by their writer.
+pub const PROJECTIONS: [(Service, &str); 3] =
+    [(Service::Scheduler, "jobs"), (Service::MachineLifecycle, "machines"), (Service::Reservation, "reservations")];
 /// How long a lease lives without renewal.
 pub const LEASE_AGE: Duration = Duration::from_secs(6);
 
@@ -61,13 +65,19 @@ pub const TABLE: &[StreamRow] = &[
 
 /// The decision log of an owning service; none for the others.
 #[must_use]
-pub fn log_of(service: subjects::Service) -> Option<&'static str> {
+pub fn log_of(service: Service) -> Option<&'static str> {
     match service {
-        subjects::Service::Scheduler => Some(JOBS),
-        subjects::Service::MachineLifecycle => Some(MACHINES),
-        subjects::Service::Reservation => Some(RESERVATIONS),
-        subjects::Service::TelemetryLogger | subjects::Service::Report => None,
+        Service::Scheduler => Some(JOBS),
+        Service::MachineLifecycle => Some(MACHINES),
+        Service::Reservation => Some(RESERVATIONS),
+        Service::TelemetryLogger | Service::Report => None,
     }
+}
+
+/// The bucket in memory that a service writes for readers; none for who owns no log.
+#[must_use]
+pub fn projection_of(service: Service) -> Option<&'static str> {
+    PROJECTIONS.iter().find(|(owner, _)| *owner == service).map(|(_, bucket)| *bucket)
 }
 
 /// How the streams are made.
@@ -98,22 +108,24 @@ impl Bus {
     /// # Errors
     /// When the server does not answer.
     pub async fn stream_state(&self, stream: &str) -> Result<Option<StreamState>, BusError> {
-        use async_nats::jetstream::ErrorCode;
-        use async_nats::jetstream::context::GetStreamErrorKind;
-        let found = match self.jetstream().get_stream(stream).await {
-            Ok(found) => found,
-            Err(error) => match error.kind() {
-                GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                    return Ok(None);
-                }
-                _ => return Err(BusError::failed(format!("look at the stream {stream}"), error)),
-            },
-        };
-        let info = found.cached_info();
+        let Some(info) = self.stream_info(stream).await? else { return Ok(None) };
         let created = PoolTime(i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or(i64::MAX));
         let state = &info.state;
         let (first, last, size_bytes) = (state.first_sequence, state.last_sequence, state.bytes);
         Ok(Some(StreamState { created, first, last, size_bytes }))
+    }
+
+    /// All that the server says of a stream; none when there is no such stream.
+    pub(crate) async fn stream_info(&self, stream: &str) -> Result<Option<stream::Info>, BusError> {
+        use async_nats::jetstream::ErrorCode;
+        use async_nats::jetstream::context::GetStreamErrorKind;
+        match self.jetstream().get_stream(stream).await {
+            Ok(found) => Ok(Some(found.cached_info().clone())),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+                _ => Err(BusError::failed(format!("look at the stream {stream}"), error)),
+            },
+        }
     }
 
     /// Makes every stream, object store and bucket that is missing. Those that exist are left as they are.
@@ -161,7 +173,7 @@ impl Bus {
     }
 }
 
-fn stream_config(row: &StreamRow, options: InitOptions) -> stream::Config {
+pub(crate) fn stream_config(row: &StreamRow, options: InitOptions) -> stream::Config {
     stream::Config {
         name: row.name.into(),
         subjects: vec![row.subjects.into()],

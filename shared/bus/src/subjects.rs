@@ -1,6 +1,8 @@
-//! Every subject of Muster (docs/subjects.md is generated from [`TABLE`]). The version stands in the subject.
+//! Every subject of Muster, as it is written (docs/subjects.md is generated from [`TABLE`]). The version stands in the subject.
 
 use muster_model::{MachineId, TriggerNumber};
+
+pub use crate::subject_table::{Party, Rule, SubjectRow, TABLE};
 
 /// An owning or answering service, by the token that stands for it in subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +47,12 @@ pub fn service(service: Service, verb: &str) -> String {
 #[must_use]
 pub fn leader(service: Service) -> String {
     self::service(service, "leader")
+}
+
+/// `muster.v1.svc.<service>.replicas`: where every replica of an owning service says where it is.
+#[must_use]
+pub fn replicas(service: Service) -> String {
+    self::service(service, "replicas")
 }
 
 /// `muster.v1.log.<service>.<kind>`: a message of a decision log.
@@ -106,6 +114,12 @@ const OPERATOR: &str = "operator";
 /// Every firing of every trigger.
 pub const EVERY_TRIGGER: &str = "muster.v1.edge.trigger.*.*";
 
+/// `muster.v1.enroll.<m>`: a machine that has a token presents its key.
+#[must_use]
+pub fn enrollment(machine: &MachineId) -> String {
+    format!("muster.v1.enroll.{machine}")
+}
+
 /// `muster.v1.agent.*.hello.<service>`: every hello to a service.
 #[must_use]
 pub fn every_hello(service: Service) -> String {
@@ -119,6 +133,9 @@ pub const EVERY_PING: &str = "muster.v1.agent.*.ping";
 /// Every message of every decision log.
 pub const EVERY_LOG: &str = "muster.v1.log.>";
 
+/// Where every program of the NATS micro API says that it is there.
+pub(crate) const EVERY_PROGRAM: &str = "$SRV.PING";
+
 /// The machine that an agent's subject names; none where the subject is not an agent's.
 #[must_use]
 pub fn machine_of(subject: &str) -> Option<MachineId> {
@@ -128,109 +145,6 @@ pub fn machine_of(subject: &str) -> Option<MachineId> {
         _ => None,
     }
 }
-
-/// One row of the subject table.
-#[derive(Debug, Clone, Copy)]
-pub struct SubjectRow {
-    /// The subject, with `<m>`, `<service>`, `<verb>`, `<kind>` for its variable tokens.
-    pub subject: &'static str,
-    /// How it travels.
-    pub transport: &'static str,
-    /// What it carries, as the body's name in Envelope.
-    pub body: &'static str,
-    /// Who says it -> who hears it.
-    pub parties: &'static str,
-    /// What it is for.
-    pub purpose: &'static str,
-}
-
-/// The subject table.
-pub const TABLE: &[SubjectRow] = &[
-    SubjectRow {
-        subject: "muster.v1.svc.<service>.command",
-        transport: "request/reply, micro API, leader only",
-        body: "job_command, machine_command, reservation_command",
-        parties: "anyone -> leader",
-        purpose: "a command; retried with the same cmd_id",
-    },
-    SubjectRow {
-        subject: "muster.v1.svc.<service>.query",
-        transport: "request/reply, micro API",
-        body: "job_query, machine_query, reservation_query, report_query",
-        parties: "anyone -> leader, or any report service",
-        purpose: "a query; changes nothing",
-    },
-    SubjectRow {
-        subject: "muster.v1.svc.<service>.leader",
-        transport: "core request/reply, leader only",
-        body: "none: the source names the leader",
-        parties: "follower -> leader",
-        purpose: "the probe: who leads, if anyone does",
-    },
-    SubjectRow {
-        subject: "muster.v1.svc.telemetry-logger.archive",
-        transport: "request/reply, micro API",
-        body: "archive_query",
-        parties: "owning services, muster admin recover -> telemetry-logger",
-        purpose: "the copy of the decision logs in PostgreSQL",
-    },
-    SubjectRow {
-        subject: "muster.v1.log.<service>.<kind>",
-        transport: "JetStream JOBS, MACHINES, RESERVATIONS",
-        body: "turn",
-        parties: "leader -> anyone",
-        purpose: "the decision logs: the public event streams",
-    },
-    SubjectRow {
-        subject: "muster.v1.agent.<m>.hb",
-        transport: "core, 1/s, never stored",
-        body: "heartbeat",
-        parties: "agent -> machine-lifecycle, scheduler",
-        purpose: "the machine lives; every fifth is answered",
-    },
-    SubjectRow {
-        subject: "muster.v1.agent.<m>.ping",
-        transport: "core, 1/s, never stored",
-        body: "ping_batch",
-        parties: "agent -> scheduler, command center",
-        purpose: "results of the pings of its processes",
-    },
-    SubjectRow {
-        subject: "muster.v1.agent.<m>.hello.<service>",
-        transport: "request/reply, leader only",
-        body: "hello",
-        parties: "agent -> machine-lifecycle, scheduler",
-        purpose: "said after every connection, before anything else",
-    },
-    SubjectRow {
-        subject: "muster.v1.agent.<m>.rpt",
-        transport: "JetStream REPORTS",
-        body: "report_batch",
-        parties: "agent -> scheduler, machine-lifecycle, telemetry-logger",
-        purpose: "durable reports, in order",
-    },
-    SubjectRow {
-        subject: "muster.v1.agent.<m>.tel",
-        transport: "JetStream TEL",
-        body: "sample_batch",
-        parties: "agent -> telemetry-logger",
-        purpose: "batches of samples",
-    },
-    SubjectRow {
-        subject: "muster.v1.cmd.<m>.<verb>",
-        transport: "core request/reply",
-        body: "agent_command",
-        parties: "leaders, muster logs, agents of a gang -> one agent",
-        purpose: "verbs jobs, machine, inventory, logs, peer, clock, install, reboot, storage",
-    },
-    SubjectRow {
-        subject: "muster.v1.edge.trigger.<n>.<m>",
-        transport: "core, never stored",
-        body: "edge_fired",
-        parties: "agent, muster trigger fire (as operator) -> agents",
-        purpose: "trigger n fires; armed machines act, once for each firing",
-    },
-];
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 const SMALL: InitOptions = InitOptions { replicas: 1, size_divisor: 64 };
 
 async fn bus(server: &NatsServer) -> Bus {
-    Bus::connect(&BusOptions::new(&server.url(), "test/a")).await.expect("the server answers")
+    Bus::connect(&BusOptions::insecure_local(&server.url(), "test/a")).await.expect("the server answers")
 }
 
 fn question() -> Body {
@@ -38,7 +38,7 @@ async fn a_request_is_answered_refused_or_known_to_reach_nobody() {
             request.refuse(&refusal).await;
         }
     });
-    bus.flush().await.expect("the server has the subscription");
+    bus.settled().await.expect("the server has the subscription");
     let answer = bus.request(&subject, &envelope, Duration::from_secs(5)).await.expect("it is answered");
     let Some(Body::Refusal(answer)) = answer.body else { panic!("{answer:?}") };
     assert_eq!(Refusal::from(answer), expected);
@@ -116,7 +116,7 @@ async fn objects_are_put_listed_read_and_deleted() {
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_named_within_the_time_limit() {
-    let mut options = BusOptions::new("nats://127.0.0.1:9", "test/a");
+    let mut options = BusOptions::insecure_local("nats://127.0.0.1:9", "test/a");
     options.connect_timeout = Duration::from_millis(500);
     let error = Bus::connect(&options).await.expect_err("nobody listens there");
     assert!(matches!(error, BusError::Unreachable { .. }) && error.to_string().contains("127.0.0.1:9"), "{error}");

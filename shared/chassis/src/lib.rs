@@ -10,8 +10,8 @@ mod logging;
 mod process;
 mod signals;
 
-pub use arguments::{CommonArguments, LogFormat};
+pub use arguments::{CommonArguments, LogFormat, SigningArguments};
 pub use clock::follow_pool_clock;
-pub use connect::connect;
+pub use connect::{connect, connect_signing};
 pub use http::set_ready;
 pub use process::run;

@@ -1,8 +1,5 @@
 //! The append: one message at exactly one sequence, with an outcome that is certain or said to be lost. And, for a turn that appends
-//! nothing, whether the log still ends where it was folded to.
-//!
-//! An append whose outcome is unknown is settled by occupying the next sequence: identical bytes are sent again with the same
-//! expected sequence until they are acknowledged or another message stands there. Nothing is answered before.
+//! nothing, whether the log still ends where it was folded to. What follows from an answer is decided in `certainty`.
 
 use std::time::Duration;
 
@@ -13,6 +10,7 @@ use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
 use muster_bus::subjects;
 
+use crate::certainty::{Heard, Next, Stands, after_attempt, after_end, after_look};
 use crate::lease::Lease;
 use crate::log::{Log, RETRY_DELAY};
 use crate::{LedgerError, crash, metrics};
@@ -24,6 +22,9 @@ const CONNECTION_CHECK: Duration = Duration::from_millis(50);
 
 /// A log that says where it ends, and refuses what follows there, is damaged after so long: the server may be late, but not for ever.
 const CONTRADICTION_MAX: Duration = Duration::from_secs(5);
+
+/// A server that is there and does not answer for so long has to be looked at: that is what a full disk of it is like.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// How an append ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,17 +67,16 @@ pub(crate) struct Message<'a> {
     pub(crate) payload: Bytes,
 }
 
-/// How one attempt ended.
-enum Attempt {
-    Acknowledged(PublishAck),
-    /// Something else stands at the sequence, or this message does.
-    Occupied,
-    /// The server said that it did not store it, and never will as it is.
-    Refused(String),
-    /// It may have been stored, or may still be.
-    Unknown,
-    /// The server is not ready; this attempt was not stored.
-    NotReady,
+/// What was heard of one attempt, and why, for people.
+struct Attempt {
+    heard: Heard,
+    reason: String,
+}
+
+impl Attempt {
+    fn heard(heard: Heard) -> Self {
+        Self { heard, reason: String::new() }
+    }
 }
 
 /// Appends a message.
@@ -84,12 +84,14 @@ enum Attempt {
 /// # Errors
 /// When the log proves to be damaged: it acknowledged at a sequence that was not next, or is shorter than what it acknowledged before.
 pub(crate) async fn append(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Appended, LedgerError> {
-    let mut is_unknown = false;
+    let mut unknown = None;
     let mut contradicted: Option<tokio::time::Instant> = None;
     while until.go_on() {
-        match attempt(log, message).await {
-            Attempt::Acknowledged(ack) => return acknowledged(log, message, &ack),
-            Attempt::Occupied => {
+        let Attempt { heard, reason } = attempt(log, message).await;
+        match after_attempt(message.expected, heard) {
+            Next::Landed => return Ok(Appended::Landed),
+            Next::Damaged => return Err(misplaced(log, message, heard)),
+            Next::Look => {
                 if let Some(appended) = settle(log, until, message).await? {
                     return Ok(appended);
                 }
@@ -101,7 +103,7 @@ pub(crate) async fn append(log: &Log, until: Until<'_>, message: &Message<'_>) -
                     return Err(LedgerError::damaged(log.name, reason));
                 }
             }
-            Attempt::Refused(reason) => {
+            Next::Lost => {
                 tracing::error!(
                     log = log.name,
                     reason,
@@ -109,52 +111,74 @@ pub(crate) async fn append(log: &Log, until: Until<'_>, message: &Message<'_>) -
                 );
                 return Ok(Appended::Lost);
             }
-            Attempt::Unknown => {
-                if !is_unknown {
-                    ::metrics::counter!(metrics::UNKNOWN_APPENDS, "log" => log.name).increment(1);
-                    tracing::warn!(log = log.name, sequence = message.expected + 1, "append with unknown outcome");
-                }
-                is_unknown = true;
-            }
-            Attempt::NotReady => tokio::time::sleep(RETRY_DELAY).await,
+            Next::Again if heard == Heard::NotReady => tokio::time::sleep(RETRY_DELAY).await,
+            Next::Again => unknown.get_or_insert_with(|| Unknown::begin(log, message)).goes_on(log),
         }
     }
     Ok(Appended::Lost)
 }
 
-fn acknowledged(log: &Log, message: &Message<'_>, ack: &PublishAck) -> Result<Appended, LedgerError> {
-    if ack.sequence == message.expected + 1 && ack.stream == log.name {
-        return Ok(Appended::Landed);
+/// An append whose outcome is not known, for people.
+struct Unknown {
+    since: tokio::time::Instant,
+    alarmed: bool,
+}
+
+impl Unknown {
+    fn begin(log: &Log, message: &Message<'_>) -> Self {
+        ::metrics::counter!(metrics::UNKNOWN_APPENDS, "log" => log.name).increment(1);
+        tracing::warn!(log = log.name, sequence = message.expected + 1, "append with unknown outcome");
+        Self { since: tokio::time::Instant::now(), alarmed: false }
     }
-    let reason = format!("it acknowledged message {} at {}", message.expected + 1, ack.sequence);
-    Err(LedgerError::damaged(log.name, reason))
+
+    fn goes_on(&mut self, log: &Log) {
+        if !self.alarmed && self.since.elapsed() >= SILENCE_MAX {
+            self.alarmed = true;
+            tracing::error!(
+                log = log.name,
+                "the log does not answer an append: nothing is decided until it does; is the disk of nats-server full?"
+            );
+        }
+    }
+}
+
+fn misplaced(log: &Log, message: &Message<'_>, heard: Heard) -> LedgerError {
+    let at = if let Heard::Acknowledged(sequence) = heard { sequence } else { 0 };
+    let reason = format!("it acknowledged message {} at {at}", message.expected + 1);
+    LedgerError::damaged(log.name, reason)
 }
 
 /// Looks what stands at the sequence. None where nothing does, and the log ends right before it: the same bytes are to be sent again.
 async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Option<Appended>, LedgerError> {
     while until.go_on() {
-        match log.message(message.expected + 1).await {
-            Ok(Some(found)) if found == message.payload => return Ok(Some(Appended::Landed)),
-            Ok(Some(_)) => return Ok(Some(Appended::Lost)),
-            Ok(None) => {
-                let last = log.ends().await.ok().flatten().map(|ends| ends.last);
-                match last {
-                    Some(last) if last < message.expected => return Err(shorter(log, last, message.expected)),
-                    Some(last) if last > message.expected => return Ok(Some(Appended::Lost)),
-                    Some(_) => {
-                        tokio::time::sleep(RETRY_DELAY).await;
-                        return Ok(None);
-                    }
-                    None => tokio::time::sleep(RETRY_DELAY).await,
+        if let Some(stands) = look(log, message).await {
+            match after_look(message.expected, stands) {
+                Next::Landed => return Ok(Some(Appended::Landed)),
+                Next::Lost => return Ok(Some(Appended::Lost)),
+                Next::Damaged => return Err(shorter(log, stands, message.expected)),
+                Next::Again => {
+                    tokio::time::sleep(RETRY_DELAY).await;
+                    return Ok(None);
                 }
-            }
-            Err(error) => {
-                tracing::debug!(log = log.name, %error, "looking at an append failed, trying again");
-                tokio::time::sleep(RETRY_DELAY).await;
+                Next::Look => {}
             }
         }
+        tokio::time::sleep(RETRY_DELAY).await;
     }
     Ok(Some(Appended::Lost))
+}
+
+/// What stands where a message is to stand; none when the server does not say.
+async fn look(log: &Log, message: &Message<'_>) -> Option<Stands> {
+    match log.message(message.expected + 1).await {
+        Ok(Some(found)) if found == message.payload => Some(Stands::Ours),
+        Ok(Some(_)) => Some(Stands::Another),
+        Ok(None) => log.ends().await.ok().flatten().map(|ends| Stands::Nothing(ends.last)),
+        Err(error) => {
+            tracing::debug!(log = log.name, %error, "looking at an append failed, trying again");
+            None
+        }
+    }
 }
 
 /// Whether the log holds nothing newer than what is applied. Asked until there is an answer, or it is too late for one.
@@ -164,8 +188,10 @@ async fn settle(log: &Log, until: Until<'_>, message: &Message<'_>) -> Result<Op
 pub(crate) async fn is_newest(log: &Log, until: Until<'_>, applied: u64) -> Result<bool, LedgerError> {
     while until.go_on() {
         match log.ends().await {
-            Ok(Some(ends)) if ends.last < applied => return Err(shorter(log, ends.last, applied)),
-            Ok(Some(ends)) => return Ok(ends.last == applied),
+            Ok(Some(ends)) => match after_end(applied, ends.last) {
+                Next::Damaged => return Err(shorter(log, Stands::Nothing(ends.last), applied)),
+                next => return Ok(next == Next::Landed),
+            },
             Ok(None) => tokio::time::sleep(RETRY_DELAY).await,
             Err(error) => {
                 tracing::debug!(log = log.name, %error, "looking at the log failed, trying again");
@@ -176,8 +202,12 @@ pub(crate) async fn is_newest(log: &Log, until: Until<'_>, applied: u64) -> Resu
     Ok(false)
 }
 
-fn shorter(log: &Log, last: u64, acknowledged: u64) -> LedgerError {
-    LedgerError::damaged(log.name, format!("it ends at message {last}, and message {acknowledged} was acknowledged"))
+fn shorter(log: &Log, stands: Stands, acknowledged: u64) -> LedgerError {
+    let found = match stands {
+        Stands::Nothing(last) => format!("it ends at message {last}"),
+        Stands::Ours | Stands::Another => "it goes on".into(),
+    };
+    LedgerError::damaged(log.name, format!("{found}, and message {acknowledged} was acknowledged"))
 }
 
 async fn attempt(log: &Log, message: &Message<'_>) -> Attempt {
@@ -193,12 +223,16 @@ async fn attempt(log: &Log, message: &Message<'_>) -> Attempt {
     let acknowledgement = match tokio::time::timeout(RESEND_AFTER, sending).await {
         Ok(Ok(acknowledgement)) => acknowledgement,
         Ok(Err(error)) => return judge(&error),
-        Err(_) => return Attempt::Unknown,
+        Err(_) => return Attempt::heard(Heard::Unknown),
     };
     crash::point("before_ack");
     tokio::select! {
-        result = wait(acknowledgement) => result.map_or_else(|error| judge(&error), Attempt::Acknowledged),
-        () = resend_due(log, connections) => Attempt::Unknown,
+        result = wait(acknowledgement) => match result {
+            // An acknowledgement of another stream is none of ours: nothing is at sequence 0.
+            Ok(ack) => Attempt::heard(Heard::Acknowledged(if ack.stream == log.name { ack.sequence } else { 0 })),
+            Err(error) => judge(&error),
+        },
+        () = resend_due(log, connections) => Attempt::heard(Heard::Unknown),
     }
 }
 
@@ -215,28 +249,29 @@ async fn resend_due(log: &Log, connections: u64) {
 }
 
 fn judge(error: &PublishError) -> Attempt {
-    match error.kind() {
-        PublishErrorKind::WrongLastSequence => Attempt::Occupied,
-        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Attempt::NotReady,
-        PublishErrorKind::MaxPayloadExceeded => Attempt::Refused(error.to_string()),
+    let heard = match error.kind() {
+        PublishErrorKind::WrongLastSequence => Heard::Occupied,
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Heard::NotReady,
+        PublishErrorKind::MaxPayloadExceeded => Heard::Refused,
         PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe | PublishErrorKind::WrongLastMessageId => {
-            Attempt::Unknown
+            Heard::Unknown
         }
         PublishErrorKind::Other => judge_code(error),
-    }
+    };
+    Attempt { heard, reason: error.to_string() }
 }
 
-fn judge_code(error: &PublishError) -> Attempt {
+fn judge_code(error: &PublishError) -> Heard {
     use std::error::Error;
     let code = error.source().and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
     match code.map(async_nats::jetstream::Error::error_code) {
-        Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT) => Attempt::Occupied,
+        Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT) => Heard::Occupied,
         Some(
             ErrorCode::STREAM_STORE_FAILED
             | ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM
             | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
             | ErrorCode::INSUFFICIENT_RESOURCES,
-        ) => Attempt::Refused(error.to_string()),
-        _ => Attempt::Unknown,
+        ) => Heard::Refused,
+        _ => Heard::Unknown,
     }
 }

@@ -7,11 +7,11 @@ use std::io::Read;
 use bytes::Bytes;
 use muster_bus::{Authority, Bus};
 use muster_model::{Position, Term};
-use muster_proto::v1::{Compression, Entry, Turn, TurnBlock, envelope::Body};
+use muster_proto::v1::{Compression, Entry, Envelope, Turn, TurnBlock, envelope::Body};
 use prost::Message;
 
 /// BLAKE3 of a payload.
-pub(crate) type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 /// What stands as the predecessor of the first message of a lineage.
 pub(crate) const NO_HASH: Hash = [0; 32];
@@ -58,8 +58,16 @@ pub(crate) fn packed_size(block: &[u8]) -> usize {
     pack(block).map_or(block.len(), |packed| packed.len())
 }
 
+/// Makes an envelope around a body: with an id, a source and a time of its own.
+pub type Blank<'a> = &'a dyn Fn(Body, Authority) -> Envelope;
+
+/// Envelopes of a connection.
+pub(crate) fn blank(bus: &Bus) -> impl Fn(Body, Authority) -> Envelope {
+    |body, authority| bus.envelope(body, authority)
+}
+
 /// Encodes a message around a block of entries.
-pub(crate) fn seal(bus: &Bus, place: Place, event_type: &str, block: Vec<u8>) -> Bytes {
+pub(crate) fn seal(blank: Blank<'_>, place: Place, event_type: &str, block: Vec<u8>) -> Bytes {
     let (compression, block) = match pack(&block) {
         Some(packed) => (Compression::Zstd, packed),
         None => (Compression::Unspecified, block),
@@ -71,7 +79,7 @@ pub(crate) fn seal(bus: &Bus, place: Place, event_type: &str, block: Vec<u8>) ->
         block: block.into(),
     };
     let authority = Authority { position: place.position, term: place.term, ..Authority::default() };
-    bus.envelope(Body::Turn(turn), authority).encode_to_vec().into()
+    blank(Body::Turn(turn), authority).encode_to_vec().into()
 }
 
 /// Opens a message.
@@ -80,7 +88,7 @@ pub(crate) fn seal(bus: &Bus, place: Place, event_type: &str, block: Vec<u8>) ->
 /// Says what can not be decoded.
 pub(crate) fn open(payload: &Bytes) -> Result<Opened, String> {
     let hash = hash(payload);
-    let envelope = muster_proto::v1::Envelope::decode(payload.clone()).map_err(|error| error.to_string())?;
+    let envelope = Envelope::decode(payload.clone()).map_err(|error| error.to_string())?;
     let place = Place {
         position: Position::new(envelope.lineage, envelope.sequence),
         term: Term(envelope.term),

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use muster_model::{PoolTime, Position, Refusal, Term};
 
+use crate::Findings;
+
 /// The moment of a decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
@@ -126,6 +128,12 @@ pub trait Core: Sized + Send + Sync + 'static {
         scope: Scope<'_, Self::Key>,
         now: PoolTime,
     ) -> Vec<Self::Effect>;
+
+    /// What the state and what is observed disagree about now, and what a person is to know: for who asks for a full pass.
+    #[must_use]
+    fn findings(_state: &Self::State, _observed: &Self::Observed, _now: PoolTime) -> Findings {
+        Findings::default()
+    }
 
     /// Identity of an effect: one with the same key that is still being performed is not begun again.
     fn effect_key(effect: &Self::Effect) -> String;

@@ -6,7 +6,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::Signal;
+use signal_hook::low_level::raise;
 
 /// Names the point and the pass at which to die, or to stop.
 const VARIABLE: &str = "MUSTER_CRASH_AT";
@@ -24,7 +25,8 @@ pub(crate) fn point(name: &str) {
     let Some(armed) = ARMED.get_or_init(arm) else { return };
     if armed.point == name && armed.left.fetch_sub(1, Ordering::AcqRel) == 1 {
         tracing::error!(point = name, "dying or stopping here, as a test asked for");
-        kill_process(getpid(), armed.signal).expect("a process may signal itself");
+        // To this thread: one to the process may first stop another, while this one goes on.
+        raise(armed.signal.as_raw()).expect("a thread may signal itself");
     }
 }
 

@@ -19,27 +19,43 @@ const ENTRY_KEY: u8 = 0x0A;
 pub(crate) const ENTRY_OVERHEAD: usize = 8;
 
 /// What a command will be told, once the turn is acknowledged.
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Its reply. Without a position, the applied one is named.
-    Reply { position: Option<Position>, reply: Bytes },
+    Reply {
+        /// Where its entry stands.
+        position: Option<Position>,
+        /// The encoded reply.
+        reply: Bytes,
+    },
     /// Its refusal.
     Refusal(Refusal),
 }
 
 /// What a turn collected.
-pub(crate) struct Draft<C: Core> {
+pub struct Draft<C: Core> {
     /// The moment of its decisions.
-    pub(crate) now: Now,
+    pub now: Now,
     /// Encoded entries.
-    pub(crate) block: Vec<u8>,
+    pub block: Vec<u8>,
     /// How many.
-    pub(crate) entries: u64,
+    pub entries: u64,
     /// What to answer.
-    pub(crate) answers: Vec<(ReplyTo, Outcome)>,
+    pub answers: Vec<(ReplyTo, Outcome)>,
     /// What to ask of the state.
-    pub(crate) queries: Vec<Query<C>>,
+    pub queries: Vec<Query<C>>,
     /// What was touched.
-    pub(crate) touched: BTreeSet<C::Key>,
+    pub touched: BTreeSet<C::Key>,
+}
+
+/// What has to be so before the answers of a turn are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Its message stands in the log.
+    Append,
+    /// The log holds nothing newer than what is applied.
+    Newest,
+    /// Nothing is answered.
+    Nothing,
 }
 
 /// Whether an entry has a place in this turn.
@@ -54,9 +70,22 @@ pub(crate) enum Room {
 
 impl<C: Core> Draft<C> {
     /// An empty one.
-    pub(crate) fn new(now: Now) -> Self {
+    #[must_use]
+    pub fn new(now: Now) -> Self {
         let (answers, queries, touched) = (Vec::new(), Vec::new(), BTreeSet::new());
         Self { now, block: Vec::new(), entries: 0, answers, queries, touched }
+    }
+
+    /// What has to be so before anything is answered or done.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        if self.entries > 0 {
+            Needs::Append
+        } else if self.answers.is_empty() && self.queries.is_empty() {
+            Needs::Nothing
+        } else {
+            Needs::Newest
+        }
     }
 
     /// Whether an entry of `size` bytes has a place beside what was collected.
@@ -78,7 +107,10 @@ impl<C: Core> Draft<C> {
 
 impl Outcome {
     /// What the command is told, by a leader of `term` at `applied`.
-    pub(crate) fn answer(self, applied: Position, term: Term) -> Result<Answer, Refusal> {
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn answer(self, applied: Position, term: Term) -> Result<Answer, Refusal> {
         match self {
             Self::Reply { position, reply } => Ok(Answer { position: position.unwrap_or(applied), term, reply }),
             Self::Refusal(refusal) => Err(refusal),

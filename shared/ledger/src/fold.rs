@@ -10,27 +10,27 @@ use muster_proto::v1::{self, Entry, cause::Kind};
 
 use crate::chain::{self, Hash, NO_HASH, Opened};
 use crate::memory::{Memory, Remembered};
-use crate::{At, Core};
+use crate::{At, Core, Now};
 
 /// The end of the chain that was folded.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Head {
+pub struct Head {
     /// Position of the last message.
-    pub(crate) position: Position,
+    pub position: Position,
     /// Its hash.
-    pub(crate) hash: Hash,
+    pub hash: Hash,
     /// Highest term so far.
-    pub(crate) term: Term,
+    pub term: Term,
     /// Pool time of the last entry.
-    pub(crate) time: PoolTime,
+    pub time: PoolTime,
 }
 
 /// A folded log.
-pub(crate) struct Fold<C: Core> {
+pub struct Fold<C: Core> {
     /// State of the core.
-    pub(crate) state: C::State,
+    pub state: C::State,
     /// End of the chain.
-    pub(crate) head: Head,
+    pub head: Head,
     /// The system that the log belongs to.
     pub(crate) system: SystemId,
     /// Positions in followed streams.
@@ -39,9 +39,24 @@ pub(crate) struct Fold<C: Core> {
     pub(crate) memory: Memory,
 }
 
+impl<C: Core> Clone for Fold<C>
+where
+    C::State: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            state: self.state.clone(),
+            head: self.head,
+            system: self.system,
+            followed: self.followed.clone(),
+            memory: self.memory.clone(),
+        }
+    }
+}
+
 /// What became of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// Folded.
     Applied,
     /// Folded before.
@@ -55,7 +70,7 @@ impl<C: Core> Fold<C> {
     ///
     /// # Errors
     /// When it is not one.
-    pub(crate) fn begin(sequence: u64, payload: &Bytes) -> Result<Self, String> {
+    pub fn begin(sequence: u64, payload: &Bytes) -> Result<Self, String> {
         let opened = chain::open(payload).map_err(|reason| undecodable(sequence, &reason))?;
         let genesis =
             opened.entries.first().and_then(|entry| entry.cause.as_ref()).and_then(|cause| match &cause.kind {
@@ -81,7 +96,7 @@ impl<C: Core> Fold<C> {
     ///
     /// # Errors
     /// When the chain is broken there: the log must not be used.
-    pub(crate) fn take(&mut self, sequence: u64, payload: &Bytes) -> Result<Taken, String> {
+    pub fn take(&mut self, sequence: u64, payload: &Bytes) -> Result<Taken, String> {
         self.take_opened(sequence, chain::open(payload))
     }
 
@@ -107,6 +122,14 @@ impl<C: Core> Fold<C> {
         }
         self.apply(&opened)?;
         Ok(Taken::Applied)
+    }
+
+    /// The moment of a decision that is made at `time` by our clock.
+    #[must_use]
+    pub fn now(&self, time: PoolTime) -> Now {
+        let head = &self.head;
+        let position = Position::new(head.position.lineage.0, head.position.sequence.0 + 1);
+        Now { time: time.max(head.time), position, term: head.term }
     }
 
     /// Takes the cause of an entry: all of it but its events.

@@ -24,7 +24,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Positions that moved without a decision.
 #[derive(Debug, Default)]
-pub(crate) struct LazyPositions {
+pub struct LazyPositions {
     passed: BTreeMap<&'static str, Passed>,
 }
 

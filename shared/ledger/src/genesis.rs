@@ -5,14 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_bus::Bus;
 use muster_bus::subjects::Service;
-use muster_model::{Position, SystemId, Term};
-use muster_proto::v1::{self, Cause, Entry, Genesis, TurnBlock, cause::Kind};
-use prost::Message as _;
+use muster_model::{Position, SystemId};
+use muster_proto::v1::{Genesis, TurnBlock, cause::Kind};
 
 use crate::LedgerError;
 use crate::append::{Appended, Message, Until, append};
-use crate::chain::{self, NO_HASH, Place};
+use crate::chain;
 use crate::log::Log;
+use crate::seal::seal_genesis;
 
 /// The owning services.
 const OWNERS: [Service; 3] = [Service::Scheduler, Service::MachineLifecycle, Service::Reservation];
@@ -61,10 +61,7 @@ pub async fn initialise(bus: &Bus, system: SystemId) -> Result<SystemId, LedgerE
 /// When another message is there.
 pub(crate) async fn begin(log: &Log, lineage: u64, last: u64, genesis: Genesis) -> Result<Bytes, LedgerError> {
     let position = Position::new(lineage, last + 1);
-    let place = Place { position, previous: NO_HASH, term: Term(0) };
-    let cause = Some(Cause { kind: Some(Kind::Genesis(genesis)) });
-    let entry = Entry { cause, time_ns: log.bus.now().0, ..Entry::default() };
-    let payload = chain::seal(&log.bus, place, "", v1::TurnBlock { entries: vec![entry] }.encode_to_vec());
+    let payload = seal_genesis(position, genesis, log.bus.now(), &chain::blank(&log.bus));
     let message = Message { kind: "genesis", expected: last, payload: payload.clone() };
     let deadline = Until::Deadline(tokio::time::Instant::now() + APPEND_TIMEOUT);
     match append(log, deadline, &message).await? {

@@ -4,17 +4,21 @@ use std::collections::VecDeque;
 
 use muster_bus::subjects::Service;
 use muster_model::{CommandId, Position, Refusal, RefusalCode};
+use muster_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Answer, Core, View, metrics};
 
 /// Takes a command's answer, in the leader's loop; dropped unasked when leadership ends.
-pub(crate) type ReplyTo = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
+pub type ReplyTo = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
 /// A query; dropped unasked when leadership ends.
-pub(crate) type Query<C> = Box<dyn FnOnce(View<'_, C>) + Send>;
+pub type Query<C> = Box<dyn FnOnce(View<'_, C>) + Send>;
+
+/// Takes what a full pass that was asked for found; dropped unasked when leadership ends.
+pub(crate) type CheckTo = oneshot::Sender<v1::CheckReply>;
 
 /// A message of a followed stream, taken.
-pub(crate) struct Delivery<C: Core> {
+pub struct Delivery<C: Core> {
     /// Name of the stream.
     pub(crate) stream: &'static str,
     /// Position of the message.
@@ -26,9 +30,18 @@ pub(crate) struct Delivery<C: Core> {
 }
 
 /// What waits for a turn.
-pub(crate) enum Waiting<C: Core> {
+pub enum Waiting<C: Core> {
     /// A command.
-    Command { id: CommandId, actor: String, input: C::Input, reply: ReplyTo },
+    Command {
+        /// Its id.
+        id: CommandId,
+        /// Who gives it.
+        actor: String,
+        /// What it is.
+        input: C::Input,
+        /// Where its answer goes.
+        reply: ReplyTo,
+    },
     /// A query.
     Query(Query<C>),
     /// What came of an effect.
@@ -42,6 +55,7 @@ pub struct Handle<C: Core> {
     service: Service,
     waiting: mpsc::Sender<Waiting<C>>,
     observations: mpsc::Sender<C::Observation>,
+    checks: mpsc::Sender<CheckTo>,
 }
 
 /// The ends at which a leader takes what a handle gives.
@@ -50,18 +64,24 @@ pub(crate) struct Intake<C: Core> {
     pub(crate) waiting: mpsc::Receiver<Waiting<C>>,
     /// What was observed.
     pub(crate) observations: mpsc::Receiver<C::Observation>,
+    /// Who asks for a full pass.
+    pub(crate) checks: mpsc::Receiver<CheckTo>,
 }
 
 /// Inputs wait here at most.
 const WAITING_MAX: usize = 16_384;
 /// Observations wait here at most.
 const OBSERVATIONS_MAX: usize = 32_768;
+/// Full passes that are asked for wait here at most.
+const CHECKS_MAX: usize = 4;
 
 impl<C: Core> Handle<C> {
     pub(crate) fn new(service: Service) -> (Self, Intake<C>) {
         let (waiting, waiting_end) = mpsc::channel(WAITING_MAX);
         let (observations, observations_end) = mpsc::channel(OBSERVATIONS_MAX);
-        (Self { service, waiting, observations }, Intake { waiting: waiting_end, observations: observations_end })
+        let (checks, checks_end) = mpsc::channel(CHECKS_MAX);
+        let intake = Intake { waiting: waiting_end, observations: observations_end, checks: checks_end };
+        (Self { service, waiting, observations, checks }, intake)
     }
 
     /// Gives a command. Answered after its entry is acknowledged, and within the lease.
@@ -106,6 +126,16 @@ impl<C: Core> Handle<C> {
         answer.await.map_err(|_| self.unavailable())
     }
 
+    /// Has a full pass made now, and says what it found and did.
+    ///
+    /// # Errors
+    /// [`RefusalCode::Unavailable`] when this is not the leader (any more).
+    pub(crate) async fn check(&self) -> Result<v1::CheckReply, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.checks.send(reply).await.map_err(|_| self.unavailable())?;
+        answer.await.map_err(|_| self.unavailable())
+    }
+
     /// Gives news to the volatile part. False when the queue is full: the news is dropped, which heartbeats may be.
     pub fn observe(&self, observation: C::Observation) -> bool {
         let taken = self.observations.try_send(observation).is_ok();
@@ -140,7 +170,12 @@ impl<C: Core> Handle<C> {
 
 impl<C: Core> Clone for Handle<C> {
     fn clone(&self) -> Self {
-        Self { service: self.service, waiting: self.waiting.clone(), observations: self.observations.clone() }
+        Self {
+            service: self.service,
+            waiting: self.waiting.clone(),
+            observations: self.observations.clone(),
+            checks: self.checks.clone(),
+        }
     }
 }
 

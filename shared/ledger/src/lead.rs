@@ -8,15 +8,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use muster_bus::subjects;
 use muster_model::Position;
-use muster_proto::v1::{self, Cause, Entry, TurnBlock, cause::Kind};
-use prost::Message as _;
+use muster_proto::v1;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appended, Message, Until, append};
 use crate::archive::{self, Compared};
-use crate::chain::{self, Place};
+use crate::chain;
 use crate::effects::Effects;
 use crate::fold::Taken;
 use crate::follow::{self, LazyPositions};
@@ -27,7 +26,7 @@ use crate::log::{Log, RETRY_DELAY};
 use crate::projection::Projector;
 use crate::run::Context;
 use crate::snapshot::Snapshots;
-use crate::{Core, Handle, Lead, LedgerError, Shell, metrics};
+use crate::{Core, Handle, Lead, LedgerError, Shell, metrics, replica};
 
 /// What serves the verbs may take so long to end.
 const SHELL_END_TIMEOUT: Duration = Duration::from_secs(1);
@@ -73,6 +72,7 @@ pub(crate) async fn lead<C: Core, S: Shell<C>>(
         let followed = loaded.fold.followed.get(source.stream).copied().unwrap_or_default();
         tasks.spawn(follow::read(context.clone(), index, followed, handle.clone()));
     }
+    tasks.spawn(replica::answer_leading(context.clone(), handle.clone()));
     let lead = Lead { term: loaded.fold.head.term, ended: ended.clone(), lease: lease.clone() };
     let mut serving = JoinSet::new();
     serving.spawn(shell.clone().lead(handle.clone(), lead));
@@ -147,11 +147,11 @@ async fn start<C: Core, S: Shell<C>>(
         }
         lease.turned();
         shell.prepare(&loaded.fold.state, loaded.fold.head.time).await;
-        let (place, payload) = leader_started(context, loaded);
-        let expected = loaded.fold.head.position.sequence.0;
-        let message = Message { kind: "leader", expected, payload: payload.clone() };
+        let blank = chain::blank(&context.bus);
+        let sealed = loaded.fold.seal_leader(&context.options.instance, context.bus.now(), &blank);
+        let message = Message { kind: "leader", expected: sealed.expected, payload: sealed.payload.clone() };
         if append(&context.log, Until::LeaseEnds(lease), &message).await? == Appended::Landed {
-            let taken = loaded.fold.take(place.position.sequence.0, &payload);
+            let taken = loaded.fold.take(sealed.expected + 1, &sealed.payload);
             taken.map_err(|reason| LedgerError::damaged(context.log.name, reason))?;
             return Ok(Appended::Landed);
         }
@@ -175,21 +175,6 @@ async fn read_to_end<C: Core>(log: &Log, loaded: &mut Loaded<C>) -> Result<Taken
         return Err(LedgerError::damaged(log.name, reason).into());
     }
     load::catch_up(log, &mut loaded.fold, &mut loaded.reader, last).await
-}
-
-fn leader_started<C: Core>(context: &Context<C>, loaded: &Loaded<C>) -> (Place, bytes::Bytes) {
-    let head = &loaded.fold.head;
-    let term = head.term.next();
-    let position = Position::new(head.position.lineage.0, head.position.sequence.0 + 1);
-    let place = Place { position, previous: head.hash, term };
-    let started = v1::LeaderStarted { term: term.0, instance: context.options.instance.clone() };
-    let entry = Entry {
-        cause: Some(Cause { kind: Some(Kind::LeaderStarted(started)) }),
-        time_ns: context.bus.now().max(head.time).0,
-        ..Entry::default()
-    };
-    let block = TurnBlock { entries: vec![entry] }.encode_to_vec();
-    (place, chain::seal(&context.bus, place, C::EVENT_TYPE, block))
 }
 
 /// Says that somebody leads. A follower that reaches nobody here three times takes the lease.

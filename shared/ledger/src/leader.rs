@@ -6,23 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_bus::Authority;
-use muster_model::Position;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appended, Message, Until, append, is_newest};
-use crate::chain::{self, Place};
-use crate::draft::{Draft, Outcome};
+use crate::chain;
+use crate::draft::{Draft, Needs, Outcome};
 use crate::effects::Effects;
 use crate::fold::Fold;
 use crate::follow::LazyPositions;
-use crate::handle::{Intake, Query, ReplyTo, Waiting};
+use crate::handle::{CheckTo, Intake, Query, ReplyTo, Waiting};
 use crate::lease::Lease;
 use crate::projection::Projector;
 use crate::run::Context;
 use crate::snapshot::Snapshots;
 use crate::turn::Turn;
-use crate::{Core, LedgerError, Now, Scope, Shell, View, crash, metrics};
+use crate::{Core, LedgerError, Now, Scope, Shell, View, check, crash, metrics};
 
 /// Inputs decided in one turn at most.
 const INPUTS_PER_TURN_MAX: usize = 16_384;
@@ -78,6 +77,7 @@ enum Woken<C: Core> {
     EffectsEnded { again: BTreeSet<C::Key> },
     Observed(C::Observation),
     Inputs,
+    Check(CheckTo),
     Idle,
 }
 
@@ -115,6 +115,12 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
                     C::observe(&mut self.observed, &self.fold.state, observation, time);
                     continue;
                 }
+                Woken::Check(reply) => {
+                    if self.check(reply).await? == Appended::Lost {
+                        return Ok(Ended::Lost);
+                    }
+                    continue;
+                }
                 Woken::Tick => self.waiting.push_back(Waiting::Own(C::tick())),
                 Woken::Inputs => {}
             }
@@ -136,6 +142,7 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
             biased;
             () = self.stop.cancelled() => Woken::Stop,
             _ = tick.tick() => Woken::Tick,
+            Some(reply) = self.intake.checks.recv() => Woken::Check(reply),
             () = std::future::ready(()), if !self.waiting.is_empty() => Woken::Inputs,
             again = self.effects.ended(), if !self.effects.is_idle() => Woken::EffectsEnded { again },
             _ = project.tick(), if has_dirty => Woken::Project,
@@ -150,9 +157,7 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
 
     /// The moment of a decision that is made now.
     fn now(&self) -> Now {
-        let head = &self.fold.head;
-        let position = Position::new(head.position.lineage.0, head.position.sequence.0 + 1);
-        Now { time: self.context.bus.now().max(head.time), position, term: head.term }
+        self.fold.now(self.context.bus.now())
     }
 
     fn take_observations(&mut self) {
@@ -173,22 +178,45 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
     }
 
     async fn turn(&mut self, is_tick: bool) -> Result<Appended, LedgerError> {
-        let mut draft = self.decide(is_tick);
-        let must_ask = !draft.answers.is_empty() || !draft.queries.is_empty();
-        if draft.entries > 0 {
-            if self.append(&mut draft).await? == Appended::Lost {
-                return Ok(Appended::Lost);
+        let draft = self.decide(is_tick);
+        self.conclude(draft, is_tick).await
+    }
+
+    /// A full pass in a turn of its own, for somebody who wants to know what it finds and does.
+    async fn check(&mut self, reply: CheckTo) -> Result<Appended, LedgerError> {
+        let findings = C::findings(&self.fold.state, &self.observed, self.now().time);
+        let later = std::mem::replace(&mut self.waiting, VecDeque::from([Waiting::Own(C::tick())]));
+        let mut draft = self.decide(true);
+        self.waiting.extend(later);
+        let wanted = C::wanted(&self.fold.state, &self.observed, Scope::Full, self.now().time);
+        let mut found = check::reply(findings, C::EVENT_TYPE, &draft.block, wanted.iter().map(C::effect_key));
+        let instance = self.context.options.instance.clone();
+        // As a query, it is answered once the log has what was decided.
+        draft.queries.push(Box::new(move |view| {
+            found.status = Some(view.status(&instance));
+            drop(reply.send(found));
+        }));
+        self.conclude(draft, true).await
+    }
+
+    /// Appends what was decided, answers, and performs what follows.
+    async fn conclude(&mut self, mut draft: Draft<C>, is_tick: bool) -> Result<Appended, LedgerError> {
+        let must_answer = !draft.answers.is_empty() || !draft.queries.is_empty();
+        let is_certain = match draft.needs() {
+            Needs::Append => self.append(&mut draft).await? == Appended::Landed,
+            Needs::Newest => {
+                let applied = self.fold.head.position.sequence.0;
+                is_newest(&self.context.log, Until::LeaseEnds(&self.lease), applied).await?
             }
-        } else if must_ask {
-            let applied = self.fold.head.position.sequence.0;
-            if !is_newest(&self.context.log, Until::LeaseEnds(&self.lease), applied).await? {
-                return Ok(Appended::Lost);
-            }
+            Needs::Nothing => true,
+        };
+        if !is_certain {
+            return Ok(Appended::Lost);
         }
         if !self.lease.is_valid() {
             return Ok(Appended::Lost);
         }
-        if must_ask {
+        if must_answer {
             crash::point("before_reply");
             self.answer(draft.answers, draft.queries);
             crash::point("after_reply");
@@ -218,33 +246,22 @@ impl<C: Core, S: Shell<C>> Leader<C, S> {
         if is_tick {
             turn.note_positions();
         }
-        while let Some(waiting) = self.waiting.pop_front() {
-            if let Some(left) = turn.take(waiting) {
-                self.waiting.push_front(left);
-                break;
-            }
-        }
-        turn.draft
+        turn.take_all(&mut self.waiting)
     }
 
     async fn append(&mut self, draft: &mut Draft<C>) -> Result<Appended, LedgerError> {
-        let position = draft.now.position;
-        let head = &self.fold.head;
-        let place = Place { position, previous: head.hash, term: head.term };
-        let payload = chain::seal(&self.context.bus, place, C::EVENT_TYPE, std::mem::take(&mut draft.block));
-        let hash = chain::hash(&payload);
+        let sealed = self.fold.seal_turn(draft, &chain::blank(&self.context.bus));
         let log = &self.context.log;
-        let size = payload.len();
         crash::point("before_append");
-        let message = Message { kind: "turn", expected: head.position.sequence.0, payload };
+        let message = Message { kind: "turn", expected: sealed.expected, payload: sealed.payload.clone() };
         if append(log, Until::LeaseEnds(&self.lease), &message).await? == Appended::Lost {
             return Ok(Appended::Lost);
         }
         crash::point("after_append");
         ::metrics::counter!(metrics::TURNS, "log" => log.name).increment(1);
         ::metrics::counter!(metrics::ENTRIES, "log" => log.name).increment(draft.entries);
-        ::metrics::counter!(metrics::APPENDED_BYTES, "log" => log.name).increment(size as u64);
-        (self.fold.head.position, self.fold.head.hash) = (position, hash);
+        ::metrics::counter!(metrics::APPENDED_BYTES, "log" => log.name).increment(sealed.payload.len() as u64);
+        self.fold.landed(&sealed);
         Ok(Appended::Landed)
     }
 

@@ -1,20 +1,18 @@
 //! The lease decides who tries to lead; the log decides who does.
 //!
-//! A lease is counted on its holder's own CLOCK_BOOTTIME, from before the renewal was sent: what the server thinks of its age does
-//! not matter here. Not responsible for what a leader does with it.
+//! Asks the bucket of leases, and keeps what `holding` decides from the answers. Not responsible for what a leader does with it.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::kv;
 use bytes::Bytes;
 use muster_bus::subjects::{self, Service};
 use muster_bus::{Bus, BusError, RequestError, boot_time, streams};
-use muster_model::nanoseconds;
 use muster_proto::v1::Envelope;
 
-/// How often a lease is renewed; and a loop that did not turn for so long does not renew.
-const RENEW_EVERY: Duration = Duration::from_secs(2);
+use crate::holding::{self, Held, Holding, Look, RENEW_EVERY, Renewal};
+
 /// How soon the loss of a lease is noticed.
 const LOSS_CHECK: Duration = Duration::from_millis(50);
 /// How long one question to the bucket may take.
@@ -24,9 +22,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// How often a follower looks for a leader.
 const PROBE_EVERY: Duration = Duration::from_millis(120);
 /// A leader that does not answer a probe for so long is slow, not gone.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
-/// So many probes that reach nobody, one after the other, let a follower take the lease of a dead leader.
-const PROBES_TO_TAKE: u32 = 3;
+const PROBE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A lease that is or was ours.
 #[derive(Debug)]
@@ -34,20 +30,23 @@ pub(crate) struct Lease {
     store: kv::Store,
     key: &'static str,
     value: Bytes,
-    revision: AtomicU64,
-    valid_until: AtomicI64,
-    turned_at: AtomicI64,
+    holding: Mutex<Holding>,
 }
 
 impl Lease {
     /// Whether the lease holds by our own clock.
     pub(crate) fn is_valid(&self) -> bool {
-        boot_time() < self.valid_until.load(Ordering::Acquire)
+        self.holding().is_valid(boot_time())
     }
 
     /// The leader's loop says that it turns.
     pub(crate) fn turned(&self) {
-        self.turned_at.store(boot_time(), Ordering::Release);
+        self.holding().turned(boot_time());
+    }
+
+    fn holding(&self) -> MutexGuard<'_, Holding> {
+        // Whatever panicked: each change is one assignment.
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renews the lease until it is lost.
@@ -55,16 +54,15 @@ impl Lease {
         let mut renewed = true;
         loop {
             tokio::time::sleep(if renewed { RENEW_EVERY } else { RETRY_DELAY }).await;
-            if !self.is_valid() {
-                return;
+            let renewal = self.holding().renewal(boot_time());
+            match renewal {
+                Renewal::Lost => return,
+                Renewal::Hangs => {
+                    tracing::warn!("the leader's loop does not turn: its lease is not renewed");
+                    renewed = false;
+                }
+                Renewal::Over(revision) => renewed = self.renew(revision).await,
             }
-            let turned = boot_time() - self.turned_at.load(Ordering::Acquire);
-            if turned > nanoseconds(RENEW_EVERY) {
-                tracing::warn!("the leader's loop does not turn: its lease is not renewed");
-                renewed = false;
-                continue;
-            }
-            renewed = self.renew().await;
         }
     }
 
@@ -77,8 +75,11 @@ impl Lease {
 
     /// Gives the lease back, so that another can lead at once.
     pub(crate) async fn release(&self) {
-        self.valid_until.store(0, Ordering::Release);
-        let revision = self.revision.load(Ordering::Acquire);
+        let revision = {
+            let mut holding = self.holding();
+            holding.end();
+            holding.revision()
+        };
         let deleted =
             tokio::time::timeout(ASK_TIMEOUT, self.store.delete_expect_revision(self.key, Some(revision))).await;
         if !matches!(deleted, Ok(Ok(()))) {
@@ -86,49 +87,48 @@ impl Lease {
         }
     }
 
-    async fn renew(&self) -> bool {
+    async fn renew(&self, revision: u64) -> bool {
         let sent = boot_time();
-        let revision = self.revision.load(Ordering::Acquire);
         let updating = self.store.update(self.key, self.value.clone(), revision);
         if let Ok(Ok(revision)) = tokio::time::timeout(ASK_TIMEOUT, updating).await {
-            self.revision.store(revision, Ordering::Release);
-            self.valid_until.store(sent + nanoseconds(streams::LEASE_AGE), Ordering::Release);
+            self.holding().renewed(sent, revision);
             return true;
         }
         self.read_back().await;
         false
     }
 
-    /// After a renewal with unknown outcome: adopts the revision of our own value, and sees the loss of the lease. How long the lease
-    /// holds is not prolonged by it.
+    /// After a renewal with unknown outcome.
     async fn read_back(&self) {
-        match tokio::time::timeout(ASK_TIMEOUT, self.store.entry(self.key)).await {
-            Ok(Ok(Some(entry))) if entry.operation == kv::Operation::Put && entry.value == self.value => {
-                self.revision.store(entry.revision, Ordering::Release);
-            }
-            Ok(Ok(Some(entry))) if entry.operation == kv::Operation::Put => {
-                tracing::info!(key = self.key, "another instance took the lease");
-                self.valid_until.store(0, Ordering::Release);
-            }
-            Ok(Ok(found)) => {
-                // Expired or lost with the server: nobody holds it, and ours still counts. Renewing means to make it anew.
-                self.revision.store(found.map_or(0, |entry| entry.revision), Ordering::Release);
-            }
-            Ok(Err(_)) | Err(_) => {}
+        let Ok(Ok(entry)) = tokio::time::timeout(ASK_TIMEOUT, self.store.entry(self.key)).await else { return };
+        let held = held(entry.as_ref(), &self.value);
+        if matches!(held, Held::Others(_)) {
+            tracing::info!(key = self.key, "another instance took the lease");
         }
+        self.holding().read_back(held);
+    }
+}
+
+/// What stands in the bucket, as the holder of `value` sees it.
+fn held(entry: Option<&kv::Entry>, value: &Bytes) -> Held {
+    match entry {
+        None => Held::Nothing(0),
+        Some(entry) if entry.operation != kv::Operation::Put => Held::Nothing(entry.revision),
+        Some(entry) if entry.value == *value => Held::Ours(entry.revision),
+        Some(entry) => Held::Others(entry.revision),
     }
 }
 
 /// Looks for a leader, and takes the lease when there is none.
 pub(crate) async fn acquire(bus: &Bus, service: Service, instance: &str) -> Lease {
-    let mut candidate = Candidate { bus, service, value: value(instance), unanswered: 0, seen: 0 };
+    let mut candidate = Candidate { bus, service, value: value(instance), looking: holding::Candidate::default() };
     loop {
         match candidate.round().await {
             Ok(Some(lease)) => return lease,
             Ok(None) => tokio::time::sleep(PROBE_EVERY).await,
             Err(error) => {
                 tracing::debug!(%error, "looking for a leader failed, trying again");
-                candidate.unanswered = 0;
+                candidate.looking.failed();
                 tokio::time::sleep(RETRY_DELAY).await;
             }
         }
@@ -144,32 +144,23 @@ struct Candidate<'a> {
     bus: &'a Bus,
     service: Service,
     value: Bytes,
-    /// Probes in a row that reached nobody, while the lease had the revision `seen`.
-    unanswered: u32,
-    seen: u64,
+    looking: holding::Candidate,
 }
 
 impl Candidate<'_> {
     async fn round(&mut self) -> Result<Option<Lease>, BusError> {
         let store = bounded("open the bucket of leases", self.bus.jetstream().get_key_value(streams::LEASES)).await?;
         let entry = bounded("read the lease", store.entry(self.service.as_str())).await?;
-        let Some(entry) = entry else { return self.take(store, 0).await };
-        if entry.operation != kv::Operation::Put || entry.value == self.value {
-            return self.take(store, entry.revision).await;
-        }
-        if entry.revision != self.seen {
-            (self.seen, self.unanswered) = (entry.revision, 0);
-        }
-        if self.is_leader_there().await {
-            self.unanswered = 0;
-            return Ok(None);
-        }
-        self.unanswered += 1;
-        if self.unanswered < PROBES_TO_TAKE {
+        let held = held(entry.as_ref(), &self.value);
+        let revision = match (self.looking.look(held), held) {
+            (Look::Take(revision), _) => return self.take(store, revision).await,
+            (Look::Probe, Held::Ours(revision) | Held::Others(revision) | Held::Nothing(revision)) => revision,
+        };
+        if !self.looking.probed(self.is_leader_there().await) {
             return Ok(None);
         }
         tracing::info!(service = self.service.as_str(), "nobody answers as leader: taking the lease");
-        self.take(store, entry.revision).await
+        self.take(store, revision).await
     }
 
     /// False only when the server knows that nobody listens.
@@ -186,9 +177,7 @@ impl Candidate<'_> {
                 store,
                 key,
                 value: self.value.clone(),
-                revision: AtomicU64::new(revision),
-                valid_until: AtomicI64::new(sent + nanoseconds(streams::LEASE_AGE)),
-                turned_at: AtomicI64::new(boot_time()),
+                holding: Mutex::new(Holding::taken(sent, revision, boot_time())),
             })),
             // Another was quicker, or the outcome is unknown: the next round reads what stands there.
             Ok(Err(error)) => {

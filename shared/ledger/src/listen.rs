@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use muster_bus::{Authority, Bus, BusError, Inbound, Served, each};
+use muster_bus::{Authority, Bus, BusError, Inbound, Served, each, question, subjects};
 use muster_proto::v1::envelope::Body;
 use tokio::task::JoinSet;
 
+use crate::check;
 use crate::past::Past;
 use crate::serve::serve;
 use crate::{Core, Handle, Lead, Requests};
 
 /// The verbs that only a leader answers.
 const VERBS: [&str; 2] = ["command", "query"];
+/// The verb by which a full pass is asked for.
+const CHECK: &str = "check";
 /// How long to wait before listening is tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 
@@ -37,9 +40,11 @@ impl Listening {
     ) -> Result<Self, BusError> {
         // A queue group of its own: the default group would keep feeding a leader that was stopped.
         let queue = format!("{}-{}", R::SERVICE.as_str(), lead.term);
-        let mut served = bus.serve(R::SERVICE, &queue, &VERBS).await?;
+        let mut served = bus.serve(R::SERVICE, &queue, &[VERBS[0], VERBS[1], CHECK]).await?;
         let mut tasks = JoinSet::new();
         let past = Arc::new(Past::of::<R>(bus));
+        let checks = served.endpoints.pop();
+        tasks.spawn(check::serve(checks, handle.clone(), lead.clone()));
         for endpoint in served.endpoints.drain(..) {
             tasks.spawn(serve(requests.clone(), endpoint, handle.clone(), lead.clone(), past.clone()));
         }
@@ -78,7 +83,7 @@ where
     }
 }
 
-/// Answers each message that is heard, at most `most` at once. None is silence; so is every answer after leadership ended, so that
+/// Answers each message of an agent that is heard, at most `most` at once, as the answer to that message alone. None is silence; so is every answer after leadership ended, so that
 /// the one who leads then can answer.
 pub async fn answer_each<F>(
     bus: &Bus,
@@ -91,11 +96,15 @@ pub async fn answer_each<F>(
 {
     each(heard, most, |inbound| {
         let (bus, lead, reply) = (bus.clone(), lead.clone(), inbound.reply.clone());
+        let machine = subjects::machine_of(&inbound.subject);
+        let answered = inbound.envelope.as_ref().ok().and_then(question);
         let answering = answer(inbound);
         async move {
-            let (Some((body, authority)), Some(reply)) = (answering.await, reply) else { return };
+            let (Some((body, authority)), Some(reply), Some(machine)) = (answering.await, reply, machine) else {
+                return;
+            };
             if lead.holds() {
-                bus.answer(&reply, body, authority).await;
+                bus.answer_agent(&machine, &reply, body, Authority { command: answered, ..authority }).await;
             }
         }
     })

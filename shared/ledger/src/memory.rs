@@ -39,7 +39,7 @@ pub(crate) enum Recalled<'a> {
 }
 
 /// Replies of the last 24 hours, or of the last 50,000 commands, or 16 MiB of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     /// Oldest first.
     order: VecDeque<(CommandId, Remembered)>,

@@ -136,7 +136,7 @@ async fn fold_until<C: Core>(log: &Log, end: Position, at: PoolTime) -> Result<F
 }
 
 /// Whether a message is the first of the lineage.
-fn begins(payload: &Bytes, of: Position) -> bool {
+pub(crate) fn begins(payload: &Bytes, of: Position) -> bool {
     let lineage = chain::open(payload).map(|opened| opened.place.position.lineage);
     genesis::genesis_of(payload).is_some() && lineage.is_ok_and(|lineage| lineage == of.lineage)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use muster_bus::Bus;
 use muster_model::Position;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::leader::Ended;
 use crate::lease::{self, Lease};
 use crate::load::{self, Loaded};
 use crate::log::Log;
-use crate::{Core, LedgerError, LedgerOptions, Shell, genesis, lead, metrics};
+use crate::{Core, LedgerError, LedgerOptions, Shell, genesis, lead, metrics, replica};
 
 /// How long an instance that lost leadership leaves the lease to others.
 const STAND_BACK: Duration = Duration::from_millis(500);
@@ -106,10 +107,12 @@ async fn follow<C: Core>(
 ) -> Result<Followed<C>, LedgerError> {
     let candidate = lease::acquire(&context.bus, context.options.service, &context.options.instance);
     tokio::pin!(candidate);
+    let mut asks = replica::listen(context).await?;
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(Followed::Stopped),
             lease = &mut candidate => return Ok(Followed::Lease(Box::new((loaded, lease)))),
+            Some(ask) = asks.next() => replica::answer_following(context, &loaded.fold, ask).await,
             message = loaded.reader.next() => {
                 let taken = loaded.fold.take(message.sequence, &message.payload);
                 match taken.map_err(|reason| LedgerError::damaged(context.log.name, reason))? {

@@ -234,6 +234,8 @@ impl<C: Core> View<'_, C> {
             state_hash: hex(&self.state_hash()),
             followed: followed.collect(),
             system: uuid::Uuid::from_bytes(self.system.0).to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            leads: true,
         }
     }
 }

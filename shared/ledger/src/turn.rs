@@ -2,6 +2,8 @@
 //!
 //! Pure but for the state that it folds at once: nothing is answered or done here. What does not fit waits for the next turn.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use muster_model::{CommandId, Position, Refusal};
 use muster_proto::v1::{self, Cause, Entry, cause::Kind};
@@ -16,24 +18,36 @@ use crate::memory::Recalled;
 use crate::{At, Core, Decision, metrics};
 
 /// A turn that is being decided.
-pub(crate) struct Turn<'a, C: Core> {
+pub struct Turn<'a, C: Core> {
     /// State, changed at once.
-    pub(crate) fold: &'a mut Fold<C>,
+    pub fold: &'a mut Fold<C>,
     /// Volatile knowledge.
-    pub(crate) observed: &'a C::Observed,
+    pub observed: &'a C::Observed,
     /// Positions that moved without a decision.
-    pub(crate) lazy: &'a mut LazyPositions,
+    pub lazy: &'a mut LazyPositions,
     /// Name of the log.
-    pub(crate) log: &'static str,
+    pub log: &'static str,
     /// The store is nearly full: only what frees is taken.
-    pub(crate) is_nearly_full: bool,
+    pub is_nearly_full: bool,
     /// What was collected.
-    pub(crate) draft: Draft<C>,
+    pub draft: Draft<C>,
 }
 
 impl<C: Core> Turn<'_, C> {
+    /// Decides what waits, in order. What has no place in this turn is left.
+    #[must_use]
+    pub fn take_all(mut self, waiting: &mut VecDeque<Waiting<C>>) -> Draft<C> {
+        while let Some(next) = waiting.pop_front() {
+            if let Some(left) = self.take(next) {
+                waiting.push_front(left);
+                break;
+            }
+        }
+        self.draft
+    }
+
     /// Decides one input. Gives it back, or what is left of it, when it must wait for the next turn.
-    pub(crate) fn take(&mut self, waiting: Waiting<C>) -> Option<Waiting<C>> {
+    fn take(&mut self, waiting: Waiting<C>) -> Option<Waiting<C>> {
         match waiting {
             Waiting::Command { id, actor, input, reply } => self.command(id, actor, input, reply),
             Waiting::Query(query) => {

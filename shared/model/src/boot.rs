@@ -84,7 +84,7 @@ impl BootVerdict {
 }
 
 /// How far an agent is with an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BootStep {
     /// The kernel is being fetched and installed.
     Installing,
@@ -97,7 +97,7 @@ pub enum BootStep {
 }
 
 /// An attempt of an order: what is told twice under one name is done once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BootOperation {
     /// MACHINES position of the order.
     pub order: Position,
@@ -112,7 +112,7 @@ impl fmt::Display for BootOperation {
 }
 
 /// How far an agent is with the newest operation that it was told of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BootProgress {
     /// The operation.
     pub operation: BootOperation,

@@ -95,7 +95,7 @@ impl StorageOutcome {
 }
 
 /// How far an agent is with an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StorageStep {
     /// It waits until nothing uses the disk.
     Emptying,
@@ -118,7 +118,7 @@ impl StorageStep {
 }
 
 /// How far an agent is with the newest order that it was told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StorageProgress {
     /// MACHINES position of the order.
     pub order: Position,

@@ -37,6 +37,9 @@ pub struct Manifest {
     /// Its processes may announce that they reboot, shut down or crash their machine.
     #[serde(default)]
     pub reboots: bool,
+    /// Its processes have to run as root: the policy of a machine says whether they may. Others have a user of their own.
+    #[serde(default)]
+    pub root: bool,
     /// Name of the parameter that says how many further machines each of its processes gets as clients. Empty for none.
     #[serde(default)]
     pub clients: String,

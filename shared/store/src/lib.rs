@@ -2,6 +2,7 @@
 //!
 //! Responsible for reaching the store and for its schema. Not for statements: those are in muster-telemetry.
 
+mod arguments;
 mod copy;
 mod error;
 mod migrate;
@@ -9,6 +10,7 @@ mod pool;
 mod retry;
 mod stamp;
 
+pub use arguments::StoreArguments;
 pub use copy::copy_rows;
 pub use error::{Error, Result};
 pub use pool::{Access, Client, Store, StoreOptions};

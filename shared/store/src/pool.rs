@@ -53,11 +53,19 @@ impl Store {
     /// # Errors
     /// [`Error::Broken`] when it is none.
     pub fn open(url: &str, options: &StoreOptions) -> Result<Self> {
+        Self::open_with(url, None, options)
+    }
+
+    /// The same with a password that is not in the URL.
+    pub(crate) fn open_with(url: &str, password: Option<&str>, options: &StoreOptions) -> Result<Self> {
         let what = "understand MUSTER_POSTGRES";
         let next = "it has the form postgres://user@host:port/database";
         let mut config = tokio_postgres::Config::from_str(url).map_err(|e| Error::broken(what, e, next))?;
         if config.get_hosts().is_empty() || config.get_dbname().is_none() {
             return Err(Error::broken(what, "host or database is missing", next));
+        }
+        if let Some(password) = password {
+            config.password(password);
         }
         config
             .application_name(&options.application)

@@ -15,6 +15,8 @@ pub mod chunk;
 #[cfg(feature = "store")]
 pub mod query;
 #[cfg(feature = "store")]
+mod stored;
+#[cfg(feature = "store")]
 pub mod write;
 
 pub use render::{Format, render};

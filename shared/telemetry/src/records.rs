@@ -1,6 +1,7 @@
 //! Records: what one transaction of the logger writes. Plain data; the logger's core makes them, [`crate::write`] stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use muster_model::{FiringId, PoolTime, Position, ProcessId, ProcessState, RunId, Verdict};
@@ -153,8 +154,8 @@ pub struct SeriesBound {
 pub struct Layout {
     /// Hash of the list.
     pub id: i64,
-    /// The list; 1 to 200.
-    pub series: Vec<Series>,
+    /// The list; 1 to 200. Shared, since most messages say the same one.
+    pub series: Arc<[Series]>,
 }
 
 /// One hot row.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use muster_telemetry::chunk::{
-    Bounds, Chunk, Gather, HOUR, Hot, Line, Placed, Points, Segment, Sketch, Summary, Tally, groups, pack, unpack,
+    Bounds, Chunk, Gather, HOUR, Hot, Line, Placed, Points, Segment, Sketch, Span, Summary, Tally, groups, pack, unpack,
 };
 use muster_telemetry::records::MetricKind;
 use proptest::collection::vec;
@@ -127,7 +127,7 @@ fn stored(list: &[Taken], kind: MetricKind, compacted: i64, values_max: usize) -
 
 fn segment(chunk: &Chunk) -> Segment {
     let sketch = Sketch::decode(&chunk.sketch).expect("our own");
-    Segment { hour: chunk.hour, part: chunk.part, summary: chunk.summary, sketch }
+    Segment { span: Span::Hour, start: chunk.hour, part: chunk.part, summary: chunk.summary, sketch }
 }
 
 /// What a question finds, bucket by bucket: count, increase, span, levels, quantiles.

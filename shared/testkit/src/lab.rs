@@ -3,14 +3,18 @@
 //! The agents of a lab never look at the machine's real disks.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::loop_device::dismount_below;
-use crate::{NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
+use crate::{Client, NatsServer, Postgres, Process, Spawn, free_port, is_alive, wait_until};
+
+mod keys;
 
 /// Names of the services, in the order in which they are started: the telemetry-logger first, because it migrates the store.
 pub const SERVICES: [&str; 5] = ["telemetry-logger", "report", "scheduler", "machine-lifecycle", "reservation"];
@@ -40,12 +44,19 @@ pub struct LabOptions {
     pub replicas: u32,
     /// Simulated machines, beside the real agents.
     pub simulated: u32,
+    /// Simulated machines that share a connection.
+    pub simulated_per_connection: u32,
     /// What is to go wrong on them: the file that tests/machines/README.md describes.
     pub script: Option<PathBuf>,
     /// Servers of the bus: 1, or 3 as a cluster with every stream on all of them.
     pub nats: u32,
     /// The clocks of its machines are set apart, evenly over this; zero is the host's clock for all.
     pub clock_spread: Duration,
+    /// Everybody has a key, and the servers let nobody else in; without it a lab is open to whoever reaches it. Not with simulated
+    /// machines, which share a connection.
+    pub secured: bool,
+    /// Services sign what they tell agents, and agents, simulated ones too, believe nothing else. Always so in a secured lab.
+    pub signed: bool,
 }
 
 impl LabOptions {
@@ -60,9 +71,12 @@ impl LabOptions {
             devices: Vec::new(),
             replicas: 1,
             simulated: 0,
+            simulated_per_connection: 256,
             script: None,
             nats: 1,
             clock_spread: Duration::ZERO,
+            secured: false,
+            signed: false,
         }
     }
 }
@@ -79,6 +93,8 @@ pub struct Lab {
     pub postgres: Postgres,
     services: Vec<Process>,
     agents: Vec<Process>,
+    /// Parts that reach the bus by another URL than the servers' own.
+    by: BTreeMap<String, String>,
     released: bool,
 }
 
@@ -106,8 +122,10 @@ impl Lab {
     /// When one does not start.
     pub fn servers(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&options.directory).context("make the folder of the lab")?;
+        let authorization = keys::make(&options, say)?;
         say("starting nats-server (JetStream, sync_interval: always)");
-        let mut servers = NatsServer::start_cluster(&options.directory, options.nats.max(1) as usize)?;
+        let count = options.nats.max(1) as usize;
+        let mut servers = NatsServer::start_cluster(&options.directory, count, authorization.as_deref())?;
         let nats = servers.remove(0);
         say("starting PostgreSQL");
         let postgres = Postgres::start_in(&options.directory.join("postgres"), 0)?;
@@ -118,12 +136,21 @@ impl Lab {
             postgres,
             services: Vec::new(),
             agents: Vec::new(),
+            by: BTreeMap::new(),
             released: false,
         })
     }
 
+    /// From its next start on, the part of this name reaches the bus by `url`: through somebody who stands between them.
+    pub fn reach_by(&mut self, part: &str, url: String) {
+        self.by.insert(part.to_owned(), url);
+    }
+
     /// Makes the streams of a new system; a cluster takes a while to have a leader for them.
-    fn new_system(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When they can not be made.
+    pub fn new_system(&self) -> anyhow::Result<()> {
         let replicas = self.options.nats.to_string();
         let init = ["admin", "init", "--replicas", &replicas];
         let made = || self.muster(&init).is_ok_and(|output| output.status.success());
@@ -157,15 +184,21 @@ impl Lab {
     /// When no port is free.
     pub fn service_spawn(&self, service: &str, replica: u32) -> anyhow::Result<Spawn> {
         let instance = char::from(b'a' + u8::try_from(replica).unwrap_or(25)).to_string();
-        let mut environment = self.spawn_environment();
+        let name = format!("{service}-{instance}");
+        let mut environment = self.spawn_environment(&name);
+        if self.options.secured {
+            environment.insert("MUSTER_CREDENTIALS".into(), text(&keys::of_service(&self.options, service)));
+        }
+        let signing_key = keys::signing_key(&self.options, service);
+        environment.extend(signing_key.map(|file| ("MUSTER_SIGNING_KEY".into(), text(&file))));
         environment.insert("MUSTER_INSTANCE".into(), instance.clone());
         environment.insert("MUSTER_HTTP".into(), format!("127.0.0.1:{}", free_port()?));
         Ok(Spawn {
-            name: format!("{service}-{instance}"),
+            log: self.options.directory.join(format!("{name}.log")),
+            name,
             program: self.options.programs.join(format!("muster-{service}")),
             arguments: Vec::new(),
             environment,
-            log: self.options.directory.join(format!("{service}-{instance}.log")),
             user: None,
         })
     }
@@ -225,6 +258,7 @@ impl Lab {
             std::fs::write(&policy, "packet_to = \"127.0.0.1:9\"\n").context("write the policy of an agent")?;
         }
         arguments.extend(["--trigger-policy".to_owned(), text(&policy)]);
+        arguments.extend(["--policy".to_owned(), text(&self.machine_policy(&home)?)]);
         // Crashes of this host are not those of its machines.
         arguments.extend(["--crash-files".to_owned(), text(&home.join("crash"))]);
         arguments.extend(["--allow-boot".to_owned(), "simulated".into()]);
@@ -236,22 +270,40 @@ impl Lab {
             name: machine.to_owned(),
             program: self.options.programs.join("muster-agent"),
             arguments,
-            environment: self.spawn_environment(),
+            environment: self.machine_environment(machine),
             log,
             user: None,
         })
     }
 
+    /// The policy of a machine. Where everybody may come in, tests may be everybody; in a secured lab they have users of their own, who
+    /// have to pass through its folders.
+    fn machine_policy(&self, home: &Path) -> anyhow::Result<PathBuf> {
+        let policy = home.join("policy.toml");
+        if self.options.secured {
+            let temporary = std::env::temp_dir();
+            for folder in home.ancestors().filter(|folder| folder.starts_with(&temporary) && *folder != temporary) {
+                let mode = std::fs::metadata(folder).context("look at the folder of a lab")?.permissions().mode();
+                std::fs::set_permissions(folder, Permissions::from_mode(mode | 0o011))
+                    .context("open a lab's folder")?;
+            }
+        } else if !policy.exists() {
+            std::fs::write(&policy, "own_users = false\nroot = [\"*\"]\n").context("write the policy of a machine")?;
+        }
+        Ok(policy)
+    }
+
     /// How the simulated machines of this lab are started: all of them are one process.
     fn simulated_spawn(&self) -> Spawn {
         let mut arguments = vec!["--count".into(), self.options.simulated.to_string()];
+        arguments.extend(["--per-connection".into(), self.options.simulated_per_connection.to_string()]);
         arguments.extend(self.options.script.iter().flat_map(|file| ["--script".to_owned(), text(file)]));
         arguments.extend(["--power".to_owned(), text(&self.power_folder())]);
         Spawn {
             name: "simulated-machines".into(),
             program: self.options.programs.join("muster-simulated-machines"),
             arguments,
-            environment: self.spawn_environment(),
+            environment: self.machine_environment("simulated-machines"),
             log: self.options.directory.join("simulated-machines.log"),
             user: None,
         }
@@ -290,14 +342,28 @@ impl Lab {
         Ok(())
     }
 
-    /// Environment in which Muster's programs find this lab.
+    /// Environment in which a person's programs find this lab.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
-            ("MUSTER_NATS".into(), self.nats_url()),
-            ("MUSTER_POSTGRES".into(), self.postgres.url()),
-            ("MUSTER_USER".into(), std::env::var("MUSTER_USER").unwrap_or_else(|_| "lab".into())),
-        ])
+        let mut environment = self.places();
+        if self.options.secured {
+            environment.insert("MUSTER_CREDENTIALS".into(), text(&keys::of_administrator(&self.options)));
+            environment.insert("MUSTER_KEYS".into(), text(&keys::directory(&self.options)));
+        } else {
+            let user = std::env::var("MUSTER_USER").unwrap_or_else(|_| keys::ADMINISTRATOR.into());
+            environment.insert("MUSTER_USER".into(), user);
+        }
+        environment
+    }
+
+    /// Where the servers of this lab are, and whether they let everybody in.
+    fn places(&self) -> BTreeMap<String, String> {
+        let mut places =
+            BTreeMap::from([("MUSTER_NATS".into(), self.nats_url()), ("MUSTER_POSTGRES".into(), self.postgres.url())]);
+        if !self.options.secured {
+            places.insert("MUSTER_INSECURE_LOCAL".into(), "true".into());
+        }
+        places
     }
 
     /// URL of the bus: every server of it.
@@ -308,9 +374,20 @@ impl Lab {
     }
 
     /// The environment of a part: it names the lab's folder, by which [`down`] finds it.
-    fn spawn_environment(&self) -> BTreeMap<String, String> {
-        let mut environment = self.environment();
+    fn spawn_environment(&self, part: &str) -> BTreeMap<String, String> {
+        let mut environment = self.places();
+        if let Some(url) = self.by.get(part) {
+            environment.insert("MUSTER_NATS".into(), url.clone());
+        }
         environment.insert("MUSTER_LAB".into(), format!("{}/", text(&self.options.directory)));
+        environment
+    }
+
+    /// The environment of machines: it names by which keys they know their services.
+    fn machine_environment(&self, part: &str) -> BTreeMap<String, String> {
+        let mut environment = self.spawn_environment(part);
+        let signers = keys::signers(&self.options);
+        environment.extend(signers.map(|file| ("MUSTER_SIGNERS".into(), text(&file))));
         environment
     }
 
@@ -326,14 +403,18 @@ impl Lab {
         self.options.programs.join("muster")
     }
 
+    /// The command line tool, as a person of this lab runs it; it outlives the borrow of the lab.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client { program: self.muster_program(), environment: self.environment() }
+    }
+
     /// Runs the command line tool, and returns what it printed.
     ///
     /// # Errors
     /// When it can not be run.
     pub fn muster(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        let mut command = Command::new(self.muster_program());
-        command.args(arguments).envs(self.environment()).stdin(std::process::Stdio::null());
-        command.output().context("run muster")
+        self.client().run(arguments)
     }
 
     /// Runs the command line tool, and returns its stdout.
@@ -341,16 +422,7 @@ impl Lab {
     /// # Errors
     /// When it fails, with what it said.
     pub fn muster_ok(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = self.muster(arguments)?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "`muster {}` ended with {}: {}",
-            arguments.join(" "),
-            output.status,
-            error.trim()
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        self.client().ok(arguments)
     }
 
     /// Runs the command line tool with `--output json`.
@@ -358,10 +430,7 @@ impl Lab {
     /// # Errors
     /// When it fails, or prints something else.
     pub fn muster_json(&self, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
-        let mut arguments = arguments.to_vec();
-        arguments.extend(["--output", "json"]);
-        let printed = self.muster_ok(&arguments)?;
-        serde_json::from_str(&printed).with_context(|| format!("read what `muster {}` printed", arguments.join(" ")))
+        self.client().json(arguments)
     }
 
     /// A service by the name of its process: `scheduler-a`.
@@ -503,9 +572,14 @@ fn members(directory: &Path) -> Vec<u32> {
     named.chain(postgres).filter(|pid| is_alive(*pid)).collect()
 }
 
+/// Whoever looks at a lab from a shell has these too, and is none of its processes.
+const GIVEN_TO_PEOPLE: [&str; 2] = ["MUSTER_KEYS=", "MUSTER_CREDENTIALS="];
+
 fn names_in_environment(pid: u32, needle: &str) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.windows(needle.len()).any(|window| window == needle.as_bytes())
+    let mut variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    variables
+        .any(|variable| variable.contains(needle) && !GIVEN_TO_PEOPLE.iter().any(|name| variable.starts_with(name)))
 }
 
 fn text(path: &Path) -> String {

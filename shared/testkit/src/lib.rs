@@ -3,6 +3,8 @@
 //! Responsible for obtaining, starting, killing and ending processes on this machine. Not for what the tests ask of them.
 
 mod answered;
+mod client;
+mod crash_point;
 pub mod formats;
 pub mod kernel;
 pub mod lab;
@@ -13,24 +15,28 @@ mod postgres;
 mod process;
 pub mod qemu;
 mod sink;
+mod small_disk;
 mod system;
 mod terminal;
 pub mod tools;
 mod wait;
 
 pub use answered::answered;
+pub use client::Client;
+pub use crash_point::{Before, CrashPoint, Effects, Watch};
 pub use loop_device::LoopDevice;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use ports::free_port;
 pub use postgres::Postgres;
 pub use process::{Process, Spawn, is_alive};
 pub use sink::{Reception, Sink};
+pub use small_disk::SmallDisk;
 pub use system::{Running, System};
 pub use terminal::Terminal;
 pub use wait::{until, wait_until};
 
 /// Pages of docs/ that `muster generate PAGE` prints.
-pub const GENERATED_PAGES: [&str; 2] = ["cli", "subjects"];
+pub const GENERATED_PAGES: [&str; 3] = ["cli", "subjects", "permissions"];
 
 /// Prints a generated page with the programs in `directory`.
 ///

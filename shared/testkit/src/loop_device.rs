@@ -66,7 +66,7 @@ pub(crate) fn dismount_below(directory: &Path) {
     below.for_each(|place| dismount(&place));
 }
 
-fn dismount(place: &Path) {
+pub(crate) fn dismount(place: &Path) {
     let _ = rustix::mount::unmount(place, UnmountFlags::DETACH);
 }
 

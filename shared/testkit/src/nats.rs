@@ -13,6 +13,8 @@ use crate::{Process, Spawn, free_port, tools, wait_until};
 
 /// Its configuration, in its folder.
 const CONFIGURATION: &str = "nats.conf";
+/// What says who may connect, beside it.
+const AUTHORIZATION: &str = "authorization.conf";
 /// It says what is alive in its memory within this.
 const PROFILE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -27,6 +29,8 @@ pub struct NatsOptions {
     pub store_max: String,
     /// Its place in a cluster; none for a single server.
     pub cluster: Option<ClusterPlace>,
+    /// File that says who may connect; without one everybody may.
+    pub authorization: Option<PathBuf>,
 }
 
 /// Which server of a cluster it is.
@@ -57,8 +61,9 @@ impl NatsServer {
     pub fn start() -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir().context("make a folder for nats-server")?;
         let directory = scratch.path().to_owned();
-        let mut server =
-            Self::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into(), cluster: None })?;
+        let store_max = "20GB".into();
+        let options = NatsOptions { directory, port: 0, store_max, cluster: None, authorization: None };
+        let mut server = Self::start_with(&options)?;
         server._scratch = Some(scratch);
         Ok(server)
     }
@@ -70,6 +75,11 @@ impl NatsServer {
     pub fn start_with(options: &NatsOptions) -> anyhow::Result<Self> {
         let port = if options.port == 0 { free_port().context("find a free port")? } else { options.port };
         std::fs::create_dir_all(&options.directory).context("make the folder of nats-server")?;
+        if let Some(file) = &options.authorization {
+            // Servers include what is beside their own configuration.
+            let beside = std::os::unix::fs::symlink(file, options.directory.join(AUTHORIZATION));
+            beside.context("put the authorization beside the configuration of nats-server")?;
+        }
         let configuration = options.directory.join(CONFIGURATION);
         write_configuration(&configuration, &configuration_text(options, port))?;
         let process = Process::start(Spawn {
@@ -86,17 +96,19 @@ impl NatsServer {
         Ok(server)
     }
 
-    /// Starts `count` servers in folders below `directory`, `nats`, `nats-2` and so on; more than one are a cluster.
+    /// Starts `count` servers in folders below `directory`, `nats`, `nats-2` and so on; more than one are a cluster. Where a file says
+    /// who may connect, it counts for all of them.
     ///
     /// # Errors
     /// When one can not be obtained or started.
-    pub fn start_cluster(directory: &Path, count: usize) -> anyhow::Result<Vec<Self>> {
+    pub fn start_cluster(directory: &Path, count: usize, authorization: Option<&Path>) -> anyhow::Result<Vec<Self>> {
         let ports = (0..count).map(|_| free_port()).collect::<Result<Vec<_>, _>>().context("find free ports")?;
         let start = |index: usize| {
             let cluster = (count > 1).then(|| ClusterPlace { index, ports: ports.clone() });
             let folder = if index == 0 { "nats".to_owned() } else { format!("nats-{}", index + 1) };
             let directory = directory.join(folder);
-            Self::start_with(&NatsOptions { directory, port: 0, store_max: "20GB".into(), cluster })
+            let (store_max, authorization) = ("20GB".into(), authorization.map(Path::to_owned));
+            Self::start_with(&NatsOptions { directory, port: 0, store_max, cluster, authorization })
         };
         (0..count).map(start).collect()
     }
@@ -152,11 +164,32 @@ impl NatsServer {
     /// When it does not come up.
     pub fn profile(&mut self) -> anyhow::Result<()> {
         let port = free_port().context("find a free port")?;
-        let path = self.directory.join(CONFIGURATION);
-        let configuration = std::fs::read_to_string(&path).context("read the configuration of nats-server")?;
-        write_configuration(&path, &format!("{configuration}prof_port: {port}\n"))?;
+        self.configure(&format!("prof_port: {port}"))?;
         self.profile_port = Some(port);
         self.restart()
+    }
+
+    /// Starts it again as one that tells over HTTP how it is; gives the URL of that.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn monitor(&mut self) -> anyhow::Result<String> {
+        let port = free_port().context("find a free port")?;
+        self.configure(&format!("http: 127.0.0.1:{port}"))?;
+        self.restart()?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Adds a line to its configuration, which counts from its next start.
+    fn configure(&self, line: &str) -> anyhow::Result<()> {
+        let path = self.directory.join(CONFIGURATION);
+        let configuration = std::fs::read_to_string(&path).context("read the configuration of nats-server")?;
+        write_configuration(&path, &format!("{configuration}{line}\n"))
+    }
+
+    /// It has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
     }
 
     /// Bytes that are alive in its memory, after it has collected its garbage. What it has of the operating system is more: a program
@@ -196,9 +229,11 @@ fn write_configuration(path: &Path, text: &str) -> anyhow::Result<()> {
 fn configuration_text(options: &NatsOptions, port: u16) -> String {
     let index = options.cluster.as_ref().map_or(0, |place| place.index);
     let cluster = options.cluster.as_ref().map(cluster_text).unwrap_or_default();
+    let authorization =
+        options.authorization.as_ref().map(|_| format!("include {AUTHORIZATION}\n")).unwrap_or_default();
     format!(
         "listen: 127.0.0.1:{port}\nserver_name: lab-{index}\nmax_payload: 1MB\nping_interval: \"5s\"\nping_max: 2\nwrite_deadline: \"5s\"\n\
-         jetstream {{\n  store_dir: \"{}\"\n  max_mem: 1GB\n  max_file: {}\n  sync_interval: always\n}}\n{cluster}",
+         jetstream {{\n  store_dir: \"{}\"\n  max_mem: 1GB\n  max_file: {}\n  sync_interval: always\n}}\n{cluster}{authorization}",
         options.directory.join("jetstream").display(),
         options.store_max
     )

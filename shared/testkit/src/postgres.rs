@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::{Process, Spawn, free_port, tools, wait_until};
 
@@ -81,6 +81,20 @@ impl Postgres {
         self.process.pid()
     }
 
+    /// Sends a signal to it and to all of its children: each connection has one.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)?;
+        // One that ended meanwhile needs no signal.
+        let pid = self.process.pid().context("signal PostgreSQL: it is not running")?;
+        for child in children(pid) {
+            let _ = rustix::process::kill_process(child, signal);
+        }
+        Ok(())
+    }
+
     /// Kills it with SIGKILL, together with its children, which notice it by themselves.
     pub fn kill9(&mut self) {
         self.process.kill9();
@@ -131,6 +145,12 @@ impl Postgres {
         anyhow::ensure!(self.process.is_running(), "start PostgreSQL: {}", self.process.log_tail());
         Ok(())
     }
+}
+
+/// Children of a process, as its one thread that makes them has them.
+fn children(pid: u32) -> Vec<Pid> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// The folder itself, or a link's target: where the user of PostgreSQL can not go (root's own folder is closed to others), its files

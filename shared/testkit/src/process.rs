@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::process::{Pid, Signal};
 
+use crate::crash_point::{CrashPoint, Watch};
 use crate::wait::wait_until;
 
 /// A process that was stopped stands still within this.
@@ -125,6 +126,19 @@ impl Process {
         Ok(())
     }
 
+    /// Starts it again as [`Process::restart`] does, to be killed where the point says. Whoever starts it once more after that starts it
+    /// as ever.
+    ///
+    /// # Errors
+    /// When the program can not be run, or the kernel does not let it be watched.
+    pub fn restart_to_crash(&mut self, point: CrashPoint) -> anyhow::Result<Watch> {
+        self.kill9();
+        let mut command = command_of(&self.spawn)?;
+        Watch::prepare(&mut command);
+        let child = self.child.insert(spawn(&mut command, &self.spawn)?);
+        Watch::begin(child, point)
+    }
+
     /// Lets it outlive this value: a lab that is left up.
     pub(crate) fn forget(&mut self) {
         self.child = None;
@@ -163,7 +177,15 @@ fn state(stat: &Path) -> Option<char> {
     text.rsplit(')').next()?.trim_start().chars().next()
 }
 
-fn spawn_child(spawn: &Spawn) -> anyhow::Result<Child> {
+fn spawn_child(how: &Spawn) -> anyhow::Result<Child> {
+    spawn(&mut command_of(how)?, how)
+}
+
+fn spawn(command: &mut Command, how: &Spawn) -> anyhow::Result<Child> {
+    command.spawn().with_context(|| format!("start {} ({})", how.name, how.program.display()))
+}
+
+fn command_of(spawn: &Spawn) -> anyhow::Result<Command> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&spawn.log);
     let log = log.with_context(|| format!("open the log {}", spawn.log.display()))?;
     let mut command = Command::new(&spawn.program);
@@ -179,5 +201,5 @@ fn spawn_child(spawn: &Spawn) -> anyhow::Result<Child> {
         // Where we stand may be closed to that user.
         command.current_dir(spawn.log.parent().context("the log is in a folder")?);
     }
-    command.spawn().with_context(|| format!("start {} ({})", spawn.name, spawn.program.display()))
+    Ok(command)
 }

@@ -32,7 +32,7 @@ impl System {
     /// When one of both fails.
     pub async fn start() -> anyhow::Result<Self> {
         let nats = NatsServer::start()?;
-        let mut options = BusOptions::new(&nats.url(), "test");
+        let mut options = BusOptions::insecure_local(&nats.url(), "test");
         options.actor = "user:anna".into();
         let bus = Bus::connect(&options).await?;
         bus.init_streams(InitOptions { replicas: 1, size_divisor: SIZE_DIVISOR }).await?;
@@ -45,7 +45,7 @@ impl System {
     /// # Errors
     /// When the server can not be reached.
     pub async fn connect(&self, source: &str) -> anyhow::Result<Bus> {
-        Ok(Bus::connect(&BusOptions::new(&self.nats.url(), source)).await?)
+        Ok(Bus::connect(&BusOptions::insecure_local(&self.nats.url(), source)).await?)
     }
 
     /// Runs a service on it.
@@ -55,6 +55,8 @@ impl System {
     {
         let arguments = CommonArguments {
             nats: self.nats.url(),
+            credentials: None,
+            insecure_local: true,
             instance: instance.into(),
             http: None,
             log_format: LogFormat::Text,

@@ -29,7 +29,7 @@ pub fn directory() -> PathBuf {
 /// Says what was tried, and how to install one by hand.
 pub fn nats_server() -> anyhow::Result<PathBuf> {
     let kept = directory().join("nats-server");
-    for candidate in [PathBuf::from("nats-server"), kept.clone()] {
+    for candidate in on_path("nats-server").into_iter().chain([kept.clone()]) {
         if nats_version(&candidate).is_some_and(|version| version >= NATS_NEEDED) {
             return Ok(candidate);
         }
@@ -178,6 +178,42 @@ fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Files that a program is linked to, its dynamic linker with them.
+///
+/// # Errors
+/// When they can not be listed.
+pub fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output().context("run ldd")?;
+    ensure!(output.status.success(), "list the libraries of {}", program.display());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let paths = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    Ok(paths.map(PathBuf::from).collect())
+}
+
+/// A file with a minimal system of the release of Debian that runs here, as a tar archive; makes it if need be, saying so on stderr.
+///
+/// # Errors
+/// When it can not be made: it needs root, debootstrap and the distribution's packages.
+pub fn base_system() -> anyhow::Result<PathBuf> {
+    let release = std::fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
+    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let suite = suite.context("find the release of this system: /etc/os-release names none; Debian's does")?;
+    let kept = make_directory()?.join(format!("system-{suite}.tar"));
+    if !kept.exists() {
+        let debootstrap = packaged("debootstrap")?;
+        eprintln!("making a minimal system of {suite} (debootstrap) into {}", directory().display());
+        let scratch = tempfile::tempdir_in(directory()).context("make a scratch folder")?;
+        let (root, archive) = (scratch.path().join("root"), scratch.path().join("system.tar"));
+        let arguments = ["--variant=minbase", suite, &root.to_string_lossy()];
+        run_in(scratch.path(), &debootstrap.to_string_lossy(), &arguments).context("run debootstrap")?;
+        // What was downloaded is of no use in it.
+        let _ = std::fs::remove_dir_all(root.join("var/cache/apt/archives"));
+        run_in(&root, "tar", &["--create", "--file", &archive.to_string_lossy(), "."])?;
+        std::fs::rename(archive, &kept).context("keep the system")?;
+    }
+    Ok(kept)
 }
 
 /// Folder with the files of a package that need not be installed; downloads it if need be, saying so on stderr.

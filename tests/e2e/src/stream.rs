@@ -13,7 +13,7 @@ use prost::Message;
 /// # Errors
 /// When it does not answer.
 pub async fn connect(lab: &Lab) -> anyhow::Result<Bus> {
-    Bus::connect(&BusOptions::new(&lab.nats.url(), "e2e/test")).await.context("connect to the lab")
+    Bus::connect(&BusOptions::insecure_local(&lab.nats_url(), "e2e/test")).await.context("connect to the lab")
 }
 
 /// Values of processes in the sample rows that TEL holds: what agents have acknowledged. Those of machines, which belong to no run and

@@ -13,18 +13,16 @@ mod script;
 mod speak;
 mod storage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use muster_bus::Bus;
 use muster_chassis::CommonArguments;
 use muster_model::MachineId;
+use muster_signing::{Guard, Pins};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// Machines that share one connection.
-const MACHINES_PER_CONNECTION: u32 = 256;
 
 /// Arguments of the program.
 #[derive(Debug, Clone, clap::Parser)]
@@ -36,9 +34,15 @@ pub struct Arguments {
     /// How many machines
     #[arg(long, default_value_t = 100)]
     pub count: u32,
+    /// Machines that share one connection
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub per_connection: u32,
     /// Their names begin with this
     #[arg(long, default_value = "sim")]
     pub prefix: String,
+    /// File with the keys by which they know their services, as agents take it; without it they believe everybody
+    #[arg(long, env = "MUSTER_SIGNERS", value_name = "FILE")]
+    pub signers: Option<PathBuf>,
     /// What is to go wrong: a TOML file with `[[fault]]` tables
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
@@ -59,11 +63,12 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
         }
         None => script::Script::default(),
     };
+    let pins = arguments.signers.as_deref().map(pinned).transpose()?;
     let begun = Instant::now();
     let mut machines = JoinSet::new();
     let mut bus: Option<Bus> = None;
     for number in 0..arguments.count {
-        if number % MACHINES_PER_CONNECTION == 0 {
+        if number % arguments.per_connection == 0 {
             bus = Some(muster_chassis::connect(&arguments.common, "agent").await?);
         }
         let bus = bus.clone().context("the first machine opens a connection")?;
@@ -72,11 +77,17 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
         let offset = Duration::from_secs(1) * number / arguments.count.max(1);
         let machine = machine::Machine::new(id.clone(), script.of(&id));
         let plug = arguments.power.as_ref().map(|folder| plug::Plug::new(folder, &id));
-        machines.spawn(speak::run(bus, (machine, plug), speak::Times { begun, offset }, stop.clone()));
+        let guard = Guard::new(id.as_str(), pins.clone());
+        machines.spawn(speak::run(bus, (machine, plug, guard), speak::Times { begun, offset }, stop.clone()));
     }
     muster_chassis::set_ready(true);
     while let Some(ended) = machines.join_next().await {
         ended.context("a simulated machine panicked")??;
     }
     Ok(())
+}
+
+fn pinned(file: &Path) -> anyhow::Result<Pins> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    Pins::parse(&text).with_context(|| format!("pin the keys of {}", file.display()))
 }

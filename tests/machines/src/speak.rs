@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt;
 use muster_bus::subjects::{self, Service};
-use muster_bus::{Authority, Bus, Inbound};
+use muster_bus::{Authority, Bus, Inbound, signer_of};
 use muster_model::{Epoch, Incarnation, PoolTime};
 use muster_proto::v1::{
     AgentCommand, AgentRefusal, AgentReply, Envelope, Heartbeat, HelloAnswer, LogPart, Report, ReportBatch,
     agent_command, envelope::Body, hello_answer, report,
 };
+use muster_signing::{Guard, Occasion, Signer};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -43,15 +44,26 @@ pub(crate) struct Times {
 /// Runs one machine, and what is done to it from outside, until `stop`.
 pub(crate) async fn run(
     bus: Bus,
-    (machine, plug): (Machine, Option<Plug>),
+    (machine, plug, guard): (Machine, Option<Plug>, Guard),
     times: Times,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut commands = bus.subscribe(&subjects::commands_of(&machine.id), None).await?;
     let inbox = bus.new_inbox();
     let mut answers = bus.subscribe(&inbox, None).await?;
-    let mut voice =
-        Voice { bus, machine, plug, inbox, batch: 0, stored: 0, ticks: 0, waiting: VecDeque::new(), outstanding: None };
+    let mut voice = Voice {
+        bus,
+        machine,
+        plug,
+        guard,
+        inbox,
+        batch: 0,
+        stored: 0,
+        ticks: 0,
+        waiting: VecDeque::new(),
+        outstanding: None,
+        asked: None,
+    };
     tokio::time::sleep(times.offset).await;
     let mut ticks = tokio::time::interval(TICK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -89,6 +101,10 @@ struct Voice {
     bus: Bus,
     machine: Machine,
     plug: Option<Plug>,
+    /// What no service has signed for this machine counts for nothing.
+    guard: Guard,
+    /// Id of the newest heartbeat that asked for answers.
+    asked: Option<Bytes>,
     inbox: String,
     batch: u64,
     /// The newest batch that is stored, or that a fault of the script lost.
@@ -126,8 +142,13 @@ impl Voice {
         let pool_time_ns = self.bus.clock().error().map_or(0, |_| self.bus.now().0);
         let hello = self.envelope(Body::Hello(self.machine.hello(pool_time_ns, self.batch)));
         let subject = subjects::hello(&self.machine.id, service);
-        let Ok(answer) = self.bus.request(&subject, &hello, HELLO_TIMEOUT).await else { return false };
-        let Some(Body::HelloAnswer(HelloAnswer { kind: Some(kind) })) = answer.body else { return false };
+        let Ok(answer) = self.bus.request_whole(&subject, &hello, HELLO_TIMEOUT).await else { return false };
+        let signer = signer_of(service).expect("agents say hello to services that command them");
+        let occasion = Occasion::Answer(&hello.id);
+        if self.guard.admit(signer, occasion, &answer.envelope, &answer.payload).is_err() {
+            return false;
+        }
+        let Some(Body::HelloAnswer(HelloAnswer { kind: Some(kind) })) = answer.envelope.body else { return false };
         let said = match kind {
             hello_answer::Kind::Machine(desired) => self.machine.take_machine(&desired),
             hello_answer::Kind::Job(desired) => self.machine.take_list(&desired),
@@ -170,10 +191,14 @@ impl Voice {
                 tracing::debug!(%error, "pings were not said");
             }
         }
-        let heartbeat = Heartbeat { reports_acknowledged: self.stored, ..self.machine.heartbeat() };
+        let messages_refused = self.guard.refused().values().sum();
+        let heartbeat = Heartbeat { reports_acknowledged: self.stored, messages_refused, ..self.machine.heartbeat() };
         let wants_answer = heartbeat.number.is_multiple_of(ANSWERED_EVERY);
         let envelope = self.envelope(Body::Heartbeat(heartbeat));
         let subject = subjects::heartbeat(&self.machine.id);
+        if wants_answer {
+            self.asked = Some(envelope.id.clone());
+        }
         let said = if wants_answer {
             self.bus.publish_with_reply(&subject, &self.inbox, &envelope).await
         } else {
@@ -186,6 +211,14 @@ impl Voice {
 
     /// Takes a command and answers it. True when hello is to be said again.
     async fn command(&mut self, inbound: Inbound) -> bool {
+        if let Err(refused) = self.guard.admit_command(&inbound.envelope, &inbound.payload) {
+            let refusal = AgentRefusal::NotSigned.into();
+            let reply = AgentReply { refusal, detail: refused.why().into(), ..AgentReply::default() };
+            if let Some(reply_to) = inbound.reply {
+                self.reply(reply_to, reply).await;
+            }
+            return false;
+        }
         let Ok(envelope) = inbound.envelope else { return false };
         let (mut said, mut reply) = (Said::default(), AgentReply::default());
         match &envelope.body {
@@ -255,11 +288,15 @@ impl Voice {
     }
 
     /// Takes the answer to a heartbeat. True when hello is to be said again.
-    fn answered(&self, inbound: Inbound) -> bool {
-        let Ok(Envelope { source, body: Some(Body::HeartbeatAnswer(answer)), .. }) = inbound.envelope else {
+    fn answered(&mut self, inbound: Inbound) -> bool {
+        let Ok(envelope) = inbound.envelope else { return false };
+        let service = envelope.source.split('/').next().unwrap_or_default();
+        let (Some(signer), Some(asked)) = (Signer::parse(service), &self.asked) else { return false };
+        if self.guard.admit(signer, Occasion::Answer(asked), &envelope, &inbound.payload).is_err() {
             return false;
-        };
-        if source.starts_with(Service::Scheduler.as_str()) {
+        }
+        let Some(Body::HeartbeatAnswer(answer)) = envelope.body else { return false };
+        if signer == Signer::Scheduler {
             self.bus.clock().observe(PoolTime(answer.pool_time_ns), Duration::ZERO);
         }
         answer.hello_again

@@ -111,7 +111,7 @@ fn nothing_is_left_undone_or_skipped() {
 fn layer(folder: &str) -> u8 {
     match folder {
         "shared/model" | "shared/pattern" | "shared/kernel-image" => 0,
-        "shared/proto" | "shared/module-protocol" | "shared/pulse-page" => 1,
+        "shared/proto" | "shared/module-protocol" | "shared/pulse-page" | "shared/signing" => 1,
         "shared/bus" | "shared/drivers" => 2,
         "shared/ledger" | "shared/store" | "shared/chassis" => 3,
         "shared/telemetry" => 4,

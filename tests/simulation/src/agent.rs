@@ -5,6 +5,7 @@
 
 mod disk;
 mod orders;
+mod pace;
 mod process;
 mod step;
 
@@ -16,6 +17,7 @@ use muster_proto::v1::{self, envelope::Body};
 use crate::clock::Clock;
 use crate::options::Flaw;
 use crate::random::Random;
+use crate::service::Stream;
 use crate::trace::Trace;
 use crate::truth::Truth;
 
@@ -27,6 +29,16 @@ use process::{Child, Exit};
 pub(crate) enum Owner {
     MachineLifecycle,
     Scheduler,
+}
+
+impl Owner {
+    /// The log that it owns.
+    pub(crate) fn log(self) -> Stream {
+        match self {
+            Self::MachineLifecycle => Stream::Machines,
+            Self::Scheduler => Stream::Jobs,
+        }
+    }
 }
 
 /// Something that an agent says.
@@ -95,6 +107,8 @@ pub(crate) struct Agent {
     pub(crate) down_until: PoolTime,
     hellos: u64,
     snapshot: Option<Snapshot>,
+    /// Something happened to it, and it steps as often as it can before this.
+    stirred_until: PoolTime,
 }
 
 /// A machine as it was: disk, and what ran.
@@ -117,6 +131,7 @@ impl Agent {
             down_until: PoolTime::NEVER,
             hellos: 0,
             snapshot: None,
+            stirred_until: PoolTime::NEVER,
         }
     }
 

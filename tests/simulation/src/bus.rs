@@ -72,31 +72,41 @@ impl World {
                     Owner::MachineLifecycle => self.machines.greeted(&name, number, &envelope, self.now),
                     Owner::Scheduler => self.jobs.greeted(&name, number, &envelope, self.now),
                 }
+                self.stir(to.log());
             }
             Letter::HelloAnswer { from, machine, number, envelope } => {
                 self.with_agent(machine, |agent, ports| agent.answered(number, from, &envelope, ports));
+                self.stir_agent(machine);
             }
             Letter::Heartbeat { to, machine, envelope } => self.heartbeat(to, machine, &envelope),
             Letter::HeartbeatAnswer { from, machine, envelope } => {
                 self.with_agent(machine, |agent, ports| agent.heartbeat_answered(from, &envelope, ports));
+                self.hasten_agent(machine);
             }
             Letter::Reports { machine, batch, envelope } => {
                 self.streams.store_report(self.now, &self.agents[machine].name(), &envelope);
+                self.appended(Stream::Reports);
                 self.send(Letter::Stored { machine, batch });
             }
-            Letter::Stored { machine, batch } => self.agents[machine].acknowledged(batch),
+            Letter::Stored { machine, batch } => {
+                self.agents[machine].acknowledged(batch);
+                self.stir_agent(machine);
+            }
             Letter::Order { from, machine, key, life, envelope } => {
                 let mut reply = None;
                 self.with_agent(machine, |agent, ports| reply = agent.command(from, &envelope, ports));
+                self.stir_agent(machine);
                 if let Some(reply) = reply {
                     self.send(Letter::OrderAnswer { to: from, machine, key, life, reply });
                 }
             }
             Letter::OrderAnswer { to: Owner::MachineLifecycle, key, life, reply, .. } => {
                 self.machines.answered(&key, life, &reply, self.now);
+                self.stir(Stream::Machines);
             }
             Letter::OrderAnswer { to: Owner::Scheduler, key, life, reply, .. } => {
                 self.jobs.answered(&key, life, &reply, self.now);
+                self.stir(Stream::Jobs);
             }
         }
     }
@@ -110,22 +120,17 @@ impl World {
             Stream::Reports => {}
         }
         self.say(to, out);
+        self.stir(to);
     }
 
     fn heartbeat(&mut self, to: Owner, machine: usize, envelope: &v1::Envelope) {
         let name = self.agents[machine].name();
         let mut out = Vec::new();
-        let from = match to {
-            Owner::MachineLifecycle => {
-                self.machines.heard(&name, envelope, self.now, &mut out);
-                Stream::Machines
-            }
-            Owner::Scheduler => {
-                self.jobs.heard(&name, envelope, self.now, &mut out);
-                Stream::Jobs
-            }
-        };
-        self.say(from, out);
+        match to {
+            Owner::MachineLifecycle => self.machines.heard(&name, envelope, self.now, &mut out),
+            Owner::Scheduler => self.jobs.heard(&name, envelope, self.now, &mut out),
+        }
+        self.say(to.log(), out);
     }
 }
 

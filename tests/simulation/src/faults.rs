@@ -15,9 +15,41 @@ impl World {
     pub(crate) fn fault(&mut self) -> Duration {
         let machine = self.random.index(self.options.machines);
         match self.random.below(16) {
-            0..=2 => {
+            kind @ (0..=2 | 14 | 15) => {
+                let stream = Stream::LOGS[self.random.index(Stream::LOGS.len())];
+                self.service_fault(kind, stream);
+            }
+            kind => self.machine_fault(kind, machine),
+        }
+        self.random.millis(300, 9_000)
+    }
+
+    fn service_fault(&mut self, kind: u64, stream: Stream) {
+        match kind {
+            14 => {
+                let lease_ends = self.now + self.random.millis(500, LEASE_MAX_MS);
+                let overtaken = match stream {
+                    Stream::Reservations => self.reservations.overtake(lease_ends),
+                    Stream::Machines => self.machines.overtake(lease_ends),
+                    Stream::Jobs | Stream::Reports => self.jobs.overtake(lease_ends),
+                };
+                if overtaken {
+                    self.note(format_args!("another takes over {}", stream.name()));
+                    self.stir(stream);
+                }
+            }
+            15 => {
+                let until = self.now + self.random.millis(500, 25_000);
+                self.note(format_args!("{} is cut off", stream.name()));
+                match stream {
+                    Stream::Reservations => self.reservations.cut_until = until,
+                    Stream::Machines => self.machines.cut_until = until,
+                    Stream::Jobs | Stream::Reports => self.jobs.cut_until = until,
+                }
+                self.stir_at(stream, until);
+            }
+            _ => {
                 let until = self.now + self.random.millis(200, 15_000);
-                let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
                 self.note(format_args!("{} crashes", stream.name()));
                 match stream {
                     Stream::Reservations => self.reservations.crash(until),
@@ -25,7 +57,13 @@ impl World {
                     Stream::Jobs | Stream::Reports => self.jobs.crash(until),
                 }
                 self.crashes += 1;
+                self.stir_at(stream, until);
             }
+        }
+    }
+
+    fn machine_fault(&mut self, kind: u64, machine: usize) {
+        match kind {
             3..=5 => {
                 let until = self.now + self.random.millis(200, 12_000);
                 self.note(format_args!("the agent of m{machine} crashes"));
@@ -51,37 +89,15 @@ impl World {
                 self.note(format_args!("a snapshot is taken of m{machine}"));
                 self.agents[machine].take_snapshot();
             }
-            13 => {
+            _ => {
                 let until = self.now + self.random.millis(100, 3_000);
                 if self.agents[machine].go_back(until, &mut self.truth) {
                     self.note(format_args!("m{machine} goes back to its snapshot"));
                     self.crashes += 1;
                 }
             }
-            14 => {
-                let lease_ends = self.now + self.random.millis(500, LEASE_MAX_MS);
-                let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
-                let overtaken = match stream {
-                    Stream::Reservations => self.reservations.overtake(lease_ends),
-                    Stream::Machines => self.machines.overtake(lease_ends),
-                    Stream::Jobs | Stream::Reports => self.jobs.overtake(lease_ends),
-                };
-                if overtaken {
-                    self.note(format_args!("another takes over {}", stream.name()));
-                }
-            }
-            _ => {
-                let until = self.now + self.random.millis(500, 25_000);
-                let stream = [Stream::Reservations, Stream::Machines, Stream::Jobs][self.random.index(3)];
-                self.note(format_args!("{} is cut off", stream.name()));
-                match stream {
-                    Stream::Reservations => self.reservations.cut_until = until,
-                    Stream::Machines => self.machines.cut_until = until,
-                    Stream::Jobs | Stream::Reports => self.jobs.cut_until = until,
-                }
-            }
         }
-        self.random.millis(300, 9_000)
+        self.stir_agent(machine);
     }
 
     /// The end of all faults: what is cut off is connected again, what is down starts soon.
@@ -96,7 +112,9 @@ impl World {
         for machine in 0..self.options.machines {
             self.agents[machine].down_until = self.agents[machine].down_until.min(soon);
             self.reconnect(machine);
+            self.stir_agent(machine);
         }
+        Stream::LOGS.into_iter().for_each(|stream| self.stir(stream));
     }
 
     /// A cut connection of a machine comes back: its agent says hello again.

@@ -12,7 +12,9 @@ mod agent;
 mod bus;
 mod clock;
 mod faults;
+pub mod malformed;
 mod options;
+mod pace;
 mod parts;
 mod plans;
 mod random;
@@ -23,9 +25,12 @@ mod truth;
 mod user;
 mod world;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use options::{Flaw, SimulationOptions};
+pub use random::Random;
 pub use trace::{Summary, Violation};
 
 /// Simulated time of one run, when nothing else is asked for.
@@ -39,16 +44,30 @@ pub fn run(options: SimulationOptions) -> Result<Summary, Violation> {
     world::World::new(options).run()
 }
 
-/// What `cargo xtask simulate` does: one seed, or the first `seeds` seeds, each with faults and with its summary on stdout.
+/// Runs with this and the next seeds, `seeds` of them, on all cores, until an invariant does not hold. Summaries are told as runs end.
 ///
 /// # Errors
-/// The first violation.
-pub fn command_line(seed: Option<u64>, seeds: u64, machines: usize) -> Result<(), Violation> {
-    let first = seed.unwrap_or(1);
-    let count = if seed.is_some() { 1 } else { seeds };
-    for seed in first..first.saturating_add(count) {
-        let summary = run(SimulationOptions::new(seed, machines))?;
-        println!("{summary}");
-    }
-    Ok(())
+/// The first violation that was found.
+pub fn run_many(first: SimulationOptions, seeds: u64, tell: impl Fn(Summary) + Sync) -> Result<(), Violation> {
+    let (next, found) = (AtomicU64::new(0), Mutex::new(None));
+    let is_found = || found.lock().is_ok_and(|found| found.is_some());
+    let one_after_another = &|| {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= seeds || is_found() {
+                return;
+            }
+            match run(SimulationOptions { seed: first.seed.wrapping_add(number), ..first }) {
+                Ok(summary) => tell(summary),
+                Err(violation) => {
+                    if let Ok(mut found) = found.lock() {
+                        found.get_or_insert(violation);
+                    }
+                }
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(one_after_another))));
+    found.into_inner().ok().flatten().map_or(Ok(()), Err)
 }

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// The check of a larger pool than this takes longer than what it checks,
+const CHECKED_MAX: usize = 1_000;
+/// and runs only so often.
+const CHECK_EVERY_OF_LARGE: u32 = 1_000;
+
 /// A run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimulationOptions {
@@ -13,15 +18,28 @@ pub struct SimulationOptions {
     pub duration: Duration,
     /// Things go wrong in the first phase.
     pub faults: bool,
+    /// Users, of which there is at least one.
+    pub users: usize,
+    /// So many times rarer than in a crowded run do users speak and do things go wrong.
+    pub rarity: u32,
+    /// Each core's own check runs after every so many decisions, and at the end. Anything but 1 is for pools that are too large for that.
+    pub check_every: u32,
     /// A deliberate mistake in a model, which the checks must find; none in earnest.
     pub flaw: Option<Flaw>,
 }
 
 impl SimulationOptions {
-    /// A run with faults, of the usual length.
+    /// A crowded run with faults, of the usual length.
     #[must_use]
     pub fn new(seed: u64, machines: usize) -> Self {
-        Self { seed, machines, duration: crate::DURATION, faults: true, flaw: None }
+        let (duration, check_every) = (crate::DURATION, if machines <= CHECKED_MAX { 1 } else { CHECK_EVERY_OF_LARGE });
+        Self { seed, machines, duration, faults: true, users: 3, rarity: 1, check_every, flaw: None }
+    }
+
+    /// A run in which most of the time nothing happens, as in most hours of a pool.
+    #[must_use]
+    pub fn hour(seed: u64, machines: usize) -> Self {
+        Self { duration: Duration::from_secs(3_600), rarity: 60, ..Self::new(seed, machines) }
     }
 }
 

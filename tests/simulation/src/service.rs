@@ -4,6 +4,7 @@
 //! it, answers only after the append. A crash loses everything but the log. A leader that another has taken over from goes on until
 //! its lease ends, or the log refuses its append.
 
+mod pace;
 mod part;
 mod running;
 mod streams;
@@ -28,6 +29,8 @@ use running::{Decided, Running, Waiting, cause};
 const TICK: Duration = Duration::from_millis(250);
 /// Time between full passes.
 const FULL_PASS: Duration = Duration::from_secs(1);
+/// The same, where nothing happens.
+const IDLE_FULL_PASS: Duration = Duration::from_secs(10);
 /// An effect without an answer counts as over after this.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,8 @@ pub(crate) struct Context<'a> {
     pub(crate) flaw: Option<Flaw>,
     /// Crashes may happen in the middle of a turn.
     pub(crate) may_crash: bool,
+    /// Decisions from one check of a core's to the next.
+    pub(crate) check_every: u32,
     pub(crate) out: Vec<Out>,
 }
 
@@ -85,6 +90,11 @@ impl<P: Part> Service<P> {
     /// State, while it runs.
     pub(crate) fn state(&self) -> Option<&<P::Core as Core>::State> {
         self.running.as_ref().map(|running| &running.state)
+    }
+
+    /// The core's own check of the state, while it runs.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.state().map_or(Ok(()), P::check)
     }
 
     /// Everything but the log is lost.
@@ -231,7 +241,7 @@ impl<P: Part> Service<P> {
             return Err(format!("{}: a snapshot is not read back as it was written", P::LOG.name()));
         }
         running.state = decoded;
-        (running.term, running.life) = (running.term + 1, self.life);
+        (running.term, running.life, running.check_every) = (running.term + 1, self.life, context.check_every);
         if context.may_crash {
             running.clock = Clock::skewed(context.random);
         }
@@ -290,7 +300,7 @@ impl<P: Part> Service<P> {
     fn act(running: &mut Running<P::Core>, context: &mut Context<'_>, now: Now) {
         let touched = std::mem::take(&mut running.touched);
         let scope = if now.time >= running.full_at {
-            running.full_at = now.time + FULL_PASS;
+            running.full_at = now.time + if running.is_stirred(context.now) { FULL_PASS } else { IDLE_FULL_PASS };
             Scope::Full
         } else {
             Scope::Keys(&touched)
@@ -348,10 +358,7 @@ impl<P: Part> Service<P> {
     /// An agent's heartbeat.
     pub(crate) fn heard(&mut self, machine: &str, envelope: &v1::Envelope, now: PoolTime, out: &mut Vec<Out>) {
         let Some(running) = self.hears(now) else { return };
-        let Some((observation, mut answer)) = P::heartbeat(&running.state, machine, envelope) else { return };
-        let time = running.clock.read(now);
-        P::Core::observe(&mut running.observed, &running.state, observation, time);
-        answer.pool_time_ns = time.0;
+        let Some(answer) = running.hear::<P>(machine, envelope, now) else { return };
         if answer.number.is_multiple_of(5) || answer.hello_again {
             let body = Some(Body::HeartbeatAnswer(answer));
             let envelope = v1::Envelope { term: running.term, body, ..Default::default() };

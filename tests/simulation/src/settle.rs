@@ -130,7 +130,7 @@ fn agree(
 
 /// What only the logs as a whole can tell.
 pub(crate) fn check_logs(world: &World) -> Checked {
-    for log in [Stream::Reservations, Stream::Machines, Stream::Jobs] {
+    for log in Stream::LOGS {
         check_causes(&world.streams, log)?;
     }
     plans::check(events(&world.streams, Stream::Jobs))?;

@@ -91,8 +91,19 @@ impl fmt::Display for Violation {
         for line in &self.history {
             writeln!(f, "{line}")?;
         }
-        let SimulationOptions { seed, machines, .. } = self.options;
+        let SimulationOptions { seed, machines, duration, users, rarity, .. } = self.options;
         writeln!(f, "seed {seed}, at {} ms: {}", self.at_ms, self.what)?;
-        write!(f, "run it again with: cargo xtask simulate --seed {seed} --machines {machines}")
+        write!(f, "run it again with: cargo xtask simulate --seed {seed} --machines {machines}")?;
+        let usual = SimulationOptions::new(seed, machines);
+        if duration != usual.duration {
+            write!(f, " --minutes {}", duration.as_secs() / 60)?;
+        }
+        if users != usual.users {
+            write!(f, " --users {users}")?;
+        }
+        if rarity != usual.rarity {
+            write!(f, " --rarity {rarity}")?;
+        }
+        Ok(())
     }
 }

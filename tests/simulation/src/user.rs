@@ -8,6 +8,7 @@ use muster_proto::v1::{
     self, envelope::Body, job_command, job_reply, machine_command, reservation_command, reservation_reply,
 };
 
+use crate::SimulationOptions;
 use crate::plans;
 use crate::random::Random;
 use crate::service::Stream;
@@ -31,6 +32,7 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) struct User {
     index: usize,
+    rarity: u32,
     given: u64,
     asked: Option<Asked>,
     next_at: PoolTime,
@@ -45,10 +47,11 @@ pub(crate) struct User {
 
 impl User {
     /// A user; the first one sets the pool up.
-    pub(crate) fn new(index: usize, machines: usize) -> Self {
-        let script = if index == 0 { set_up(machines) } else { VecDeque::new() };
+    pub(crate) fn new(index: usize, options: &SimulationOptions) -> Self {
+        let script = if index == 0 { set_up(options.machines) } else { VecDeque::new() };
         Self {
             index,
+            rarity: options.rarity,
             given: 0,
             asked: None,
             next_at: PoolTime::NEVER,
@@ -95,7 +98,7 @@ impl User {
         let (to, body) = match self.script.pop_front() {
             Some(next) => next,
             None if is_busy && now >= self.next_at => {
-                self.next_at = now + random.millis(200, 8_000);
+                self.next_at = now + random.millis(200, 8_000) * self.rarity;
                 self.think(machines, random)?
             }
             None => return None,

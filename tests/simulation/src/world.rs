@@ -9,6 +9,8 @@ use prost::Message;
 
 use crate::agent::{Agent, Owner, Ports, Said};
 use crate::bus::Letter;
+use crate::malformed::States;
+use crate::pace::Pace;
 use crate::parts::{JobPart, MachinePart, ReservationPart};
 use crate::random::Random;
 use crate::service::{Context, Service, Stream, Streams};
@@ -19,21 +21,18 @@ use crate::{SimulationOptions, settle};
 
 /// Pool time at which every run begins.
 const START: PoolTime = PoolTime(1_800_000_000_000_000_000);
-/// Users.
-const USERS: usize = 3;
 /// Nothing goes wrong for so long, with users still busy, between the faults and the end.
 const CALM: Duration = Duration::from_secs(90);
 /// What then has to settle has so long.
 const SETTLE_MAX: Duration = Duration::from_secs(240);
-/// Time between steps of an agent, of a user, and of the watch over what has a deadline.
-const AGENT_STEP: Duration = Duration::from_millis(250);
+/// Time between steps of a user, and of the watch over what has a deadline.
 const USER_STEP: Duration = Duration::from_millis(500);
 const WATCH_STEP: Duration = Duration::from_secs(1);
 
 /// What is due at some time.
 pub(crate) enum Happening {
-    Turn(Stream),
-    Agent(usize),
+    Turn(Stream, u64),
+    Agent(usize, u64),
     User(usize),
     Fault,
     Watch,
@@ -72,6 +71,7 @@ pub(crate) struct World {
     pub(crate) crashes: usize,
     /// When the last fault ended.
     pub(crate) healed: PoolTime,
+    pub(crate) pace: Pace,
     machines_read: usize,
 }
 
@@ -91,20 +91,21 @@ impl World {
             jobs: Service::new(),
             agents: (0..options.machines).map(Agent::new).collect(),
             cut_until: vec![PoolTime::NEVER; options.machines],
-            users: (0..USERS).map(|user| User::new(user, options.machines)).collect(),
+            users: (0..options.users).map(|user| User::new(user, &options)).collect(),
             phase: if options.faults { Phase::Faults } else { Phase::Calm },
             crashes: 0,
             healed: START,
+            pace: Pace::new(options.machines),
             machines_read: 0,
         };
-        for stream in [Stream::Reservations, Stream::Machines, Stream::Jobs] {
-            world.after(Duration::ZERO, Happening::Turn(stream));
+        for stream in Stream::LOGS {
+            world.wake(stream, Duration::ZERO);
         }
         for machine in 0..options.machines {
             let delay = world.random.millis(0, 2_000);
-            world.after(delay, Happening::Agent(machine));
+            world.wake_agent(machine, delay);
         }
-        (0..USERS).for_each(|user| world.after(USER_STEP, Happening::User(user)));
+        (0..options.users).for_each(|user| world.after(USER_STEP, Happening::User(user)));
         world.after(WATCH_STEP, Happening::Watch);
         world.after(Duration::from_secs(5), Happening::Fault);
         world
@@ -123,6 +124,16 @@ impl World {
         }
     }
 
+    /// Runs to the end, for what the services know then.
+    pub(crate) fn states(mut self) -> Result<States, String> {
+        self.run_phases()?;
+        let states = (self.jobs.state(), self.machines.state(), self.reservations.state());
+        let (Some(jobs), Some(machines), Some(reservations)) = states else {
+            return Err("a service does not run at the end".into());
+        };
+        Ok(States::new(jobs, machines, reservations, self.now))
+    }
+
     fn run_phases(&mut self) -> Result<(), String> {
         let calm_at = START + self.options.duration;
         self.run_until(calm_at)?;
@@ -133,7 +144,7 @@ impl World {
         let end = self.now + SETTLE_MAX;
         loop {
             let unsettled = match settle::settled(self) {
-                Ok(()) => return settle::check_logs(self),
+                Ok(()) => return self.check_states().and_then(|()| settle::check_logs(self)),
                 Err(what) => what,
             };
             if self.now >= end {
@@ -159,11 +170,16 @@ impl World {
         Ok(())
     }
 
+    fn check_states(&self) -> Result<(), String> {
+        self.reservations.check()?;
+        self.machines.check()?;
+        self.jobs.check()
+    }
+
     fn summary(&self) -> Summary {
-        let logs = [Stream::Reservations, Stream::Machines, Stream::Jobs];
         Summary {
             seed: self.options.seed,
-            turns: logs.iter().map(|log| self.streams.of(*log).len()).sum(),
+            turns: Stream::LOGS.iter().map(|log| self.streams.of(*log).len()).sum(),
             jobs: self.users.iter().map(|user| user.accepted.len()).sum(),
             forks: self.truth.forks(),
             reservations: settle::handed_over(&self.streams),
@@ -179,17 +195,23 @@ impl World {
 
     fn happen(&mut self, happening: Happening) -> Result<(), String> {
         match happening {
-            Happening::Turn(stream) => {
-                self.turn(stream)?;
-                let delay = self.random.millis(20, 120);
-                self.after(delay, Happening::Turn(stream));
-            }
-            Happening::Agent(machine) => {
-                if self.cut_until[machine].is_due(self.now) {
-                    self.reconnect(machine);
+            Happening::Turn(stream, ticket) => {
+                if self.pace.is_called(stream, ticket) {
+                    self.hear_idle_agents(stream);
+                    self.turn(stream)?;
+                    let delay = self.next_turn(stream);
+                    self.wake(stream, delay);
                 }
-                self.with_agent(machine, |agent, ports| agent.step(ports));
-                self.after(AGENT_STEP, Happening::Agent(machine));
+            }
+            Happening::Agent(machine, ticket) => {
+                if self.pace.is_agent_called(machine, ticket) {
+                    if self.cut_until[machine].is_due(self.now) {
+                        self.reconnect(machine);
+                    }
+                    self.with_agent(machine, |agent, ports| agent.step(ports));
+                    let delay = self.next_step(machine);
+                    self.wake_agent(machine, delay);
+                }
             }
             Happening::User(user) => {
                 self.user(user);
@@ -198,12 +220,14 @@ impl World {
             Happening::Fault => {
                 if self.phase == Phase::Faults {
                     let delay = self.fault();
-                    self.after(delay, Happening::Fault);
+                    self.after(delay * self.options.rarity, Happening::Fault);
                 }
             }
             Happening::Watch => {
                 settle::watch_deadlines(self)?;
-                settle::watch_pulses(self)?;
+                if self.pace.take_stirred() {
+                    settle::watch_pulses(self)?;
+                }
                 self.after(WATCH_STEP, Happening::Watch);
             }
             Happening::Letter(letter) => self.deliver(*letter),
@@ -221,6 +245,7 @@ impl World {
             trace: &mut self.trace,
             flaw,
             may_crash,
+            check_every: self.options.check_every,
             out: Vec::new(),
         };
         match stream {
@@ -232,6 +257,7 @@ impl World {
         let out = context.out;
         if self.streams.of(stream).len() > before {
             self.note_turn(stream);
+            self.appended(stream);
         }
         self.say(stream, out);
         Ok(())

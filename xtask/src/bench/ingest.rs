@@ -38,7 +38,7 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime, samples: u64) -> anyhow::Re
 
 async fn measure(nats: &str, postgres: &str, wanted: u64) -> anyhow::Result<Vec<Row>> {
     let store = samples::open(postgres).await?;
-    let bus = Bus::connect(&BusOptions::new(nats, "bench")).await?;
+    let bus = Bus::connect(&BusOptions::insecure_local(nats, "bench")).await?;
     let size_divisor = bus.size_divisor(1).await?;
     bus.init_streams(InitOptions { replicas: 1, size_divisor }).await?;
     let ticks = samples::ticks(wanted).next_multiple_of(ROWS);
@@ -115,7 +115,7 @@ fn batch(machine: u32, nth: u32, start: i64) -> v1::SampleBatch {
 
 /// Runs a logger until everything is stored; gives its time and its CPU time.
 async fn ingest(nats: &str, postgres: &str, store: &Store, last: u64) -> anyhow::Result<(Duration, Duration)> {
-    let arguments = ["logger", "--nats", nats, "--postgres", postgres];
+    let arguments = ["logger", "--insecure-local", "--nats", nats, "--postgres", postgres];
     let arguments = muster_telemetry_logger::Arguments::parse_from(arguments);
     let stop = CancellationToken::new();
     let (begun, cpu) = (Instant::now(), cost::own()?);

@@ -57,7 +57,7 @@ pub(crate) async fn run(nats_url: &str, nats_pid: u32) -> anyhow::Result<Vec<Row
 }
 
 async fn connect(url: &str) -> anyhow::Result<Bus> {
-    let options = BusOptions { actor: "user:bench".into(), ..BusOptions::new(url, "bench") };
+    let options = BusOptions { actor: "user:bench".into(), ..BusOptions::insecure_local(url, "bench") };
     Ok(Bus::connect(&options).await?)
 }
 

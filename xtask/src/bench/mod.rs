@@ -19,6 +19,7 @@ mod report;
 mod reserve;
 mod rollout;
 mod samples;
+mod sign;
 mod start;
 mod statistics;
 mod subscriber;
@@ -76,7 +77,7 @@ fn both(first: f64, second: f64) -> f64 {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["fleet", "high-io", "ingest", "ledger", "memory", "pattern", "place", "pulse", "report", "reserve", "rollout", "start", "tcp", "trigger"])]
+    #[arg(value_parser = ["fleet", "high-io", "ingest", "ledger", "memory", "pattern", "place", "pulse", "report", "reserve", "rollout", "sign", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -143,6 +144,7 @@ fn run_round(arguments: &BenchArguments, round: usize) -> anyhow::Result<Vec<Row
         "report" => report::run(&runtime()?, arguments.samples),
         "reserve" => reserve::run(&runtime()?),
         "rollout" => rollout::run(&runtime()?),
+        "sign" => sign::run(),
         "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),
         "trigger" => trigger::run(&runtime()?),

@@ -162,6 +162,7 @@ pub(super) fn module(name: &str, kinds: &[ResourceKind], roles: &[&str]) -> anyh
         stop_grace: Duration::from_secs(1),
         ends_by_itself: false,
         reboots: false,
+        root: false,
         stall: Duration::ZERO,
         roles: roles.iter().map(ToString::to_string).collect(),
         clients: String::new(),

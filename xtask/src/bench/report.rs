@@ -9,7 +9,7 @@ use muster_proto::v1;
 use muster_store::Store;
 use muster_telemetry::query::{self, Bucket, Run};
 use muster_telemetry::records::{Records, Sample};
-use muster_telemetry::write::{self, Compaction, KnownLayouts, Outcome};
+use muster_telemetry::write::{self, Compaction, KnownLayouts, Outcome, Rollup};
 use muster_testkit::Postgres;
 
 use super::ingest::hours;
@@ -40,6 +40,7 @@ async fn measure(postgres: &str, wanted: u64) -> anyhow::Result<Vec<Row>> {
         let done = write::compact(&store, hour).await?;
         ensure!(matches!(done, Compaction::Done(_)), "an hour was not compacted: {done:?}");
     }
+    roll_up(&store).await?;
     samples::copy_narrow(&store, START, ticks).await?;
     samples::execute(&store, "VACUUM ANALYZE").await?;
     let run = query::find_run(&store, RunId(1)).await?.context("the run")?;
@@ -76,6 +77,15 @@ async fn measure(postgres: &str, wanted: u64) -> anyhow::Result<Vec<Row>> {
         rows.push(Row { name: name.into(), value, unit: "ms", reference, reference_name: "narrow rows", target });
     }
     Ok(rows)
+}
+
+/// Rolls up what is over, as the logger does.
+async fn roll_up(store: &Store) -> anyhow::Result<()> {
+    for day in write::closed_days(store, "TEL", Duration::ZERO).await? {
+        let done = write::roll_up(store, day).await?;
+        ensure!(matches!(done, Rollup::Done(_, _)), "a day was not rolled up: {done:?}");
+    }
+    Ok(())
 }
 
 fn question(by: v1::Dimension, from_ns: i64, job: u32, metrics: &[&str]) -> v1::PerfQuery {

@@ -54,7 +54,8 @@ struct Measured {
 async fn pairs(size: u32) -> anyhow::Result<Measured> {
     let server = NatsServer::start()?;
     let bus =
-        Bus::connect(&BusOptions { actor: "user:bench".into(), ..BusOptions::new(&server.url(), "bench") }).await?;
+        Bus::connect(&BusOptions { actor: "user:bench".into(), ..BusOptions::insecure_local(&server.url(), "bench") })
+            .await?;
     bus.init_streams(InitOptions { replicas: 1, size_divisor: 8 }).await?;
     muster_ledger::initialise(&bus, SystemId([1; 16])).await?;
     let pool = Pool::begin(bus).await?;

@@ -96,7 +96,7 @@ fn bring_up(folder: &Path) -> anyhow::Result<Lab> {
 /// Times of messages that are stored and heard, three one after the other, on a server with nothing else to do.
 async fn chains() -> anyhow::Result<Vec<Duration>> {
     let server = NatsServer::start()?;
-    let bus = Bus::connect(&BusOptions::new(&server.url(), "bench")).await?;
+    let bus = Bus::connect(&BusOptions::insecure_local(&server.url(), "bench")).await?;
     bus.init_streams(streams::InitOptions { replicas: 1, size_divisor: 1_024 }).await?;
     let subject = subjects::reports(&MachineId::new("bench")?);
     let mut reader = bus.read(streams::REPORTS, "", 1);

@@ -83,7 +83,7 @@ pub(super) fn live(nats: &str, answer: &str) -> anyhow::Result<()> {
     let mut answer = Answer::parse(answer)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
     runtime.block_on(async {
-        let bus = Bus::connect(&BusOptions::new(nats, "bench-subscriber")).await?;
+        let bus = Bus::connect(&BusOptions::insecure_local(nats, "bench-subscriber")).await?;
         let mut heard = bus.subscribe(SUBJECT, None).await?;
         while let Some(message) = heard.next().await {
             if let Ok(envelope) = message.envelope {

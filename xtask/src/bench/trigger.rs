@@ -39,7 +39,7 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
     let scratch = super::memory_folder()?;
     let lab = bring_up(scratch.path().join("lab"), port)?;
     let _subscribers = Subscribers::start(&lab, (0..MACHINES).map(|_| format!("port {port}")))?;
-    let bus = runtime.block_on(Bus::connect(&BusOptions::new(&lab.nats_url(), "bench")))?;
+    let bus = runtime.block_on(Bus::connect(&BusOptions::insecure_local(&lab.nats_url(), "bench")))?;
     let mut bench = Bench { runtime, bus, socket };
     wait_until("every machine acts and every subscriber hears", UP_LIMIT, || {
         bench.raw(0).is_ok() && bench.fire().is_ok()

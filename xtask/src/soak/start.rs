@@ -191,7 +191,7 @@ impl Counter {
     fn begin(runtime: &tokio::runtime::Runtime, url: &str) -> anyhow::Result<Self> {
         let counted = std::sync::Arc::new(std::sync::Mutex::new(Counted::default()));
         let shared = std::sync::Arc::clone(&counted);
-        let bus = runtime.block_on(Bus::connect(&BusOptions::new(url, "soak")))?;
+        let bus = runtime.block_on(Bus::connect(&BusOptions::insecure_local(url, "soak")))?;
         runtime.spawn(async move {
             let mut reader = bus.read(streams::JOBS, "", 1);
             loop {

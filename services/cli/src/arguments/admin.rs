@@ -1,15 +1,40 @@
 //! `muster admin` and `muster generate`.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{LogName, TelemetryCommand};
+use clap::{Args, Subcommand};
+use muster_bus::UserName;
+
+use super::{
+    EnrollArguments, IdentityArguments, KeysArguments, LogName, RetireArguments, TelemetryCommand, UserCommand,
+};
+use crate::times::parse_duration;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Make the streams, object stores and buckets that are missing
+    /// Make the streams, object stores and buckets that are missing, or with --keys the keys of a new pool
     Init(InitArguments),
+    /// Let a machine in: it gets a token, makes a key of its own and presents it
+    Enroll(EnrollArguments),
+    /// People who may connect
+    #[command(subcommand)]
+    User(UserCommand),
+    /// List who may connect
+    Identities(KeysArguments),
+    /// Put an identity out: its connections are cut at once
+    Revoke(IdentityArguments),
+    /// Give an identity another key; the old one is worth nothing from then on. A service that commands agents gets another signing
+    /// key too, which agents take from the former one; that goes on counting until `retire`
+    Rotate(IdentityArguments),
+    /// Have agents take nothing more that is signed with former keys of a service
+    Retire(RetireArguments),
     /// Rebuild a lost decision log from the archive
     Recover(RecoverArguments),
+    /// Copy the decision logs, modules and kernels into a folder, while everything goes on
+    Backup(BackupArguments),
+    /// Put a backup into an empty system, as new lineages of its logs
+    Restore(RestoreArguments),
     /// Show every service: leader, term, position
     Status,
     /// What the telemetry store keeps of samples
@@ -19,6 +44,13 @@ pub(crate) enum AdminCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
+    /// Make the keys of a new pool in this directory, and nothing else: of every service, of an administrator and of the servers'
+    /// operator, the part of the servers' configuration that lets them in, and what machines know their services by
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["new_system", "if_missing", "size_divisor"])]
+    pub(crate) keys: Option<PathBuf>,
+    /// With --keys: name of the first administrator; the user without it
+    #[arg(long, value_name = "NAME", requires = "keys", value_parser = UserName::new)]
+    pub(crate) administrator: Option<UserName>,
     /// Begin a new system: write the first message of each decision log; refused where logs exist
     #[arg(long)]
     pub(crate) new_system: bool,
@@ -55,10 +87,55 @@ pub(crate) struct RecoverArguments {
     pub(crate) yes: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// A new folder
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Logs of processes and files that tests left, too
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// The folder of a backup
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Only modules, kernels and other files: the logs are in use, or recovered from their archive
+    #[arg(long)]
+    pub(crate) objects: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Wait at most so long for what differs to be repaired
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
+    /// A warning is a failure too
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum GenerateCommand {
     /// docs/cli.md
     Cli,
     /// docs/subjects.md
     Subjects,
+    /// docs/permissions.md
+    Permissions,
+    /// What completes a command line of `muster` in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Manual pages: one for each command, into a directory
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
 }

@@ -7,6 +7,7 @@ mod clients;
 mod exports;
 mod jobs;
 mod kernels;
+mod keys;
 mod machines;
 mod mix;
 mod past;
@@ -19,11 +20,15 @@ mod telemetry;
 mod test_events;
 mod triggers;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use muster_bus::{Access, Credentials, Identity};
 
-pub(crate) use admin::{AdminCommand, GenerateCommand, InitArguments, RecoverArguments};
+pub(crate) use admin::{
+    AdminCommand, BackupArguments, DoctorArguments, GenerateCommand, InitArguments, RecoverArguments, RestoreArguments,
+};
 pub(crate) use analyses::{
     CompareArguments, CoverageArguments, HistoryArguments, QuietArguments, TimelineArguments, UseArguments,
     WorstArguments,
@@ -40,6 +45,9 @@ pub(crate) use jobs::{
     WhyArguments,
 };
 pub(crate) use kernels::{KernelAddArguments, KernelCommand};
+pub(crate) use keys::{
+    ChangeArguments, EnrollArguments, IdentityArguments, KeysArguments, RetireArguments, UserAddArguments, UserCommand,
+};
 pub(crate) use machines::{
     ConfirmedSelector, FileSystemName, FormatArguments, KindName, LoadNumberCommand, LoadNumberSetArguments,
     MachineCommand, MachineFlagArguments, MountArguments, ProtectionArguments, ResourceCommand, SelectorArguments,
@@ -62,6 +70,7 @@ pub(crate) use telemetry::{ReinitialiseArguments, Retention, RetentionArguments,
 pub(crate) use test_events::{EmitArguments, WaitEventArguments};
 pub(crate) use triggers::{ArmArguments, DisarmArguments, FireArguments, TriggerCommand};
 
+use crate::exit::Failure;
 use crate::output::Format;
 use crate::times::parse_duration;
 
@@ -79,13 +88,22 @@ pub(crate) struct Cli {
 const EXIT_HELP: &str = "Without a command, on a terminal, it is the command center. Exit codes: 0 ok, 1 failure, 2 usage, 3 refused, 4 not found, 5 timed out waiting, \
     6 quorum not reached, 7 tests failed, 69 bus unreachable. Data go to stdout, everything else to stderr.";
 
+const DOCTOR_HELP: &str = "It ends with 0 when no check fails, and with 1 when one does, or with --strict when one warns. Without a \
+    bus it ends with 69, as every command. Where a check warns or fails, the lines below the table say why, and what to do.";
+
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// NATS server, `nats://host:port`, several with commas
     #[arg(long, global = true, env = "MUSTER_NATS", default_value = "nats://127.0.0.1:4222", hide_env_values = true)]
     pub(crate) nats: String,
-    /// On whose behalf; the login name without it
+    /// File by which you show who you are (`muster admin user add`)
+    #[arg(long, global = true, env = "MUSTER_CREDENTIALS", value_name = "FILE", hide_env_values = true)]
+    credentials: Option<PathBuf>,
+    /// Use a server that lets everybody in: a lab on this host, which nobody else reaches
+    #[arg(long, global = true, env = "MUSTER_INSECURE_LOCAL", hide_env_values = true)]
+    insecure_local: bool,
+    /// On whose behalf; the person of the credentials, else the login name without it
     #[arg(long, global = true, env = "MUSTER_USER", hide_env_values = true)]
     user: Option<String>,
     /// Form of the data on stdout
@@ -97,12 +115,40 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// The user: as said, else the login name, else the number of the account.
-    pub(crate) fn user(&self) -> String {
-        let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
-        let named = self.user.clone().filter(|user| !user.is_empty()).or_else(login);
-        named.or_else(account_name).unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
+    /// How this command comes onto the bus.
+    ///
+    /// # Errors
+    /// When nothing was said of it, or the credentials can not be used.
+    pub(crate) fn access(&self) -> Result<Access, Failure> {
+        Ok(Access::new(self.credentials.as_deref(), self.insecure_local)?)
     }
+
+    /// The user: who the credentials are of. Without any: as said, else the login name, else the number of the account.
+    ///
+    /// # Errors
+    /// When the credentials can not be used, are not a person's, or another user was named.
+    pub(crate) fn user(&self) -> Result<String, Failure> {
+        let said = self.user.clone().filter(|user| !user.is_empty());
+        let Some(file) = self.credentials.as_deref().filter(|_| !self.insecure_local) else {
+            return Ok(said.unwrap_or_else(login));
+        };
+        let credentials = Credentials::open(file)?;
+        let wrong = |why: String| Failure::Usage(format!("use the credentials {}: {why}", file.display()));
+        match (credentials.identity(), said) {
+            (Identity::User(name), Some(other)) if other != name.as_str() => Err(wrong(format!(
+                "they are of {}, and --user or MUSTER_USER says {other}; leave that out",
+                name.as_str()
+            ))),
+            (Identity::User(name), _) => Ok(name.as_str().to_owned()),
+            (other, _) => Err(wrong(format!("they are of {other}, which is no person; use your own"))),
+        }
+    }
+}
+
+fn login() -> String {
+    let named = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
+    let login = ["USER", "LOGNAME"].iter().find_map(named);
+    login.or_else(account_name).unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
 }
 
 /// Name of the account that this process runs as; none where it is not a local one.
@@ -216,6 +262,9 @@ pub(crate) enum Command {
     Events(EventsArguments),
     /// Turn one message from stdin into JSON: for `nats sub 'muster.v1.>' --translate 'muster decode'`
     Decode,
+    /// Examine the whole system: have every owning service repair what differs, and say what is not well, why, and what to do
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArguments),
     /// Set up and look after a system
     #[command(subcommand)]
     Admin(AdminCommand),

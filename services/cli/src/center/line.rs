@@ -37,7 +37,7 @@ pub(crate) fn read(text: &str, center: &Global) -> Result<Line, Failure> {
             Err(error) => return Ok(Line::Shown(error)),
         };
     let said = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-    if said("nats") || said("user") {
+    if ["nats", "user", "credentials", "insecure_local"].into_iter().any(said) {
         let why = "a command center has one connection and one user; end it with `exit` and start `muster --nats URL --user NAME`";
         return Err(Failure::Usage(why.into()));
     }

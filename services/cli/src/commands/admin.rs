@@ -10,7 +10,7 @@ use muster_ledger::LedgerError;
 use muster_model::{Position, Refusal, RefusalCode, SystemId};
 use muster_proto::v1::{self, envelope::Body};
 
-use super::{Session, recover, telemetry};
+use super::{Session, backup, recover, telemetry};
 use crate::arguments::{AdminCommand, InitArguments};
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
@@ -24,8 +24,18 @@ pub(super) async fn run(session: &Session, command: &AdminCommand) -> Result<(),
     match command {
         AdminCommand::Init(arguments) => init(session, arguments).await,
         AdminCommand::Recover(arguments) => recover::run(session, arguments).await,
+        AdminCommand::Backup(arguments) => backup::take(session, arguments).await,
+        AdminCommand::Restore(arguments) => backup::restore(session, arguments).await,
         AdminCommand::Status => status(session).await,
         AdminCommand::Telemetry(command) => telemetry::run(session, command).await,
+        AdminCommand::Enroll(_)
+        | AdminCommand::User(_)
+        | AdminCommand::Identities(_)
+        | AdminCommand::Revoke(_)
+        | AdminCommand::Rotate(_)
+        | AdminCommand::Retire(_) => {
+            Err(Failure::Usage("keys are files: use this in a shell, `muster admin ...`".into()))
+        }
     }
 }
 

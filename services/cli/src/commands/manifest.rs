@@ -45,6 +45,7 @@ pub(super) fn module(manifest: &Manifest) -> Result<v1::Module, String> {
         stall_ms: milliseconds(stall),
         roles: manifest.roles.clone(),
         reboots: manifest.reboots,
+        root: manifest.root,
         clients: manifest.clients.clone(),
         client_selector: manifest.client_selector.clone(),
     })

@@ -3,15 +3,18 @@
 mod admin;
 mod analyses;
 mod artifacts;
+mod backup;
 mod boots;
 mod checkout;
 mod clients;
 mod clock;
+mod doctor;
 mod events;
 mod export;
 mod held;
 pub(crate) mod jobs;
 mod kernels;
+mod keys;
 mod ladder;
 mod limits;
 mod load_numbers;
@@ -60,7 +63,7 @@ use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::{self, Format, Layout, Table};
 use crate::times::Viewer;
-use crate::{decode, generate};
+use crate::{decode, generate, permissions_page};
 
 /// `muster decode` reads at most this: NATS carries at most 64 MiB.
 const MESSAGE_SIZE_MAX: u64 = 64 << 20;
@@ -125,11 +128,16 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
             if let Some(ended) = clients::performed_here(&command, global.output) {
                 return ended;
             }
+            if let Command::Admin(admin) = &command
+                && let Some(ended) = keys::performed(global, admin).await
+            {
+                return ended;
+            }
             let session = Session::begin(global).await?;
             let tells = held::is_told_after(&command);
             let ended = perform(&session, command).await;
             if tells {
-                held::tell(&session, &format!("user:{}", global.user())).await;
+                held::tell(&session, &format!("user:{}", global.user()?)).await;
             }
             ended
         }
@@ -183,6 +191,7 @@ pub(crate) async fn perform(session: &Session, command: Command) -> Result<(), F
         Command::Diff(arguments) => past::diff(session, arguments).await,
         Command::Artifact(command) => artifacts::run(session, command).await,
         Command::Events(arguments) => events::run(session, &arguments).await,
+        Command::Doctor(arguments) => doctor::run(session, &arguments).await,
         Command::Admin(command) => admin::run(session, &command).await,
         Command::Master(command) => master::run(session, &command).await,
         Command::Client(command) => clients::run(&command, session.format),
@@ -195,6 +204,9 @@ fn generate(command: &GenerateCommand) -> Result<(), Failure> {
     match command {
         GenerateCommand::Cli => output::write(&generate::cli_markdown()),
         GenerateCommand::Subjects => output::write(&generate::subjects_markdown()),
+        GenerateCommand::Permissions => output::write(&permissions_page::permissions_markdown()),
+        GenerateCommand::Completions { shell } => output::write(&generate::completions(*shell)),
+        GenerateCommand::Man { directory } => Ok(generate::manual(directory)?),
     }
 }
 

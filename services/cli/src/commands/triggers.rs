@@ -155,7 +155,7 @@ async fn fire(session: &Session, arguments: FireArguments) -> Result<(), Failure
     let bus = session.client.bus();
     bus.publish(&subjects::trigger_edge(number, None), &bus.envelope(Body::EdgeFired(fired), Default::default()))
         .await?;
-    bus.flush().await?;
+    bus.settled().await?;
     if wait {
         let record = outcome(session, &what, firing.id, machines.len()).await?;
         return session.print(&firings_table(&[record])).await;

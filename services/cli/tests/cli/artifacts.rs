@@ -23,7 +23,7 @@ fn artifacts(names: &[&str]) -> v1::ReportReply {
 async fn report_service(bus: &Bus) -> muster_bus::Served {
     let mut served = bus.serve(Service::Report, "test", &["query"]).await.expect("it serves");
     let mut queries = served.endpoints.remove(0);
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     tokio::spawn(async move {
         while let Some(request) = queries.next().await {
             let Ok(v1::Envelope { body: Some(Body::ReportQuery(query)), .. }) = &request.envelope else { panic!() };

@@ -50,7 +50,7 @@ async fn play(bus: &Bus) -> Arc<Played> {
     let played = Arc::new(Played::default());
     let mut scheduler = bus.serve(Service::Scheduler, "test", &["command", "query"]).await.expect("it serves");
     let mut lifecycle = bus.serve(Service::MachineLifecycle, "test", &["query"]).await.expect("it serves");
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     let (mut commands, mut queries) = (scheduler.endpoints.remove(0), scheduler.endpoints.remove(0));
     let mut machines = lifecycle.endpoints.remove(0);
     let seen = Arc::clone(&played);
@@ -94,7 +94,11 @@ async fn play(bus: &Bus) -> Arc<Played> {
 
 fn center(url: &str, home: &std::path::Path) -> Terminal {
     let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-    command.env("MUSTER_NATS", url).env("MUSTER_USER", "anna").env("XDG_STATE_HOME", home);
+    command
+        .env("MUSTER_NATS", url)
+        .env("MUSTER_INSECURE_LOCAL", "true")
+        .env("MUSTER_USER", "anna")
+        .env("XDG_STATE_HOME", home);
     Terminal::start(command).expect("it starts")
 }
 

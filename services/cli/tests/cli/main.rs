@@ -18,6 +18,7 @@ fn muster(url: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_muster"))
         .args(arguments)
         .env("MUSTER_NATS", url)
+        .env("MUSTER_INSECURE_LOCAL", "true")
         .env("MUSTER_USER", "anna")
         .stdin(std::process::Stdio::null())
         .output()
@@ -46,6 +47,7 @@ fn json_of(output: &Output) -> serde_json::Value {
 async fn server() -> (NatsServer, Bus) {
     let server = tokio::task::spawn_blocking(|| NatsServer::start().expect("nats-server starts"));
     let server = server.await.expect("nats-server starts");
-    let bus = Bus::connect(&BusOptions::new(&server.url(), "scheduler/test")).await.expect("the server answers");
+    let bus =
+        Bus::connect(&BusOptions::insecure_local(&server.url(), "scheduler/test")).await.expect("the server answers");
     (server, bus)
 }

@@ -63,7 +63,7 @@ async fn an_artifact_is_put_under_its_digest_and_only_once() {
     let (server, bus) = server().await;
     stores(&bus).await;
     let mut modules = catalogue(bus.serve(Service::Scheduler, "test", &["command"]).await.expect("it serves"));
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     let directory = tempfile::tempdir().expect("a folder is made");
     module(directory.path(), HELLO);
     let path = directory.path().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ use crate::{error_of, json_of, muster, muster_beside, server};
 async fn commands_of(bus: &Bus) -> (muster_bus::Served, Endpoint) {
     let mut served = bus.serve(Service::Scheduler, "test", &["command"]).await.expect("it serves");
     let endpoint = served.endpoints.remove(0);
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     (served, endpoint)
 }
 
@@ -102,7 +102,7 @@ async fn without_a_terminal_what_destroys_needs_yes() {
     let (server, bus) = server().await;
     let mut served = bus.serve(Service::Scheduler, "test", &["query"]).await.expect("it serves");
     let mut queries = served.endpoints.remove(0);
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     tokio::spawn(async move {
         while let Some(request) = queries.next().await {
             let list = v1::JobList { run: 4, ..Default::default() };

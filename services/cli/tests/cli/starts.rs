@@ -8,7 +8,7 @@ use crate::{error_of, json_of, muster, muster_beside, server};
 async fn serve(bus: &Bus, service: Service, verb: &'static str) -> (Served, Endpoint) {
     let mut served = bus.serve(service, "test", &[verb]).await.expect("it serves");
     let endpoint = served.endpoints.remove(0);
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     (served, endpoint)
 }
 
@@ -85,7 +85,7 @@ async fn a_file_of_load_numbers_is_one_command() {
     let (server, bus) = server().await;
     let mut served = bus.serve(Service::MachineLifecycle, "test", &["command", "query"]).await.expect("it serves");
     let (mut commands, mut queries) = (served.endpoints.remove(0), served.endpoints.remove(0));
-    bus.flush().await.expect("the server has it");
+    bus.settled().await.expect("the server has it");
     let (_directory, name) = file(
         "[[load_number]]\nkind = \"disk\"\nload = 4\n[[load_number]]\nkind = \"tape\"\ntype = \"LTO\"\nload = 1\n",
     );

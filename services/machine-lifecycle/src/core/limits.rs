@@ -92,3 +92,7 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(1_800);
 pub const POWER_MACHINES_MAX: usize = 512;
 /// A machine that was taken back to its snapshot says hello within this, or is dirty until it does.
 pub const SETTLE_WITHIN: Duration = Duration::from_secs(120);
+
+/// How far an agent's epoch or incarnation may be above what the log knows of its machine: further than any backup is behind, and never
+/// so far that numbers end.
+pub const AHEAD_MAX: u64 = 1 << 32;

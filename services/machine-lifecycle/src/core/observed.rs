@@ -7,7 +7,7 @@ use muster_model::{BootOperation, BootProgress, Epoch, Incarnation, MachineId, P
 use super::{Machine, State};
 
 /// An agent's heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Heartbeat {
     /// Who.
     pub machine: MachineId,
@@ -36,7 +36,7 @@ pub struct Heartbeat {
 }
 
 /// The newest heartbeat of a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// When it came.
     pub at: PoolTime,
@@ -108,7 +108,7 @@ pub enum Observation {
 }
 
 /// Everything volatile. Bounded by the machines of the state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Observed {
     /// Since when this service hears what there is to hear.
     pub listening_since: Option<PoolTime>,

@@ -4,6 +4,7 @@ mod announced;
 mod boots;
 mod commands;
 mod direct;
+mod findings;
 mod flakiness;
 mod health;
 mod hello;

@@ -36,7 +36,7 @@ impl Agent {
 
     /// Writes the journal of intents anew when most of it is of processes that are forgotten.
     pub(super) fn compact_intents(&mut self) {
-        if !self.intents.is_wasteful() || !self.ended.is_empty() {
+        if !self.intents.is_wasteful() || !self.ended.is_empty() || !self.keeping.unbegun.is_empty() {
             return;
         }
         let now = self.now();

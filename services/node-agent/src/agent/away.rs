@@ -95,6 +95,7 @@ impl Agent {
         if self.fence.machine_protected {
             return Err("the machine is protected".into());
         }
+        self.may_reboot().map_err(|error| format!("{error:#}"))?;
         may_go(absence, &self.settings.allow_boot).map(|()| absence).map_err(str::to_owned)
     }
 

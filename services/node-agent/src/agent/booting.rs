@@ -180,7 +180,18 @@ impl Agent {
             self.settings.allow_boot.contains(&driver),
             "the agent has no leave to boot this machine by `{driver}`: start it with --allow-boot {driver}"
         );
+        self.may_reboot()?;
         Ok(driver)
+    }
+
+    /// The policy of this machine lets it go down by order.
+    pub(super) fn may_reboot(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.containing.policy()?.reboot,
+            "the policy of this machine does not let it be rebooted: say `reboot = true` in {} there, or choose another machine",
+            self.containing.file.path().display()
+        );
+        Ok(())
     }
 
     /// What is not on the disk is not done.

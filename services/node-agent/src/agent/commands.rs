@@ -1,22 +1,29 @@
 //! Commands: who may give them, and their answers. A command without the present authority has no effect.
 
-use muster_bus::Inbound;
+use std::fs::File;
+
 use muster_model::{Epoch, Incarnation, Position, ProcessId, Term};
 use muster_proto::v1::{
-    AgentCommand, AgentRefusal, AgentReply, Envelope, KnownProcess, MachineDesired, ReadLog, UpdateJobs, agent_command,
-    envelope::Body,
+    AgentCommand, AgentRefusal, AgentReply, Envelope, ErrorReport, KnownProcess, MachineDesired, ReadLog, UpdateJobs,
+    agent_command, envelope::Body, report,
 };
+use muster_signing::Refused;
 
 use super::Agent;
 use crate::core::authority::{Denied, Fit, Given, Owner, fit};
 use crate::core::orders::Way;
+use crate::gate::Heard;
 use crate::link::HelloTo;
-use crate::{logs, metrics, wire, workplace};
+use crate::{beneath, logs, metrics, wire, workplace};
 
 impl Agent {
     /// Takes a command and answers it, once what it changed is on the disk.
-    pub(super) fn command(&mut self, inbound: Inbound) {
+    pub(super) fn command(&mut self, heard: Heard) {
+        let Heard { inbound, admitted } = heard;
         let reply_to = inbound.reply.clone();
+        if let Err(refused) = admitted {
+            return self.answer(reply_to, refuse(AgentRefusal::NotSigned, refused.why()));
+        }
         let envelope = match inbound.envelope {
             Ok(envelope) => envelope,
             Err(error) => return self.answer(reply_to, refuse(AgentRefusal::Invalid, &error)),
@@ -76,6 +83,11 @@ impl Agent {
     fn admitted(&mut self, owner: Owner, given: Given) -> Option<AgentReply> {
         if let Err(denied) = self.standing.admit(owner, given) {
             ::metrics::counter!(metrics::DENIED).increment(1);
+            self.gate.note(match denied {
+                Denied::OldIncarnation => Refused::OldIncarnation,
+                Denied::OldTerm => Refused::OldTerm,
+                Denied::OldEpoch | Denied::UnknownEpoch => Refused::OtherEpoch,
+            });
             tracing::warn!(service = owner.as_str(), ?denied, term = %given.term, epoch = %given.epoch, "a command has no effect");
             if denied == Denied::UnknownEpoch {
                 self.hello_again(HelloTo::Both);
@@ -109,7 +121,10 @@ impl Agent {
         let generation: Position = update.generation.unwrap_or_default().into();
         match fit(self.job_generation, builds_on, generation) {
             // The same generation may still carry strays and what is to be forgotten.
-            Fit::Repeated if generation < self.job_generation => AgentReply::default(),
+            Fit::Repeated if generation < self.job_generation => {
+                self.gate.note(Refused::OldGeneration);
+                AgentReply::default()
+            }
             Fit::Next | Fit::Repeated => match self.take_arms(&update.arms) {
                 Ok(()) => {
                     self.take_pulses(&update.pulses);
@@ -125,8 +140,8 @@ impl Agent {
     }
 
     fn machine_command(&mut self, desired: &MachineDesired) -> AgentReply {
-        let generation: Position = desired.generation.unwrap_or_default().into();
-        if generation < self.fence.machine_generation() {
+        if self.fence.knows_newer(desired) {
+            self.gate.note(Refused::OldGeneration);
             return AgentReply::default();
         }
         if self.take_machine_desired(desired, None) {
@@ -157,14 +172,16 @@ impl Agent {
     }
 
     fn read_log(&mut self, reply_to: Option<String>, read: &ReadLog) {
-        let (path, complete) = match read.id {
+        let (path, file, complete) = match read.id {
             Some(id) => {
                 let id: ProcessId = id.into();
                 let complete = self.processes.get(&id).is_none_or(|process| !process.life.is_live());
-                (workplace::log_of(&self.settings.state, id), complete)
+                let path = workplace::log_of(&self.settings.state, id);
+                let file = beneath::open_log(&path);
+                (path, file, complete)
             }
             None => match &self.settings.log_file {
-                Some(path) => (path.clone(), false),
+                Some(path) => (path.clone(), File::open(path), false),
                 None => {
                     return self.answer(
                         reply_to,
@@ -173,11 +190,20 @@ impl Agent {
                 }
             },
         };
-        let reply = match logs::read_part(&path, read.from, read.limit, complete) {
+        let part = file.and_then(|file| logs::read_part(file, read.from, read.limit, complete));
+        let reply = match part {
             Ok(log) => AgentReply { log: Some(log), ..AgentReply::default() },
             Err(error) => refuse(AgentRefusal::Invalid, &format!("read {}: {error}", path.display())),
         };
         self.answer(reply_to, reply);
+    }
+
+    /// Says what was refused because nobody who may command this machine has signed it, now and then.
+    pub(super) fn say_refused(&mut self) {
+        if let Some(message) = self.gate.trouble() {
+            tracing::warn!(message, "forged messages count for nothing");
+            self.reports.say(report::Kind::Error(ErrorReport { id: None, message }));
+        }
     }
 
     fn answer(&self, reply_to: Option<String>, reply: AgentReply) {

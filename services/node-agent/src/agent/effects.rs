@@ -53,7 +53,7 @@ impl Agent {
 
     /// Ends processes at once. What the keeper does not hear now is said again by the next tick.
     pub(super) fn kill(&self, ids: Vec<ProcessId>) {
-        if self.keeper_ready {
+        if self.keeping.ready {
             self.keeper.say(ToKeeper::Kill { names: ids.into_iter().map(name_of).collect() });
         }
     }
@@ -136,7 +136,7 @@ impl Agent {
 
     /// Brings to the disk what processes said of their ends, and ends that were noted. A thread waits for the disk, not this loop.
     pub(super) fn sync_ends(&mut self) {
-        let acknowledges = self.keeper_ready && !self.noted.is_empty();
+        let acknowledges = self.keeping.ready && !self.noted.is_empty();
         if self.syncing || !(self.said_unsynced || acknowledges) {
             return;
         }
@@ -158,7 +158,7 @@ impl Agent {
     pub(super) fn synced(&mut self, names: Vec<String>, result: std::io::Result<()>) {
         self.syncing = false;
         match result {
-            Ok(()) if self.keeper_ready && !names.is_empty() => drop(self.keeper.say(ToKeeper::Acknowledge { names })),
+            Ok(()) if self.keeping.ready && !names.is_empty() => drop(self.keeper.say(ToKeeper::Acknowledge { names })),
             Ok(()) => self.noted.extend(names),
             Err(error) => {
                 tracing::error!(%error, "the journal of intents can not be made durable");

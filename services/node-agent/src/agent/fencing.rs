@@ -3,21 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use muster_model::{Epoch, Incarnation, PoolTime, Position, ProcessId};
+use muster_model::{Epoch, PoolTime, Position, ProcessId};
 use muster_proto::v1::{FenceDone, MachineDesired, report};
 use tokio::sync::oneshot;
 
 use super::{Agent, Fencing};
 use crate::checkout;
 use crate::core::authority::Owner;
+use crate::core::fence::Told;
 use crate::core::life::Event;
 
 /// Processes of an older epoch that are not gone after this can not be ended here.
 const FENCE_WARN: Duration = Duration::from_secs(10);
-/// Without an answer for so long, this machine is cut off.
-const CUT_OFF_AFTER: Duration = Duration::from_secs(15);
-/// A machine that is cut off ends what its holder left running so long after the deadline.
-const DEADLINE_GRACE: Duration = Duration::from_secs(20);
 
 impl Agent {
     /// Returns whether the fence is on the disk.
@@ -39,20 +36,7 @@ impl Agent {
     ) -> bool {
         self.changed = true;
         let before = self.fence.clone();
-        let generation: Position = desired.generation.unwrap_or_default().into();
-        let holder = desired.holder.clone().unwrap_or_default();
-        if taken.is_some() && desired.incarnation != 0 {
-            self.fence.set_incarnation(Incarnation(desired.incarnation));
-        }
-        self.fence.raise_epoch(Epoch(desired.epoch));
-        self.fence.draining = desired.draining;
-        self.fence.protected = desired.protected.iter().cloned().collect();
-        self.fence.machine_protected = desired.machine_protected;
-        self.fence.reservation = holder.reservation;
-        self.fence.set_deadline(PoolTime(holder.deadline_ns));
-        self.fence.ssh_key = holder.ssh_key;
-        self.fence.set_machine_generation(generation);
-        self.fence.acted_alone &= taken.is_none();
+        self.fence.take(desired, if taken.is_some() { Told::Hello } else { Told::Command });
         if self.fence != before && !self.write_fence() {
             self.fence = before;
             if let Some(taken) = taken {
@@ -88,7 +72,7 @@ impl Agent {
 
     /// Begins to end everything of older epochs, if the newest is not fenced.
     pub(super) fn begin_fence_if_due(&mut self, taken: Option<oneshot::Sender<bool>>) {
-        if self.fence.fenced_epoch() == self.fence.epoch() {
+        if self.fence.is_closed() {
             if let Some(taken) = taken {
                 let _ = taken.send(true);
             }
@@ -112,7 +96,7 @@ impl Agent {
 
     /// Closes the fence when nothing older lives. What the keeper knows has to be known here first.
     pub(super) fn advance_fence(&mut self) {
-        if self.fencing.is_none() || !self.keeper_ready {
+        if self.fencing.is_none() || !self.keeping.ready {
             return;
         }
         let epoch = self.fence.epoch();
@@ -149,10 +133,7 @@ impl Agent {
 
     /// The holder's deadline holds even when nobody can say so: cut off, this machine ends what runs, and takes nothing more.
     pub(super) fn enforce_deadline(&mut self) {
-        let deadline = self.fence.deadline();
-        let cut_off = self.answered.elapsed() > CUT_OFF_AFTER;
-        let due = deadline != PoolTime::NEVER && (deadline + DEADLINE_GRACE).is_due(self.connection.clock.now());
-        if !cut_off || !due || self.fence.acted_alone {
+        if !self.fence.ends_alone(self.answered.elapsed(), self.connection.clock.now()) {
             return;
         }
         tracing::warn!("the holder's deadline passed and nobody answers: what runs is ended");
@@ -172,11 +153,14 @@ impl Agent {
         answer: &muster_proto::v1::HeartbeatAnswer,
     ) {
         if !self.standing.admits_term(owner, term) {
+            self.gate.note(muster_signing::Refused::OldTerm);
             return;
         }
         if owner == Owner::MachineLifecycle {
             self.answered = Instant::now();
-            self.hear_deadline(PoolTime(answer.holder_deadline_ns));
+            if !answer.hello_again {
+                self.hear_deadline(answer.generation.unwrap_or_default().into(), PoolTime(answer.holder_deadline_ns));
+            }
         }
         if answer.hello_again {
             self.hello_again(crate::link::HelloTo::Both);
@@ -188,9 +172,8 @@ impl Agent {
         }
     }
 
-    fn hear_deadline(&mut self, deadline: PoolTime) {
-        if deadline != self.fence.deadline() {
-            self.fence.set_deadline(deadline);
+    fn hear_deadline(&mut self, generation: Position, deadline: PoolTime) {
+        if self.fence.hear_deadline(generation, deadline) {
             self.write_fence();
         }
     }

@@ -3,6 +3,8 @@
 use muster_model::Position;
 use muster_proto::v1::{Hello, Inventory, envelope::Body, hello_answer};
 
+use muster_signing::Refused;
+
 use super::Agent;
 use crate::core::authority::Owner;
 use crate::core::orders::Way;
@@ -19,6 +21,7 @@ impl Agent {
             }
             LinkInput::Answered { owner, term, kind, taken } => {
                 if !self.standing.admits_term(owner, term) || !self.heard_term(owner, term) {
+                    self.gate.note(Refused::OldTerm);
                     let _ = taken.send(false);
                     return;
                 }
@@ -31,6 +34,9 @@ impl Agent {
     fn hello_words(&mut self, owner: Owner) -> Hello {
         let to_machine_lifecycle = owner == Owner::MachineLifecycle;
         let processes = if to_machine_lifecycle { Vec::new() } else { self.known_processes() };
+        if !to_machine_lifecycle {
+            self.keeping.unbegun.values_mut().for_each(|said| *said = true);
+        }
         Hello {
             machine: self.settings.machine.to_string(),
             agent_version: env!("CARGO_PKG_VERSION").into(),
@@ -62,6 +68,9 @@ impl Agent {
                 }
                 self.take_pulses(&desired.pulses);
                 let reply = self.take_orders(&desired.jobs, &desired.forget, generation, Way::Hello);
+                if reply.refusal == 0 {
+                    self.forget_unbegun();
+                }
                 let _ = taken.send(reply.refusal == 0);
             }
             (owner, _) => {

@@ -1,19 +1,35 @@
 //! What the keeper says, and what becomes of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::ProcessId;
 
-use super::Agent;
+use super::{Agent, Process};
 use crate::core::life::Event;
-use crate::keeper::protocol::{Exit, FromKeeper, Living, ToKeeper};
-use crate::metrics;
+use crate::disk::intents::Line;
+use crate::keeper::protocol::{Exit, FromKeeper, KeeperLife, Living, ToKeeper};
+use crate::link::HelloTo;
 use crate::names::id_of;
+use crate::{checkout, metrics, workplace};
+
+/// What is known of the keeper.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// It has said what it knows, and what it is told now acts.
+    pub ready: bool,
+    /// Which keeper it is, or was.
+    pub life: KeeperLife,
+    /// Processes that were surely never begun, and whether a hello was said since without them: its answer tells if they are still wanted.
+    pub unbegun: BTreeMap<ProcessId, bool>,
+}
 
 impl Agent {
     pub(super) fn keeper(&mut self, message: FromKeeper) {
         match message {
-            FromKeeper::State { living, exits } => self.keeper_state(living, exits),
+            FromKeeper::State { living, exits, life, controllers } => {
+                self.keeper_limits_by(controllers);
+                self.keeper_state(living, exits, life);
+            }
             FromKeeper::Spawned(living) => {
                 ::metrics::counter!(metrics::SPAWNED).increment(1);
                 self.spawned(&living);
@@ -29,12 +45,16 @@ impl Agent {
 
     pub(super) fn keeper_gone(&mut self) {
         self.keeper.connection_gone();
-        self.keeper_ready = false;
+        self.keeping.ready = false;
     }
 
     /// The whole truth about what lives and what has ended: everything else that the keeper was asked for is nowhere.
-    fn keeper_state(&mut self, living: Vec<Living>, exits: Vec<Exit>) {
-        self.keeper_ready = true;
+    fn keeper_state(&mut self, living: Vec<Living>, exits: Vec<Exit>, life: KeeperLife) {
+        if !self.keeper_confines() && living.is_empty() {
+            tracing::warn!("the keeper is of an older version, and nothing lives: it is replaced");
+            self.keeper.say(ToKeeper::Shutdown);
+        }
+        (self.keeping.ready, self.keeping.life) = (true, life);
         for living in &living {
             self.spawned(living);
         }
@@ -46,6 +66,11 @@ impl Agent {
         let nowhere = self.processes.iter().filter(|(id, process)| process.life.may_run() && !known.contains(id));
         let nowhere: Vec<(ProcessId, bool)> = nowhere.map(|(id, process)| (*id, process.life.was_seen())).collect();
         for (id, was_seen) in nowhere {
+            if !was_seen && self.was_never_begun(id) {
+                self.processes.remove(&id);
+                self.keeping.unbegun.insert(id, false);
+                continue;
+            }
             let event = if was_seen {
                 Event::Exited(None)
             } else {
@@ -55,6 +80,35 @@ impl Agent {
         }
         let held_back = std::mem::take(&mut self.held_back);
         self.spawn(held_back);
+        if !self.keeping.unbegun.is_empty() {
+            tracing::info!(
+                processes = self.keeping.unbegun.len(),
+                "processes were never begun: the scheduler is asked again"
+            );
+            self.changed = true;
+            self.hello_again(HelloTo::Scheduler);
+        }
+    }
+
+    /// The keeper that lived when its intent was written lives still, and knows nothing of it: it was not asked. Nor was a person, who
+    /// may have started what was left for them.
+    fn was_never_begun(&self, id: ProcessId) -> bool {
+        let asked =
+            |process: &Process| process.intent.keeper.is_unknown() || process.intent.keeper != self.keeping.life;
+        let known = self.processes.get(&id);
+        known.is_some_and(|process| !asked(process) && process.life.said().is_none())
+            && !checkout::is_kept(&self.settings.state, id)
+    }
+
+    /// The scheduler has told what it wants of this machine: what was never begun and is not among that leaves nothing here.
+    pub(super) fn forget_unbegun(&mut self) {
+        let told: Vec<ProcessId> = self.keeping.unbegun.extract_if(.., |_, said| *said).map(|(id, _)| id).collect();
+        for id in told {
+            if !self.processes.contains_key(&id) {
+                self.intents.write(Line::Forgotten(vec![id.into()]));
+                self.remove_later(workplace::directory_of(&self.settings.state, id));
+            }
+        }
     }
 
     /// One that nobody here knows has an end that was said long ago, or none that anybody waits for.

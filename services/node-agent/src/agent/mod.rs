@@ -7,6 +7,7 @@ mod booting;
 mod changes;
 mod clients;
 mod commands;
+mod containment;
 mod effects;
 mod errands;
 mod fencing;
@@ -31,7 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_bus::{Bucket, Inbound};
+use muster_bus::Bucket;
 use muster_model::{BootOperation, Position, ProcessId, ProcessState, Term, TriggerActed};
 use muster_module_protocol::AgentMessage;
 use muster_proto::v1::{ArtifactStored, HeartbeatAnswer, Inventory, SyncAnswer, TriggerPolicy, report};
@@ -44,6 +45,7 @@ use crate::config::Settings;
 use crate::connection::{Connection, Identity, Publisher};
 use crate::core::authority::{Owner, Standing};
 use crate::core::errands::Errands;
+use crate::core::fence::Fence;
 use crate::core::gang::Gang;
 use crate::core::life::Life;
 use crate::core::orders::Expected;
@@ -51,9 +53,10 @@ use crate::core::outcome::End;
 use crate::core::triggers::FireRate;
 use crate::core::words::{Fate, Outgoing, Pair, Waiting};
 use crate::crash_files::CrashWatch;
-use crate::disk::fence::{Fence, FenceFile};
+use crate::disk::fence::FenceFile;
 use crate::disk::intents::{Final, Intent, Intents, Known};
 use crate::disk::token::Tokens;
+use crate::gate::{Gate, Heard};
 use crate::heartbeat::Said;
 use crate::keeper::protocol::{FromKeeper, Spawn};
 use crate::keeper_client::KeeperHandle;
@@ -65,6 +68,8 @@ use crate::module_sockets::ModuleSockets;
 use crate::triggers::{Desk, Task};
 use away::Announced;
 use booting::Booting;
+use containment::Containing;
+use keeping::Keeping;
 use preparing::{Acted, Preparing};
 use probing::Probing;
 use pulses::Pulses;
@@ -83,7 +88,7 @@ const TICK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) enum Input {
     /// A command came.
-    Command(Box<Inbound>),
+    Command(Box<Heard>),
     /// A leader answered a heartbeat.
     Answer {
         /// Which service.
@@ -164,6 +169,8 @@ pub(crate) enum Input {
     },
     /// A disk was prepared by order, or could not be.
     StorageActed(Box<Acted>),
+    /// Processes have written more into their directories than the policy lets them.
+    WorkOverLimit(Vec<ProcessId>),
 }
 
 /// One process.
@@ -214,17 +221,18 @@ struct Fencing {
 pub(crate) struct Agent {
     settings: Settings,
     connection: Connection,
+    gate: Gate,
     publisher: Publisher,
     inputs: mpsc::Sender<Input>,
     again: mpsc::Sender<HelloTo>,
     up: watch::Receiver<bool>,
     said: watch::Sender<Said>,
     keeper: KeeperHandle,
-    /// The keeper has said what it knows, and what it is told now acts.
-    keeper_ready: bool,
+    keeping: Keeping,
     /// Places that were ready while the keeper was not.
     held_back: Vec<(ProcessId, Spawn)>,
     artifacts: Artifacts,
+    containing: Containing,
     uploads: Uploads,
     /// Starts and ends, which go before what nobody waits for.
     rush: Rush,
@@ -356,6 +364,7 @@ impl Agent {
             Input::Probed(inventory) => self.probed(inventory),
             Input::KernelInstalled { operation, result } => self.kernel_installed(operation, result),
             Input::StorageActed(acted) => self.storage_acted(*acted),
+            Input::WorkOverLimit(over) => self.work_over_limit(over),
         }
     }
 
@@ -412,6 +421,7 @@ impl Agent {
             boot: self.booting.progress(),
             storage: self.preparing.progress(),
             ssh_key: self.logins.told(),
+            containment: self.containing.told.clone(),
             ..muster_proto::v1::Heartbeat::default()
         };
         ::metrics::gauge!(metrics::LIVE).set(f64::from(heartbeat.processes_live));

@@ -1,7 +1,7 @@
 //! What test processes say on their socket.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_bus::Bucket;
@@ -15,11 +15,11 @@ use super::errands::Wanted;
 use super::syncs::Sync;
 use crate::core::life::Event;
 use crate::disk::intents::{Final, said_line};
-use crate::logs::Upload;
+use crate::logs::{Source, Upload};
 use crate::module_sockets::ModuleInput;
 use crate::names::name_of;
 use crate::samples::{Kinds, Subject};
-use crate::{wire, workplace};
+use crate::{beneath, wire, workplace};
 
 impl Agent {
     pub(super) fn module(&mut self, input: ModuleInput) {
@@ -144,20 +144,15 @@ impl Agent {
         }
     }
 
-    /// A file of a process is kept, if it is below its directory.
+    /// A file of a process is kept, if it is beneath its directory when it is read.
     fn artifact(&mut self, id: ProcessId, path: &str, name: &str) {
         let directory = workplace::directory_of(&self.settings.state, id);
-        let Some(path) = below(&directory, path) else {
-            tracing::warn!(process = %id, path, "a file is not kept: it is not below the process's directory");
+        let path = PathBuf::from(path);
+        if let Err(error) = beneath::open_file(&directory, &path) {
+            tracing::warn!(process = %id, path = %path.display(), %error, "a file is not kept");
             return;
-        };
+        }
         let name = format!("{}/{}", name_of(id), wire::cut(name));
-        self.uploads.start(Upload { id, path, bucket: Bucket::Artifacts, name });
+        self.uploads.start(Upload { id, source: Source::Own { directory, path }, bucket: Bucket::Artifacts, name });
     }
-}
-
-/// The real path, if it is below a directory: links that lead out of it do not count.
-fn below(directory: &Path, path: &str) -> Option<PathBuf> {
-    let path = std::fs::canonicalize(directory.join(path)).ok()?;
-    path.starts_with(std::fs::canonicalize(directory).ok()?).then_some(path)
 }

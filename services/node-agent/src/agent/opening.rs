@@ -11,6 +11,8 @@ use muster_proto::v1::Inventory;
 use tokio::sync::{mpsc, watch};
 
 use super::booting::Booting;
+use super::containment::Containing;
+use super::keeping::Keeping;
 use super::preparing::Preparing;
 use super::probing::Probing;
 use super::pulses::Pulses;
@@ -27,14 +29,16 @@ use crate::crash_files;
 use crate::disk::fence::FenceFile;
 use crate::disk::intents::Intents;
 use crate::disk::token::Tokens;
+use crate::gate::Gate;
 use crate::heartbeat::{self, Said};
 use crate::hotplug;
 use crate::keeper::KeeperPaths;
 use crate::keeper_client::{self, KeeperHandle};
 use crate::later::{Later, Rush};
-use crate::link;
+use crate::link::{self, HelloTo};
 use crate::logs::Uploads;
 use crate::module_sockets::ModuleSockets;
+use crate::policy::MachinePolicy;
 use crate::probe::Places;
 use crate::triggers::{Desk, Opened};
 use crate::workplace;
@@ -50,23 +54,22 @@ const HELLOS_MAX: usize = 16;
 pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Receiver<Input>)> {
     let (fence_file, fence) = FenceFile::open(&settings.state)?;
     let (intents, read) = Intents::open(&settings.state).context("open the journal of intents")?;
-    let (preparing, inventory) = look(&settings).await?;
-    let (inputs, waiting) = mpsc::channel(INPUTS_MAX);
-    let (again, hellos) = mpsc::channel(HELLOS_MAX);
-    let (up_sender, up) = watch::channel(false);
-    let (said, saying) = watch::channel(Said::default());
-    let connection = Connection::start(&settings.nats, &settings.machine, clock(&settings));
+    let containing = Containing::new(&settings);
+    let (preparing, inventory) = look(&settings, containing.policy().ok()).await?;
+    let ((inputs, waiting), (again, hellos)) = (mpsc::channel(INPUTS_MAX), mpsc::channel(HELLOS_MAX));
+    let ((up_sender, up), (said, saying)) = (watch::channel(false), watch::channel(Said::default()));
+    let connection = Connection::start(&settings.nats, settings.admission.clone(), &settings.machine, clock(&settings));
     let reports = Reports::start(&settings.state, connection.clone(), &up).context("open the spools")?;
     let (sockets, tokens, keeper) = start_keeper(&settings, &inputs)?;
-    heartbeat::start(connection.clone(), saying, up.clone(), inputs.clone());
-    link::start(connection.clone(), inputs.clone(), hellos, up_sender);
+    let gate = start_link(&settings, &connection, &inputs, (saying, hellos), (up.clone(), up_sender));
     hotplug::start(&settings.disks, inputs.clone());
     let Opened { desk, begun } = open_desk(&settings, &connection, &inputs, &up)?;
     let crash_watch = crash_files::start(&settings, &connection, &inputs, &up, crash_files::crash_of(&begun))?;
     let (rush, places) = start_later()?;
     let now = Instant::now();
     let mut agent = Agent {
-        standing: Standing { incarnation: None, epoch: fence.epoch(), terms: fence.terms() },
+        containing,
+        standing: Standing::of(&fence),
         pulses: Pulses::open(&settings.state, fence.boot_id == crate::probe::boot_id(), &connection.clock)?,
         booting: Booting::open(&settings, &connection),
         preparing,
@@ -78,12 +81,13 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
         publisher: connection.publisher(),
         settings,
         connection,
+        gate,
         inputs,
         again,
         up,
         said,
         keeper,
-        keeper_ready: false,
+        keeping: Keeping::default(),
         held_back: Vec::new(),
         reports,
         intents,
@@ -118,6 +122,20 @@ pub(super) async fn open(settings: Settings) -> anyhow::Result<(Agent, mpsc::Rec
     Ok((agent, waiting))
 }
 
+/// Heartbeats and hellos, and the gate before what is heard.
+fn start_link(
+    settings: &Settings,
+    connection: &Connection,
+    inputs: &mpsc::Sender<Input>,
+    (saying, hellos): (watch::Receiver<Said>, mpsc::Receiver<HelloTo>),
+    (up, up_sender): (watch::Receiver<bool>, watch::Sender<bool>),
+) -> Gate {
+    let gate = Gate::new(&settings.machine, settings.signers.clone());
+    heartbeat::start((connection.clone(), gate.clone()), saying, up, inputs.clone());
+    link::start(connection.clone(), gate.clone(), inputs.clone(), hellos, up_sender);
+    gate
+}
+
 /// The sockets of processes, what permits others to ask in their name, and then the keeper, which tells them where these are.
 fn start_keeper(
     settings: &Settings,
@@ -142,10 +160,10 @@ fn start_later() -> anyhow::Result<(Rush, Later<PathBuf>)> {
 }
 
 /// What the machine has: what was mounted on it by order is mounted again.
-async fn look(settings: &Settings) -> anyhow::Result<(Preparing, Inventory)> {
+async fn look(settings: &Settings, policy: Option<Arc<MachinePolicy>>) -> anyhow::Result<(Preparing, Inventory)> {
     let preparing = Preparing::open(&settings.state).context("open the file of test areas")?;
     let (directories, devices) = (settings.disks.clone(), settings.devices.clone());
-    let places = Places { directories, devices, areas: preparing.areas.clone() };
+    let places = Places { directories, devices, areas: preparing.areas.clone(), policy };
     let probed = tokio::task::spawn_blocking(move || crate::probe::inventory(&places)).await;
     Ok((preparing, probed.context("probe the machine")?))
 }

@@ -130,7 +130,7 @@ impl Agent {
             return self.end_storage(Err(format!("{count} processes still use it after {EMPTY_WITHIN:?}")));
         }
         // A look that is under way does not know yet what is about to be mounted.
-        if users.is_empty() && self.keeper_ready && !self.probing.is_under_way() {
+        if users.is_empty() && self.keeping.ready && !self.probing.is_under_way() {
             self.probing.begin();
             self.act_on_storage(order, device);
         }
@@ -149,12 +149,18 @@ impl Agent {
             self.settings.allow_storage,
             "the agent has no leave to prepare disks of this machine: start it with --allow-storage"
         );
+        let policy = self.containing.policy()?;
         let is_protected = self.fence.machine_protected || self.fence.protected.contains(&work.resource);
         anyhow::ensure!(!is_protected, "it is protected");
         if let Some(area) = self.preparing.areas.get(&work.resource) {
             return Ok(area.device.clone());
         }
         let found = self.inventory.resources.iter().find(|resource| resource.id == work.resource);
+        anyhow::ensure!(
+            found.is_none_or(|found| !policy.is_never_touched(&found.path)),
+            "the policy of this machine says that it is never touched (never_touch in {})",
+            self.containing.file.path().display()
+        );
         let path = found.map(|found| PathBuf::from(&found.path)).context("there is no such disk any more")?;
         anyhow::ensure!(path.starts_with(DEVICES), "it is the directory {}, and no device", path.display());
         Ok(path)
@@ -228,6 +234,7 @@ impl Agent {
             directories: self.settings.disks.clone(),
             devices: self.settings.devices.clone(),
             areas: self.preparing.areas.clone(),
+            policy: self.containing.policy().ok(),
         }
     }
 }

@@ -12,7 +12,11 @@ use muster_pulse_page::{PulsePage, PulseWriter, monotonic};
 use tokio::task::AbortHandle;
 
 use super::{Agent, Input};
+use crate::private;
 use crate::workplace::page_of;
+
+/// Processes of all users read it.
+const PAGE_MODE: u32 = 0o644;
 
 /// A process waits to be told that it is free.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ impl Pulses {
             std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
         }
         let writer = PulseWriter::open(&path, || offset(clock)).with_context(|| format!("make {}", path.display()))?;
+        private::open_to_tests(&path, PAGE_MODE).with_context(|| format!("let processes to {}", path.display()))?;
         let page = PulsePage::open(&path).with_context(|| format!("read {}", path.display()))?;
         Ok(Self { writer, page, gates: BTreeMap::new() })
     }

@@ -16,6 +16,8 @@ struct Wanted {
     is_held: bool,
     /// Their key; empty for none.
     key: String,
+    /// Why the policy of this machine keeps it out; empty where it does not.
+    refused: String,
 }
 
 /// Logins of this machine.
@@ -49,7 +51,7 @@ impl Logins {
 
     fn bring_about(&self, wanted: &Wanted) -> anyhow::Result<()> {
         // A key goes in any case, also where sshd can not be told.
-        let key = Some(wanted.key.as_str()).filter(|key| !key.is_empty());
+        let key = Some(wanted.key.as_str()).filter(|key| !key.is_empty() && wanted.refused.is_empty());
         let told = self.policy.sshd.as_ref().map_or(Ok(()), |sshd| sshd.set(wanted.is_held));
         let installed = self.policy.keys.as_ref().map_or(Ok(()), |keys| keys.replace_by(key));
         installed.and(told)
@@ -59,6 +61,9 @@ impl Logins {
     pub(super) fn told(&self) -> String {
         match (&self.policy.keys, &self.failed) {
             _ if self.settled.as_ref().is_none_or(|settled| settled.key.is_empty()) => String::new(),
+            _ if self.settled.as_ref().is_some_and(|settled| !settled.refused.is_empty()) => {
+                self.settled.as_ref().map(|settled| format!("refused: {}", settled.refused)).unwrap_or_default()
+            }
             (None, _) => "refused: the agent has no leave, start it with --allow-ssh-keys USER".into(),
             (Some(_), Some((_, why))) => format!("not installed: {why}"),
             (Some(keys), None) => format!("installed for {}", keys.user),
@@ -74,6 +79,13 @@ impl Agent {
         let over = fence.deadline().is_due(self.connection.clock.now());
         let is_held = fence.reservation != 0 && fenced && !over;
         let key = if is_held { fence.ssh_key.clone() } else { String::new() };
-        self.logins.settle(Wanted { is_held, key });
+        let refused = match self.containing.policy() {
+            Ok(policy) if policy.ssh_keys => String::new(),
+            Ok(_) => {
+                format!("the policy of this machine says ssh_keys = false ({})", self.containing.file.path().display())
+            }
+            Err(error) => format!("{error:#}"),
+        };
+        self.logins.settle(Wanted { is_held, key, refused });
     }
 }

@@ -1,11 +1,11 @@
 //! Starting: intents on the disk, then the answer, then places, then the keeper. In this order, whatever comes between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_model::{Position, ProcessId, ResourceId, Verdict};
+use anyhow::Context;
+use muster_model::{Position, ProcessId, ResourceId, Verdict, milliseconds};
 use muster_proto::v1::{AgentRefusal, AgentReply, ErrandRecord, JobOrders, RefusedProcess, StartSpec, SyncAnswer};
 
 use super::changes::{Change, Wanted};
@@ -19,8 +19,11 @@ use crate::core::orders::{Expected, Ground, Order, Refused, Step, Way, step};
 use crate::core::outcome::Said;
 use crate::core::words::Waiting;
 use crate::disk::intents::{Final, Intent, Line, pair, said_line};
-use crate::keeper::protocol::{SPAWN_BATCH_MAX, Spawn, ToKeeper};
-use crate::workplace::Common;
+use crate::keeper::executable::Checked;
+use crate::keeper::protocol::{KeeperLife, Limits, SPAWN_BATCH_MAX, Spawn, ToKeeper};
+use crate::policy::{Allowance, PolicyFile};
+use crate::users::{self, Users};
+use crate::workplace::{Common, Launch};
 use crate::{checkout, metrics, wire, workplace};
 
 /// Processes that are known at once at most, ended and not forgotten ones included.
@@ -67,6 +70,8 @@ impl Agent {
                 if plan.intents.is_empty() { self.intents.write_now(&line) } else { self.intents.write_durably(&line) };
             if let Err(error) = written {
                 tracing::error!(%error, "intents can not be written: nothing is started");
+                // What is to end does so all the same: that may be what makes room.
+                self.stop_all(plan.stops);
                 let detail = format!("intents can not be written to the disk: {error}");
                 return AgentReply { refusal: AgentRefusal::Invalid.into(), detail, ..AgentReply::default() };
             }
@@ -101,14 +106,29 @@ impl Agent {
             }
         }
         ::metrics::counter!(metrics::REFUSED).increment(plan.refused.len() as u64);
-        for (id, grace) in plan.stops {
-            self.stop(id, grace, STOPPED);
-        }
+        self.stop_all(plan.stops);
         self.forget(forget.iter().map(|id| (*id).into()).collect());
         for (job, orders) in plan.starts {
             self.prepare(&jobs[job], orders);
         }
         AgentReply { refused: plan.refused, ..AgentReply::default() }
+    }
+
+    /// Stops processes by order. Why they end is written before they hear of it, so that the agent's end does not take that along; what
+    /// can not be written waits for room.
+    fn stop_all(&mut self, stops: Vec<(ProcessId, Duration)>) {
+        let is_new = |(id, _): &(ProcessId, Duration)| self.processes.get(id).is_some_and(|it| !it.life.is_ending());
+        let stops: Vec<(ProcessId, Duration)> = stops.into_iter().filter(is_new).collect();
+        for (id, grace) in &stops {
+            let line = Line::Stop { key: (*id).into(), grace_ms: milliseconds(*grace), reason: STOPPED.into() };
+            self.intents.write(line);
+        }
+        if let Err(error) = self.intents.flush() {
+            tracing::error!(%error, "stops can not be written: they are done all the same");
+        }
+        for (id, grace) in stops {
+            self.happen(id, Event::Stop { grace, reason: STOPPED.into() });
+        }
     }
 
     fn plan(&self, jobs: &[JobOrders], way: Way) -> Plan {
@@ -132,7 +152,8 @@ impl Agent {
                     Step::Start if full => self.refuse(&mut plan, order.id, Refused::Draining),
                     Step::Start => {
                         // A stray that is not here needs no end.
-                        let Some(intent) = intent(job.spec.as_ref(), wanted.as_ref(), &order) else { continue };
+                        let intent = intent(job.spec.as_ref(), wanted.as_ref(), &order, self.keeping.life);
+                        let Some(intent) = intent else { continue };
                         plan.intents.push(intent);
                         match order.stop {
                             Some(grace) => plan.stops.push((order.id, grace)),
@@ -159,7 +180,7 @@ impl Agent {
         Ground {
             fenced: self.fence.fenced_epoch(),
             epoch: self.fence.epoch(),
-            closed: self.fence.draining || self.fence.acted_alone,
+            closed: self.fence.refuses_starts(),
             machine_generation: self.fence.machine_generation(),
             machine_protected: self.fence.machine_protected,
             protected: self.fence.protected.clone(),
@@ -169,13 +190,13 @@ impl Agent {
     }
 
     /// Makes places in the background, a batch at a time; each batch goes to the keeper when it is ready.
-    fn prepare(&self, job: &JobOrders, orders: Vec<Order>) {
+    fn prepare(&mut self, job: &JobOrders, orders: Vec<Order>) {
         self.rush.goes_on();
+        self.share_resources();
         let spec = job.spec.clone().unwrap_or_default();
         let preparation = Preparation {
             common: Common {
                 spec,
-                program: PathBuf::new(),
                 machine: self.settings.machine.clone(),
                 inventory: self.inventory.clone(),
                 state: self.settings.state.clone(),
@@ -183,6 +204,8 @@ impl Agent {
                 home: self.settings.home.clone(),
             },
             artifacts: self.artifacts.clone(),
+            policy: self.containing.file.clone(),
+            users: self.containing.users.clone(),
             inputs: self.inputs.clone(),
         };
         tokio::spawn(preparation.run(orders));
@@ -201,7 +224,7 @@ impl Agent {
                 self.happen(id, Event::SetUp(said));
             }
         }
-        if self.keeper_ready {
+        if self.keeping.ready {
             self.spawn(ready);
         } else {
             self.held_back.extend(ready);
@@ -213,6 +236,11 @@ impl Agent {
         let wanted =
             |id: &ProcessId| self.processes.get(id).is_some_and(|process| process.life.stage() == Stage::Preparing);
         let ready: Vec<(ProcessId, Spawn)> = ready.into_iter().filter(|(id, _)| wanted(id)).collect();
+        if !self.keeper_confines() {
+            let reason = "the keeper of this machine is of an older version, which confines nobody: it is replaced when the \
+                          tests that it has have ended";
+            return ready.iter().for_each(|(id, _)| self.happen(*id, Event::NotStarted(reason.into())));
+        }
         for batch in ready.chunks(SPAWN_BATCH_MAX) {
             for (id, _) in batch {
                 self.happen(*id, Event::Asked);
@@ -252,7 +280,7 @@ fn new_process(intent: Intent) -> Process {
 }
 
 /// None where the order does not say what to start.
-fn intent(spec: Option<&StartSpec>, wanted: Option<&Wanted<'_>>, order: &Order) -> Option<Intent> {
+fn intent(spec: Option<&StartSpec>, wanted: Option<&Wanted<'_>>, order: &Order, keeper: KeeperLife) -> Option<Intent> {
     let (module, wanted) = (spec?.module.as_ref()?, wanted?);
     Some(Intent {
         key: order.id.into(),
@@ -264,6 +292,7 @@ fn intent(spec: Option<&StartSpec>, wanted: Option<&Wanted<'_>>, order: &Order) 
         pulses: wanted.pulses.clone(),
         pulses_changed: false,
         reboots: module.reboots,
+        keeper,
         parameters_digest: wanted.digest,
         parameters: BTreeMap::new(),
     })
@@ -273,24 +302,26 @@ fn intent(spec: Option<&StartSpec>, wanted: Option<&Wanted<'_>>, order: &Order) 
 struct Preparation {
     common: Common,
     artifacts: Artifacts,
+    policy: Arc<PolicyFile>,
+    users: Users,
     inputs: tokio::sync::mpsc::Sender<Input>,
 }
 
 impl Preparation {
-    async fn run(mut self, orders: Vec<Order>) {
-        match self.program().await {
-            Ok(program) => self.common.program = program,
+    async fn run(self, orders: Vec<Order>) {
+        let launch = match self.launch().await {
+            Ok(launch) => launch,
             Err(error) => {
                 let reason = format!("{error:#}");
                 let failed = orders.iter().map(|order| (order.id, reason.clone())).collect();
                 let _ = self.inputs.send(Input::Prepared(Made { failed, ..Made::default() })).await;
                 return;
             }
-        }
-        let common = Arc::new(self.common);
+        };
+        let (common, launch) = (Arc::new(self.common), Arc::new(launch));
         for batch in orders.chunks(SPAWN_BATCH_MAX) {
-            let (common, batch) = (common.clone(), batch.to_vec());
-            let Ok(made) = tokio::task::spawn_blocking(move || make_all(&common, &batch)).await else {
+            let (common, launch, batch) = (common.clone(), launch.clone(), batch.to_vec());
+            let Ok(made) = tokio::task::spawn_blocking(move || make_all(&common, &launch, &batch)).await else {
                 return;
             };
             if self.inputs.send(Input::Prepared(made)).await.is_err() {
@@ -299,13 +330,39 @@ impl Preparation {
         }
     }
 
-    async fn program(&self) -> anyhow::Result<PathBuf> {
+    /// What is executed, as whom, and what it may take.
+    async fn launch(&self) -> anyhow::Result<Launch> {
+        let policy = self.policy.read().context("follow the policy of this machine, which is to be mended first")?;
+        let (program, sha256) = self.program().await?;
+        let module = self.common.spec.module.clone().unwrap_or_default();
+        if module.root {
+            anyhow::ensure!(
+                users::can_be_given(),
+                "the module {} has to run as root, and the agent of this machine does not; choose other machines with --on",
+                module.name
+            );
+            policy.check_root(self.policy.path(), &module.name, &sha256)?;
+        }
+        let has_user = policy.own_users && users::can_be_given() && !module.root;
+        if let Some(barrier) = users::barrier(&self.common.state).filter(|_| has_user) {
+            anyhow::bail!(
+                "tests have users of their own on this machine, and can not pass through {}: chmod o+x it, or give the agent \
+                 another --state",
+                barrier.display()
+            );
+        }
+        let allowance = policy.allowance(self.common.inventory.memory_bytes);
+        let users = has_user.then(|| (self.users.clone(), policy.users));
+        Ok(Launch { program, users, root: module.root, limits: limits(&allowance) })
+    }
+
+    async fn program(&self) -> anyhow::Result<(Checked, String)> {
         let architecture = &self.common.inventory.architecture;
         let artifacts = self.common.spec.module.iter().flat_map(|module| &module.artifacts);
         let fits = |wanted: &str| artifacts.clone().find(|artifact| artifact.architecture == wanted);
         let artifact = fits(architecture).or_else(|| fits("any"));
         let artifact = artifact.ok_or_else(|| anyhow::anyhow!("the module has no artifact for {architecture}"))?;
-        self.artifacts.get(&artifact.sha256).await
+        Ok((self.artifacts.get_checked(&artifact.sha256).await?, artifact.sha256.clone()))
     }
 }
 
@@ -320,10 +377,15 @@ pub(crate) struct Made {
     left: Vec<(ProcessId, String)>,
 }
 
-fn make_all(common: &Common, orders: &[Order]) -> Made {
+fn limits(allowance: &Allowance) -> Limits {
+    let Allowance { processes, open_files, cpu_weight, memory_bytes, core_bytes, work_bytes: _ } = *allowance;
+    Limits { processes, open_files, cpu_weight, memory_bytes, core_bytes }
+}
+
+fn make_all(common: &Common, launch: &Launch, orders: &[Order]) -> Made {
     let mut made = Made::default();
     for order in orders {
-        let place = workplace::make(common, order);
+        let place = workplace::make(common, launch, order);
         let left = match &place {
             Ok(spawn) if common.spec.check_out => Some(checkout::leave(common, order, spawn)),
             Ok(_) | Err(_) => None,

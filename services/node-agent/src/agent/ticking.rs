@@ -9,13 +9,15 @@ use muster_proto::v1::{PingBatch, PingResult, envelope::Body};
 
 use super::Agent;
 use crate::core::authority::Owner;
-use crate::core::life::{Event, Life};
+use crate::core::life::{Event, Life, Stage};
 use crate::link::HelloTo;
 use crate::samples::{Kinds, Subject};
-use crate::{probe, workplace};
+use crate::{beneath, probe, workplace};
 
 /// Results of pings are said this often, and sizes of logs looked at.
 const PINGS_INTERVAL: Duration = Duration::from_secs(1);
+/// A log that is so many times its limit ends its process at once.
+const LOG_PATIENCE: u64 = 4;
 /// The machine is measured this often.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 /// The machine is probed this often.
@@ -41,9 +43,12 @@ impl Agent {
             self.pings_said = Instant::now();
             self.catch_up();
             self.look_at_policy();
+            self.look_at_containment();
             self.say_pings();
             self.limit_logs(&live);
+            self.limit_work(&live);
             self.compact_intents();
+            self.say_refused();
         }
         if self.measured.elapsed() >= MEASURE_INTERVAL {
             self.measured = Instant::now();
@@ -82,15 +87,22 @@ impl Agent {
         self.publisher.publish(subjects::ping(&self.connection.machine), envelope);
     }
 
-    /// A log that fills the disk ends its process, not the machine.
+    /// A log that fills the disk ends its process, not the machine. One that goes on in spite of that has no grace.
     fn limit_logs(&mut self, live: &[ProcessId]) {
         for id in live {
-            let size = std::fs::metadata(workplace::log_of(&self.settings.state, *id)).map_or(0, |meta| meta.len());
-            if size > self.settings.log_bytes_max
-                && let Some(process) = self.processes.get(id)
-            {
-                let grace = Duration::from_millis(process.intent.grace_ms);
-                self.stop(*id, grace, "log over its limit");
+            let log = beneath::open_log(&workplace::log_of(&self.settings.state, *id));
+            let size = log.and_then(|log| log.metadata()).map(|meta| meta.len());
+            let Some(process) = self.processes.get(id) else { continue };
+            let runs = process.life.stage() == Stage::Alive;
+            let grace = Duration::from_millis(process.intent.grace_ms);
+            match size {
+                Ok(size) if size > self.settings.log_bytes_max.saturating_mul(LOG_PATIENCE) => {
+                    self.happen(*id, Event::Kill("log over its limit, by far".into()));
+                }
+                Ok(size) if size > self.settings.log_bytes_max => self.stop(*id, grace, "log over its limit"),
+                // What is written to it can not be seen any more.
+                Err(_) if runs => self.stop(*id, grace, "its log was taken away"),
+                Ok(_) | Err(_) => {}
             }
         }
     }

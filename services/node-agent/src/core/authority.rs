@@ -7,7 +7,7 @@ use muster_model::{Epoch, Incarnation, Position, Term};
 
 /// A service that commands agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Owner {
+pub enum Owner {
     /// What is on the machine.
     MachineLifecycle,
     /// What runs.
@@ -16,7 +16,7 @@ pub(crate) enum Owner {
 
 impl Owner {
     /// Its name in subjects, in the source of envelopes and on disk.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::MachineLifecycle => "machine-lifecycle",
             Self::Scheduler => "scheduler",
@@ -24,7 +24,7 @@ impl Owner {
     }
 
     /// The owner that an envelope's source names: `scheduler/a`.
-    pub(crate) fn of_source(source: &str) -> Option<Self> {
+    pub fn of_source(source: &str) -> Option<Self> {
         let name = source.split('/').next().unwrap_or_default();
         [Self::MachineLifecycle, Self::Scheduler].into_iter().find(|owner| owner.as_str() == name)
     }
@@ -32,7 +32,7 @@ impl Owner {
 
 /// With which authority a command was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Given {
+pub struct Given {
     /// Term of the leader.
     pub term: Term,
     /// Epoch of this machine, as the leader knows it.
@@ -43,7 +43,7 @@ pub(crate) struct Given {
 
 /// Why a command has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
+pub enum Denied {
     /// No hello yet, or another incarnation is addressed.
     OldIncarnation,
     /// Its leader was deposed.
@@ -55,8 +55,8 @@ pub(crate) enum Denied {
 }
 
 /// What this agent knows of who may speak.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Standing {
     /// Granted at the newest hello of this life; none before it.
     pub incarnation: Option<Incarnation>,
     /// Newest epoch that was heard of.
@@ -67,12 +67,12 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// The term of a service is not below the highest.
-    pub(crate) fn admits_term(&self, owner: Owner, term: Term) -> bool {
+    pub fn admits_term(&self, owner: Owner, term: Term) -> bool {
         term >= self.terms.get(&owner).copied().unwrap_or_default()
     }
 
     /// Whether a command may act. Epochs above the known one are machine-lifecycle's to announce.
-    pub(crate) fn admit(&self, owner: Owner, given: Given) -> Result<(), Denied> {
+    pub fn admit(&self, owner: Owner, given: Given) -> Result<(), Denied> {
         if !self.admits_term(owner, given.term) {
             return Err(Denied::OldTerm);
         }
@@ -91,7 +91,7 @@ impl Standing {
 
 /// How an update relates to what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub enum Fit {
     /// It follows.
     Next,
     /// It was taken before.
@@ -101,7 +101,7 @@ pub(crate) enum Fit {
 }
 
 /// How an update that leads from `builds_on` to `next` fits to `known`.
-pub(crate) fn fit(known: Position, builds_on: Position, next: Position) -> Fit {
+pub fn fit(known: Position, builds_on: Position, next: Position) -> Fit {
     if builds_on == known {
         Fit::Next
     } else if next <= known {

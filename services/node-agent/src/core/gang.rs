@@ -4,7 +4,7 @@ use muster_model::{MachineId, ProcessId};
 
 /// One member of a gang.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Member {
+pub struct Member {
     /// Its identity.
     pub id: ProcessId,
     /// Its role, by name.
@@ -15,7 +15,7 @@ pub(crate) struct Member {
 
 /// A gang, as the newest order of one of its members says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Gang {
+pub struct Gang {
     /// Number in its job, from 1.
     pub number: u32,
     /// Role of the process that was ordered, by name.

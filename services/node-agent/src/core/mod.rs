@@ -1,13 +1,14 @@
 //! What the agent decides, without I/O, clock or randomness: the life of a process, whether a command may act, what orders
 //! mean, and what leaves the spool.
 
-pub(crate) mod authority;
+pub mod authority;
 pub(crate) mod crash_files;
 pub(crate) mod errands;
-pub(crate) mod gang;
+pub mod fence;
+pub mod gang;
 pub(crate) mod life;
 mod life_words;
-pub(crate) mod orders;
+pub mod orders;
 pub(crate) mod outcome;
 pub(crate) mod ssh;
 pub(crate) mod triggers;

@@ -10,8 +10,8 @@ use muster_proto::v1::{ErrandRecord, SyncAnswer};
 use super::gang::Gang;
 
 /// Where this machine stands, as far as starts are concerned.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Ground {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ground {
     /// The epoch that is fenced: only starts of it are taken.
     pub fenced: Epoch,
     /// The newest epoch heard of; above `fenced` while fencing.
@@ -32,7 +32,7 @@ pub(crate) struct Ground {
 
 /// One process as it is ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Order {
+pub struct Order {
     /// Its identity.
     pub id: ProcessId,
     /// Epoch that it was placed in.
@@ -55,7 +55,7 @@ pub(crate) struct Order {
 
 /// What was decided of an announcement that this machine goes away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Expected {
+pub struct Expected {
     /// Number of the announcement.
     pub number: u64,
     /// Until when the machine is awaited; else why it may not go.
@@ -64,7 +64,7 @@ pub(crate) struct Expected {
 
 /// Why one process is not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// Of another epoch than the fenced one.
     OldEpoch,
     /// The machine takes no starts now.
@@ -81,7 +81,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// For people.
-    pub(crate) fn reason(self) -> &'static str {
+    pub fn reason(self) -> &'static str {
         match self {
             Self::OldEpoch => "it was placed in another epoch of the machine",
             Self::Draining => "the machine is draining, or its epoch is not fenced yet",
@@ -95,7 +95,7 @@ impl Refused {
 
 /// What is to be done about one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Write an intent, and start it.
     Start,
     /// Tell it to stop.
@@ -108,7 +108,7 @@ pub(crate) enum Step {
 
 /// Whether the order came in an update, or in the whole list of a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// An update: a stale placement is made again by the scheduler.
     Update,
     /// A hello's answer: it is the whole truth, and protection is checked here.
@@ -116,7 +116,7 @@ pub(crate) enum Way {
 }
 
 /// Decides about one order. A process that is `known` is never started again.
-pub(crate) fn step(ground: &Ground, order: &Order, known: bool, way: Way) -> Step {
+pub fn step(ground: &Ground, order: &Order, known: bool, way: Way) -> Step {
     match (known, order.stop) {
         (true, Some(grace)) => Step::Stop(grace),
         // A process that is to stop and was never started here never will be: its intent is written so that its end is said.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{Journal, Syncing};
 use crate::core::outcome::{End, Said};
+use crate::keeper::protocol::KeeperLife;
 
 /// The journal is rewritten when it is larger than this and mostly of forgotten processes.
 const COMPACT_BYTES: u64 = 4 << 20;
@@ -34,7 +35,7 @@ impl From<Key> for ProcessId {
     }
 }
 
-/// What is needed of a process after a crash. Not what is needed to start it: that never happens again.
+/// What is needed of a process after a crash. Not what is needed to start it: where it was surely never begun, it is ordered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Intent {
     /// Its identity.
@@ -58,6 +59,9 @@ pub(crate) struct Intent {
     /// It may announce that this machine goes away, and keeps something for its next attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reboots: bool,
+    /// The keeper that lived when this was written.
+    #[serde(default, skip_serializing_if = "KeeperLife::is_unknown")]
+    pub keeper: KeeperLife,
     /// Digest of the parameters that it has.
     #[serde(default)]
     pub parameters_digest: u64,
@@ -434,6 +438,7 @@ mod tests {
             pulses: vec![3],
             pulses_changed: false,
             reboots: false,
+            keeper: KeeperLife::default(),
             parameters_digest: 7,
             parameters: BTreeMap::new(),
         }

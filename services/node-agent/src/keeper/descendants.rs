@@ -38,6 +38,12 @@ pub(crate) fn stat(pid: u32) -> Option<Seen> {
     Some(Seen { pid, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()?, zombie })
 }
 
+/// Whose a process is; none when it is gone.
+pub(crate) fn user_of(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
+}
+
 /// Children of this process: by the kernel's lists of its threads, or by looking at every process where it keeps none. A list is
 /// whole only while nobody else reaps: that is so for the thread that does.
 pub(crate) fn own_children() -> BTreeSet<u32> {

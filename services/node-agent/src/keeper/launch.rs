@@ -1,17 +1,19 @@
-//! Starting a program in a cgroup from its first instruction on: clone3 with CLONE_INTO_CGROUP, on the memory of the caller, who
-//! waits for the exec (as vfork does). The standard library can not do that, and moving a process into its cgroup afterwards stops
+//! Starting a program, where it can be in a cgroup from its first instruction on: clone3 with CLONE_INTO_CGROUP, on the memory of the
+//! caller, who waits for the exec (as vfork does). The standard library can not do that, and moving a process into its cgroup afterwards stops
 //! every fork of the machine for a moment, because the kernel takes a lock that all of them need.
 //!
-//! Everything that the child needs is made before it exists: it only makes system calls, and shares nothing that it could break.
+//! Everything that the child needs is made before it exists: it only makes system calls (`confine`), and shares nothing that it could
+//! break.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CString, c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::confine::{Confinement, Plan, execute};
+use super::executable::Executable;
 
 /// The child's stack: it calls a handful of functions.
 const STACK_BYTES: usize = 32 << 10;
-/// What a child that could not execute its program exits with; its caller knows why.
-const EXIT_NOT_EXECUTED: c_int = 127;
 
 /// Put the child into the cgroup that is named; libc's own constant has lost its only bit.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -40,15 +42,29 @@ pub(crate) struct Program {
     directory: CString,
     argument: CString,
     environment: Vec<CString>,
+    /// What the path leads to, where it leads to the descriptor of a checked file.
+    executable: Option<Executable>,
+    confinement: Confinement,
+}
+
+/// What a child reads from, writes to, and lives in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// Its input.
+    pub input: BorrowedFd<'a>,
+    /// Its output, and its errors.
+    pub output: BorrowedFd<'a>,
+    /// Its cgroup; none where there are none.
+    pub cgroup: Option<BorrowedFd<'a>>,
 }
 
 impl Program {
     /// A program that is given one argument, its name.
     pub(crate) fn new(
-        path: &str,
-        directory: &str,
-        argument: &str,
+        [path, directory, argument]: [&str; 3],
         environment: impl Iterator<Item = String>,
+        executable: Option<Executable>,
+        confinement: Confinement,
     ) -> io::Result<Self> {
         let text = |text: &str| CString::new(text).map_err(io::Error::other);
         let environment = environment.map(|variable| CString::new(variable).map_err(io::Error::other));
@@ -57,60 +73,68 @@ impl Program {
             directory: text(directory)?,
             argument: text(argument)?,
             environment: environment.collect::<io::Result<_>>()?,
+            executable,
+            confinement,
         })
     }
 }
 
-/// What a child is to do, and why it could not.
-struct Plan<'a> {
-    path: &'a CStr,
-    directory: &'a CStr,
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-    input: RawFd,
-    output: RawFd,
-    error: c_int,
-}
-
-/// Starts the program as leader of a group of its own, in `cgroup`, with `input` to read and `output` to write to. None where this
-/// kernel, or what confines this process, does not let it.
-pub(crate) fn launch(
-    program: &Program,
-    cgroup: BorrowedFd<'_>,
-    input: BorrowedFd<'_>,
-    output: BorrowedFd<'_>,
-) -> io::Result<Option<u32>> {
+/// Starts the program as leader of a group of its own. Gives its id, and whether it is in its cgroup: it is not where this kernel, or
+/// what confines this process, does not let it.
+pub(crate) fn launch(program: &Program, around: Surroundings<'_>) -> io::Result<(u32, bool)> {
     let arguments = [program.argument.as_ptr(), std::ptr::null()];
     let environment = program.environment.iter().map(|variable| variable.as_ptr());
     let environment: Vec<_> = environment.chain([std::ptr::null()]).collect();
+    let executable = program.executable.as_ref();
     let mut plan = Plan {
         path: &program.path,
         directory: &program.directory,
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
-        input: input.as_raw_fd(),
-        output: output.as_raw_fd(),
+        input: around.input.as_raw_fd(),
+        output: around.output.as_raw_fd(),
+        program: executable.map(|executable| (executable.file.as_raw_fd(), executable.is_script)),
+        confinement: &program.confinement,
+        step: "",
         error: 0,
     };
     let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()];
     // SAFETY: the plan, what it points to and the stack live until the call returns, which is after the child's exec or exit.
-    let pid = unsafe { clone(&mut plan, &mut stack, cgroup) };
-    match pid {
-        Ok(pid) if plan.error == 0 => Ok(Some(pid)),
-        Ok(pid) => {
-            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-            let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
-            Err(io::Error::from_raw_os_error(plan.error))
+    let inside = around.cgroup.map(|cgroup| unsafe { clone_into(&mut plan, &mut stack, cgroup) });
+    let (started, is_inside) = match inside {
+        // Too old a kernel, a filter, or a cgroup that takes nobody: there is another way.
+        None | Some(Err(libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES | libc::EOPNOTSUPP | libc::EBUSY)) => {
+            // SAFETY: as above.
+            (unsafe { clone(&mut plan, &mut stack) }, false)
         }
-        // Too old a kernel, a filter, or a cgroup that takes nobody: the caller has another way.
-        Err(libc::ENOSYS | libc::EINVAL | libc::EPERM | libc::EACCES | libc::EOPNOTSUPP | libc::EBUSY) => Ok(None),
-        Err(error) => Err(io::Error::from_raw_os_error(error)),
+        Some(started) => (started, true),
+    };
+    let pid = started.map_err(io::Error::from_raw_os_error)?;
+    if plan.error == 0 {
+        return Ok((pid, is_inside));
     }
+    let child = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let _ = rustix::process::waitpid(child, rustix::process::WaitOptions::empty());
+    let error = io::Error::from_raw_os_error(plan.error);
+    Err(io::Error::new(error.kind(), format!("{}: {error}", plan.step)))
 }
 
 /// # Safety
 /// What `plan` points to has to be there until this returns.
-unsafe fn clone(plan: &mut Plan<'_>, stack: &mut [u128], cgroup: BorrowedFd<'_>) -> Result<u32, c_int> {
+unsafe fn clone(plan: &mut Plan<'_>, stack: &mut [u128]) -> Result<u32, c_int> {
+    extern "C" fn begin(plan: *mut c_void) -> c_int {
+        execute(plan.cast())
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let top = stack.as_mut_ptr_range().end.cast();
+    // SAFETY: the stack is the child's alone and grows down from its aligned end; the child never returns.
+    let pid = unsafe { libc::clone(begin, top, flags, (&raw mut *plan).cast()) };
+    u32::try_from(pid).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL))
+}
+
+/// # Safety
+/// What `plan` points to has to be there until this returns.
+unsafe fn clone_into(plan: &mut Plan<'_>, stack: &mut [u128], cgroup: BorrowedFd<'_>) -> Result<u32, c_int> {
     let shared = u64::from((libc::CLONE_VM | libc::CLONE_VFORK).unsigned_abs());
     let ask = Ask {
         flags: shared | CLONE_INTO_CGROUP,
@@ -145,25 +169,6 @@ unsafe fn clone(plan: &mut Plan<'_>, stack: &mut [u128], cgroup: BorrowedFd<'_>)
     u32::try_from(result).map_err(|_| c_int::try_from(-result).unwrap_or(libc::EINVAL))
 }
 
-/// The child: only system calls from here on.
-extern "C" fn execute(plan: *mut Plan<'_>) -> ! {
-    // SAFETY: the parent waits and keeps what the plan points to; descriptors are open; the texts end with a zero.
-    unsafe {
-        let plan = &mut *plan;
-        let ready = libc::setpgid(0, 0) == 0
-            && libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR
-            && libc::dup2(plan.input, 0) == 0
-            && libc::dup2(plan.output, 1) == 1
-            && libc::dup2(plan.output, 2) == 2
-            && libc::chdir(plan.directory.as_ptr()) == 0;
-        if ready {
-            libc::execve(plan.path.as_ptr(), plan.arguments, plan.environment);
-        }
-        plan.error = *libc::__errno_location();
-        libc::_exit(EXIT_NOT_EXECUTED)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -172,44 +177,82 @@ mod tests {
 
     use super::*;
     use crate::keeper::cgroup::Cgroups;
+    use crate::keeper::executable::{Checked, Mark, PROGRAM_LINK};
+    use crate::keeper::protocol::Limits;
 
-    /// Runs a script in a cgroup of its own; gives its status and what it wrote. None where there are no cgroups to be made.
-    fn run(script: &str) -> Option<io::Result<(Option<i32>, String)>> {
+    /// Runs a script in a directory, confined, and in a cgroup of its own where one can be made; gives its status and what it wrote.
+    fn run(script: &str, confinement: Confinement) -> io::Result<(Option<i32>, String, bool)> {
         let home = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let cgroups = Cgroups::find(home.path());
-        let cgroup: OwnedFd = cgroups.make("one")?;
+        let cgroup: Option<OwnedFd> = cgroups.make("one", &Limits::default());
         let (path, log) = (home.path().join("script"), home.path().join("log"));
-        if !script.is_empty() {
+        let executable = (!script.is_empty()).then(|| {
             std::fs::write(&path, script).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
+            let mark = Mark::of(&std::fs::metadata(&path).unwrap());
+            Executable::open(&Checked { path: path.clone(), mark }).unwrap()
+        });
+        let link = home.path().join("named");
+        std::os::unix::fs::symlink(PROGRAM_LINK, &link).unwrap();
         let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
-        let variables = ["A=b c".to_owned()].into_iter();
-        let program = Program::new(&text(&path), &text(home.path()), "named", variables).unwrap();
-        let output = File::create(&log).unwrap();
-        let launched = launch(&program, cgroup.as_fd(), File::open("/dev/null").unwrap().as_fd(), output.as_fd());
-        let result = launched.map(|pid| {
-            let pid = rustix::process::Pid::from_raw(pid.unwrap().try_into().unwrap());
+        let variables = ["A=b c".to_owned(), "PATH=/usr/bin:/bin".to_owned()].into_iter();
+        let texts = [text(&link), text(home.path()), "argument".into()];
+        let texts = texts.each_ref().map(String::as_str);
+        let program = Program::new(texts, variables, executable, confinement).unwrap();
+        let (output, input) = (File::create(&log).unwrap(), File::open("/dev/null").unwrap());
+        let around =
+            Surroundings { input: input.as_fd(), output: output.as_fd(), cgroup: cgroup.as_ref().map(OwnedFd::as_fd) };
+        let launched = launch(&program, around);
+        let result = launched.map(|(pid, is_inside)| {
+            let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap());
             let (_, status) = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap().unwrap();
-            (status.exit_status(), std::fs::read_to_string(&log).unwrap())
+            (status.exit_status(), std::fs::read_to_string(&log).unwrap(), is_inside)
         });
         cgroups.remove("one");
         cgroups.close();
-        Some(result)
+        result
+    }
+
+    fn unconfined() -> Confinement {
+        Confinement { user: None, no_new_privileges: false, limits: Vec::new() }
     }
 
     #[test]
     fn a_program_begins_in_its_cgroup_with_what_it_was_given() {
-        let script = "#!/bin/sh\necho \"$A\"; pwd; cat /proc/self/cgroup; cat; [ $(cut -d' ' -f5 /proc/$$/stat) = $$ ] && echo leader\nexit 3\n";
-        let Some(result) = run(script) else { return };
-        let (status, log) = result.unwrap();
+        let script = "#!/bin/sh\necho \"$A\"; pwd; echo $0; cat /proc/self/cgroup; cat; [ $(cut -d' ' -f5 /proc/$$/stat) = $$ ] && echo leader\nexit 3\n";
+        let (status, log, is_inside) = run(script, unconfined()).unwrap();
         assert_eq!(status, Some(3), "{log}");
-        assert!(log.starts_with("b c\n/") && log.contains("/one\n") && log.ends_with("leader\n"), "{log}");
+        assert!(log.starts_with("b c\n/") && log.ends_with("leader\n") && log.contains("/named\n"), "{log}");
+        assert!(!is_inside || log.contains("/one\n"), "{log}");
+    }
+
+    #[test]
+    fn a_program_has_its_own_descriptors_limits_and_user_and_nothing_of_ours() {
+        let kept: Vec<File> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
+        for file in &kept {
+            rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty()).unwrap();
+        }
+        let script = "#!/bin/bash\nfor n in $(seq 3 60); do [ -e /proc/$$/fd/$n ] && echo open $n; done\n\
+                      ulimit -n; ulimit -c; umask; id -u; id -g; id -G\n\
+                      grep NoNewPrivs /proc/self/status; cat /proc/self/oom_score_adj\n";
+        let is_root = rustix::process::geteuid().is_root();
+        let user = is_root.then_some((70_007, 70_000));
+        let limits = vec![(libc::RLIMIT_NOFILE, 77), (libc::RLIMIT_CORE, 0)];
+        let (_, log, _) = run(script, Confinement { user, no_new_privileges: true, limits }).unwrap();
+        let expected = ["77", "0", if is_root { "0007" } else { "0022" }];
+        let lines: Vec<&str> = log.lines().collect();
+        // The script itself, which its interpreter opens.
+        assert_eq!(lines[0], "open 3", "{log}");
+        assert_eq!(lines[1..4], expected, "{log}");
+        assert!(!is_root || lines[4..7] == ["70007", "70000", "70000"], "{log}");
+        assert!(log.contains("NoNewPrivs:\t1"), "{log}");
+        assert!(log.ends_with("500\n"), "{log}");
     }
 
     #[test]
     fn a_program_that_can_not_be_executed_is_an_error_and_no_process() {
-        let Some(result) = run("") else { return };
-        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let error = run("", unconfined()).unwrap_err();
+        assert!(error.kind() == io::ErrorKind::NotFound && error.to_string().contains("execute it"), "{error}");
     }
 }

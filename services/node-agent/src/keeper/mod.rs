@@ -1,8 +1,10 @@
 //! The keeper: parent and subreaper of the tests, in a process of its own without network. It spawns, reaps, records exits and
 //! kills; it decides nothing. While it lives, no end of the agent ends a test or loses an exit status.
 
-mod cgroup;
+pub(crate) mod cgroup;
+mod confine;
 mod descendants;
+pub(crate) mod executable;
 mod exits;
 mod launch;
 pub(crate) mod protocol;
@@ -59,6 +61,7 @@ impl KeeperPaths {
 /// # Errors
 /// When another keeper works for this state directory, or the directory can not be used.
 pub fn run(arguments: &KeeperArguments) -> anyhow::Result<()> {
+    crate::begin();
     let state = std::fs::canonicalize(&arguments.state).context("find the state directory")?;
     let paths = KeeperPaths { state };
     std::fs::create_dir_all(paths.directory()).context("make the keeper's directory")?;

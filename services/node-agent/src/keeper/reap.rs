@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitIdOptions, WaitOptions, kill_process, kill_process_group};
 
-use super::descendants;
+use super::descendants::{self, Seen};
 use super::protocol::{Exit, Name};
 use super::table::{Keeper, Place};
 
@@ -110,14 +110,17 @@ fn end_leftovers(keeper: &Keeper, exits: &[Exit]) {
     }
 }
 
-/// Kills those of our children that are no test process themselves, but belong to one that has ended, with all below them.
+/// Kills those of our children that are no test process themselves, but belong to one that has ended, with all below them. Whoever has
+/// lost its parent is our child, and who has hidden what it was started as still has its user.
 fn kill_orphans(keeper: &Keeper, exits: &[Exit]) -> usize {
     let living = living_pids(keeper);
+    let users = users_of(keeper, exits.iter().map(|exit| &exit.name));
     let children = descendants::own_children().into_iter().filter(|pid| !living.contains(pid));
     let left = |pid: &u32| {
         let name = descendants::name_of(*pid, &keeper.agent_socket);
-        name.is_some_and(|name| exits.iter().any(|exit| exit.name == name))
-            && descendants::stat(*pid).is_some_and(|seen| !seen.zombie)
+        let is_named = name.is_some_and(|name| exits.iter().any(|exit| exit.name == name));
+        let is_owned = || !users.is_empty() && descendants::user_of(*pid).is_some_and(|user| users.contains(&user));
+        (is_named || is_owned()) && descendants::stat(*pid).is_some_and(|seen| !seen.zombie)
     };
     let orphans: Vec<u32> = children.filter(left).collect();
     if orphans.is_empty() {
@@ -128,6 +131,12 @@ fn kill_orphans(keeper: &Keeper, exits: &[Exit]) -> usize {
         descendants::below(&all, *orphan).into_iter().chain([*orphan]).for_each(kill);
     }
     orphans.len()
+}
+
+/// Users that processes have of their own.
+fn users_of<'a>(keeper: &Keeper, names: impl Iterator<Item = &'a Name>) -> HashSet<u32> {
+    let inner = keeper.lock();
+    names.filter_map(|name| inner.users.get(name).copied()).collect()
 }
 
 fn living_pids(keeper: &Keeper) -> HashSet<u32> {
@@ -159,6 +168,7 @@ fn kill_condemned(keeper: &Keeper) {
         .filter(|seen| !seen.zombie)
         .filter_map(|seen| Some((seen.pid, descendants::name_of(seen.pid, &keeper.agent_socket)?)))
         .collect();
+    let owned = owned_by_users(keeper, &all);
     for name in condemned {
         keeper.cgroups.kill(&name);
         let main = keeper.lock().places.get(&name).and_then(living_pid);
@@ -166,6 +176,7 @@ fn kill_condemned(keeper: &Keeper) {
         targets.extend(main);
         targets.extend(all.values().filter(|seen| Some(seen.group) == main).map(|seen| seen.pid));
         targets.extend(names.iter().filter(|(_, owner)| **owner == name).map(|(pid, _)| *pid));
+        targets.extend(keeper.lock().users.get(&name).and_then(|user| owned.get(user)).into_iter().flatten());
         targets.retain(|pid| all.get(pid).is_some_and(|seen| !seen.zombie) && *pid != std::process::id());
         if targets.is_empty() && main.is_none() {
             keeper.lock().condemned.remove(&name);
@@ -173,6 +184,20 @@ fn kill_condemned(keeper: &Keeper) {
         }
         targets.into_iter().for_each(kill);
     }
+}
+
+/// Those below us by their users, where processes have users of their own: whatever else they hide.
+fn owned_by_users(keeper: &Keeper, all: &BTreeMap<u32, Seen>) -> BTreeMap<u32, Vec<u32>> {
+    let mut owned: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    if keeper.lock().users.is_empty() {
+        return owned;
+    }
+    for pid in descendants::below(all, std::process::id()) {
+        if let Some(user) = descendants::user_of(pid) {
+            owned.entry(user).or_default().push(pid);
+        }
+    }
+    owned
 }
 
 /// Processes of an earlier keeper are not our children: their end is seen, their status is not.

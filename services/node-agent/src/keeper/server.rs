@@ -135,7 +135,7 @@ fn hello(keeper: &Keeper, outbox: &SyncSender<FromKeeper>, stream: &UnixStream) 
     while inner.spawning > 0 || !inner.queue.is_empty() {
         inner = keeper.settled.wait(inner).expect("no holder of the keeper's lock panics");
     }
-    let state = inner.state();
+    let state = inner.state(keeper.cgroups.controllers());
     if let (Ok(()), Ok(stream)) = (outbox.try_send(state), stream.try_clone()) {
         inner.agent = Some(Listener { outbox: outbox.clone(), stream });
     }

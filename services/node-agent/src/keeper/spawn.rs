@@ -1,15 +1,17 @@
-//! Spawning: from two threads, straight into a cgroup where there is one, else on the standard library's posix_spawn path. Each
-//! thread takes a few at a time: what is recorded and said of them is recorded and said once.
+//! Spawning: from two threads, straight into a cgroup where there is one. Each thread takes a few at a time: what is recorded and said of them is recorded and said once.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
-use super::launch::{Program, launch};
-use super::protocol::{FromKeeper, Living, Spawn};
+use rustix::process::{Resource, getrlimit};
+
+use super::confine::Confinement;
+use super::executable::Executable;
+use super::launch::{Program, Surroundings, launch};
+use super::protocol::{FromKeeper, Limits, Living, Spawn};
 use super::table::{Inner, Keeper, Place};
 
 /// Processes that a thread takes at once at most. More would keep the first of them from being known for too long.
@@ -81,6 +83,7 @@ fn note(inner: &mut Inner, batch: &[Spawn], results: &[io::Result<u32>]) {
             }
             Err(error) => {
                 inner.places.remove(&spawn.name);
+                inner.users.remove(&spawn.name);
                 let reason = format!("start {}: {error}", spawn.program);
                 inner.tell(FromKeeper::NotSpawned { name: spawn.name.clone(), reason });
             }
@@ -94,30 +97,41 @@ fn note(inner: &mut Inner, batch: &[Spawn], results: &[io::Result<u32>]) {
 
 /// A clean environment, its own process group, nothing to read, its log to write to, no descriptor of ours.
 fn start(keeper: &Keeper, spawn: &Spawn, nothing: &File) -> io::Result<u32> {
-    let log = File::options().create(true).append(true).open(&spawn.log)?;
-    if let Some(cgroup) = keeper.cgroups.make(&spawn.name) {
-        let variables = spawn.environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let program = Program::new(&spawn.program, &spawn.directory, &spawn.argv0, variables)?;
-        if let Some(pid) = launch(&program, cgroup.as_fd(), nothing.as_fd(), log.as_fd())? {
-            return Ok(pid);
-        }
+    let log = File::options().create(true).append(true).custom_flags(libc::O_NOFOLLOW).open(&spawn.log)?;
+    let cgroup = keeper.cgroups.make(&spawn.name, &spawn.limits);
+    let program = program(spawn, keeper.cgroups.controllers())?;
+    let around = Surroundings { input: nothing.as_fd(), output: log.as_fd(), cgroup: cgroup.as_ref().map(AsFd::as_fd) };
+    let (pid, is_inside) = launch(&program, around)?;
+    if !is_inside {
+        keeper.cgroups.enter(&spawn.name, pid);
     }
-    let pid = start_plainly(spawn, log)?;
-    keeper.cgroups.enter(&spawn.name, pid);
     Ok(pid)
 }
 
-fn start_plainly(spawn: &Spawn, log: File) -> io::Result<u32> {
-    let child = Command::new(&spawn.program)
-        .arg0(&spawn.argv0)
-        .env_clear()
-        .envs(&spawn.environment)
-        .current_dir(&spawn.directory)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .process_group(0)
-        .spawn()?;
-    // Dropping a child neither waits nor kills: the reaping thread waits for all.
-    Ok(child.id())
+fn program(spawn: &Spawn, controllers: &[String]) -> io::Result<Program> {
+    let executable = spawn.artifact.as_ref().map(Executable::open).transpose()?;
+    let variables = spawn.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let confinement = Confinement {
+        user: spawn.user.map(|user| (user, spawn.group)),
+        no_new_privileges: !spawn.root,
+        limits: kernel_limits(&spawn.limits, spawn.user.is_some(), controllers),
+    };
+    let texts = [spawn.program.as_str(), &spawn.directory, &spawn.argv0];
+    Program::new(texts, variables, executable, confinement)
+}
+
+/// Limits that the kernel has of old: of one OS process, and of all of one user. The latter is only for who has a user of its own. They
+/// stand in for cgroups that can not limit.
+fn kernel_limits(limits: &Limits, has_own_user: bool, controllers: &[String]) -> Vec<(u32, u64)> {
+    let no_cgroup = |controller: &str| !controllers.iter().any(|known| known == controller);
+    let core = [(libc::RLIMIT_CORE, Resource::Core, limits.core_bytes)];
+    let others = [
+        (libc::RLIMIT_NOFILE, Resource::Nofile, limits.open_files, true),
+        (libc::RLIMIT_NPROC, Resource::Nproc, limits.processes, has_own_user),
+        (libc::RLIMIT_DATA, Resource::Data, limits.memory_bytes, no_cgroup("memory")),
+    ];
+    let set = others.into_iter().filter(|(_, _, value, applies)| *applies && *value > 0);
+    let all = core.into_iter().chain(set.map(|(number, resource, value, _)| (number, resource, value)));
+    // Only root may have more than it was given itself.
+    all.map(|(number, resource, value)| (number, value.min(getrlimit(resource).maximum.unwrap_or(u64::MAX)))).collect()
 }

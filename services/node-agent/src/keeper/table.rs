@@ -9,8 +9,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::cgroup::Cgroups;
+use super::descendants::user_of;
 use super::exits::Exits;
-use super::protocol::{Exit, FromKeeper, Living, Name, Spawn};
+use super::protocol::{Exit, FromKeeper, KeeperLife, Living, Name, Spawn};
 use crate::later::{Later, Rush};
 
 /// cgroups that wait to be removed at most. What is beyond goes when the keeper ends, or the next one begins.
@@ -53,8 +54,12 @@ pub(crate) struct Inner {
     pub spawning: usize,
     /// Being killed, until everything of theirs is gone.
     pub condemned: BTreeSet<Name>,
+    /// Users of processes that have one of their own.
+    pub users: BTreeMap<Name, u32>,
     /// Exits on the disk.
     pub exits: Exits,
+    /// Which keeper this is.
+    pub life: KeeperLife,
     /// The agent that is connected.
     pub agent: Option<Listener>,
 }
@@ -94,7 +99,9 @@ impl Keeper {
             queue: VecDeque::new(),
             spawning: 0,
             condemned: BTreeSet::new(),
+            users: BTreeMap::new(),
             exits,
+            life: KeeperLife::begin(),
             agent: None,
         };
         let [queued, settled, spawned, condemned] = std::array::from_fn(|_| Condvar::new());
@@ -115,6 +122,8 @@ impl Keeper {
         let mut inner = self.lock();
         for living in found {
             inner.places.insert(living.name.clone(), Place::Living { pid: living.pid, ours: false });
+            let user = user_of(living.pid).filter(|user| *user != rustix::process::getuid().as_raw());
+            inner.users.extend(user.map(|user| (living.name.clone(), user)));
         }
         let gone = recorded.into_iter().filter(|living| !inner.places.contains_key(&living.name));
         let exits: Vec<Exit> = gone.map(|living| Exit { name: living.name, pid: living.pid, status: None }).collect();
@@ -139,6 +148,7 @@ impl Inner {
             }
             None => {
                 self.places.insert(spawn.name.clone(), Place::Asked { doomed: false });
+                self.users.extend(spawn.user.map(|user| (spawn.name.clone(), user)));
                 self.queue.push_back(spawn);
             }
         }
@@ -161,17 +171,23 @@ impl Inner {
         }
         for exit in exits {
             self.places.remove(&exit.name);
+            self.users.remove(&exit.name);
             self.tell(FromKeeper::Exited(exit));
         }
     }
 
     /// Everything that is known.
-    pub(crate) fn state(&self) -> FromKeeper {
+    pub(crate) fn state(&self, controllers: &[String]) -> FromKeeper {
         let living = self.places.iter().filter_map(|(name, place)| match place {
             Place::Living { pid, .. } => Some(Living { name: name.clone(), pid: *pid }),
             Place::Asked { .. } => None,
         });
-        FromKeeper::State { living: living.collect(), exits: self.exits.waiting() }
+        FromKeeper::State {
+            living: living.collect(),
+            exits: self.exits.waiting(),
+            life: self.life,
+            controllers: Some(controllers.to_vec()),
+        }
     }
 
     /// Nothing is asked for, and nothing lives.

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Instant;
 
 use muster_model::{Attempt, Dpid, ProcessId, RunId};
@@ -11,6 +12,8 @@ use muster_module_protocol::{ModuleMessage, PROTOCOL};
 
 use super::lines::Lines;
 use crate::peer;
+use crate::users::owner_of;
+use crate::workplace::directory_of;
 
 /// What a process does not read is kept for it up to this; beyond it, it takes no more.
 const UNSENT_BYTES_MAX: usize = 128 << 10;
@@ -95,9 +98,17 @@ impl Connection {
     }
 
     /// Takes the first message; none where it is no hello, or says that it is another process.
-    pub(super) fn take_hello(&mut self, message: &ModuleMessage) -> Option<ProcessId> {
+    pub(super) fn take_hello(&mut self, message: &ModuleMessage, state: &Path) -> Option<ProcessId> {
         let id = hello_of(message)?;
-        let pid = rustix::net::sockopt::socket_peercred(&self.stream).ok().map(|peer| peer.pid.as_raw_nonzero().get());
+        let peer = rustix::net::sockopt::socket_peercred(&self.stream).ok();
+        let user = peer.map(|peer| peer.uid.as_raw()).filter(|user| *user != 0);
+        if let (Some(user), Some(owner)) = (user, owner_of(&directory_of(state, id)))
+            && user != owner
+        {
+            tracing::warn!(said = %id, user, owner, "a process says that it is another user's: its connection is ended");
+            return None;
+        }
+        let pid = peer.map(|peer| peer.pid.as_raw_nonzero().get());
         if let Some(started) = pid.and_then(peer::started_as).filter(|started| *started != id) {
             tracing::warn!(said = %id, was = %started, "a process says that it is another one: its connection is ended");
             return None;

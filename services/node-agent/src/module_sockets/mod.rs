@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -22,8 +22,12 @@ use tokio::io::unix::AsyncFd;
 
 use connection::{Connection, process_of};
 
+use crate::private;
+
 /// How long a connection may be silent before it says who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Processes of all users connect.
+const SOCKET_MODE: u32 = 0o666;
 /// Path of a Unix socket at most, with its end (sockaddr_un).
 const SOCKET_PATH_MAX: usize = 107;
 /// Sockets that are looked at together at most.
@@ -84,6 +88,8 @@ pub(crate) enum ModuleInput {
 /// The socket that processes connect to, and their connections.
 #[derive(Debug)]
 pub(crate) struct ModuleSockets {
+    /// Where the directories of processes are.
+    state: PathBuf,
     listener: UnixListener,
     /// It is not looked at until the next [`ModuleSockets::tick`]: nobody could be accepted.
     is_resting: bool,
@@ -108,6 +114,7 @@ impl ModuleSockets {
         );
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+        private::open_to_tests(path, SOCKET_MODE).with_context(|| format!("let processes to {}", path.display()))?;
         listener.set_nonblocking(true).context("listen without blocking")?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("make an epoll")?;
         epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)
@@ -115,7 +122,8 @@ impl ModuleSockets {
         // SAFETY: an owned descriptor is open, and the same, for as long as the AsyncFd has it; nothing here takes it out.
         let epoll = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) }.context("watch the epoll")?;
         let (connections, said, buffer) = (HashMap::new(), Vec::new(), vec![0; READ_BYTES_MAX]);
-        Ok(Self { listener, is_resting: false, epoll, connections, newest: LISTENER, said, buffer })
+        let state = path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(Self { state, listener, is_resting: false, epoll, connections, newest: LISTENER, said, buffer })
     }
 
     /// Returns when there is something to take.
@@ -233,7 +241,7 @@ impl ModuleSockets {
                 is_open = id.is_some();
             } else if let ModuleMessage::Holder { wish } = message {
                 inputs.push(ModuleInput::HolderAsked { connection, is_root: found.is_root(), wish });
-            } else if let Some(id) = found.take_hello(&message) {
+            } else if let Some(id) = found.take_hello(&message, &self.state) {
                 inputs.push(ModuleInput::Connected { id, connection });
             } else {
                 is_open = false;

@@ -11,10 +11,12 @@ mod signature;
 mod tape;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use muster_proto::v1::{Inventory, Resource, ResourceKind};
 
 use crate::disk::storage::Areas;
+use crate::policy::MachinePolicy;
 use crate::storage;
 
 /// Where to look.
@@ -26,6 +28,8 @@ pub(crate) struct Places {
     pub devices: Vec<PathBuf>,
     /// Disks that are mounted as test areas.
     pub areas: Areas,
+    /// Says which disks are never touched: these are no resources.
+    pub policy: Option<Arc<MachinePolicy>>,
 }
 
 /// Probes the machine.
@@ -42,6 +46,7 @@ pub(crate) fn inventory(places: &Places) -> Inventory {
         resources.extend(disk::directories(&places.directories));
     }
     resources.extend(disk::devices(&places.devices));
+    resources.retain(|found| places.policy.as_ref().is_none_or(|policy| !policy.is_never_touched(&found.path)));
     area::apply(&mut resources, &places.areas, &troubles);
     resources.extend(nic::resources());
     resources.push(Resource {

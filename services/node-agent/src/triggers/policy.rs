@@ -1,20 +1,18 @@
-//! The policy file of this machine: what triggers may do here. Only its owner, root, decides; nothing that comes over the bus can
+//! The policy file of triggers: what they may do on this machine. Only its owner, root, decides; nothing that comes over the bus can
 //! permit more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use muster_model::TriggerPolicy;
 use muster_model::quantity::parse_duration;
 use serde::Deserialize;
 
-/// The file is not read beyond this.
-const FILE_BYTES_MAX: u64 = 64 << 10;
+use crate::trusted_file::{Trusted, TrustedFile};
+
 /// Commands that it may name.
 const COMMANDS_MAX: usize = 64;
 /// A command is ended after this, where the file says nothing.
@@ -23,9 +21,6 @@ const COMMAND_TIMEOUT: &str = "60s";
 const SYSRQ_TRIGGER: &str = "/proc/sysrq-trigger";
 /// To everybody on the network, port 9 (discard).
 const PACKET_TO: &str = "255.255.255.255:9";
-
-/// A file that was changed so shortly before it was read may be changed again without another time of change.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// What the file says.
 #[derive(Debug, Clone, Deserialize)]
@@ -102,89 +97,10 @@ impl Default for Policy {
     }
 }
 
-/// The policy file: looked at whenever something acts, and read again where it is another than it was.
-#[derive(Debug)]
-pub(crate) struct PolicyFile {
-    path: PathBuf,
-    known: Mutex<Option<(Stamp, Arc<Policy>)>>,
-}
+/// The policy file of triggers.
+pub(crate) type PolicyFile = TrustedFile<Policy>;
 
-/// What a change of a file changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    trust: (u32, u32),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let meta = std::fs::metadata(path).ok()?;
-        Some(Self {
-            file: (meta.dev(), meta.ino()),
-            size: meta.len(),
-            trust: (meta.uid(), meta.mode()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        })
-    }
-
-    /// Whoever changes the file from now on gives it another time of change.
-    fn is_settled(&self) -> bool {
-        let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0));
-        SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|now| now > changed + SETTLED_AFTER)
-    }
-}
-
-impl PolicyFile {
-    /// The file at this path, which need not be there.
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), known: Mutex::default() }
-    }
-
-    /// What it says now.
-    ///
-    /// # Errors
-    /// As [`Policy::read`].
-    pub(crate) fn read(&self) -> anyhow::Result<Arc<Policy>> {
-        let stamp = Stamp::of(&self.path);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(stamp), Some((of, policy))) = (&stamp, &*known)
-            && stamp == of
-        {
-            return Ok(Arc::clone(policy));
-        }
-        // The stamp is older than what is read: a change in between is noticed the next time.
-        let settled = stamp.filter(Stamp::is_settled);
-        *known = None;
-        let policy = Arc::new(Policy::read(&self.path)?);
-        *known = settled.map(|stamp| (stamp, Arc::clone(&policy)));
-        Ok(policy)
-    }
-}
-
-impl Policy {
-    /// Reads the file. One that is not there permits nothing; one that is wrong permits nothing either, and says why.
-    ///
-    /// # Errors
-    /// It can not be read, others than its owner could have written it, or it says what is not understood.
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let meta = match std::fs::metadata(path) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-        };
-        let own = rustix::process::geteuid().as_raw();
-        ensure!(
-            (meta.uid() == 0 || meta.uid() == own) && meta.mode() & 0o022 == 0,
-            "trust {}: it has to belong to root and be writable by its owner alone",
-            path.display()
-        );
-        ensure!(meta.len() <= FILE_BYTES_MAX, "read {}: it is larger than {FILE_BYTES_MAX} bytes", path.display());
-        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("understand {}", path.display()))
-    }
-
+impl Trusted for Policy {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let file: File = toml::from_str(text)?;
         ensure!(file.command.len() <= COMMANDS_MAX, "more than {COMMANDS_MAX} commands");
@@ -204,6 +120,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::trusted_file::read;
 
     #[test]
     fn a_file_says_what_is_permitted() {
@@ -233,11 +150,11 @@ mod tests {
             assert_eq!(crash(), round % 2 == 0, "round {round}");
         }
         let begin = std::time::Instant::now();
-        while file.known.lock().unwrap().is_none() && begin.elapsed() < Duration::from_secs(20) {
+        while !file.is_known() && begin.elapsed() < Duration::from_secs(20) {
             assert!(!crash());
             std::thread::yield_now();
         }
-        assert!(file.known.lock().unwrap().is_some(), "a file that has long been so is not read again");
+        assert!(file.is_known(), "a file that has long been so is not read again");
         assert!(!crash());
         std::fs::write(&path, "crash = true ").unwrap();
         assert!(crash());
@@ -251,11 +168,11 @@ mod tests {
     fn a_file_that_others_may_write_is_not_believed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("policy.toml");
-        assert_eq!(Policy::read(&path).unwrap(), Policy::default(), "without a file nothing is permitted");
+        assert_eq!(read::<Policy>(&path).unwrap(), Policy::default(), "without a file nothing is permitted");
         std::fs::write(&path, "crash = true").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(Policy::read(&path).unwrap().permits.crash);
+        assert!(read::<Policy>(&path).unwrap().permits.crash);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o664)).unwrap();
-        assert!(Policy::read(&path).is_err());
+        assert!(read::<Policy>(&path).is_err());
     }
 }

@@ -2,18 +2,23 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+mod signing;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::StreamExt;
-use muster_bus::{Authority, Bucket, Bus, BusOptions, streams, subjects};
+use muster_bus::{Authority, Bucket, Bus, BusOptions, question, streams, subjects};
 use muster_model::{Attempt, Dpid, Epoch, Incarnation, JobNumber, MachineId, ProcessId, ProcessNumber, RunId, Term};
 use muster_proto::v1::{self, Envelope, envelope::Body};
 use muster_testkit::{NatsServer, Process, Spawn, until};
 use prost::Message;
 use sha2::{Digest, Sha256};
+
+pub(crate) use signing::Keys;
+use signing::said;
 
 /// How long anything is waited for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
@@ -31,6 +36,8 @@ pub(crate) struct Script {
     pub(crate) incarnation: u64,
     /// The newest of each machine.
     pub(crate) incarnations: BTreeMap<String, u64>,
+    /// Hellos of older connections that are still to arrive, each behind one that was answered.
+    pub(crate) late_hellos: u64,
     pub(crate) hellos: Vec<(String, v1::Hello)>,
     pub(crate) heartbeats: Vec<(u64, v1::Heartbeat)>,
     pub(crate) reports: Vec<v1::Report>,
@@ -48,6 +55,8 @@ pub(crate) struct World {
     pub(crate) agent: Option<Process>,
     /// Agents of other machines.
     pub(crate) others: Vec<Process>,
+    /// By what the services sign, and agents know them; none where everybody is believed.
+    pub(crate) keys: Option<Arc<Keys>>,
 }
 
 pub(crate) fn machine() -> MachineId {
@@ -72,14 +81,24 @@ pub(crate) fn processes_of(script: &Script, state: v1::ProcessState) -> usize {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// A world whose services sign what they say, and whose agents believe nothing else.
+    pub(crate) async fn signed() -> Self {
+        Self::with(Some(Arc::new(Keys::make()))).await
+    }
+
+    async fn with(keys: Option<Arc<Keys>>) -> Self {
         let nats = NatsServer::start().unwrap();
-        let bus = Bus::connect(&BusOptions::new(&nats.url(), "test/a")).await.unwrap();
+        let bus = Bus::connect(&BusOptions::insecure_local(&nats.url(), "test/a")).await.unwrap();
         bus.init_streams(streams::InitOptions { replicas: 1, size_divisor: 16 }).await.unwrap();
         let mut script = Script { terms: (1, 1), answering: true, ..Script::default() };
         script.machine = v1::MachineDesired { epoch: 1, generation: Some(at(5)), ..Default::default() };
         script.jobs = v1::JobDesired { generation: Some(at(5)), ..Default::default() };
         let script = Arc::new(Mutex::new(script));
-        let world = Self { nats, bus, script, home: tempfile::tempdir().unwrap(), agent: None, others: Vec::new() };
+        let home = tempfile::tempdir().unwrap();
+        let world = Self { nats, bus, script, home, agent: None, others: Vec::new(), keys };
         world.play().await;
         world
     }
@@ -102,13 +121,18 @@ impl World {
             self.play_hello(service).await;
         }
         let mut heartbeats = self.bus.subscribe(subjects::EVERY_HEARTBEAT, None).await.unwrap();
-        let (script, bus) = (self.script.clone(), self.bus.clone());
+        let (script, bus, keys) = (self.script.clone(), self.bus.clone(), self.keys.clone());
         tokio::spawn(async move {
             while let Some(inbound) = heartbeats.next().await {
                 let envelope = inbound.envelope.unwrap();
+                let answered = question(&envelope);
                 let Some(Body::Heartbeat(heartbeat)) = envelope.body else { continue };
                 if let Some(reply) = inbound.reply {
-                    answer_heartbeat(&bus, &script, &reply, heartbeat.number).await;
+                    for answer in heartbeat_answers(&bus, &script, heartbeat.number) {
+                        let answer = Envelope { cmd_id: answered.unwrap().0.to_vec().into(), ..answer };
+                        let payload = said(keys.as_deref(), &heartbeat.machine, &answer);
+                        bus.client().publish(reply.clone(), payload).await.unwrap();
+                    }
                 }
                 script.lock().unwrap().heartbeats.push((envelope.incarnation, heartbeat));
             }
@@ -137,19 +161,24 @@ impl World {
 
     async fn play_hello(&self, service: subjects::Service) {
         let mut hellos = self.bus.subscribe(&subjects::every_hello(service), None).await.unwrap();
-        let (script, bus) = (self.script.clone(), self.bus.clone());
+        let (script, bus, keys) = (self.script.clone(), self.bus.clone(), self.keys.clone());
         tokio::spawn(async move {
             while let Some(inbound) = hellos.next().await {
-                let Some(Body::Hello(hello)) = inbound.envelope.unwrap().body else { continue };
+                let envelope = inbound.envelope.unwrap();
+                let id = envelope.id.clone();
+                let incarnation = envelope.incarnation;
+                let Some(Body::Hello(hello)) = envelope.body else { continue };
                 let answer = {
                     let mut script = script.lock().unwrap();
                     if !script.answering {
                         continue;
                     }
                     script.hellos.push((service.as_str().into(), hello.clone()));
-                    hello_answer(&bus, &mut script, service, &hello)
+                    hello_answer(&bus, &mut script, service, (&hello, incarnation))
                 };
-                bus.publish(&inbound.reply.unwrap(), &answer).await.unwrap();
+                let answer = Envelope { cmd_id: id, ..answer };
+                let payload = said(keys.as_deref(), &hello.machine, &answer);
+                bus.client().publish(inbound.reply.unwrap(), payload).await.unwrap();
             }
         });
     }
@@ -191,17 +220,28 @@ impl World {
             "100000".into(),
             "--trigger-policy".into(),
             text(&home.join("triggers.toml")),
+            "--policy".into(),
+            text(&policy(home)),
             "--crash-files".into(),
             text(&home.join("crash")),
             "--crash-file-bytes-max".into(),
             "1000".into(),
         ]);
-        let environment = [("MUSTER_NATS", self.nats.url()), ("RUST_LOG", "muster_node_agent=debug".into())];
+        let mut environment = vec![
+            ("MUSTER_NATS", self.nats.url()),
+            ("MUSTER_INSECURE_LOCAL", "true".into()),
+            ("RUST_LOG", "muster_node_agent=debug".into()),
+        ];
+        if let Some(keys) = &self.keys {
+            let signers = home.join("signers");
+            std::fs::write(&signers, keys.pins().print()).unwrap();
+            environment.push(("MUSTER_SIGNERS", text(&signers)));
+        }
         let spawn = Spawn {
             name: "agent".into(),
             program: env!("CARGO_BIN_EXE_muster-agent").into(),
             arguments: arguments.chain(more.iter().cloned()).collect(),
-            environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+            environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             log,
             user: None,
         };
@@ -272,9 +312,18 @@ impl World {
     ) -> v1::AgentReply {
         let body = Body::AgentCommand(v1::AgentCommand { kind: Some(kind) });
         let envelope = Envelope { source: source.into(), ..self.bus.envelope(body, authority) };
-        let subject = subjects::command(machine, verb);
-        let answer = self.bus.request(&subject, &envelope, Duration::from_secs(10)).await.unwrap();
-        match answer.body {
+        let (subject, payload) =
+            (subjects::command(machine, verb), said(self.keys.as_deref(), machine.as_str(), &envelope));
+        if let Some(keys) = &self.keys {
+            keys.sent.lock().unwrap().push((subject.clone(), payload.clone()));
+        }
+        self.ask(subject, payload).await
+    }
+
+    /// Puts bytes to an agent as a command; gives its reply.
+    pub(crate) async fn ask(&self, subject: String, payload: bytes::Bytes) -> v1::AgentReply {
+        let answer = self.bus.client().request(subject, payload).await.unwrap();
+        match Envelope::decode(answer.payload).unwrap().body {
             Some(Body::AgentReply(reply)) => reply,
             other => panic!("{other:?}"),
         }
@@ -298,6 +347,11 @@ impl World {
 
     /// Sends any update from the scheduler, made to follow the last one.
     pub(crate) async fn update_all(&self, update: v1::UpdateJobs) -> v1::AgentReply {
+        self.update_in(1, update).await
+    }
+
+    /// The same from the leader of any term.
+    pub(crate) async fn update_in(&self, term: u64, update: v1::UpdateJobs) -> v1::AgentReply {
         let (builds_on, generation) = {
             let mut script = self.script();
             let before = script.jobs.generation.unwrap();
@@ -306,7 +360,7 @@ impl World {
             (before, after)
         };
         let update = v1::UpdateJobs { builds_on: Some(builds_on), generation: Some(generation), ..update };
-        self.command("scheduler/a", "jobs", v1::agent_command::Kind::UpdateJobs(update), self.authority(1)).await
+        self.command("scheduler/a", "jobs", v1::agent_command::Kind::UpdateJobs(update), self.authority(term)).await
     }
 
     /// The newest state that was reported of each process.
@@ -340,6 +394,15 @@ impl Drop for World {
             }
         }
     }
+}
+
+/// The policy of a machine: that of the test, or one under which tests are what the agent is.
+fn policy(home: &Path) -> PathBuf {
+    let path = home.join("policy.toml");
+    if !path.exists() {
+        std::fs::write(&path, "own_users = false\n").unwrap();
+    }
+    path
 }
 
 pub(crate) fn at(sequence: u64) -> v1::Position {
@@ -381,36 +444,48 @@ pub(crate) fn stops(mut orders: v1::JobOrders, grace_ms: u64) -> v1::JobOrders {
     orders
 }
 
-async fn answer_heartbeat(bus: &Bus, script: &Arc<Mutex<Script>>, reply: &str, number: u64) {
-    for (source, own) in [("machine-lifecycle/a", true), ("scheduler/a", false)] {
-        let (answer, term) = {
-            let script = script.lock().unwrap();
-            if !script.answering {
-                return;
-            }
-            let generation = if own { script.machine.generation } else { script.jobs.generation };
-            let holder = script.machine.holder.clone().unwrap_or_default();
-            let answer = v1::HeartbeatAnswer {
-                number,
-                generation,
-                pool_time_ns: bus.now().0,
-                holder_deadline_ns: if own { holder.deadline_ns } else { 0 },
-                ..Default::default()
-            };
-            (answer, if own { script.terms.0 } else { script.terms.1 })
-        };
-        let authority = Authority { term: Term(term), ..Authority::default() };
-        let envelope = Envelope { source: source.into(), ..bus.envelope(Body::HeartbeatAnswer(answer), authority) };
-        bus.publish(reply, &envelope).await.unwrap();
+fn heartbeat_answers(bus: &Bus, script: &Arc<Mutex<Script>>, number: u64) -> Vec<Envelope> {
+    let script = script.lock().unwrap();
+    if !script.answering {
+        return Vec::new();
     }
+    let answer = |(source, own): (&str, bool)| {
+        let generation = if own { script.machine.generation } else { script.jobs.generation };
+        let holder = script.machine.holder.clone().unwrap_or_default();
+        let answer = v1::HeartbeatAnswer {
+            number,
+            generation,
+            pool_time_ns: bus.now().0,
+            holder_deadline_ns: if own { holder.deadline_ns } else { 0 },
+            ..Default::default()
+        };
+        let term = if own { script.terms.0 } else { script.terms.1 };
+        let authority = Authority { term: Term(term), ..Authority::default() };
+        Envelope { source: source.into(), ..bus.envelope(Body::HeartbeatAnswer(answer), authority) }
+    };
+    [("machine-lifecycle/a", true), ("scheduler/a", false)].map(answer).into()
 }
 
-fn hello_answer(bus: &Bus, script: &mut Script, service: subjects::Service, hello: &v1::Hello) -> Envelope {
+fn hello_answer(
+    bus: &Bus,
+    script: &mut Script,
+    service: subjects::Service,
+    (hello, incarnation): (&v1::Hello, u64),
+) -> Envelope {
+    let granted = script.incarnations.get(&hello.machine).copied().unwrap_or_default();
+    if service == subjects::Service::Scheduler && incarnation < granted {
+        let refusal = v1::Refusal { code: v1::RefusalCode::Refused.into(), ..Default::default() };
+        let source = format!("{}/a", service.as_str());
+        return Envelope { source, ..bus.envelope(Body::Refusal(refusal), Authority::default()) };
+    }
     let (kind, term) = match service {
         subjects::Service::MachineLifecycle => {
             script.incarnation = script.incarnation.max(hello.last_incarnation) + 1;
-            script.incarnations.insert(hello.machine.clone(), script.incarnation);
             let desired = v1::MachineDesired { incarnation: script.incarnation, ..script.machine.clone() };
+            if script.late_hellos > 0 {
+                (script.late_hellos, script.incarnation) = (script.late_hellos - 1, script.incarnation + 1);
+            }
+            script.incarnations.insert(hello.machine.clone(), script.incarnation);
             (v1::hello_answer::Kind::Machine(desired), script.terms.0)
         }
         _ => {

@@ -236,7 +236,7 @@ fn samples() -> Records {
             };
             let written = series(0, "written_bytes", MetricKind::Counter, "bytes");
             let latency = series(1, "latency_seconds", MetricKind::Gauge, "seconds");
-            records.layouts.insert(layout, Layout { id: layout, series: vec![written, latency] });
+            records.layouts.insert(layout, Layout { id: layout, series: [written, latency].into() });
             let slow = if number == SLOW { 0.2 } else { 1.0 };
             let rate = (1_000_000.0 + f64::from(number) * 1_000.0) * factor * slow;
             let steps = if (run, number) == (2, QUIET) { 5 } else { 10 };

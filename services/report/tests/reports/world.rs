@@ -33,10 +33,10 @@ impl World {
         let servers =
             || (NatsServer::start().expect("nats-server starts"), Postgres::start().expect("PostgreSQL starts"));
         let (nats, postgres) = tokio::task::spawn_blocking(servers).await.expect("no panic");
-        let bus = Bus::connect(&BusOptions::new(&nats.url(), "test")).await.expect("connects");
+        let bus = Bus::connect(&BusOptions::insecure_local(&nats.url(), "test")).await.expect("connects");
         bus.init_streams(InitOptions { replicas: 1, size_divisor: 1_000 }).await.expect("streams");
         let store = filled(&postgres).await;
-        let arguments = ["report", "--nats", &nats.url(), "--postgres", &postgres.url()];
+        let arguments = ["report", "--insecure-local", "--nats", &nats.url(), "--postgres", &postgres.url()];
         let arguments = muster_report::Arguments::parse_from(arguments);
         let stop = CancellationToken::new();
         let token = stop.clone();

@@ -1,5 +1,6 @@
 //! Tests of the core, through one [`Pool`] that decides, folds and checks every invariant after every event.
 
+mod findings;
 mod groups;
 mod histories;
 mod images;

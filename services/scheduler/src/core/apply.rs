@@ -63,6 +63,7 @@ pub(super) fn apply(state: &mut State, event: &Event, at: &At<'_>) {
         Event::MasterChanged(changed) => state.master.clone_from(&changed.master),
         Event::ReservationSeen(id, news) => state.see_reservation(*id, news, at),
         Event::StartAttached(start) => state.attach_start(start),
+        Event::JobNumbersPassed(last) => state.last_job = state.last_job.max(*last),
         Event::GroupEnded { master: GroupMaster::Process(run, dpid), .. } => state.end_group((*run, *dpid)),
         Event::GroupEnded { master: GroupMaster::Reservation(_), .. } => {}
         Event::AttachedEnded(id, outcome) => state.end_attached(*id, outcome),

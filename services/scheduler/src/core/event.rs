@@ -72,6 +72,8 @@ pub enum Event {
     SyncArrived(Box<SyncArrived>),
     /// Processes are awaited at sync points no more.
     SyncLeft(SyncLeft),
+    /// An agent knows of a job of this run that the log does not reach: numbers up to that one are not given again.
+    JobNumbersPassed(JobNumber),
     /// A process that has clients is over.
     GroupEnded {
         /// Which.

@@ -1,6 +1,7 @@
 //! Fit: which machines may take a process of a module, and if none may, why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use muster_model::{MachineId, PoolTime, Refusal, RefusalCode, ReservationId, ResourceKind, Selector};
 
@@ -165,7 +166,7 @@ fn unfitness<'a>(state: &'a State, observed: &Observed, ask: &Ask<'_>) -> Unfitn
         selector.matches(&OnMachine { machine: &machine.seen.machine, resource })
     };
     let nothing = nothing.or_else(|| selection::nothing_selected(ask.resources, &resources, "resource", matches));
-    Unfitness { reasons, nothing }
+    Unfitness { reasons, nothing, hears_nobody: observed.hears_nobody(ask.now) }
 }
 
 fn unfit(machine: &Machine, silent: bool, ask: &Ask<'_>) -> Unfit {
@@ -218,6 +219,8 @@ pub(super) struct Unfitness<'a> {
     reasons: BTreeMap<Unfit, (usize, &'a Machine)>,
     /// What of a selector selects nothing.
     nothing: Option<String>,
+    /// For how long nobody at all was heard, when that is news.
+    hears_nobody: Option<Duration>,
 }
 
 impl Unfitness<'_> {
@@ -231,6 +234,11 @@ impl Unfitness<'_> {
                 "start an agent on a machine, then `muster machine activate` it".into(),
             );
         };
+        if let Some(quiet) = self.hears_nobody.filter(|_| self.reasons.contains_key(&Unfit::Silent)) {
+            let why =
+                format!("no agent at all was heard for {} s: the bus, or the scheduler, was away", quiet.as_secs());
+            return Refusal::new(RefusalCode::Unavailable, what, why, "try again when agents are heard");
+        }
         let id = &machine.seen.machine;
         if *nearest == Unfit::NotHeld && ask.reservation != ReservationId(0) {
             let why = format!("reservation {} holds no machine", ask.reservation);

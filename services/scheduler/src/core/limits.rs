@@ -28,6 +28,8 @@ pub const TICK_CHANGES_MAX: usize = 1_000;
 pub const FENCE_PATIENCE: Duration = Duration::from_secs(10);
 /// A machine is silent when no heartbeat was heard for so long.
 pub const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// When no agent at all was heard for less than this, the bus or this replica was away: machine-lifecycle calls a machine down after it.
+pub const SUSPECT_UNTIL: Duration = Duration::from_secs(15);
 /// Heartbeats in a row that may differ from the log at the same generation, before the agent is asked for its list.
 pub const MISMATCHES_MAX: u32 = 3;
 /// Ping results in a row that show a process answering which the log calls otherwise, before its agent is asked for its list.
@@ -116,3 +118,5 @@ pub const PLAN_EVENTS_MAX: usize = 64;
 pub const PLACED_AT_ONCE_MAX: u32 = 4_000;
 /// Tasks that are tried to be placed in one decision; the others are tried in the next ones, in turn.
 pub const TASKS_PLACED_MAX: usize = 16;
+/// How far a job that an agent knows may be above the last one of the log: further than any backup is behind.
+pub const JOBS_AHEAD_MAX: u32 = 1_000_000;

@@ -9,6 +9,7 @@ mod dictionary;
 pub mod errand;
 pub mod event;
 pub mod facts;
+mod findings;
 mod fit;
 pub mod groups;
 pub mod input;
@@ -41,7 +42,7 @@ mod uses;
 mod wanted;
 
 use bytes::Bytes;
-use muster_ledger::{At, Core, Decision, Now, Scope};
+use muster_ledger::{At, Core, Decision, Findings, Now, Scope};
 use muster_model::{PoolTime, Refusal};
 
 pub use check::check;
@@ -97,6 +98,10 @@ impl Core for JobCore {
 
     fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Key>, now: PoolTime) -> Vec<Effect> {
         wanted::wanted(state, observed, scope, now)
+    }
+
+    fn findings(state: &State, observed: &Observed, now: PoolTime) -> Findings {
+        findings::findings(state, observed, now)
     }
 
     fn effect_key(effect: &Effect) -> String {

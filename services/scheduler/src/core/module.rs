@@ -94,6 +94,8 @@ pub struct Module {
     pub roles: Vec<String>,
     /// Its processes may announce that they reboot, shut down or crash their machine.
     pub reboots: bool,
+    /// Its processes have to run as root.
+    pub root: bool,
     /// Name of the parameter that says how many clients each of its processes gets; empty where it asks for none.
     pub clients: String,
     /// Selector of these.

@@ -9,7 +9,7 @@ use muster_model::{
 
 use super::input::{Heartbeat, KnownProcess, Observation, Pinged};
 use super::job::Process;
-use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER};
+use super::limits::{ANSWERS_MAX, MISMATCHES_MAX, SILENT_AFTER, SUSPECT_UNTIL};
 use super::machine::Machine;
 use super::master::MasterHeard;
 use super::state::State;
@@ -87,6 +87,12 @@ impl Observed {
     pub(super) fn silent_near(&self, now: PoolTime) -> impl Iterator<Item = (&MachineId, usize)> {
         let by_heard = self.by_heard.iter().take_while(move |((heard, _), _)| now.since(*heard) > SILENT_AFTER);
         by_heard.map(|((_, machine), near)| (machine, *near as usize))
+    }
+
+    /// For how long no agent was heard, where that says more of the bus or of this replica than of the machines.
+    pub(super) fn hears_nobody(&self, now: PoolTime) -> Option<Duration> {
+        let ((newest, _), _) = self.by_heard.last_key_value()?;
+        Some(now.since(*newest)).filter(|quiet| (SILENT_AFTER..SUSPECT_UNTIL).contains(quiet))
     }
 
     /// Notes when a machine was heard.

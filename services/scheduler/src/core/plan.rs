@@ -183,6 +183,7 @@ impl PlanSpec {
                 stall: Duration::ZERO,
                 roles: Vec::new(),
                 reboots: false,
+                root: false,
                 clients: String::new(),
                 client_selector: String::new(),
             },

@@ -21,6 +21,7 @@ pub(super) fn touched(state: &State, event: &Event) -> Vec<Key> {
             Vec::new()
         }
         Event::MasterChanged(_) | Event::TestEvent(_) | Event::TestEventsDropped { .. } => Vec::new(),
+        Event::JobNumbersPassed(_) => Vec::new(),
         Event::ReservationSeen(..) | Event::GroupEnded { .. } | Event::StartAttached(_) | Event::AttachedEnded(..) => {
             Vec::new()
         }

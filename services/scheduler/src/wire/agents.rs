@@ -130,7 +130,8 @@ pub fn refused(refused: Vec<v1::RefusedProcess>) -> Vec<RefusedProcess> {
             | v1::AgentRefusal::OldTerm
             | v1::AgentRefusal::OtherGeneration
             | v1::AgentRefusal::OldIncarnation
-            | v1::AgentRefusal::NoMember => return None,
+            | v1::AgentRefusal::NoMember
+            | v1::AgentRefusal::NotSigned => return None,
         };
         Some(RefusedProcess { id: process.id?.into(), refusal, detail: bounded(process.detail) })
     });

@@ -66,6 +66,7 @@ impl From<&Event> for v1::JobEvent {
                 Kind::PulseCleared(v1::PulseCleared { numbers: pulses::numbers_to_wire(numbers) })
             }
             Event::JobChanged(changed) => Kind::JobChanged(changed.into()),
+            Event::JobNumbersPassed(last) => Kind::JobNumbersPassed(v1::JobNumbersPassed { last: last.0 }),
             Event::GroupEnded { master, reason } => Kind::GroupEnded(groups::ended_to_wire(*master, reason)),
             Event::ReservationSeen(id, news) => Kind::ReservationSeen(attached::seen_to_wire(*id, news)),
             Event::StartAttached(start) => {
@@ -125,6 +126,7 @@ impl TryFrom<v1::JobEvent> for Event {
             Kind::MachineSeen(seen) => Self::MachineSeen(Box::new(seen.try_into()?)),
             Kind::ProcessReplaced(replaced) => Self::ProcessReplaced(replaced.try_into()?),
             Kind::MasterChanged(changed) => Self::MasterChanged(changed.try_into()?),
+            Kind::JobNumbersPassed(passed) => Self::JobNumbersPassed(JobNumber(passed.last)),
             Kind::GroupEnded(ended) => groups::ended_from_wire(ended)?,
             Kind::ReservationSeen(seen) => {
                 let (id, news) = attached::seen_from_wire(seen)?;

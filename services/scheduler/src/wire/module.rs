@@ -52,6 +52,7 @@ impl From<&Module> for v1::Module {
             stall_ms: milliseconds(module.stall),
             roles: module.roles.clone(),
             reboots: module.reboots,
+            root: module.root,
             clients: module.clients.clone(),
             client_selector: module.client_selector.clone(),
         }
@@ -79,6 +80,7 @@ impl TryFrom<v1::Module> for Module {
             stall: Duration::from_millis(module.stall_ms),
             roles: module.roles,
             reboots: module.reboots,
+            root: module.root,
             clients: module.clients,
             client_selector: module.client_selector,
         })

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 use muster_bus::Authority;
 use muster_bus::subjects::{self, Service};
+use muster_chassis::SigningArguments;
 use muster_model::{CommandId, Position};
 use muster_proto::v1::{self, envelope::Body, job_command, job_query, job_reply, machine_event::Kind};
 use muster_testkit::{Running, System, answered, until};
@@ -24,7 +25,7 @@ impl Pool {
     }
 
     pub(crate) fn scheduler(&self, instance: &str) -> Running {
-        self.system.run(instance, muster_scheduler::run)
+        self.system.run(instance, |common, stop| muster_scheduler::run(common, SigningArguments::default(), stop))
     }
 
     /// Says events of one machine in MACHINES, as machine-lifecycle does.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_model::PoolTime;
 use muster_telemetry::records::{Gap, Origin, Records};
 
-use super::{Decoded, Kind, Message};
+use super::{Decoded, Decoder, Kind, Message};
 
 /// Reason of rejects that PostgreSQL refused; its own words follow.
 const REASON_STORE: &str = "the store can not hold it";
@@ -33,7 +33,9 @@ pub(crate) struct Batch {
     from: u64,
     /// Position after the last.
     to: u64,
-    messages: Vec<(Message, Decoded)>,
+    /// Messages, with what they say until it is taken for a transaction.
+    messages: Vec<(Message, Option<Decoded>)>,
+    origins: BTreeSet<Origin>,
     samples: usize,
     bytes: usize,
 }
@@ -41,19 +43,21 @@ pub(crate) struct Batch {
 impl Batch {
     /// An empty batch after a position.
     pub(crate) fn new(kind: Kind, stream: &str, from: u64) -> Self {
-        Self { kind, stream: stream.into(), from, to: from, messages: Vec::new(), samples: 0, bytes: 0 }
+        let (messages, origins) = (Vec::new(), BTreeSet::new());
+        Self { kind, stream: stream.into(), from, to: from, messages, origins, samples: 0, bytes: 0 }
     }
 
     /// Adds the next message; one that is not beyond the last is passed over.
-    pub(crate) fn push(&mut self, message: Message) {
+    pub(crate) fn push(&mut self, message: Message, decoder: &mut Decoder) {
         if message.sequence <= self.to {
             return;
         }
-        let decoded = Decoded::new(self.kind, &message);
+        let decoded = decoder.decode(&message);
+        self.origins.extend(decoded.batch.as_ref().map(|(origin, _)| origin.clone()));
         self.samples += decoded.samples();
         self.bytes += message.payload.len();
         self.to = message.sequence;
-        self.messages.push((message, decoded));
+        self.messages.push((message, Some(decoded)));
     }
 
     /// It is to be written now.
@@ -87,54 +91,53 @@ impl Batch {
     }
 
     /// Agents that speak in it.
-    pub(crate) fn origins(&self) -> BTreeSet<Origin> {
-        self.messages
-            .iter()
-            .filter_map(|(_, decoded)| decoded.batch.as_ref())
-            .map(|(origin, _)| origin.clone())
-            .collect()
+    pub(crate) fn origins(&self) -> &BTreeSet<Origin> {
+        &self.origins
     }
 
-    /// Its rows: without repeats, with gaps where sequences are missing.
-    pub(crate) fn records(&self, repeats: &Repeats) -> Records {
+    /// Its rows: without repeats, with gaps where sequences are missing. Asked for again, the messages are decoded again.
+    pub(crate) fn records(&mut self, repeats: &Repeats) -> Records {
+        let mut decoder = Decoder::new(self.kind);
         let stored = self.messages.last().map(|(message, _)| message.stored);
         let mut all = Records { stored, ..Records::default() };
         let mut before = self.from;
-        for (message, decoded) in &self.messages {
+        for (message, decoded) in &mut self.messages {
+            let decoded = decoded.take().unwrap_or_else(|| decoder.decode(message));
             all.gaps.extend(gap(&self.stream, before, message.sequence));
             before = message.sequence;
-            if let Some((origin, batch)) = &decoded.batch {
-                let newest = all.batches.get(origin).or_else(|| repeats.get(origin)).copied().unwrap_or(0);
-                if *batch <= newest {
+            if let Some((origin, batch)) = decoded.batch {
+                let newest = all.batches.get(&origin).or_else(|| repeats.get(&origin)).copied().unwrap_or(0);
+                if batch <= newest {
                     continue;
                 }
-                all.batches.insert(origin.clone(), *batch);
+                all.batches.insert(origin, batch);
             }
-            append(&mut all, decoded.records.clone());
+            append(&mut all, decoded.records);
         }
         all
     }
 
     /// The same messages, one batch each: to find the one that PostgreSQL refuses.
     pub(crate) fn split(self) -> Vec<Self> {
-        let mut from = self.from;
+        let (mut from, mut decoder) = (self.from, Decoder::new(self.kind));
         let mut parts = Vec::with_capacity(self.messages.len());
-        for (message, decoded) in self.messages {
-            let (to, samples, bytes) = (message.sequence, decoded.samples(), message.payload.len());
-            let stream = self.stream.clone();
-            parts.push(Self { kind: self.kind, stream, from, to, messages: vec![(message, decoded)], samples, bytes });
-            from = to;
+        for (message, _) in self.messages {
+            let mut part = Self::new(self.kind, &self.stream, from);
+            part.push(message, &mut decoder);
+            from = part.to;
+            parts.push(part);
         }
         parts
     }
 
     /// The same positions, with every message as a reject.
     pub(crate) fn rejected(mut self, reason: &str) -> Self {
+        let mut decoder = Decoder::new(self.kind);
         for (message, decoded) in &mut self.messages {
-            let archived = std::mem::take(&mut decoded.records.archived);
-            *decoded = Decoded::rejected(message, format!("{REASON_STORE}: {reason}"));
+            let mut rejected = Decoded::rejected(message, format!("{REASON_STORE}: {reason}"));
             // The chain of a log must not lose a link because of what could not be decoded from it.
-            decoded.records.archived = archived;
+            rejected.records.archived = decoder.decode(message).records.archived;
+            *decoded = Some(rejected);
         }
         self
     }

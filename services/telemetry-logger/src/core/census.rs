@@ -97,17 +97,20 @@ impl Census {
 
     /// Leaves out what goes beyond a bound, and says so.
     pub(crate) fn judge(&mut self, records: &mut Records) {
-        let layouts = std::mem::take(&mut records.layouts);
-        for (id, layout) in layouts {
+        let is_settled = self.cut.is_empty() && records.layouts.keys().all(|id| self.has_judged(*id));
+        if is_settled {
+            return;
+        }
+        for id in said(records) {
             if !self.has_judged(id) {
-                self.judge_layout(&layout);
+                self.judge_layout(&records.layouts[&id]);
             }
+            records.bounds.extend(self.cut.get(&id).into_iter().flat_map(|cut| cut.bounds.iter().cloned()));
+        }
+        for (id, layout) in std::mem::take(&mut records.layouts) {
             match self.cut.get(&id) {
                 None => records.layouts.extend([(id, layout)]),
-                Some(cut) => {
-                    records.layouts.extend(cut.layout.iter().map(|layout| (layout.id, layout.clone())));
-                    records.bounds.extend(cut.bounds.iter().cloned());
-                }
+                Some(cut) => records.layouts.extend(cut.layout.iter().map(|layout| (layout.id, layout.clone()))),
             }
         }
         if !self.cut.is_empty() {
@@ -160,6 +163,14 @@ impl Census {
         let values = cut.positions.iter().map(|position| row.values[*position]).collect();
         Some(Sample { layout, values, ..row })
     }
+}
+
+/// Layouts in the order in which rows name them, then those without rows: what was said first is taken first.
+fn said(records: &Records) -> Vec<i64> {
+    let mut left: BTreeSet<i64> = records.layouts.keys().copied().collect();
+    let mut said: Vec<i64> = records.samples.iter().map(|sample| sample.layout).filter(|id| left.remove(id)).collect();
+    said.extend(left);
+    said
 }
 
 #[cfg(test)]

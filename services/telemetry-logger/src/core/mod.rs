@@ -54,21 +54,35 @@ pub(crate) struct Decoded {
     records: Records,
 }
 
-impl Decoded {
+/// Decodes the messages of one stream, and remembers what they repeat.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    kind: Kind,
+    layouts: sample::Layouts,
+}
+
+impl Decoder {
+    /// One that remembers nothing yet.
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, layouts: sample::Layouts::default() }
+    }
+
     /// Decodes a message. What can not be decoded becomes a reject, never an error.
-    pub(crate) fn new(kind: Kind, message: &Message) -> Self {
+    fn decode(&mut self, message: &Message) -> Decoded {
         let decoded = Envelope::decode(message.payload.clone()).map_err(|error| error.to_string()).and_then(
-            |envelope| match kind {
-                Kind::Samples => sample::decode(message, envelope),
+            |envelope| match self.kind {
+                Kind::Samples => sample::decode(message, envelope, &mut self.layouts),
                 Kind::Reports => report::decode(message, envelope),
                 Kind::Log => log::decode(message, envelope),
             },
         );
-        decoded.unwrap_or_else(|reason| Self::rejected(message, reason))
+        decoded.unwrap_or_else(|reason| Decoded::rejected(message, reason))
     }
+}
 
+impl Decoded {
     /// The message as a reject.
-    pub(crate) fn rejected(message: &Message, reason: String) -> Self {
+    fn rejected(message: &Message, reason: String) -> Self {
         let records = Records { rejects: vec![reject(message, reason, 1)], ..Records::default() };
         Self { batch: None, records }
     }

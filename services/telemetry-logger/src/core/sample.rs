@@ -7,11 +7,14 @@ use muster_model::{PoolTime, ProcessId};
 use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_telemetry::records::{Layout, MetricKind, Origin, Records, Sample, Series};
+use prost::Message as _;
 
 use super::{Decoded, Message, check_machine, reject};
 
 /// A sample may be so far ahead of the moment at which the stream stored it.
 const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
+/// Series of the layouts that are remembered, some 300 bytes each.
+const KNOWN_MAX: usize = 200_000;
 /// Values of one row at most.
 const VALUES_MAX: usize = 200;
 
@@ -19,17 +22,17 @@ const VALUES_MAX: usize = 200;
 ///
 /// # Errors
 /// Why the whole of it can not be taken; single rows that can not are rejects in the result.
-pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decoded, String> {
+pub(super) fn decode(message: &Message, envelope: v1::Envelope, known: &mut Layouts) -> Result<Decoded, String> {
     let incarnation = envelope.incarnation;
     let Some(Body::SampleBatch(batch)) = envelope.body else {
         return Err("the envelope holds no batch of samples".into());
     };
     check_machine(message, &batch.machine)?;
     let layouts: Vec<Layout> =
-        batch.layouts.iter().map(|layout| make_layout(&batch.machine, layout)).collect::<Result<_, _>>()?;
+        batch.layouts.iter().map(|layout| known.of(&batch.machine, layout)).collect::<Result<_, _>>()?;
     let mut records = Records::default();
     let mut refused: BTreeMap<&'static str, u32> = BTreeMap::new();
-    for row in &batch.rows {
+    for row in batch.rows {
         match make_sample(message, &layouts, row) {
             Ok(sample) => records.samples.push(sample),
             Err(reason) => *refused.entry(reason).or_default() += 1,
@@ -40,7 +43,7 @@ pub(super) fn decode(message: &Message, envelope: v1::Envelope) -> Result<Decode
     Ok(Decoded { batch: Some((Origin { machine: batch.machine, incarnation }, batch.batch)), records })
 }
 
-fn make_sample(message: &Message, layouts: &[Layout], row: &v1::SampleRow) -> Result<Sample, &'static str> {
+fn make_sample(message: &Message, layouts: &[Layout], row: v1::SampleRow) -> Result<Sample, &'static str> {
     let layout = layouts.get(row.layout as usize).ok_or("its layout is not in the batch")?;
     if row.values.len() != layout.series.len() {
         return Err("it has another number of values than its layout");
@@ -56,7 +59,36 @@ fn make_sample(message: &Message, layouts: &[Layout], row: &v1::SampleRow) -> Re
         return Err("a value is infinite");
     }
     let (received, sequence) = (message.stored, message.sequence);
-    Ok(Sample { at, received, sequence, layout: layout.id, values: row.values.clone() })
+    Ok(Sample { at, received, sequence, layout: layout.id, values: row.values })
+}
+
+/// Layouts that were met, by a hash of what was said of them: a machine says the same ones again and again.
+#[derive(Debug, Default)]
+pub(super) struct Layouts {
+    known: BTreeMap<[u8; 32], Layout>,
+    series: usize,
+}
+
+impl Layouts {
+    fn of(&mut self, machine: &str, said: &v1::Layout) -> Result<Layout, String> {
+        let key = key_of(machine, said);
+        if let Some(layout) = self.known.get(&key) {
+            return Ok(layout.clone());
+        }
+        let layout = make_layout(machine, said)?;
+        if self.series + layout.series.len() > KNOWN_MAX {
+            *self = Self::default();
+        }
+        self.series += layout.series.len();
+        self.known.insert(key, layout.clone());
+        Ok(layout)
+    }
+}
+
+fn key_of(machine: &str, said: &v1::Layout) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(machine.len() as u64).to_be_bytes()).update(machine.as_bytes()).update(&said.encode_to_vec());
+    *hasher.finalize().as_bytes()
 }
 
 fn make_layout(machine: &str, layout: &v1::Layout) -> Result<Layout, String> {
@@ -74,7 +106,7 @@ pub(super) fn layout_of(series: Vec<Series>) -> Layout {
     for series in &series {
         hasher.update(&series.id.to_be_bytes());
     }
-    Layout { id: short(&hasher), series }
+    Layout { id: short(&hasher), series: series.into() }
 }
 
 fn make_series(machine: &str, layout: &v1::Layout, metric: &v1::Metric) -> Result<Series, String> {

@@ -5,7 +5,7 @@ use muster_proto::v1::envelope::Body;
 use muster_telemetry::records::{Origin, Records, TaskChange};
 use prost::Message as _;
 
-use super::{Batch, Kind, Message, Repeats};
+use super::{Batch, Decoder, Kind, Message, Repeats};
 
 const STORED: i64 = 1_700_000_000_000_000_000;
 
@@ -52,9 +52,9 @@ fn log(sequence: u64, events: Vec<v1::job_event::Kind>) -> Message {
 
 /// Rows of messages that follow position 0, of agents that were not met yet.
 fn check(kind: Kind, messages: Vec<Message>) -> Records {
-    let mut batch = Batch::new(kind, "STREAM", 0);
+    let (mut batch, mut decoder) = (Batch::new(kind, "STREAM", 0), Decoder::new(kind));
     for message in messages {
-        batch.push(message);
+        batch.push(message, &mut decoder);
     }
     batch.records(&Repeats::new())
 }
@@ -74,7 +74,7 @@ fn a_batch_that_is_not_newer_is_dropped() {
 #[test]
 fn a_batch_that_the_store_knows_is_dropped() {
     let mut batch = Batch::new(Kind::Samples, "TEL", 0);
-    batch.push(message(1, TEL, 4, samples(7, vec![row(STORED, &[1.0, 2.0])])));
+    batch.push(message(1, TEL, 4, samples(7, vec![row(STORED, &[1.0, 2.0])])), &mut Decoder::new(Kind::Samples));
     let origin = Origin { machine: "m1".into(), incarnation: 4 };
     assert!(batch.records(&Repeats::from([(origin.clone(), 7)])).samples.is_empty());
     assert_eq!(batch.records(&Repeats::from([(origin, 6)])).samples.len(), 1);
@@ -255,7 +255,7 @@ fn a_turn_that_can_not_be_decoded_is_archived_all_the_same() {
 #[test]
 fn a_reject_by_the_store_keeps_the_link_of_the_chain() {
     let mut batch = Batch::new(Kind::Log, "JOBS", 0);
-    batch.push(log(1, vec![v1::job_event::Kind::RunStarted(v1::RunStarted { run: 1 })]));
+    batch.push(log(1, vec![v1::job_event::Kind::RunStarted(v1::RunStarted { run: 1 })]), &mut Decoder::new(Kind::Log));
     let records = batch.rejected("because").records(&Repeats::new());
     assert_eq!((records.archived.len(), records.rejects.len(), records.runs.len()), (1, 1, 0));
     assert_eq!(records.rejects[0].reason, "the store can not hold it: because");

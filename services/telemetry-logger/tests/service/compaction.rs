@@ -7,7 +7,7 @@ use muster_model::{Attempt, Dpid, JobNumber, PoolTime, ProcessId, ProcessNumber,
 use muster_proto::v1;
 use muster_store::Store;
 use muster_telemetry::records::{Layout, MetricKind, Records, Sample, Series};
-use muster_telemetry::write::{self, Compaction, KnownLayouts, Outcome};
+use muster_telemetry::write::{self, Compaction, KnownLayouts, Outcome, Rollup};
 use muster_telemetry::{Format, query, render};
 
 use crate::support::World;
@@ -111,6 +111,25 @@ async fn fill(world: &World) {
         }
     }
     store(&world.store, layouts(), rows).await;
+}
+
+/// Machines of [`fill_hours`].
+const MANY: u32 = 12;
+
+/// So many hours of many processes: each takes a while to compact.
+pub(crate) async fn fill_hours(world: &World, hours: i64) {
+    let layouts = (1..=MANY).map(|nth| layout(i64::from(nth), nth, &format!("m{nth}"), &METRICS)).collect();
+    let mut rows = Vec::new();
+    for at in (0..hours * 3_600).step_by(10) {
+        let step = f64::from(i32::try_from(at).expect("small"));
+        rows.extend((1..=i64::from(MANY)).map(|nth| row(nth, at, at + 1, &[step % 7.0, step, 1.0])));
+    }
+    store(&world.store, layouts, rows).await;
+}
+
+/// How many hours are chunks.
+pub(crate) async fn compacted_hours(world: &World) -> i64 {
+    world.count("SELECT count(*) FROM compaction").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,4 +260,91 @@ async fn what_is_older_than_the_retention_goes_and_a_reinitialised_store_goes_on
     assert_eq!(position, 2_160, "positions stay");
     fill(&world).await;
     assert_eq!(compact_all(&world).await, [FIRST, FIRST + 1]);
+}
+
+/// 62 hours of four days, of four processes; process 2 is a counter that resets, process 4 only measures now and then.
+async fn fill_days(world: &World) {
+    let layouts = (1..=4).map(|nth| layout(i64::from(nth), nth, &format!("m{nth}"), &METRICS)).collect();
+    let mut rows = Vec::new();
+    // The first hour is the 22nd of its day.
+    for at in (0..62 * 3_600).step_by(120) {
+        let step = f64::from(i32::try_from(at).expect("small"));
+        rows.extend((1..=3).map(|nth| row(nth, at, at + 1, &[step % 7.0, step % 40_000.0, 0.5])));
+        if at % 36_000 == 0 {
+            rows.push(row(4, at, at + 2, &[f64::NAN, step, f64::NAN]));
+        }
+    }
+    store(&world.store, layouts, rows).await;
+}
+
+/// Rolls up what is over; gives the days, since the one of [`FIRST`].
+async fn roll_up_all(world: &World) -> Vec<i64> {
+    let days = write::closed_days(&world.store, "TEL", GRACE).await.expect("lists");
+    for day in &days {
+        let done = write::roll_up(&world.store, *day).await.expect("rolls up");
+        assert!(matches!(done, Rollup::Done(_, _)), "{done:?}");
+        assert_eq!(write::roll_up(&world.store, *day).await.expect("looks"), Rollup::Known);
+    }
+    days.into_iter().map(|day| day - FIRST / 24).collect()
+}
+
+/// What [`answers`] asks, and the same of times that whole days lie in or are cut by.
+async fn daily_answers(store: &Store) -> Vec<String> {
+    let mut all = answers(store).await;
+    let run = query::find_run(store, RunId(1)).await.expect("answers").expect("a run");
+    let midnight = (FIRST / 24 + 1) * 24 * HOUR;
+    for (from_ns, to_ns) in
+        [(midnight, 0), (midnight - 1, midnight + 24 * HOUR), (midnight + HOUR, midnight + 30 * HOUR)]
+    {
+        for by in [v1::Dimension::Process, v1::Dimension::Time] {
+            let filter = v1::ReportFilter { from_ns, to_ns, ..Default::default() };
+            let query = v1::PerfQuery { filter: Some(filter), by: by.into(), ..Default::default() };
+            for hours in [1, 24, 48] {
+                let bucket = query::Bucket { nanoseconds: hours * HOUR };
+                let reply = query::perf(store, &run, &query, bucket).await.expect("answers").expect("a dimension");
+                all.push(render(&reply, Format::Csv));
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_the_same_before_and_after_days_are_rolled_up() {
+    let world = World::start().await;
+    fill_days(&world).await;
+    compact_all(&world).await;
+    let before = daily_answers(&world.store).await;
+    assert_eq!(roll_up_all(&world).await, [0, 1, 2], "the fourth day is not over");
+    assert_eq!(daily_answers(&world.store).await, before);
+    assert_eq!(world.count("SELECT count(*) FROM chunk_day WHERE n > 0").await, 3 * 3 * 3 + 3);
+    // From here on the answers come from the days: what they say is what is told.
+    let client = world.store.client().await.expect("connects");
+    client.batch_execute("UPDATE chunk_day SET n = n + 1").await.expect("updates");
+    assert_ne!(daily_answers(&world.store).await, before, "days are what is read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_after_its_day_was_rolled_up_counts_and_a_day_that_goes_takes_its_rows_along() {
+    let world = World::start().await;
+    fill_days(&world).await;
+    compact_all(&world).await;
+    roll_up_all(&world).await;
+    // Two values of the first midnight, one of them of a time that is there, 60 hours late; they are hot at first.
+    let late = vec![row(1, 7_201, 223_000, &[9.0, 7_201.0, 0.5]), row(2, 7_200, 223_001, &[9.0, 7_200.0, 0.5])];
+    store(&world.store, vec![], late).await;
+    let hot = daily_answers(&world.store).await;
+    store(&world.store, vec![], vec![row(3, 240_000, 240_000, &[0.0, 0.0, 0.0])]).await;
+    let hot_too = daily_answers(&world.store).await;
+    assert_ne!(hot, hot_too);
+    compact_all(&world).await;
+    assert_eq!(daily_answers(&world.store).await, hot_too);
+    assert_eq!(world.count("SELECT count(*) FROM unrolled_series").await, 6, "three series of two processes");
+    assert_eq!(world.count("SELECT count(*) FROM chunk_day WHERE series_id = 100 AND t0 < '2023-11-15'").await, 1);
+    assert!(
+        write::set_retention(&world.store, "chunk", Some(Duration::from_secs(86_400)), "test").await.expect("sets")
+    );
+    write::retain(&world.store).await.expect("retains");
+    let left = "SELECT (SELECT count(*) FROM chunk_day) + (SELECT count(*) FROM rolled_day) + (SELECT count(*) FROM unrolled_series)";
+    assert_eq!(world.count(left).await, 0);
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod compaction;
 mod exactly_once;
+mod killed;
 mod logs;
 mod lost_commit;
 mod support;

@@ -1,5 +1,6 @@
 //! A private nats-server and PostgreSQL with loggers around them, and an agent's and a leader's way of speaking.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use muster_proto::v1;
 use muster_proto::v1::envelope::Body;
 use muster_store::{Access, Error, Store, StoreOptions};
 use muster_telemetry_logger::Arguments;
-use muster_testkit::{NatsServer, Postgres, until};
+use muster_testkit::{NatsServer, Postgres, Process, Spawn, until};
 use prost::Message;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -47,20 +48,21 @@ impl World {
         client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("makes a database");
         let url = shared.url();
         let url = format!("{}/{name}", url.strip_suffix("/postgres").expect("the database of the user"));
-        Self::with(None, Some(shared), url).await
+        Self::with(None, Some(shared), url, 1_000).await
     }
 
     /// With a PostgreSQL that the test may kill.
     pub(crate) async fn start_alone() -> Self {
         let own = tokio::task::block_in_place(|| Postgres::start().expect("PostgreSQL starts"));
         let url = own.url();
-        Self::with(Some(own), None, url).await
+        // Whoever kills it fills the streams for minutes.
+        Self::with(Some(own), None, url, 20).await
     }
 
-    async fn with(own: Option<Postgres>, shared: Option<Arc<Postgres>>, url: String) -> Self {
+    async fn with(own: Option<Postgres>, shared: Option<Arc<Postgres>>, url: String, size_divisor: i64) -> Self {
         let nats = tokio::task::block_in_place(|| NatsServer::start().expect("nats-server starts"));
-        let bus = Bus::connect(&BusOptions::new(&nats.url(), "test")).await.expect("connects");
-        init(&bus).await;
+        let bus = Bus::connect(&BusOptions::insecure_local(&nats.url(), "test")).await.expect("connects");
+        init_streams(&bus, size_divisor).await;
         let store = Store::open(&url, &options()).expect("a URL");
         until_available(async || store.migrate().await.map(drop)).await;
         Self { nats, own, _shared: shared, url, bus, store }
@@ -84,11 +86,26 @@ impl World {
 
     /// The same with another way to PostgreSQL.
     pub(crate) fn logger_at(&self, postgres: &str) -> Logger {
-        let arguments = Arguments::parse_from(["logger", "--nats", &self.nats.url(), "--postgres", postgres]);
+        let arguments =
+            Arguments::parse_from(["logger", "--insecure-local", "--nats", &self.nats.url(), "--postgres", postgres]);
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move { muster_telemetry_logger::run(&arguments, token).await });
         Logger { task, stop }
+    }
+
+    /// A logger in a process of its own, which can really be killed.
+    pub(crate) fn logger_process(&self) -> Process {
+        let words = ["--insecure-local", "--nats", &self.nats.url(), "--postgres", &self.url].map(str::to_owned);
+        let spawn = Spawn {
+            name: "telemetry-logger".into(),
+            program: env!("CARGO_BIN_EXE_muster-telemetry-logger").into(),
+            arguments: words.into(),
+            environment: BTreeMap::new(),
+            log: self.nats.directory().join("logger.log"),
+            user: None,
+        };
+        Process::start(spawn).expect("the logger starts")
     }
 
     /// One number from the store.
@@ -116,21 +133,12 @@ impl World {
 
     /// Publishes until it is acknowledged.
     pub(crate) async fn store_message(&self, subject: &str, id: &str, payload: Vec<u8>) -> u64 {
-        let start = Instant::now();
-        loop {
-            match self.bus.store(subject, id, payload.clone().into()).await {
-                Ok(sequence) => return sequence,
-                Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
-            }
-        }
+        store_message(&self.bus, subject, id, payload).await
     }
 
     /// An agent's batch into TEL; `id` is what JetStream drops repeats by.
     pub(crate) async fn samples(&self, machine: &str, incarnation: u64, batch: v1::SampleBatch, id: &str) -> u64 {
-        let subject = subjects::telemetry(&MachineId::new(machine).expect("a name"));
-        let authority = Authority { incarnation: Incarnation(incarnation), ..Authority::default() };
-        let payload = self.bus.envelope(Body::SampleBatch(batch), authority).encode_to_vec();
-        self.store_message(&subject, id, payload).await
+        store_samples(&self.bus, machine, incarnation, batch, id).await
     }
 
     /// An agent's reports.
@@ -141,6 +149,25 @@ impl World {
         let payload = self.bus.envelope(body, authority).encode_to_vec();
         self.store_message(&subject, &format!("{machine}-{batch}"), payload).await
     }
+}
+
+/// Publishes until it is acknowledged.
+async fn store_message(bus: &Bus, subject: &str, id: &str, payload: Vec<u8>) -> u64 {
+    let start = Instant::now();
+    loop {
+        match bus.store(subject, id, payload.clone().into()).await {
+            Ok(sequence) => return sequence,
+            Err(error) => assert!(start.elapsed() < DEADLINE, "{error}"),
+        }
+    }
+}
+
+/// An agent's batch into TEL, by a connection that a task has for itself.
+pub(crate) async fn store_samples(bus: &Bus, machine: &str, incarnation: u64, batch: v1::SampleBatch, id: &str) -> u64 {
+    let subject = subjects::telemetry(&MachineId::new(machine).expect("a name"));
+    let authority = Authority { incarnation: Incarnation(incarnation), ..Authority::default() };
+    let payload = bus.envelope(Body::SampleBatch(batch), authority).encode_to_vec();
+    store_message(bus, &subject, id, payload).await
 }
 
 fn shared() -> Arc<Postgres> {
@@ -196,8 +223,13 @@ pub(crate) fn options() -> StoreOptions {
     }
 }
 
+/// Makes the streams, small ones.
 pub(crate) async fn init(bus: &Bus) {
-    bus.init_streams(InitOptions { replicas: 1, size_divisor: 1_000 }).await.expect("streams are made");
+    init_streams(bus, 1_000).await;
+}
+
+async fn init_streams(bus: &Bus, size_divisor: i64) {
+    bus.init_streams(InitOptions { replicas: 1, size_divisor }).await.expect("streams are made");
 }
 
 pub(crate) fn process(number: u32) -> v1::ProcessId {

@@ -3,6 +3,7 @@
 mod command;
 mod ipmitool;
 mod libvirt;
+mod mail;
 mod manual;
 mod notice;
 mod page;

@@ -25,6 +25,7 @@ fn ways(port: u16, commands: &[(&str, &[&str])]) -> Ways {
         url: format!("smtp://127.0.0.1:{port}"),
         user: None,
         password_file: None,
+        ca_file: None,
         from: "muster@lab.example".into(),
     };
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
@@ -107,10 +108,18 @@ async fn a_command_reads_what_it_is_to_say_from_its_environment() {
 
 #[test]
 fn a_server_that_is_none_is_refused_at_the_start() {
-    let server = |url: &str, from: &str| {
-        Mailer::new(MailServer { url: url.into(), user: None, password_file: None, from: from.into() })
+    let server = |url: &str, from: &str, user: Option<&str>| {
+        let (user, url, from) = (user.map(str::to_owned), url.to_owned(), from.to_owned());
+        Mailer::new(MailServer { url, user, password_file: None, ca_file: None, from })
     };
-    assert!(server("smtp://mail:25", "muster").is_err());
-    assert!(server("mail", "muster@lab.example").is_err());
-    assert!(server("http://mail", "muster@lab.example").is_err());
+    assert!(server("smtp://mail:25", "muster", None).is_err());
+    assert!(server("mail", "muster@lab.example", None).is_err());
+    assert!(server("http://mail", "muster@lab.example", None).is_err());
+    for url in ["smtp://mail:25", "smtp://mail:587?tls=opportunistic"] {
+        let error = server(url, "muster@lab.example", Some("muster")).expect_err("the password would be readable");
+        assert!(error.to_string().contains("tls=required"), "{error}");
+    }
+    for url in ["smtps://mail", "smtp://mail:587?tls=required"] {
+        assert!(server(url, "muster@lab.example", Some("muster")).is_ok(), "{url}");
+    }
 }

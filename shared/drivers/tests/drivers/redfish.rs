@@ -1,6 +1,5 @@
 //! Redfish against a service that is not ours (sushy-tools, of OpenStack), over TLS with a password, and against services that lie.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -66,21 +65,6 @@ impl Service {
     fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
-}
-
-/// An authority, and a certificate of it for the loopback.
-fn certify(folder: &Path) {
-    let path = |name: &str| folder.join(name).display().to_string();
-    let (ca, ca_key, key, request, pem) =
-        (path("ca.pem"), path("ca.key"), path("server.key"), path("request"), path("server.pem"));
-    let new_key = ["-newkey", "rsa:2048", "-nodes", "-days", "2"];
-    let authority = ["req", "-x509", "-subj", "/CN=test authority", "-keyout", &ca_key, "-out", &ca];
-    run("openssl", &[&authority[..], &new_key].concat()).expect("the authority is made");
-    let asked =
-        ["req", "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &request];
-    run("openssl", &[&asked[..], &new_key[..3]].concat()).expect("the request is made");
-    let signed = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-out", &pem];
-    run("openssl", &[&signed[..], &["-days", "2", "-copy_extensions", "copy"]].concat()).expect("it is signed");
 }
 
 #[tokio::test]

@@ -208,3 +208,18 @@ fn obtain(requirement: &str, folder: &Path) -> anyhow::Result<()> {
     let folder = folder.to_string_lossy();
     run("python3", &["-m", "pip", "install", "--quiet", "--upgrade", "--target", &folder, requirement])
 }
+
+/// An authority, and a certificate of it for the loopback.
+pub(crate) fn certify(folder: &Path) {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (ca, ca_key, key, request, pem) =
+        (path("ca.pem"), path("ca.key"), path("server.key"), path("request"), path("server.pem"));
+    let new_key = ["-newkey", "rsa:2048", "-nodes", "-days", "2"];
+    let authority = ["req", "-x509", "-subj", "/CN=test authority", "-keyout", &ca_key, "-out", &ca];
+    run("openssl", &[&authority[..], &new_key].concat()).expect("the authority is made");
+    let asked =
+        ["req", "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &request];
+    run("openssl", &[&asked[..], &new_key[..3]].concat()).expect("the request is made");
+    let signed = ["x509", "-req", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-out", &pem];
+    run("openssl", &[&signed[..], &["-days", "2", "-copy_extensions", "copy"]].concat()).expect("it is signed");
+}

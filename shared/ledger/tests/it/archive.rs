@@ -73,7 +73,7 @@ pub(crate) async fn copy(bus: &Bus, lineage: u64) -> Vec<ArchivedMessage> {
     rows
 }
 
-async fn used(bus: &Bus, count: u64) -> [u8; 32] {
+pub(crate) async fn used(bus: &Bus, count: u64) -> [u8; 32] {
     let instance = Instance::start(bus, "a");
     for token in 0..count {
         Instance::command(&[&instance], command_id(), || Input::Add(token)).await.expect("taken");

@@ -118,7 +118,7 @@ async fn a_killed_server_loses_no_acknowledged_command_and_doubles_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_whose_log_loses_its_server_goes_on_and_loses_and_doubles_nothing() {
     let scratch = tempfile::tempdir().expect("a folder");
-    let mut servers = NatsServer::start_cluster(scratch.path(), 3).expect("three servers start");
+    let mut servers = NatsServer::start_cluster(scratch.path(), 3, None).expect("three servers start");
     let url = servers.iter().map(NatsServer::url).collect::<Vec<_>>().join(",");
     let bus = connect(&url).await;
     eventually("the cluster has a leader", async || init_with(&bus, 3).await.is_ok()).await;

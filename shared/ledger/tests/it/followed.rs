@@ -24,17 +24,17 @@ fn take(message: &StoredMessage) -> Result<Vec<Input>, String> {
     Ok(vec![Input::AddFollowed(tokens.collect())])
 }
 
-fn source() -> Source<Counter> {
+pub(crate) fn source() -> Source<Counter> {
     Source { stream: "REPORTS", filter: "", is_log: false, take }
 }
 
-async fn report(bus: &Bus, payload: Bytes) -> u64 {
+pub(crate) async fn report(bus: &Bus, payload: Bytes) -> u64 {
     let machine = MachineId::new("m1").expect("valid");
     let id = uuid::Uuid::now_v7().to_string();
     bus.store(&subjects::reports(&machine), &id, payload).await.expect("stored")
 }
 
-fn token(token: u64) -> Bytes {
+pub(crate) fn token(token: u64) -> Bytes {
     Bytes::copy_from_slice(&token.to_be_bytes())
 }
 

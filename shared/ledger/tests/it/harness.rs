@@ -51,7 +51,7 @@ pub(crate) async fn log_state(bus: &Bus) -> StreamState {
 }
 
 pub(crate) async fn connect(url: &str) -> Bus {
-    Bus::connect(&BusOptions::new(url, "test")).await.expect("a connection")
+    Bus::connect(&BusOptions::insecure_local(url, "test")).await.expect("a connection")
 }
 
 /// A fresh command id.

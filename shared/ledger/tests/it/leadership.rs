@@ -84,3 +84,38 @@ async fn a_leader_whose_lease_was_taken_stops_and_folds_again() {
     assert!(next > term);
     instance.stop().await;
 }
+
+/// What every replica says of itself.
+async fn replicas(bus: &muster_bus::Bus) -> Vec<muster_proto::v1::ServiceStatus> {
+    use muster_proto::v1::{ReplicaQuery, envelope::Body};
+    let envelope = bus.envelope(Body::ReplicaQuery(ReplicaQuery {}), muster_bus::Authority::default());
+    let subject = muster_bus::subjects::replicas(SERVICE);
+    let answers = bus.ask_all(&subject, &envelope, std::time::Duration::from_millis(300)).await.expect("asked");
+    let status = |answer: muster_proto::v1::Envelope| match answer.body {
+        Some(Body::ReplicaStatus(status)) => Some(status),
+        _ => None,
+    };
+    answers.into_iter().filter_map(status).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_says_the_leaders_state_hash_at_the_leaders_position() {
+    let (_server, bus) = system().await;
+    let leader = Instance::start(&bus, "a");
+    let (_, handle) = leader.leading().await;
+    let standby = Instance::start(&bus, "b");
+    for number in 0..5 {
+        Instance::command(&[&leader], command_id(), || Input::Add(number)).await.expect("taken");
+    }
+    all_announced(&handle).await;
+    let mut found = Vec::new();
+    eventually("both are at one position", async || {
+        found = replicas(&bus).await;
+        found.len() == 2 && found[0].position == found[1].position
+    })
+    .await;
+    assert_eq!(found[0].state_hash, found[1].state_hash);
+    assert_eq!(found.iter().filter(|status| status.leads).count(), 1, "{found:?}");
+    leader.stop().await;
+    standby.stop().await;
+}

@@ -2,6 +2,7 @@
 
 mod appends;
 mod archive;
+mod backups;
 mod chain;
 mod child;
 mod commands;

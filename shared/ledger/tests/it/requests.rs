@@ -270,3 +270,20 @@ async fn an_id_older_than_the_memory_is_refused_and_never_done_again() {
     assert!(added.values().eq(&[1, 1]), "{added:?}");
     later.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pass_is_made_when_it_is_asked_for_and_says_where_the_log_is_then() {
+    let (_server, bus, instance, _requests) = serving().await;
+    let subject = subjects::service(SERVICE, "check");
+    let ask = async |body| {
+        let envelope = bus.envelope(body, Authority::default());
+        bus.request(&subject, &envelope, ANSWER_TIMEOUT).await.expect("it answers").body.expect("it says something")
+    };
+    let Body::CheckReply(found) = ask(Body::CheckQuery(v1::CheckQuery {})).await else { panic!("it is no check") };
+    let status = found.status.expect("it says where it is");
+    assert_eq!(status.position.expect("it has one").sequence, log_state(&bus).await.last);
+    assert!(status.leads && found.broken.is_empty() && found.differences.is_empty(), "{status:?}");
+    let Body::Refusal(refusal) = ask(Body::ReplicaQuery(v1::ReplicaQuery {})).await else { panic!("it is taken") };
+    assert!(refusal.why.contains("check_query"), "{refusal:?}");
+    instance.stop().await;
+}

@@ -1739,6 +1739,9 @@ pub struct Module {
     /// Its processes may announce that they reboot, shut down or crash their machine.
     #[prost(bool, tag = "11")]
     pub reboots: bool,
+    /// Its processes have to run as root: the policy of a machine says whether they may.
+    #[prost(bool, tag = "12")]
+    pub root: bool,
     /// Name of the parameter that says how many further machines each of its processes gets as clients; empty where it asks for none.
     #[prost(string, tag = "20")]
     pub clients: ::prost::alloc::string::String,
@@ -3245,6 +3248,25 @@ pub struct Heartbeat {
     /// What became of the ssh key of its holder, for people; empty without one.
     #[prost(string, tag = "20")]
     pub ssh_key: ::prost::alloc::string::String,
+    /// Messages that counted for nothing since it began: by their signature, term, epoch, incarnation or generation.
+    #[prost(uint64, tag = "21")]
+    pub messages_refused: u64,
+    /// How test processes are contained on this machine.
+    #[prost(message, optional, tag = "24")]
+    pub containment: ::core::option::Option<Containment>,
+}
+/// Containment says how test processes are contained on a machine, and what is missing there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Containment {
+    /// Each process has a user of its own; false where all of them run as the agent's.
+    #[prost(bool, tag = "1")]
+    pub own_users: bool,
+    /// What is not limited on this machine and why, for people; empty where nothing is missing.
+    #[prost(string, repeated, tag = "2")]
+    pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why the policy file is not believed, for people: nothing that it could permit is permitted. Empty where it is, or where there is none.
+    #[prost(string, tag = "3")]
+    pub policy_error: ::prost::alloc::string::String,
 }
 /// HeartbeatAnswer is sent by a leader to the heartbeat's reply subject.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3920,6 +3942,8 @@ pub enum AgentRefusal {
     OldIncarnation = 8,
     /// Words between processes: whom they go to does not live here, takes no more now, or does not know who says them.
     NoMember = 9,
+    /// It is not signed by the service that may command this, or was taken before.
+    NotSigned = 10,
 }
 impl AgentRefusal {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3938,6 +3962,7 @@ impl AgentRefusal {
             Self::Invalid => "AGENT_REFUSAL_INVALID",
             Self::OldIncarnation => "AGENT_REFUSAL_OLD_INCARNATION",
             Self::NoMember => "AGENT_REFUSAL_NO_MEMBER",
+            Self::NotSigned => "AGENT_REFUSAL_NOT_SIGNED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3953,9 +3978,386 @@ impl AgentRefusal {
             "AGENT_REFUSAL_INVALID" => Some(Self::Invalid),
             "AGENT_REFUSAL_OLD_INCARNATION" => Some(Self::OldIncarnation),
             "AGENT_REFUSAL_NO_MEMBER" => Some(Self::NoMember),
+            "AGENT_REFUSAL_NOT_SIGNED" => Some(Self::NotSigned),
             _ => None,
         }
     }
+}
+/// MachineCommand may be refused.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachineCommand {
+    /// The command.
+    #[prost(
+        oneof = "machine_command::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
+    pub kind: ::core::option::Option<machine_command::Kind>,
+}
+/// Nested message and enum types in `MachineCommand`.
+pub mod machine_command {
+    /// The command.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// Set a flag of machines.
+        #[prost(message, tag = "1")]
+        SetFlag(super::SetFlag),
+        /// Remove a retired machine.
+        #[prost(message, tag = "2")]
+        Remove(super::RemoveMachine),
+        /// Hide resources from tests, or give them to testing.
+        #[prost(message, tag = "3")]
+        SetProtection(super::SetProtection),
+        /// Set tags.
+        #[prost(message, tag = "4")]
+        SetTags(super::SetTags),
+        /// Set a load number.
+        #[prost(message, tag = "5")]
+        SetLoadNumber(super::SetLoadNumber),
+        /// Name machines before they appear.
+        #[prost(message, tag = "6")]
+        LoadPool(super::LoadPool),
+        /// Take a kernel into the list.
+        #[prost(message, tag = "7")]
+        AddKernel(super::AddKernel),
+        /// Take a kernel out of the list.
+        #[prost(message, tag = "8")]
+        RemoveKernel(super::RemoveKernel),
+        /// Set how machines are booted.
+        #[prost(message, tag = "9")]
+        SetSettings(super::SetSettings),
+        /// Boot machines into a kernel.
+        #[prost(message, tag = "10")]
+        Boot(super::BootMachines),
+        /// Do something to the power or the snapshot of machines.
+        #[prost(message, tag = "11")]
+        Power(super::PowerMachines),
+        /// Hold all power operations and reboots, or let them go on.
+        #[prost(message, tag = "12")]
+        SetHold(super::SetHold),
+        /// Prepare a disk as a test area, or back.
+        #[prost(message, tag = "13")]
+        PrepareStorage(super::PrepareStorage),
+    }
+}
+/// SetFlag changes a flag on all machines that a selector names.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetFlag {
+    /// Selector.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// `active`, `maintenance` or `retired`, by its event's enum number (MachineFlag).
+    #[prost(uint32, tag = "2")]
+    pub flag: u32,
+    /// To what.
+    #[prost(bool, tag = "3")]
+    pub value: bool,
+}
+/// RemoveMachine forgets one retired machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveMachine {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+}
+/// SetProtection protects or releases resources.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetProtection {
+    /// Selector of machines.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// Resource ids or globs; empty with `machine` set means the machine as a whole.
+    #[prost(string, repeated, tag = "2")]
+    pub resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// true protects, false releases.
+    #[prost(bool, tag = "3")]
+    pub protect: bool,
+    /// The machine as a whole.
+    #[prost(bool, tag = "4")]
+    pub machine: bool,
+}
+/// SetTags replaces the tags of machines.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTags {
+    /// Selector.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// To add, sorted.
+    #[prost(string, repeated, tag = "2")]
+    pub add: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// To take away, sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// SetLoadNumber sets one, or several.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetLoadNumber {
+    /// The number.
+    #[prost(message, optional, tag = "1")]
+    pub number: ::core::option::Option<LoadNumber>,
+    /// Several, all or none; without `number`.
+    #[prost(message, repeated, tag = "2")]
+    pub numbers: ::prost::alloc::vec::Vec<LoadNumber>,
+}
+/// LoadPool names machines and their protection before their first start.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoadPool {
+    /// Machines.
+    #[prost(message, repeated, tag = "1")]
+    pub machines: ::prost::alloc::vec::Vec<PoolMachine>,
+}
+/// PoolMachine is one entry of a pool file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PoolMachine {
+    /// Machine id.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Resource ids or globs to protect.
+    #[prost(string, repeated, tag = "2")]
+    pub protect: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Tags.
+    #[prost(string, repeated, tag = "3")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Make it active at once.
+    #[prost(bool, tag = "4")]
+    pub active: bool,
+    /// Protect the machine as a whole.
+    #[prost(bool, tag = "5")]
+    pub protect_machine: bool,
+    /// How it is booted and switched, without a selector: what is given; unset changes nothing.
+    #[prost(message, optional, tag = "6")]
+    pub settings: ::core::option::Option<SetSettings>,
+}
+/// MachineQuery changes nothing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineQuery {
+    /// The query.
+    #[prost(oneof = "machine_query::Kind", tags = "1, 2, 3, 4")]
+    pub kind: ::core::option::Option<machine_query::Kind>,
+}
+/// Nested message and enum types in `MachineQuery`.
+pub mod machine_query {
+    /// The query.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// Machines, by selector.
+        #[prost(message, tag = "1")]
+        List(super::ListMachines),
+        /// Load numbers.
+        #[prost(message, tag = "2")]
+        LoadNumbers(super::ListLoadNumbers),
+        /// The service itself.
+        #[prost(message, tag = "3")]
+        Status(super::MachineServiceStatus),
+        /// Kernels.
+        #[prost(message, tag = "4")]
+        Kernels(super::ListKernels),
+    }
+}
+/// ListMachines lists machines.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMachines {
+    /// Selector; empty means all.
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+    /// Leave inventories out.
+    #[prost(bool, tag = "2")]
+    pub brief: bool,
+    /// Continue after this machine id.
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
+}
+/// ListLoadNumbers lists load numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLoadNumbers {}
+/// MachineServiceStatus asks for term, position, and state hash.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachineServiceStatus {}
+/// MachineReply answers commands and queries.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachineReply {
+    /// The answer.
+    #[prost(oneof = "machine_reply::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: ::core::option::Option<machine_reply::Kind>,
+}
+/// Nested message and enum types in `MachineReply`.
+pub mod machine_reply {
+    /// The answer.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// What a command did.
+        #[prost(message, tag = "1")]
+        Changed(super::MachinesChanged),
+        /// Machines.
+        #[prost(message, tag = "2")]
+        Machines(super::MachineList),
+        /// Load numbers.
+        #[prost(message, tag = "3")]
+        LoadNumbers(super::LoadNumberList),
+        /// The service itself.
+        #[prost(message, tag = "4")]
+        Status(super::ServiceStatus),
+        /// Kernels.
+        #[prost(message, tag = "5")]
+        Kernels(super::KernelList),
+        /// What a command did to the list of kernels.
+        #[prost(message, tag = "6")]
+        KernelChanged(super::KernelChanged),
+    }
+}
+/// MachinesChanged is what a command did.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MachinesChanged {
+    /// Machines that changed, sorted.
+    #[prost(string, repeated, tag = "1")]
+    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Machines that did not need to, sorted.
+    #[prost(string, repeated, tag = "2")]
+    pub unchanged: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Position after which a protection counts as on disk; the client polls for ProtectionAcknowledged.
+    #[prost(message, optional, tag = "3")]
+    pub position: ::core::option::Option<Position>,
+}
+/// MachineList is a page of machines.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MachineList {
+    /// Sorted by id.
+    #[prost(message, repeated, tag = "1")]
+    pub machines: ::prost::alloc::vec::Vec<MachineStatus>,
+    /// There are more: ask again after the last one.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// All power operations and reboots are held; unset when they are not.
+    #[prost(message, optional, tag = "3")]
+    pub hold: ::core::option::Option<Hold>,
+}
+/// LoadNumberList lists all that are set and all defaults.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoadNumberList {
+    /// Sorted by kind, then device type.
+    #[prost(message, repeated, tag = "1")]
+    pub numbers: ::prost::alloc::vec::Vec<LoadNumber>,
+}
+/// ServiceStatus is the same for every owning service.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceStatus {
+    /// Instance name of the leader, or of the replica that was asked.
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    /// Its term; of a standby, the highest term that it has read.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    /// Applied position.
+    #[prost(message, optional, tag = "3")]
+    pub position: ::core::option::Option<Position>,
+    /// BLAKE3 of the core's encoded state at that position, lower-case hex.
+    #[prost(string, tag = "4")]
+    pub state_hash: ::prost::alloc::string::String,
+    /// Followed streams.
+    #[prost(message, repeated, tag = "5")]
+    pub followed: ::prost::alloc::vec::Vec<FollowedStatus>,
+    /// UUID of the system, text.
+    #[prost(string, tag = "6")]
+    pub system: ::prost::alloc::string::String,
+    /// Version of its program.
+    #[prost(string, tag = "60")]
+    pub version: ::prost::alloc::string::String,
+    /// It leads; false of a standby.
+    #[prost(bool, tag = "61")]
+    pub leads: bool,
+}
+/// FollowedStatus is how far a stream has been followed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowedStatus {
+    /// Stream name.
+    #[prost(string, tag = "1")]
+    pub stream: ::prost::alloc::string::String,
+    /// Last message taken.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<Position>,
+}
+/// CheckQuery asks the leader of an owning service for a full pass now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckQuery {}
+/// CheckReply is what that full pass found and did.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckReply {
+    /// The service after the pass.
+    #[prost(message, optional, tag = "1")]
+    pub status: ::core::option::Option<ServiceStatus>,
+    /// What the log and what was observed disagreed about before the pass.
+    #[prost(message, repeated, tag = "2")]
+    pub differences: ::prost::alloc::vec::Vec<Difference>,
+    /// How many more there were than are listed.
+    #[prost(uint32, tag = "3")]
+    pub differences_more: u32,
+    /// What a person is to know.
+    #[prost(message, repeated, tag = "4")]
+    pub alarms: ::prost::alloc::vec::Vec<Alarm>,
+    /// Type name of `events`: `muster.v1.MachineEvent`.
+    #[prost(string, tag = "5")]
+    pub event_type: ::prost::alloc::string::String,
+    /// Encoded events that the pass decided, in order.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub events: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// How many more there were than are listed.
+    #[prost(uint32, tag = "7")]
+    pub events_more: u32,
+    /// Identities of the effects that the pass wanted done.
+    #[prost(string, repeated, tag = "8")]
+    pub effects: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many more there were than are listed.
+    #[prost(uint32, tag = "9")]
+    pub effects_more: u32,
+    /// An invariant that the state does not keep; empty where it keeps all.
+    #[prost(string, tag = "10")]
+    pub broken: ::prost::alloc::string::String,
+}
+/// Difference is something that the log and what was observed disagree about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Difference {
+    /// What it is about: a machine, a reservation.
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// What differs.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+    /// What is done about it.
+    #[prost(string, tag = "3")]
+    pub next: ::prost::alloc::string::String,
+}
+/// Alarm is something that a person is to know.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Alarm {
+    /// What it is.
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    /// Why it is so.
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+    /// What to do.
+    #[prost(string, tag = "3")]
+    pub next: ::prost::alloc::string::String,
+}
+/// ReplicaQuery asks every replica of an owning service, leader or not, where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplicaQuery {}
+/// EnrollRequest presents the key of a machine. Only who has the machine's token can say it; said again with the same key until the
+/// machine is let in with it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnrollRequest {
+    /// The machine.
+    #[prost(string, tag = "1")]
+    pub machine: ::prost::alloc::string::String,
+    /// Public key that it made; the other half never leaves the machine.
+    #[prost(string, tag = "2")]
+    pub public_key: ::prost::alloc::string::String,
+}
+/// EnrollAnswer says that the key was approved. The token is of no use any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnrollAnswer {
+    /// The key that counts from now on.
+    #[prost(string, tag = "1")]
+    pub public_key: ::prost::alloc::string::String,
 }
 /// PlanStarted: a plan was accepted.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4738,7 +5140,7 @@ pub struct JobEvent {
     /// The fact.
     #[prost(
         oneof = "job_event::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25, 32, 33, 34, 26, 27, 28, 29, 30, 31, 40"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 18, 14, 15, 19, 20, 21, 16, 17, 22, 23, 24, 25, 32, 33, 34, 26, 27, 28, 29, 30, 31, 40, 60"
     )]
     pub kind: ::core::option::Option<job_event::Kind>,
 }
@@ -4852,7 +5254,17 @@ pub mod job_event {
         /// A process that has clients is over.
         #[prost(message, tag = "40")]
         GroupEnded(super::GroupEnded),
+        /// An agent knows of a later job than the log: the numbers up to that one are used.
+        #[prost(message, tag = "60")]
+        JobNumbersPassed(super::JobNumbersPassed),
     }
+}
+/// JobNumbersPassed: the log was rebuilt from something older than an agent's disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobNumbersPassed {
+    /// The highest job number of this run that the agent knows.
+    #[prost(uint32, tag = "1")]
+    pub last: u32,
 }
 /// RunStarted: a new run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5311,292 +5723,6 @@ pub struct AttachedEnded {
     /// Why it could not be started.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
-}
-/// MachineCommand may be refused.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MachineCommand {
-    /// The command.
-    #[prost(
-        oneof = "machine_command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
-    )]
-    pub kind: ::core::option::Option<machine_command::Kind>,
-}
-/// Nested message and enum types in `MachineCommand`.
-pub mod machine_command {
-    /// The command.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Kind {
-        /// Set a flag of machines.
-        #[prost(message, tag = "1")]
-        SetFlag(super::SetFlag),
-        /// Remove a retired machine.
-        #[prost(message, tag = "2")]
-        Remove(super::RemoveMachine),
-        /// Hide resources from tests, or give them to testing.
-        #[prost(message, tag = "3")]
-        SetProtection(super::SetProtection),
-        /// Set tags.
-        #[prost(message, tag = "4")]
-        SetTags(super::SetTags),
-        /// Set a load number.
-        #[prost(message, tag = "5")]
-        SetLoadNumber(super::SetLoadNumber),
-        /// Name machines before they appear.
-        #[prost(message, tag = "6")]
-        LoadPool(super::LoadPool),
-        /// Take a kernel into the list.
-        #[prost(message, tag = "7")]
-        AddKernel(super::AddKernel),
-        /// Take a kernel out of the list.
-        #[prost(message, tag = "8")]
-        RemoveKernel(super::RemoveKernel),
-        /// Set how machines are booted.
-        #[prost(message, tag = "9")]
-        SetSettings(super::SetSettings),
-        /// Boot machines into a kernel.
-        #[prost(message, tag = "10")]
-        Boot(super::BootMachines),
-        /// Do something to the power or the snapshot of machines.
-        #[prost(message, tag = "11")]
-        Power(super::PowerMachines),
-        /// Hold all power operations and reboots, or let them go on.
-        #[prost(message, tag = "12")]
-        SetHold(super::SetHold),
-        /// Prepare a disk as a test area, or back.
-        #[prost(message, tag = "13")]
-        PrepareStorage(super::PrepareStorage),
-    }
-}
-/// SetFlag changes a flag on all machines that a selector names.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SetFlag {
-    /// Selector.
-    #[prost(string, tag = "1")]
-    pub selector: ::prost::alloc::string::String,
-    /// `active`, `maintenance` or `retired`, by its event's enum number (MachineFlag).
-    #[prost(uint32, tag = "2")]
-    pub flag: u32,
-    /// To what.
-    #[prost(bool, tag = "3")]
-    pub value: bool,
-}
-/// RemoveMachine forgets one retired machine.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RemoveMachine {
-    /// Machine id.
-    #[prost(string, tag = "1")]
-    pub machine: ::prost::alloc::string::String,
-}
-/// SetProtection protects or releases resources.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SetProtection {
-    /// Selector of machines.
-    #[prost(string, tag = "1")]
-    pub selector: ::prost::alloc::string::String,
-    /// Resource ids or globs; empty with `machine` set means the machine as a whole.
-    #[prost(string, repeated, tag = "2")]
-    pub resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// true protects, false releases.
-    #[prost(bool, tag = "3")]
-    pub protect: bool,
-    /// The machine as a whole.
-    #[prost(bool, tag = "4")]
-    pub machine: bool,
-}
-/// SetTags replaces the tags of machines.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SetTags {
-    /// Selector.
-    #[prost(string, tag = "1")]
-    pub selector: ::prost::alloc::string::String,
-    /// To add, sorted.
-    #[prost(string, repeated, tag = "2")]
-    pub add: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// To take away, sorted.
-    #[prost(string, repeated, tag = "3")]
-    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// SetLoadNumber sets one, or several.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct SetLoadNumber {
-    /// The number.
-    #[prost(message, optional, tag = "1")]
-    pub number: ::core::option::Option<LoadNumber>,
-    /// Several, all or none; without `number`.
-    #[prost(message, repeated, tag = "2")]
-    pub numbers: ::prost::alloc::vec::Vec<LoadNumber>,
-}
-/// LoadPool names machines and their protection before their first start.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct LoadPool {
-    /// Machines.
-    #[prost(message, repeated, tag = "1")]
-    pub machines: ::prost::alloc::vec::Vec<PoolMachine>,
-}
-/// PoolMachine is one entry of a pool file.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PoolMachine {
-    /// Machine id.
-    #[prost(string, tag = "1")]
-    pub machine: ::prost::alloc::string::String,
-    /// Resource ids or globs to protect.
-    #[prost(string, repeated, tag = "2")]
-    pub protect: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Tags.
-    #[prost(string, repeated, tag = "3")]
-    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Make it active at once.
-    #[prost(bool, tag = "4")]
-    pub active: bool,
-    /// Protect the machine as a whole.
-    #[prost(bool, tag = "5")]
-    pub protect_machine: bool,
-    /// How it is booted and switched, without a selector: what is given; unset changes nothing.
-    #[prost(message, optional, tag = "6")]
-    pub settings: ::core::option::Option<SetSettings>,
-}
-/// MachineQuery changes nothing.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MachineQuery {
-    /// The query.
-    #[prost(oneof = "machine_query::Kind", tags = "1, 2, 3, 4")]
-    pub kind: ::core::option::Option<machine_query::Kind>,
-}
-/// Nested message and enum types in `MachineQuery`.
-pub mod machine_query {
-    /// The query.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Kind {
-        /// Machines, by selector.
-        #[prost(message, tag = "1")]
-        List(super::ListMachines),
-        /// Load numbers.
-        #[prost(message, tag = "2")]
-        LoadNumbers(super::ListLoadNumbers),
-        /// The service itself.
-        #[prost(message, tag = "3")]
-        Status(super::MachineServiceStatus),
-        /// Kernels.
-        #[prost(message, tag = "4")]
-        Kernels(super::ListKernels),
-    }
-}
-/// ListMachines lists machines.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListMachines {
-    /// Selector; empty means all.
-    #[prost(string, tag = "1")]
-    pub selector: ::prost::alloc::string::String,
-    /// Leave inventories out.
-    #[prost(bool, tag = "2")]
-    pub brief: bool,
-    /// Continue after this machine id.
-    #[prost(string, tag = "3")]
-    pub after: ::prost::alloc::string::String,
-}
-/// ListLoadNumbers lists load numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListLoadNumbers {}
-/// MachineServiceStatus asks for term, position, and state hash.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MachineServiceStatus {}
-/// MachineReply answers commands and queries.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MachineReply {
-    /// The answer.
-    #[prost(oneof = "machine_reply::Kind", tags = "1, 2, 3, 4, 5, 6")]
-    pub kind: ::core::option::Option<machine_reply::Kind>,
-}
-/// Nested message and enum types in `MachineReply`.
-pub mod machine_reply {
-    /// The answer.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Kind {
-        /// What a command did.
-        #[prost(message, tag = "1")]
-        Changed(super::MachinesChanged),
-        /// Machines.
-        #[prost(message, tag = "2")]
-        Machines(super::MachineList),
-        /// Load numbers.
-        #[prost(message, tag = "3")]
-        LoadNumbers(super::LoadNumberList),
-        /// The service itself.
-        #[prost(message, tag = "4")]
-        Status(super::ServiceStatus),
-        /// Kernels.
-        #[prost(message, tag = "5")]
-        Kernels(super::KernelList),
-        /// What a command did to the list of kernels.
-        #[prost(message, tag = "6")]
-        KernelChanged(super::KernelChanged),
-    }
-}
-/// MachinesChanged is what a command did.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MachinesChanged {
-    /// Machines that changed, sorted.
-    #[prost(string, repeated, tag = "1")]
-    pub machines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Machines that did not need to, sorted.
-    #[prost(string, repeated, tag = "2")]
-    pub unchanged: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Position after which a protection counts as on disk; the client polls for ProtectionAcknowledged.
-    #[prost(message, optional, tag = "3")]
-    pub position: ::core::option::Option<Position>,
-}
-/// MachineList is a page of machines.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MachineList {
-    /// Sorted by id.
-    #[prost(message, repeated, tag = "1")]
-    pub machines: ::prost::alloc::vec::Vec<MachineStatus>,
-    /// There are more: ask again after the last one.
-    #[prost(bool, tag = "2")]
-    pub more: bool,
-    /// All power operations and reboots are held; unset when they are not.
-    #[prost(message, optional, tag = "3")]
-    pub hold: ::core::option::Option<Hold>,
-}
-/// LoadNumberList lists all that are set and all defaults.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct LoadNumberList {
-    /// Sorted by kind, then device type.
-    #[prost(message, repeated, tag = "1")]
-    pub numbers: ::prost::alloc::vec::Vec<LoadNumber>,
-}
-/// ServiceStatus is the same for every owning service.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ServiceStatus {
-    /// Instance name of the leader.
-    #[prost(string, tag = "1")]
-    pub instance: ::prost::alloc::string::String,
-    /// Its term.
-    #[prost(uint64, tag = "2")]
-    pub term: u64,
-    /// Applied position.
-    #[prost(message, optional, tag = "3")]
-    pub position: ::core::option::Option<Position>,
-    /// BLAKE3 of the core's encoded state at that position, lower-case hex.
-    #[prost(string, tag = "4")]
-    pub state_hash: ::prost::alloc::string::String,
-    /// Followed streams.
-    #[prost(message, repeated, tag = "5")]
-    pub followed: ::prost::alloc::vec::Vec<FollowedStatus>,
-    /// UUID of the system, text.
-    #[prost(string, tag = "6")]
-    pub system: ::prost::alloc::string::String,
-}
-/// FollowedStatus is how far a stream has been followed.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FollowedStatus {
-    /// Stream name.
-    #[prost(string, tag = "1")]
-    pub stream: ::prost::alloc::string::String,
-    /// Last message taken.
-    #[prost(message, optional, tag = "2")]
-    pub position: ::core::option::Option<Position>,
 }
 /// PlanRecord is all that is known of a plan.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -7225,6 +7351,39 @@ impl ReservationState {
         }
     }
 }
+/// Signature closes a message to an agent: it is its last field. Signed are the length-prefixed fields domain, service, machine, number and
+/// the exact bytes before the signature, which hold incarnation, term, epoch, generation and command id.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Signature {
+    /// Public key of who signed, as nkeys write it.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Number of the message among all that its process signed: a number that was taken is not taken again.
+    #[prost(fixed64, tag = "2")]
+    pub number: u64,
+    /// Ed25519 signature, 64 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub signature: ::prost::bytes::Bytes,
+    /// How the service's keys changed, the oldest first; who has pinned an older key follows them.
+    #[prost(message, repeated, tag = "4")]
+    pub changes: ::prost::alloc::vec::Vec<KeyChange>,
+}
+/// KeyChange takes a signing key of a service in or out. It counts for who has pinned the key that signed it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyChange {
+    /// Public key that is taken in or out.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Public key of who signed this.
+    #[prost(string, tag = "2")]
+    pub by: ::prost::alloc::string::String,
+    /// It is taken out.
+    #[prost(bool, tag = "3")]
+    pub ends: bool,
+    /// Ed25519 signature by `by` over domain, service, key and `ends`.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub signature: ::prost::bytes::Bytes,
+}
 /// SampleBatch goes to TEL on `agent.<m>.tel`. It is complete in itself: it carries every layout that its rows use.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SampleBatch {
@@ -7436,16 +7595,20 @@ pub struct Envelope {
     /// Incarnation of the sending agent, or of the agent addressed; 0 where there is none.
     #[prost(uint64, tag = "9")]
     pub incarnation: u64,
-    /// UUIDv7 of the command, made by the client and reused on every retry; 16 bytes, empty where there is none.
+    /// UUIDv7 of the command, made by the client and reused on every retry; in an answer to an agent the id of the message that is
+    /// answered; 16 bytes, empty where there is none.
     #[prost(bytes = "bytes", tag = "10")]
     pub cmd_id: ::prost::bytes::Bytes,
     /// Pool time that a query to an owning service is about, nanoseconds: it answers from its state as it was then; 0 means now.
     #[prost(int64, tag = "81")]
     pub asked_at_ns: i64,
+    /// Proves to an agent which service says this; always the last field. Unset in everything that commands no agent.
+    #[prost(message, optional, tag = "87")]
+    pub signature: ::core::option::Option<Signature>,
     /// What is said.
     #[prost(
         oneof = "envelope::Body",
-        tags = "20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 60, 71, 72"
+        tags = "20, 21, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 50, 51, 52, 53, 54, 55, 56, 57, 58, 60, 61, 62, 63, 64, 71, 72, 85, 86"
     )]
     pub body: ::core::option::Option<envelope::Body>,
 }
@@ -7529,12 +7692,30 @@ pub mod envelope {
         /// A trigger fires: said to all agents, never stored.
         #[prost(message, tag = "60")]
         EdgeFired(super::TriggerFired),
+        /// Asks the leader of an owning service for a full pass now.
+        #[prost(message, tag = "61")]
+        CheckQuery(super::CheckQuery),
+        /// What that pass found and did.
+        #[prost(message, tag = "62")]
+        CheckReply(super::CheckReply),
+        /// Asks every replica of an owning service where it is.
+        #[prost(message, tag = "63")]
+        ReplicaQuery(super::ReplicaQuery),
+        /// What a replica says of itself.
+        #[prost(message, tag = "64")]
+        ReplicaStatus(super::ServiceStatus),
         /// A command to the telemetry-logger.
         #[prost(message, tag = "71")]
         TelemetryCommand(super::TelemetryCommand),
         /// The telemetry-logger's answer.
         #[prost(message, tag = "72")]
         TelemetryReply(super::TelemetryReply),
+        /// A machine that has a token presents its key.
+        #[prost(message, tag = "85")]
+        EnrollRequest(super::EnrollRequest),
+        /// The administrator's answer.
+        #[prost(message, tag = "86")]
+        EnrollAnswer(super::EnrollAnswer),
     }
 }
 /// MachineEvent is one fact about one machine, or about the defaults of all.

@@ -34,11 +34,22 @@ impl Bounds {
     }
 }
 
-/// A chunk without its values.
+/// What a segment stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// One chunk.
+    Hour,
+    /// All chunks of a day, which take its place where it would have to be opened.
+    Day,
+}
+
+/// A chunk without its values, or a day of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
-    /// Start of its hour, nanoseconds.
-    pub hour: i64,
+    /// What it stands for.
+    pub span: Span,
+    /// Start of its hour or day, nanoseconds.
+    pub start: i64,
     /// Its part.
     pub part: i64,
     /// What most questions ask.
@@ -197,7 +208,7 @@ type Rank = (bool, i64, i64);
 
 fn rank(segment: &Segment) -> Rank {
     let (late, piece) = received(segment.part);
-    (false, segment.hour / HOUR + late, piece)
+    (false, segment.start / HOUR + late, piece)
 }
 
 /// A value, or a chunk that is told by its summary.

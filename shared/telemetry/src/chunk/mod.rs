@@ -2,6 +2,7 @@
 //!
 //! Pure: from points to rows and back, no SQL and no clock. [`crate::write`] stores chunks, [`crate::query`] reads them.
 
+mod day;
 mod gather;
 mod groups;
 mod increase;
@@ -11,10 +12,11 @@ mod sketch;
 mod summary;
 mod tally;
 
+pub use day::{DAY, Days, Rolled};
 pub use gather::{Gather, Placed};
 pub use groups::groups;
 pub use increase::step;
-pub use line::{Bounds, Hot, Line, Segment};
+pub use line::{Bounds, Hot, Line, Segment, Span};
 pub use packed::{Damaged, pack, unpack};
 pub use sketch::Sketch;
 pub use summary::Summary;

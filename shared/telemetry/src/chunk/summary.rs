@@ -48,6 +48,23 @@ impl Summary {
             increase: increase(kind, &points.values),
         })
     }
+
+    /// Adds what came after it.
+    pub fn join(&mut self, kind: MetricKind, later: &Self) {
+        self.increase = match (kind, self.increase, later.increase) {
+            (MetricKind::Counter, Some(before), Some(after)) => {
+                Some(finite(before + step(kind, self.last, later.first).unwrap_or(0.0) + after))
+            }
+            (MetricKind::Delta, Some(before), Some(after)) => Some(finite(before + after)),
+            _ => None,
+        };
+        self.count = self.count.saturating_add(later.count);
+        self.min = self.min.min(later.min);
+        self.max = self.max.max(later.max);
+        self.sum = finite(self.sum + later.sum);
+        self.sum_squares = finite(self.sum_squares + later.sum_squares);
+        (self.last_at, self.last) = (later.last_at, later.last);
+    }
 }
 
 fn increase(kind: MetricKind, values: &[f64]) -> Option<f64> {

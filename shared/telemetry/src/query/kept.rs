@@ -22,11 +22,11 @@ done AS (SELECT count(*) AS hours, coalesce(sum(samples), 0)::bigint AS samples,
 total AS (SELECT coalesce(sum(samples), 0)::bigint AS samples FROM layout_total) \
 SELECT total.samples, hot.hours, hot.bytes, done.hours, done.samples, done.chunks, days.bytes, done.seconds, \
        (SELECT count(*) FROM series), (SELECT count(*) FROM gap), (SELECT count(*) FROM reject), \
-       (SELECT count(*) FROM series_bound) \
+       (SELECT count(*) FROM series_bound), (SELECT count(*) FROM rolled_day) \
 FROM hot, days, done, total";
 
 /// Names of the numbers of the statement, in its order.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "samples",
     "hot_hours",
     "hot_bytes",
@@ -39,6 +39,7 @@ const NAMES: [&str; 12] = [
     "gaps",
     "rejects",
     "bounds_reached",
+    "rolled_days",
 ];
 
 /// One row for each number. `end` is what the bus says of the stream of samples; none where it was not reachable.

@@ -37,7 +37,7 @@ pub(super) fn unit_of_level(kind: &str, unit: &str) -> String {
 
 /// Levels of all series that are asked for, of hot rows and chunks alike, and whether some were left out.
 pub(super) async fn levels(store: &Store, scope: &Scope, metrics: &[String]) -> Result<(Vec<Level>, bool)> {
-    let asked = Asked { run: scope.run(), filter: scope.filter(), metrics };
+    let asked = Asked { run: scope.run(), filter: scope.filter(), metrics, quantiles: false };
     let Measured { groups, rows } = by_series(store, asked, SERIES_MAX + 1).await?;
     let cut = rows.len() > SERIES_MAX;
     let measured: BTreeMap<i64, f64> = rows

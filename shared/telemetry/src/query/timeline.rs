@@ -121,7 +121,7 @@ async fn counts(client: &Client, scope: &Scope, width: i64) -> Result<BTreeMap<(
 /// The metric in each stretch, and whether it is a rate: the mean of a gauge, the rate of a counter.
 async fn levels(store: &Store, scope: &Scope, width: i64, metric: &str) -> Result<(BTreeMap<i64, f64>, bool)> {
     let (metrics, width_ns) = ([metric.to_owned()], width * 1_000);
-    let asked = Asked { run: scope.run(), filter: scope.filter(), metrics: &metrics };
+    let asked = Asked { run: scope.run(), filter: scope.filter(), metrics: &metrics, quantiles: false };
     let measured = by_bucket(store, asked, width_ns).await?;
     let mut levels = BTreeMap::new();
     let mut is_rate = false;

@@ -3,7 +3,7 @@
 //! Readers see each sample once: chunks appear and the partition goes at one commit, and the lock on `sample` that dropping takes is held
 //! only for that, after all the work. Memory is bounded: rows come through a cursor, by groups of layouts and time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use muster_model::{PoolTime, nanoseconds};
@@ -11,10 +11,11 @@ use muster_store::{Client, Error, Result, Stamp, Store, Transaction, copy_rows};
 use postgres_types::{ToSql, Type};
 
 use super::partitions::{self, partition_name, start};
+use super::rollup;
 use crate::chunk::{self, Chunk, Gather, HOUR, Placed};
 use crate::records::MetricKind;
 
-/// Key of the advisory lock of who compacts: "compact" in ASCII.
+/// Key of the advisory lock of who compacts or rolls up: "compact" in ASCII.
 const LOCK: i64 = 0x63_6f6d_7061_6374;
 /// Rows of a fetch: with 200 values each, 6 MiB.
 const ROWS_FETCHED: i32 = 4_000;
@@ -103,7 +104,13 @@ async fn make_days(client: &mut Client, partition: &str, hour: i64) -> Result<()
     transaction.commit().await.map_err(Error::doing(what))
 }
 
-async fn set_limits(transaction: &Transaction<'_>) -> Result<()> {
+/// Nobody else compacts or rolls up until the transaction ends; false where somebody does.
+pub(super) async fn is_alone(transaction: &Transaction<'_>) -> Result<bool> {
+    let locked = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await;
+    Ok(locked.map_err(Error::doing("lock compaction"))?.get(0))
+}
+
+pub(super) async fn set_limits(transaction: &Transaction<'_>) -> Result<()> {
     let set = format!("SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'; SET LOCAL work_mem = '{SORT_MEMORY}'");
     transaction.batch_execute(&set).await.map_err(Error::doing("set the limits of a compaction"))
 }
@@ -113,9 +120,7 @@ async fn transact(client: &mut Client, partition: &str, hour: i64, begun: Instan
     let mut transaction = client.transaction().await.map_err(Error::doing(what))?;
     set_limits(&transaction).await?;
     // The lock first, then the look: another replica may have compacted it while we came.
-    let select = "SELECT pg_try_advisory_xact_lock($1)";
-    let locked = transaction.query_one(select, &[&LOCK]).await.map_err(Error::doing(what))?;
-    if !locked.get::<_, bool>(0) {
+    if !is_alone(&transaction).await? {
         return Ok(Compaction::Busy);
     }
     let select = "SELECT pg_total_relation_size(to_regclass($1)), \
@@ -124,6 +129,7 @@ async fn transact(client: &mut Client, partition: &str, hour: i64, begun: Instan
     let (Some(hot_bytes), times_before) = (row.get::<_, Option<i64>>(0), row.get::<_, i64>(1)) else {
         return Ok(Compaction::Gone);
     };
+    let rolled = rollup::rolled_days(&transaction).await?;
     let gather = Gather::new(layouts(&transaction, partition).await?, hour, times_before);
     let mut compacted = Compacted {
         partition: partition.into(),
@@ -133,7 +139,7 @@ async fn transact(client: &mut Client, partition: &str, hour: i64, begun: Instan
         bytes: 0,
         took: Duration::ZERO,
     };
-    rewrite(&transaction, gather, &mut compacted).await?;
+    rewrite(&transaction, gather, &rolled, &mut compacted).await?;
     drop_partition(&mut transaction, partition).await?;
     compacted.took = begun.elapsed();
     note(&transaction, &compacted).await?;
@@ -162,7 +168,12 @@ async fn layouts(transaction: &Transaction<'_>, partition: &str) -> Result<HashM
 }
 
 /// Reads the partition and writes chunks, a part at a time.
-async fn rewrite(transaction: &Transaction<'_>, mut gather: Gather, compacted: &mut Compacted) -> Result<()> {
+async fn rewrite(
+    transaction: &Transaction<'_>,
+    mut gather: Gather,
+    rolled: &BTreeSet<i64>,
+    compacted: &mut Compacted,
+) -> Result<()> {
     let what = "read an hour of samples";
     let (layouts, groups) = gather.grouped();
     let select = format!(
@@ -182,7 +193,9 @@ async fn rewrite(transaction: &Transaction<'_>, mut gather: Gather, compacted: &
             gather.finish();
         }
         if rows.is_empty() || gather.ready.len() >= CHUNKS_COPIED {
-            write_chunks(transaction, &std::mem::take(&mut gather.ready), compacted).await?;
+            let chunks = std::mem::take(&mut gather.ready);
+            write_chunks(transaction, &chunks, compacted).await?;
+            rollup::unroll(transaction, &chunks, rolled).await?;
         }
         if rows.is_empty() {
             return Ok(());

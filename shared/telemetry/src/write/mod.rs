@@ -7,6 +7,7 @@ mod partitions;
 mod plans;
 mod reports;
 mod retention;
+mod rollup;
 mod rows;
 mod samples;
 mod streams;
@@ -15,6 +16,7 @@ pub use census::{known_series, series_counts};
 pub use compaction::{Compacted, Compaction, compact};
 pub use partitions::{closed_hours, partition_name};
 pub use retention::{Emptied, reinitialise, retain, retained_tables, retentions, set_retention};
+pub use rollup::{Rollup, closed_days, roll_up};
 pub use samples::KnownLayouts;
 pub use streams::{archive_head, archive_page, last_batches, load_offset};
 
@@ -68,6 +70,12 @@ async fn transact(
         return Ok(Outcome::Moved);
     }
     write(&transaction, known, from, records).await?;
+    if records.archived.is_empty() {
+        // Whoever shortens a log believes the archive. Anything else stays in its stream, so a PostgreSQL that dies may forget its newest
+        // transactions: it forgets the position with them, and they are read again.
+        let set = transaction.batch_execute("SET LOCAL synchronous_commit = off").await;
+        set.map_err(Error::doing("set how a transaction is committed"))?;
+    }
     transaction.commit().await.map_err(Error::doing("commit"))?;
     Ok(Outcome::Committed)
 }

@@ -69,15 +69,20 @@ const NAME: &str = "SELECT to_char(to_timestamp($1::bigint::float8 * 3600), '\"s
 pub async fn closed_hours(store: &Store, stream: &str, grace: Duration) -> Result<Vec<i64>> {
     let client = store.client().await?;
     let what = "list hours to compact";
-    let select = "SELECT stored_at FROM stream_offset WHERE stream = $1 AND shard = 0 ORDER BY epoch DESC LIMIT 1";
-    let row = client.query_opt(select, &[&stream]).await.map_err(Error::doing(what))?;
-    let Some(Stamp(stored)) = row.and_then(|row| row.get::<_, Option<Stamp>>(0)) else { return Ok(Vec::new()) };
-    let last = stored.0.saturating_sub(nanoseconds(grace)).div_euclid(HOUR) - 1;
+    let Some(last) = last_closed_hour(&client, stream, grace).await? else { return Ok(Vec::new()) };
     let select = "SELECT (extract(epoch FROM to_timestamp(substr(part.relname::text, 8), 'YYYYMMDD_HH24')) / 3600)::bigint AS hour \
         FROM pg_inherits JOIN pg_class AS part ON part.oid = inhrelid \
         WHERE inhparent = 'sample'::regclass ORDER BY 1 LIMIT $1";
     let rows = client.query(select, &[&HOURS_MAX]).await.map_err(Error::doing(what))?;
     Ok(rows.iter().map(|row| row.get(0)).filter(|hour| *hour <= last).collect())
+}
+
+/// The newest hour into which nothing more comes; none where that is not known.
+pub(super) async fn last_closed_hour(client: &Client, stream: &str, grace: Duration) -> Result<Option<i64>> {
+    let select = "SELECT stored_at FROM stream_offset WHERE stream = $1 AND shard = 0 ORDER BY epoch DESC LIMIT 1";
+    let row = client.query_opt(select, &[&stream]).await.map_err(Error::doing("find the newest closed hour"))?;
+    let stored = row.and_then(|row| row.get::<_, Option<Stamp>>(0));
+    Ok(stored.map(|Stamp(at)| at.0.saturating_sub(nanoseconds(grace)).div_euclid(HOUR) - 1))
 }
 
 /// Start of an hour.

@@ -95,8 +95,9 @@ async fn drop_days(client: &Client, seconds: i64) -> Result<u64> {
               <= now() - $1::bigint * interval '1 second' ORDER BY 1 LIMIT $2";
     let days = client.query(select, &[&seconds, &DROPPED_MAX]).await.map_err(Error::doing(what))?;
     for day in &days {
-        let drop =
-            format!("BEGIN; SET LOCAL lock_timeout = '{DROP_WAIT}'; DROP TABLE {}; COMMIT", day.get::<_, String>(0));
+        let name: String = day.get(0);
+        let forget = forget_day(&name);
+        let drop = format!("BEGIN; SET LOCAL lock_timeout = '{DROP_WAIT}'; DROP TABLE {name}; {forget} COMMIT");
         if let Err(error) = client.batch_execute(&drop).await.map_err(Error::doing(what)) {
             client.batch_execute("ROLLBACK").await.map_err(Error::doing(what))?;
             return Err(error);
@@ -106,6 +107,13 @@ async fn drop_days(client: &Client, seconds: i64) -> Result<u64> {
     Ok(days.len() as u64 + rest)
 }
 
+/// Statements that take away what was rolled up of a day, by the name of its partition.
+fn forget_day(partition: &str) -> String {
+    let date = partition.trim_start_matches("chunk_");
+    let delete = |table| format!("DELETE FROM {table} WHERE t0 = to_timestamp('{date}', 'YYYYMMDD');");
+    ["chunk_day", "unrolled_series", "rolled_day"].map(delete).concat()
+}
+
 async fn delete_rows(client: &Client, table: &str, column: &str, seconds: i64) -> Result<u64> {
     let delete = format!(
         "DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {table} \
@@ -113,6 +121,10 @@ async fn delete_rows(client: &Client, table: &str, column: &str, seconds: i64) -
     );
     client.execute(&delete, &[&seconds, &DROPPED_MAX]).await.map_err(Error::doing("delete old rows"))
 }
+
+/// Tables that hold nothing but samples and what is counted of them.
+const OF_SAMPLES: &str =
+    "sample, chunk, chunk_day, rolled_day, unrolled_series, layout_total, layout, series, compaction, series_bound";
 
 /// What [`reinitialise`] took away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,15 +144,13 @@ pub async fn reinitialise(store: &Store) -> Result<Emptied> {
     let mut client = store.client().await?;
     let transaction = client.transaction().await.map_err(Error::doing(what))?;
     // Exclusive first: what is counted is what goes.
-    let lock =
-        "LOCK TABLE sample, chunk, layout_total, layout, series, compaction, series_bound IN ACCESS EXCLUSIVE MODE";
-    transaction.batch_execute(lock).await.map_err(Error::doing(what))?;
+    let lock = format!("LOCK TABLE {OF_SAMPLES} IN ACCESS EXCLUSIVE MODE");
+    transaction.batch_execute(&lock).await.map_err(Error::doing(what))?;
     let select = "SELECT coalesce((SELECT sum(samples) FROM layout_total), 0)::bigint, (SELECT count(*) FROM series)";
     let row = transaction.query_one(select, &[]).await.map_err(Error::doing(what))?;
     let number = |column: usize| row.get::<_, i64>(column).unsigned_abs();
     let emptied = Emptied { samples: number(0), series: number(1) };
-    let truncate = "TRUNCATE sample, chunk, layout_total, layout, series, compaction, series_bound";
-    transaction.batch_execute(truncate).await.map_err(Error::doing(what))?;
+    transaction.batch_execute(&format!("TRUNCATE {OF_SAMPLES}")).await.map_err(Error::doing(what))?;
     transaction.commit().await.map_err(Error::doing(what))?;
     Ok(emptied)
 }

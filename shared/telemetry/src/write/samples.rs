@@ -64,7 +64,7 @@ pub(super) async fn write_layouts(
         metric, kind, unit FROM jsonb_to_recordset($1) AS r(id bigint, machine text, machine_type text, run bigint, \
         job bigint, process bigint, attempt bigint, module text, device text, device_type text, metric text, kind text, \
         unit text) ON CONFLICT (id) DO NOTHING";
-    let rows = new().flat_map(|layout| &layout.series).map(|series| {
+    let rows = new().flat_map(|layout| layout.series.iter()).map(|series| {
         let row = json!({"id": series.id, "machine": series.machine, "machine_type": series.machine_type,
             "module": series.module, "device": series.device, "device_type": series.device_type,
             "metric": series.metric, "kind": series.kind.as_str(), "unit": series.unit});

@@ -3,10 +3,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use super::disk::{self, BootOnce};
 use super::initrd;
@@ -46,12 +45,15 @@ const STOCK_ENTRY: &str = "title stock\nlinux /stock/vmlinuz\ninitrd /stock/init
 /// Starts the agent: the machine's serial number is its name, and its stock-keeping unit is its bus.
 const AGENT: &str = r#"#!/bin/busybox sh
 printf 'crash = true\n' > /tmp/triggers.toml
+printf 'own_users = false\nroot = ["*"]\n' > /tmp/policy.toml
+chmod 644 /tmp/*.toml
 mkdir -p /tmp/disk
 exec > /dev/console 2>&1
 echo "kernel $(uname -r)"
 export MUSTER_NATS=$(cat /sys/class/dmi/id/product_sku)
+export MUSTER_INSECURE_LOCAL=true
 exec /boot/system/muster-agent --machine "$(cat /sys/class/dmi/id/product_serial)" --state /boot/state --disk /tmp/disk \
-    --trigger-policy /tmp/triggers.toml --crash-files /sys/fs/pstore --allow-boot grub,kexec,systemd-boot --esp /esp
+    --policy /tmp/policy.toml --trigger-policy /tmp/triggers.toml --crash-files /sys/fs/pstore --allow-boot grub,kexec,systemd-boot --esp /esp
 "#;
 
 /// What guests are made of.
@@ -160,22 +162,13 @@ fn put_agent(programs: &Path, system: &Path) -> anyhow::Result<()> {
         let (from, to) = (programs.join(program), system.join(program));
         let arguments = ["-o", &to.to_string_lossy(), &from.to_string_lossy()];
         tools::run_in(system, &strip.to_string_lossy(), &arguments)?;
-        for library in libraries(&from)? {
+        for library in tools::libraries(&from)? {
             let name = library.file_name().context("a library has a name")?;
             copy(&library, &system.join("lib").join(name))?;
         }
     }
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(system.join("agent"), std::fs::Permissions::from_mode(0o755)).context("make it executable")
-}
-
-/// Files that a program is linked to, its dynamic linker with them.
-fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output().context("run ldd")?;
-    ensure!(output.status.success(), "list the libraries of {}", program.display());
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let paths = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    Ok(paths.map(PathBuf::from).collect())
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {

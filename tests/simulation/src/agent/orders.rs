@@ -61,7 +61,8 @@ impl Agent {
         }
         let (Some(life), Some(Body::HeartbeatAnswer(answer))) = (&mut self.life, &answer.body) else { return };
         life.contact = ports.now;
-        if from == Owner::MachineLifecycle && answer.holder_deadline_ns > 0 {
+        let is_older = Position::from(answer.generation.unwrap_or_default()) < self.disk.machine_generation;
+        if from == Owner::MachineLifecycle && answer.holder_deadline_ns > 0 && !is_older {
             self.disk.deadline = PoolTime(answer.holder_deadline_ns);
         }
         if answer.hello_again && life.stage == Stage::Online {

@@ -6,6 +6,9 @@ use muster_model::PoolTime;
 
 use crate::random::Random;
 
+/// A process that does not answer for so long is missing.
+const MIA_AFTER: Duration = Duration::from_secs(3);
+
 /// A process that is alive.
 #[derive(Debug, Clone)]
 pub(super) struct Child {
@@ -55,8 +58,16 @@ impl Child {
         }
     }
 
+    /// When something about it changes next by itself.
+    pub(super) fn next_change(&self, now: PoolTime) -> Option<PoolTime> {
+        let mut changes = vec![self.answers_at];
+        changes.extend(self.ends.map(|(at, _)| at));
+        changes.extend(self.hangs.into_iter().flat_map(|(from, to)| [from + MIA_AFTER, to]));
+        changes.into_iter().filter(|at| *at > now).min()
+    }
+
     /// It misses its pings.
     pub(super) fn is_mia(&self, now: PoolTime) -> bool {
-        self.hangs.is_some_and(|(from, to)| now >= from + Duration::from_secs(3) && now < to)
+        self.hangs.is_some_and(|(from, to)| now >= from + MIA_AFTER && now < to)
     }
 }

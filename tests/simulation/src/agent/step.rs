@@ -1,4 +1,4 @@
-//! What an agent does by itself, four times a second.
+//! What an agent does by itself, at each of its steps.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Without an answer for so long, the holder's deadline is the agent's to enforce,
 const ALONE_AFTER: Duration = Duration::from_secs(15);
 /// so long after it.
-const DEADLINE_GRACE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(20);
 
 impl Agent {
     /// One step. Gives what it says through `ports`.
@@ -254,14 +254,19 @@ impl Agent {
     }
 
     fn beat(&mut self, ports: &mut Ports<'_>) {
+        let is_due = self.life.as_ref().is_some_and(|life| ports.now.since(life.beat_at) >= BEAT_INTERVAL);
+        if is_due && let Some(envelope) = self.heartbeat(ports.now) {
+            ports.said.push(Said::Heartbeat(envelope));
+        }
+    }
+
+    /// The next heartbeat; none from an agent that is down.
+    pub(super) fn heartbeat(&mut self, now: PoolTime) -> Option<v1::Envelope> {
         let live = self.disk.known.iter().filter(|(_, known)| !known.ended);
         let (digest, processes_live) =
             live.fold((0, 0), |(digest, count), (id, _)| (digest ^ muster_proto::process_digest(id), count + 1));
-        let Some(life) = &mut self.life else { return };
-        if ports.now.since(life.beat_at) < BEAT_INTERVAL {
-            return;
-        }
-        (life.beat, life.beat_at) = (life.beat + 1, ports.now);
+        let life = self.life.as_mut()?;
+        (life.beat, life.beat_at) = (life.beat + 1, now);
         let heartbeat = v1::Heartbeat {
             machine: format!("m{}", self.index),
             number: life.beat,
@@ -273,11 +278,10 @@ impl Agent {
             fenced_epoch: self.disk.fenced,
             draining: self.disk.draining,
             reports_acknowledged: self.disk.spool.front().map_or(self.disk.last_batch, |(next, _)| next - 1),
-            pool_time_ns: ports.now.0,
+            pool_time_ns: now.0,
             ..Default::default()
         };
-        let envelope = self.envelope(Body::Heartbeat(heartbeat), ports.now);
-        ports.said.push(Said::Heartbeat(envelope));
+        Some(self.envelope(Body::Heartbeat(heartbeat), now))
     }
 
     fn publish(&mut self, ports: &mut Ports<'_>) {

@@ -45,6 +45,11 @@ pub(super) struct Running<C: Core> {
     pub(super) last_time: PoolTime,
     pub(super) tick_at: PoolTime,
     pub(super) full_at: PoolTime,
+    /// Something happened, and it takes turns as often as it can before this.
+    pub(super) stirred_until: PoolTime,
+    /// Decisions since the core's check ran, and how many there are between two.
+    pub(super) unchecked: u32,
+    pub(super) check_every: u32,
     pub(super) touched: BTreeSet<C::Key>,
 }
 
@@ -75,6 +80,9 @@ impl<C: Core> Running<C> {
             last_time: PoolTime::NEVER,
             tick_at: PoolTime::NEVER,
             full_at: PoolTime::NEVER,
+            stirred_until: PoolTime::NEVER,
+            unchecked: 0,
+            check_every: 1,
             touched: BTreeSet::new(),
         };
         for stored in log {
@@ -142,11 +150,29 @@ impl<C: Core> Running<C> {
             self.touched.extend(C::touched(&self.state, event));
             encoded.push(bytes);
         }
-        if !encoded.is_empty() {
+        if !encoded.is_empty() && self.is_to_be_checked() {
             P::check(&self.state)
                 .map_err(|reason| format!("{}: {reason}, after {:?}", P::LOG.name(), decision.events))?;
         }
         Ok(Ok((encoded, decision.reply.as_ref().map(C::encode_reply))))
+    }
+
+    /// Takes an agent's heartbeat, and gives the answer to it.
+    pub(super) fn hear<P: Part<Core = C>>(
+        &mut self,
+        machine: &str,
+        envelope: &v1::Envelope,
+        now: PoolTime,
+    ) -> Option<v1::HeartbeatAnswer> {
+        let (observation, answer) = P::heartbeat(&self.state, machine, envelope)?;
+        let time = self.clock.read(now);
+        C::observe(&mut self.observed, &self.state, observation, time);
+        Some(v1::HeartbeatAnswer { pool_time_ns: time.0, ..answer })
+    }
+
+    fn is_to_be_checked(&mut self) -> bool {
+        self.unchecked = (self.unchecked + 1) % self.check_every;
+        self.unchecked == 0
     }
 
     pub(super) fn decide_waiting<P: Part<Core = C>>(

@@ -18,6 +18,9 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// The decision logs.
+    pub(crate) const LOGS: [Self; 3] = [Self::Reservations, Self::Machines, Self::Jobs];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Reservations => muster_bus::streams::RESERVATIONS,

@@ -52,7 +52,7 @@ pub(super) fn run(runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<Row>>
     std::fs::create_dir(&raw).context("make a folder for marks")?;
     let files = (1..=PROCESSES).map(|number| format!("file {}", raw.join(number.to_string()).display()));
     let _subscribers = Subscribers::start(&lab, files)?;
-    let bus = runtime.block_on(Bus::connect(&BusOptions::new(&lab.nats_url(), "bench")))?;
+    let bus = runtime.block_on(Bus::connect(&BusOptions::insecure_local(&lab.nats_url(), "bench")))?;
     let bench = Bench { lab, runtime, bus, raw };
     let rows = bench.measure()?;
     bench.lab.down()?;

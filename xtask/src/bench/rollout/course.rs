@@ -106,7 +106,7 @@ impl Reader {
     pub(super) fn begin(runtime: &tokio::runtime::Runtime, url: &str) -> anyhow::Result<Self> {
         let course = Arc::new(Mutex::new(Course::default()));
         for log in [streams::RESERVATIONS, streams::MACHINES, streams::JOBS] {
-            let bus = runtime.block_on(Bus::connect(&BusOptions::new(url, "bench")))?;
+            let bus = runtime.block_on(Bus::connect(&BusOptions::insecure_local(url, "bench")))?;
             let state = runtime.block_on(bus.stream_state(log))?;
             ensure!(state.is_some(), "there is no log {log}");
             let reader = bus.read(log, "", state.map_or(1, |state| state.last + 1));

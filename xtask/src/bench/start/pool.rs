@@ -54,7 +54,8 @@ pub(super) struct Stopped {
 
 impl Pool {
     pub(super) async fn connect(lab: &Lab) -> anyhow::Result<Self> {
-        let options = BusOptions { actor: "user:bench".into(), ..BusOptions::new(&lab.nats_url(), "cli/bench") };
+        let options =
+            BusOptions { actor: "user:bench".into(), ..BusOptions::insecure_local(&lab.nats_url(), "cli/bench") };
         let bus = Bus::connect(&options).await?;
         Ok(Self { bus, directory: lab.directory().to_owned(), roots: lab.members() })
     }

@@ -8,7 +8,7 @@ use muster_model::{Epoch, Incarnation, MachineId, Phase, Refusal, RefusalCode};
 
 use super::draft::Draft;
 use super::{Decided, announced, boot, flaky, tenure};
-use crate::core::limits::{MACHINES_MAX, RESOURCES_MAX};
+use crate::core::limits::{AHEAD_MAX, MACHINES_MAX, RESOURCES_MAX};
 use crate::core::{Desired, Event, Fact, Hello, Holder, Inventory, Machine, Observed, Reply, Stage, State, desired_of};
 
 /// Decides a hello.
@@ -63,7 +63,15 @@ fn check_words(state: &State, hello: &Hello) -> Result<(), Refusal> {
     if hello.inventory.as_ref().is_some_and(|inventory| inventory.resources.len() > RESOURCES_MAX) {
         return Err(invalid("its inventory has too many resources"));
     }
-    if !state.machines.contains_key(&hello.machine) && state.machines.len() >= MACHINES_MAX {
+    let known = state.machines.get(&hello.machine);
+    let (epoch, incarnation) = known.map_or((0, 0), |machine| (machine.epoch.0, machine.incarnation.0));
+    if [(hello.fenced_epoch.0, epoch), (hello.last_incarnation.0, incarnation)]
+        .iter()
+        .any(|(said, known)| *said > known.saturating_add(AHEAD_MAX))
+    {
+        return Err(invalid("its epoch or incarnation is further above the log's than any log was ever behind"));
+    }
+    if known.is_none() && state.machines.len() >= MACHINES_MAX {
         let why = format!("the pool has {MACHINES_MAX} machines");
         let next = "remove retired machines, or begin a second pool";
         return Err(Refusal::new(RefusalCode::Limit, what, why, next));

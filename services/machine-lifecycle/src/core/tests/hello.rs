@@ -50,6 +50,20 @@ fn a_fence_above_the_log_raises_the_epoch_above_it() {
 }
 
 #[test]
+fn numbers_that_no_log_was_ever_behind_are_refused() {
+    let mut world = World::new();
+    world.ready_machine("a");
+    for last in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let of_epoch = Hello { fenced_epoch: Epoch(last), ..later_hello(&world, "a") };
+        let of_life = Hello { last_incarnation: Incarnation(last), ..later_hello(&world, "a") };
+        for hello in [of_epoch, of_life] {
+            let refusal = world.check(Input::Hello(hello)).unwrap_err();
+            assert_eq!(refusal.code, RefusalCode::Invalid, "{refusal}");
+        }
+    }
+}
+
+#[test]
 fn an_agent_that_lost_its_fence_is_fenced_anew_for_the_same_holder() {
     let mut world = World::new();
     world.ready_machine("a");

@@ -9,7 +9,7 @@ use muster_model::{Incarnation, MachineId, PoolTime, Position, ProcessId, Proces
 
 use super::super::event::Event;
 use super::super::input::{Hello, KnownProcess};
-use super::super::limits::REPORTS_PATIENCE;
+use super::super::limits::{JOBS_AHEAD_MAX, REPORTS_PATIENCE};
 use super::super::machine::Machine;
 use super::super::observed::Observed;
 use super::super::state::State;
@@ -35,7 +35,16 @@ pub(super) fn hello(state: &State, hello: &Hello, now: PoolTime) -> Vec<Event> {
         }
     }
     catch_up(state, machine, (&hello.known, hello.last_batch), Over { is_over: false, now }, &mut changes);
-    changes.into_event().into_iter().collect()
+    changes.into_event().into_iter().chain(passed(state, &hello.known)).collect()
+}
+
+/// A log that was rebuilt from something older than an agent's disk does not know its last jobs: their numbers are not given again.
+/// What is further above its last than any log was ever behind is not believed: numbers would end.
+fn passed(state: &State, known: &[KnownProcess]) -> Option<Event> {
+    let of_this_run = known.iter().filter(|process| process.id.run == state.run);
+    let believed = state.last_job.0.saturating_add(JOBS_AHEAD_MAX);
+    let last = of_this_run.map(|process| process.id.dpid.job).filter(|job| job.0 <= believed).max()?;
+    (last > state.last_job).then_some(Event::JobNumbersPassed(last))
 }
 
 /// Why a process is lost that its agent does not know.

@@ -7,6 +7,7 @@ mod boots;
 mod catch_up;
 mod counts;
 mod errands;
+mod findings;
 mod gangs;
 mod groups;
 mod index;
@@ -350,6 +351,7 @@ pub(super) fn high_io() -> Module {
         stall: Duration::from_secs(30),
         roles: Vec::new(),
         reboots: false,
+        root: false,
         clients: String::new(),
         client_selector: String::new(),
     }

@@ -244,3 +244,23 @@ fn a_process_that_ran_and_is_placed_again_still_counts_as_having_run() {
     lab.report(1, 2, ProcessState::Running);
     assert_ne!(lab.state.jobs[&JobNumber(1)].all_running, PoolTime::NEVER, "each has run once");
 }
+
+#[test]
+fn numbers_of_jobs_that_an_agent_alone_knows_are_not_given_again() {
+    let mut lab = Lab::with(1);
+    lab.start(1);
+    let mut later = lab.known(1, 1, ProcessState::Running);
+    later.id.dpid.job = JobNumber(8);
+    let mut of_another_run = later.clone();
+    (of_another_run.id.run.0, of_another_run.id.dpid.job) = (9, JobNumber(99));
+    lab.hello("node-1", vec![lab.known(1, 1, ProcessState::Running), later.clone(), of_another_run]);
+    assert_eq!(lab.state.last_job, JobNumber(8), "the log was rebuilt from something older");
+    lab.hello("node-1", vec![later]);
+    assert!(!lab.last.iter().any(|event| matches!(event, Event::JobNumbersPassed(_))), "said once: {:?}", lab.last);
+    lab.start(1);
+    assert!(lab.state.jobs.contains_key(&JobNumber(9)));
+    let mut far = lab.known(1, 1, ProcessState::Running);
+    far.id.dpid.job = JobNumber(u32::MAX);
+    lab.hello("node-1", vec![far]);
+    assert_eq!(lab.state.last_job, JobNumber(9), "no log was ever so far behind: numbers would end");
+}

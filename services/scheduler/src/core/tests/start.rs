@@ -159,6 +159,21 @@ fn silent_machines_are_not_placed_on() {
 }
 
 #[test]
+fn where_nobody_at_all_is_heard_a_start_is_to_be_tried_again() {
+    let mut lab = Lab::with(2);
+    for name in ["node-1", "node-2"] {
+        lab.heartbeat(name, Position::default());
+    }
+    lab.wait(Duration::from_secs(5));
+    let refused = lab.start_as(&start(4)).expect_err("nobody is heard");
+    assert_eq!(refused.code, RefusalCode::Unavailable);
+    assert_eq!(refused.why, "no agent at all was heard for 5 s: the bus, or the scheduler, was away");
+    lab.wait(Duration::from_secs(11));
+    let refused = lab.start_as(&start(4)).expect_err("they are silent");
+    assert_eq!(refused.code, RefusalCode::Refused, "by now it is the machines");
+}
+
+#[test]
 fn a_start_places_logs_and_replies_the_same() {
     let mut lab = Lab::with(2);
     let started = lab.start(4);

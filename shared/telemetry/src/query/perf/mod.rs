@@ -75,6 +75,8 @@ pub(super) struct Asked<'a> {
     pub(super) run: i64,
     pub(super) filter: &'a ReportFilter,
     pub(super) metrics: &'a [String],
+    /// Quantiles are wanted too.
+    pub(super) quantiles: bool,
 }
 
 /// What was measured.
@@ -95,7 +97,7 @@ pub async fn perf(store: &Store, run: &Run, query: &PerfQuery, bucket: Bucket) -
     let by_time = query.by() == Dimension::Time;
     // Times are kept to the microsecond.
     let width = by_time.then_some((bucket.nanoseconds / 1_000).max(1) * 1_000);
-    let asked = Asked { run: run.id.0.into(), filter: &filter, metrics: &query.metrics };
+    let asked = Asked { run: run.id.0.into(), filter: &filter, metrics: &query.metrics, quantiles: true };
     let Measured { groups, rows: mut found } = measure(store, asked, &grouping, width, KEPT_MAX).await?;
     let cut = found.len() > ROWS_MAX;
     found.truncate(ROWS_MAX);
@@ -143,8 +145,9 @@ async fn measure(
     let mut client = store.client().await?;
     let transaction = begin(&mut client).await?;
     let mut wanted = Wanted::read(&transaction, asked, grouping).await?;
-    chunks::read(&transaction, &mut wanted, &bounds).await?;
+    let read = chunks::read(&transaction, &mut wanted, &bounds).await?;
     hot::read(&transaction, &mut wanted, &bounds).await?;
+    chunks::unroll(&transaction, &mut wanted, &bounds, read).await?;
     let mut tallies = Tallies::new(rows_max);
     chunks::count(&transaction, &wanted, &bounds, &mut tallies).await?;
     Ok(Measured { rows: tallies.into_rows(), groups: wanted.groups })

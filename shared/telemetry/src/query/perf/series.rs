@@ -57,6 +57,8 @@ pub(super) struct Wanted {
     /// Key, metric, kind and unit of each group, ascending.
     pub(super) groups: Vec<[String; 4]>,
     pub(super) layouts: Vec<WantedLayout>,
+    /// Quantiles are asked for.
+    pub(super) quantiles: bool,
     /// When the run began, nanoseconds.
     pub(super) born: i64,
     /// First and last time of any value of the layouts, as far as it is seen.
@@ -65,7 +67,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) async fn read(transaction: &Transaction<'_>, asked: Asked<'_>, grouping: &Grouping) -> Result<Self> {
-        let Asked { run: run_id, filter, metrics } = asked;
+        let Asked { run: run_id, filter, metrics, quantiles } = asked;
         let row = transaction.query_one(BORN, &[&run_id]).await.map_err(Error::doing("find the start of the run"))?;
         let (first, next): (Option<Stamp>, Option<Stamp>) = (row.get(0), row.get(1));
         let seen = (first.map_or(i64::MIN, |at| at.0.0), next.map_or(i64::MAX, |at| at.0.0));
@@ -100,7 +102,7 @@ impl Wanted {
         let groups = sorted.into_iter().cloned().collect();
         let place_of = ids.iter().copied().zip(0..).collect();
         let (layouts, born, reach) = (Vec::new(), seen.0, None);
-        let mut wanted = Self { ids, place_of, lines, group_of, groups, layouts, born, reach };
+        let mut wanted = Self { ids, place_of, lines, group_of, groups, layouts, quantiles, born, reach };
         wanted.read_layouts(transaction, &parameters[..FILTER_PARAMETERS], seen).await?;
         Ok(wanted)
     }

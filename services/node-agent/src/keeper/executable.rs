@@ -1,0 +1,103 @@
+//! What is executed is the file that was checked: opened once, recognised by what every change of it changes, and executed through
+//! that descriptor. No path is looked up again in between.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Descriptor of the program in a process that is about to execute it.
+pub(crate) const PROGRAM_DESCRIPTOR: i32 = 3;
+/// What the link with a process's name leads to: its program, in the process that executes it and nowhere else.
+pub(crate) const PROGRAM_LINK: &str = "/proc/self/fd/3";
+/// What a script begins with.
+const SCRIPT: [u8; 2] = *b"#!";
+
+/// By what a file is recognised as the one that was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Mark {
+    /// Of a file that is open, or of which the kernel has told.
+    pub(crate) fn of(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// An artifact whose digest was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    /// Where it is.
+    pub path: std::path::PathBuf,
+    /// What it was when its digest was taken.
+    pub mark: Mark,
+}
+
+/// A program that is open.
+#[derive(Debug)]
+pub(crate) struct Executable {
+    /// The file.
+    pub file: File,
+    /// Its interpreter opens it again, by its descriptor.
+    pub is_script: bool,
+}
+
+impl Executable {
+    /// Opens what was checked.
+    ///
+    /// # Errors
+    /// It is another file than it was, or not there.
+    pub(crate) fn open(checked: &Checked) -> io::Result<Self> {
+        let file = open(&checked.path)?;
+        if Mark::of(&file.metadata()?) != checked.mark {
+            return Err(io::Error::other("the artifact was changed after its digest was taken; start it again"));
+        }
+        let mut head = [0; SCRIPT.len()];
+        let is_script = file.read_at(&mut head, 0)? == head.len() && head == SCRIPT;
+        Ok(Self { file, is_script })
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_changed_or_replaced_is_not_executed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        let checked = || Checked { path: path.clone(), mark: Mark::of(&std::fs::metadata(&path).unwrap()) };
+        let before = checked();
+        assert!(Executable::open(&before).unwrap().is_script);
+        std::fs::write(&path, "#!/bin/no\n").unwrap();
+        assert!(Executable::open(&before).is_err(), "other content of the same size");
+        let before = checked();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "#!/bin/no\n").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(Executable::open(&before).is_err(), "another file");
+        std::fs::rename(&path, &other).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        let linked = Checked { mark: Mark::of(&std::fs::metadata(&other).unwrap()), path: path.clone() };
+        assert!(Executable::open(&linked).is_err(), "a link");
+    }
+}
