@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &SoakArguments) -> anyhow::Result<()> {
     let rounds = arguments.rounds.to_string();
     let programs = ("MUSTER_PROGRAMS", &*programs.to_string_lossy());
     let environment = [programs, ("MUSTER_SOAK_ROUNDS", &*rounds), ("MUSTER_SOAK_POINTS", "all")];
-    run_cargo(&["test", "-p", "muster-e2e", "--test", "e2e", test, "--", "--nocapture"], &environment)
+    run_cargo(&["test", "--workspace", "--test", "e2e", test, "--", "--nocapture"], &environment)
 }
 
 /// Says them to decoders and cores, and a part of so many to every live subject.
@@ -120,7 +120,7 @@ fn malformed(messages: u64) -> anyhow::Result<()> {
     muster_simulation::malformed::run(MalformedOptions { seed: 1, messages }, tell).map_err(anyhow::Error::msg)?;
     let (programs, live) = (programs()?, (messages / LIVE_PART).to_string());
     let environment = [("MUSTER_PROGRAMS", &*programs.to_string_lossy()), ("MUSTER_SOAK_ROUNDS", &live)];
-    run_cargo(&["test", "-p", "muster-e2e", "--test", "e2e", "malformed", "--", "--nocapture"], &environment)
+    run_cargo(&["test", "--workspace", "--test", "e2e", "malformed", "--", "--nocapture"], &environment)
 }
 
 pub(crate) fn simulate(arguments: &SimulateArguments) -> anyhow::Result<()> {

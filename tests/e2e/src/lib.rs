@@ -11,6 +11,8 @@ use muster_testkit::lab::{Lab, LabOptions};
 use muster_testkit::wait_until;
 use serde_json::Value;
 
+pub mod relay;
+pub mod release;
 pub mod stream;
 
 /// How long anything may take to settle on a machine that is busy with other tests.

@@ -31,6 +31,7 @@ mod plans;
 mod pulses;
 mod qemu;
 mod refusals;
+mod releases;
 mod reservations;
 mod resources;
 mod rollouts;

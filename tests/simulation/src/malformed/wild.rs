@@ -18,6 +18,12 @@ static POOL: LazyLock<DescriptorPool> =
 const DEPTH_MAX: usize = 7;
 /// Of a thousand fields, so many are left out.
 const LEFT_OUT: u64 = 350;
+/// Of a thousand messages, so many are of values that mean something: whoever hears them understands more of them.
+const SENSIBLE: u64 = 300;
+/// Of a thousand messages within those, so many are left out: most say something special, which is refused with most of the rest.
+const SENSIBLE_LEFT_OUT: u64 = 700;
+/// So many of the first words mean something in the simulated pool.
+const SENSIBLE_WORDS: usize = 14;
 /// The field that has encoded events.
 const EVENTS: &str = "muster.v1.Entry.events";
 /// Words that mean something to somebody: names of the simulated pool, selectors, times, and what only looks like them.
@@ -28,8 +34,8 @@ const WORDS: &[&str] = &[
     "node-7",
     "idle",
     "high-io",
-    "user-0",
-    "user-1",
+    "u0",
+    "user:u0",
     "pool",
     "all",
     "1",
@@ -66,6 +72,8 @@ const WORDS: &[&str] = &[
     "muster.v1.MachineEvent",
     "muster.v1.ReservationEvent",
 ];
+/// Counts, numbers of jobs and reservations, and an hour.
+const SENSIBLE_NUMBERS: &[i64] = &[0, 1, 2, 3, 3_600_000_000_000];
 const NUMBERS: &[i64] = &[
     0,
     1,
@@ -91,13 +99,14 @@ const NUMBERS: &[i64] = &[
 #[derive(Debug)]
 pub struct Wild {
     pub(super) random: Random,
+    is_sensible: bool,
 }
 
 impl Wild {
     /// A source that gives the same messages for the same seed.
     #[must_use]
     pub fn new(random: Random) -> Self {
-        Self { random }
+        Self { random, is_sensible: false }
     }
 
     /// A message of this type (`JobEvent`), encoded; where `body` names one, an envelope with that body.
@@ -105,14 +114,15 @@ impl Wild {
     /// # Panics
     /// Where there is no such type or body.
     pub fn message(&mut self, message: &str, body: Option<&str>) -> Vec<u8> {
-        let descriptor = POOL.get_message_by_name(&format!("muster.v1.{message}")).expect("it is a type of the wire");
+        let descriptor = of_wire(message);
+        self.is_sensible = self.random.happens(SENSIBLE);
         let mut made = self.made(&descriptor, 0);
         if let Some(body) = body {
             let field = descriptor.get_field_by_name(body).expect("it is a body");
             let value = self.value(&field.kind(), 1);
             made.set_field(&field, value);
             // Who answers looks at who asks; some of the time that is right.
-            for (name, known) in [("source", "node-1"), ("actor", "user-0")] {
+            for (name, known) in [("source", "node-1"), ("actor", "u0")] {
                 if let Some(field) = descriptor.get_field_by_name(name).filter(|_| self.random.happens(700)) {
                     made.set_field(&field, Value::String(known.into()));
                 }
@@ -139,7 +149,7 @@ impl Wild {
 
     /// Bodies that an envelope can have.
     pub fn bodies() -> Vec<String> {
-        let envelope = POOL.get_message_by_name("muster.v1.Envelope").expect("it is a type of the wire");
+        let envelope = of_wire("Envelope");
         let body = envelope.oneofs().find(|oneof| oneof.name() == "body");
         body.expect("an envelope has a body").fields().map(|field| field.name().to_owned()).collect()
     }
@@ -154,8 +164,9 @@ impl Wild {
             }
         }
         for field in descriptor.fields().filter(|field| field.containing_oneof().is_none()) {
-            let is_too_deep = depth >= DEPTH_MAX && matches!(field.kind(), Kind::Message(_));
-            if !is_too_deep && !self.random.happens(LEFT_OUT) {
+            let is_message = matches!(field.kind(), Kind::Message(_));
+            let left_out = if self.is_sensible && is_message { SENSIBLE_LEFT_OUT } else { LEFT_OUT };
+            if !(is_message && depth >= DEPTH_MAX) && !self.random.happens(left_out) {
                 self.fill(&mut made, &field, depth);
             }
         }
@@ -183,7 +194,8 @@ impl Wild {
     /// An encoded event of some log.
     fn event(&mut self) -> Value {
         let of = ["JobEvent", "MachineEvent", "ReservationEvent"][self.random.index(3)];
-        Value::Bytes(self.message(of, None).into())
+        let descriptor = of_wire(of);
+        Value::Bytes(self.made(&descriptor, 0).encode_to_vec().into())
     }
 
     fn key(&mut self, kind: &Kind) -> MapKey {
@@ -215,7 +227,7 @@ impl Wild {
 
     /// Mostly one that is known.
     fn variant(&mut self, of: &EnumDescriptor) -> i32 {
-        if self.random.happens(50) {
+        if !self.is_sensible && self.random.happens(50) {
             return self.number() as i32;
         }
         let known: Vec<i32> = of.values().map(|value| value.number()).collect();
@@ -223,6 +235,9 @@ impl Wild {
     }
 
     fn number(&mut self) -> i64 {
+        if self.is_sensible {
+            return SENSIBLE_NUMBERS[self.random.index(SENSIBLE_NUMBERS.len())];
+        }
         match self.random.below(4) {
             0 => self.random.below(u64::MAX) as i64,
             1 => self.random.below(4) as i64,
@@ -236,6 +251,9 @@ impl Wild {
     }
 
     fn word(&mut self) -> String {
+        if self.is_sensible {
+            return WORDS[self.random.index(SENSIBLE_WORDS)].to_owned();
+        }
         let word = WORDS[self.random.index(WORDS.len())];
         if self.random.happens(10) { word.repeat(1 + self.random.index(2_000)) } else { word.to_owned() }
     }
@@ -245,4 +263,8 @@ impl Wild {
         let byte = self.random.below(256) as u8;
         vec![byte; length]
     }
+}
+
+fn of_wire(message: &str) -> MessageDescriptor {
+    POOL.get_message_by_name(&format!("muster.v1.{message}")).expect("it is a type of the wire")
 }
