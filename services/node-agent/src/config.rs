@@ -44,6 +44,10 @@ pub struct Arguments {
     /// Directory for everything that the agent keeps
     #[arg(long, env = "MUSTER_STATE", default_value = "/var/lib/muster/agent")]
     pub state: PathBuf,
+    /// Which artifacts of modules it runs, as `aarch64`: for a machine that runs those of another architecture by binfmt_misc and an
+    /// emulator. Without it, what its kernel says
+    #[arg(long, env = "MUSTER_ARCHITECTURE", value_name = "NAME")]
+    pub architecture: Option<String>,
     /// Directory that stands for a disk, may be repeated; with it, no real disk is looked at
     #[arg(long = "disk", value_name = "DIRECTORY")]
     pub disks: Vec<PathBuf>,
@@ -108,6 +112,8 @@ pub(crate) struct Settings {
     pub state: PathBuf,
     /// Directories that stand for disks.
     pub disks: Vec<PathBuf>,
+    /// Which artifacts of modules it runs, where that is not what its kernel says.
+    pub architecture: Option<String>,
     /// Block devices that are resources beside the disks.
     pub devices: Vec<PathBuf>,
     /// Disks may be formatted, mounted and dismounted by order.
@@ -184,6 +190,7 @@ impl Settings {
             boot: Places::new(&arguments.boot, &state),
             state,
             disks: disks.collect::<anyhow::Result<_>>()?,
+            architecture: arguments.architecture.clone(),
             keeper: arguments.keeper.clone().map_or_else(keeper_beside, Ok)?,
             policy: arguments.policy.clone(),
             trigger_policy: arguments.trigger_policy.clone(),

@@ -93,8 +93,8 @@ pub struct Lab {
     pub postgres: Postgres,
     services: Vec<Process>,
     agents: Vec<Process>,
-    /// Parts that reach the bus by another URL than the servers' own.
-    by: BTreeMap<String, String>,
+    /// What parts are told otherwise than by the lab.
+    told: BTreeMap<String, BTreeMap<String, String>>,
     released: bool,
 }
 
@@ -136,14 +136,19 @@ impl Lab {
             postgres,
             services: Vec::new(),
             agents: Vec::new(),
-            by: BTreeMap::new(),
+            told: BTreeMap::new(),
             released: false,
         })
     }
 
     /// From its next start on, the part of this name reaches the bus by `url`: through somebody who stands between them.
-    pub fn reach_by(&mut self, part: &str, url: String) {
-        self.by.insert(part.to_owned(), url);
+    pub fn reach_by(&mut self, part: &str, url: &str) {
+        self.tell(part, "MUSTER_NATS", url);
+    }
+
+    /// From its next start on, the part of this name has this in its environment, whatever the lab would put there.
+    pub fn tell(&mut self, part: &str, name: &str, value: &str) {
+        self.told.entry(part.to_owned()).or_default().insert(name.to_owned(), value.to_owned());
     }
 
     /// Makes the streams of a new system; a cluster takes a while to have a leader for them.
@@ -376,10 +381,8 @@ impl Lab {
     /// The environment of a part: it names the lab's folder, by which [`down`] finds it.
     fn spawn_environment(&self, part: &str) -> BTreeMap<String, String> {
         let mut environment = self.places();
-        if let Some(url) = self.by.get(part) {
-            environment.insert("MUSTER_NATS".into(), url.clone());
-        }
         environment.insert("MUSTER_LAB".into(), format!("{}/", text(&self.options.directory)));
+        environment.extend(self.told.get(part).cloned().unwrap_or_default());
         environment
     }
 

@@ -5,6 +5,7 @@
 mod answered;
 mod client;
 mod crash_point;
+pub mod emulation;
 pub mod formats;
 pub mod kernel;
 pub mod lab;

@@ -64,7 +64,7 @@ impl Stage {
         let mut proxies = BTreeMap::new();
         for part in Part::connected(machines) {
             let proxy = runtime.block_on(Proxy::start(target))?;
-            lab.reach_by(&part.to_string(), proxy.url());
+            lab.reach_by(&part.to_string(), &proxy.url());
             proxies.insert(part, proxy);
         }
         lab.new_system()?;

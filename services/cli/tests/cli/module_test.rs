@@ -4,14 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use muster_testkit::tools::packaged;
 use serde_json::Value;
 
 use crate::{error_of, muster};
-
-fn is_there(program: &str) -> bool {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-    found.is_ok_and(|output| output.status.success())
-}
 
 fn test(path: &Path, more: &[&str]) -> Output {
     let path = path.to_string_lossy().into_owned();
@@ -39,17 +35,24 @@ fn example(name: &str) -> PathBuf {
 
 #[test]
 fn the_examples_keep_the_contract() {
-    if is_there("python3") {
-        let output = test(&example("python"), &[]);
-        assert_eq!((output.status.code(), rules(&output, "breaks")), (Some(0), vec![]), "{}", error_of(&output));
-        assert_eq!(rules(&output, "lacks"), Vec::<String>::new());
-        assert_eq!(rules(&output, "keeps").len(), 17);
-    }
-    if is_there("nc") || is_there("socat") {
-        let output = test(&example("shell"), &["--param", "blocks=4"]);
-        assert_eq!((output.status.code(), rules(&output, "breaks")), (Some(0), vec![]), "{}", error_of(&output));
-        assert_eq!(rules(&output, "lacks"), ["reconnect", "inject"]);
-    }
+    packaged("python3").expect("there is Python");
+    let output = test(&example("python"), &[]);
+    assert_eq!((output.status.code(), rules(&output, "breaks")), (Some(0), vec![]), "{}", error_of(&output));
+    assert_eq!(rules(&output, "lacks"), Vec::<String>::new());
+    assert_eq!(rules(&output, "keeps").len(), 17);
+
+    packaged("socat").expect("there is socat");
+    let output = test(&example("shell"), &["--param", "blocks=4"]);
+    assert_eq!((output.status.code(), rules(&output, "breaks")), (Some(0), vec![]), "{}", error_of(&output));
+    assert_eq!(rules(&output, "lacks"), ["reconnect", "inject"]);
+
+    let built = tempfile::tempdir().expect("a folder");
+    let (source, program) = (example("c").join("example.c"), format!("example-{}", std::env::consts::ARCH));
+    let compiled = Command::new("cc").args(["-static", "-o", &program]).arg(source).current_dir(built.path()).status();
+    assert!(compiled.expect("there is a compiler").success());
+    let output = test(&example("c"), &["--artifacts", &built.path().to_string_lossy()]);
+    assert_eq!((output.status.code(), rules(&output, "breaks")), (Some(0), vec![]), "{}", error_of(&output));
+    assert_eq!(rules(&output, "lacks"), ["reconnect", "inject"]);
 }
 
 /// The Python example, changed in one place.
@@ -67,9 +70,7 @@ fn changed(from: &str, to: &str) -> (tempfile::TempDir, Output) {
 
 #[test]
 fn each_way_to_break_the_contract_is_told() {
-    if !is_there("python3") {
-        return;
-    }
+    packaged("python3").expect("there is Python");
     let fork = "subprocess.Popen(['sleep', '20'], start_new_session=True)";
     let cases: [(&str, &str, &str, &str); 11] = [
         (

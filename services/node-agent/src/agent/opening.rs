@@ -163,7 +163,8 @@ fn start_later() -> anyhow::Result<(Rush, Later<PathBuf>)> {
 async fn look(settings: &Settings, policy: Option<Arc<MachinePolicy>>) -> anyhow::Result<(Preparing, Inventory)> {
     let preparing = Preparing::open(&settings.state).context("open the file of test areas")?;
     let (directories, devices) = (settings.disks.clone(), settings.devices.clone());
-    let places = Places { directories, devices, areas: preparing.areas.clone(), policy };
+    let architecture = settings.architecture.clone();
+    let places = Places { directories, architecture, devices, areas: preparing.areas.clone(), policy };
     let probed = tokio::task::spawn_blocking(move || crate::probe::inventory(&places)).await;
     Ok((preparing, probed.context("probe the machine")?))
 }

@@ -232,6 +232,7 @@ impl Agent {
     pub(super) fn places(&self) -> Places {
         Places {
             directories: self.settings.disks.clone(),
+            architecture: self.settings.architecture.clone(),
             devices: self.settings.devices.clone(),
             areas: self.preparing.areas.clone(),
             policy: self.containing.policy().ok(),

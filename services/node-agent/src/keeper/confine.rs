@@ -35,7 +35,7 @@ pub(super) struct Plan<'a> {
     pub(super) environment: *const *const c_char,
     pub(super) input: RawFd,
     pub(super) output: RawFd,
-    /// The program, and whether it is a script, which keeps the descriptor.
+    /// The program, and whether it is interpreted, and so keeps the descriptor.
     pub(super) program: Option<(RawFd, bool)>,
     pub(super) confinement: &'a Confinement,
     pub(super) step: &'static str,
@@ -71,11 +71,11 @@ unsafe fn set_descriptors(plan: &mut Plan<'_>) -> bool {
             && libc::dup2(plan.output, 2) == 2
             && libc::chdir(plan.directory.as_ptr()) == 0;
         let mut first = PROGRAM_DESCRIPTOR;
-        if let Some((program, is_script)) = plan.program
+        if let Some((program, is_interpreted)) = plan.program
             && is_set
         {
             first += 1;
-            let flags = if is_script { 0 } else { libc::FD_CLOEXEC };
+            let flags = if is_interpreted { 0 } else { libc::FD_CLOEXEC };
             if libc::dup2(program, PROGRAM_DESCRIPTOR) < 0 || libc::fcntl(PROGRAM_DESCRIPTOR, libc::F_SETFD, flags) < 0
             {
                 return false;

@@ -12,8 +12,15 @@ use serde::{Deserialize, Serialize};
 pub(crate) const PROGRAM_DESCRIPTOR: i32 = 3;
 /// What the link with a process's name leads to: its program, in the process that executes it and nowhere else.
 pub(crate) const PROGRAM_LINK: &str = "/proc/self/fd/3";
-/// What a script begins with.
-const SCRIPT: [u8; 2] = *b"#!";
+/// Where an executable says for which machine it is, and where that ends (elf(5), `e_machine`).
+const MACHINE: std::ops::Range<usize> = 18..20;
+/// What an executable begins with.
+const ELF: [u8; 4] = *b"\x7fELF";
+/// What executables of this agent's own architecture say.
+#[cfg(target_arch = "x86_64")]
+const OWN: u16 = libc::EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const OWN: u16 = libc::EM_AARCH64;
 
 /// By what a file is recognised as the one that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +59,8 @@ pub(crate) struct Checked {
 pub(crate) struct Executable {
     /// The file.
     pub file: File,
-    /// Its interpreter opens it again, by its descriptor.
-    pub is_script: bool,
+    /// It is a script, or of another architecture: its interpreter or emulator opens it again, by its descriptor.
+    pub is_interpreted: bool,
 }
 
 impl Executable {
@@ -66,10 +73,16 @@ impl Executable {
         if Mark::of(&file.metadata()?) != checked.mark {
             return Err(io::Error::other("the artifact was changed after its digest was taken; start it again"));
         }
-        let mut head = [0; SCRIPT.len()];
-        let is_script = file.read_at(&mut head, 0)? == head.len() && head == SCRIPT;
-        Ok(Self { file, is_script })
+        let mut head = [0; MACHINE.end];
+        let read = file.read_at(&mut head, 0)?;
+        let is_interpreted = !is_of_this_machine(&head[..read]);
+        Ok(Self { file, is_interpreted })
     }
+}
+
+/// The kernel executes by itself what begins so.
+fn is_of_this_machine(head: &[u8]) -> bool {
+    head.starts_with(&ELF) && head.get(MACHINE) == Some(&OWN.to_le_bytes())
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -81,13 +94,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_needs_an_interpreter_or_an_emulator_keeps_its_descriptor() {
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(is_of_this_machine(&own));
+        let mut other = own[..MACHINE.end].to_vec();
+        other[MACHINE.start] ^= 1;
+        assert!(!is_of_this_machine(&other));
+        assert!(!is_of_this_machine(b"#!/bin/sh\n"));
+        assert!(!is_of_this_machine(b"\x7fEL"));
+    }
+
+    #[test]
     fn a_file_that_was_changed_or_replaced_is_not_executed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
         let checked = || Checked { path: path.clone(), mark: Mark::of(&std::fs::metadata(&path).unwrap()) };
         let before = checked();
-        assert!(Executable::open(&before).unwrap().is_script);
+        assert!(Executable::open(&before).unwrap().is_interpreted);
         std::fs::write(&path, "#!/bin/no\n").unwrap();
         assert!(Executable::open(&before).is_err(), "other content of the same size");
         let before = checked();

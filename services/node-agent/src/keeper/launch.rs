@@ -93,7 +93,7 @@ pub(crate) fn launch(program: &Program, around: Surroundings<'_>) -> io::Result<
         environment: environment.as_ptr(),
         input: around.input.as_raw_fd(),
         output: around.output.as_raw_fd(),
-        program: executable.map(|executable| (executable.file.as_raw_fd(), executable.is_script)),
+        program: executable.map(|executable| (executable.file.as_raw_fd(), executable.is_interpreted)),
         confinement: &program.confinement,
         step: "",
         error: 0,

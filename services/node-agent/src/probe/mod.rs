@@ -24,6 +24,8 @@ use crate::storage;
 pub(crate) struct Places {
     /// Directories that stand for disks; with them, no real disk or tape is looked at.
     pub directories: Vec<PathBuf>,
+    /// What the machine is said to be, where that is not what its kernel says.
+    pub architecture: Option<String>,
     /// Block devices that are resources beside the disks.
     pub devices: Vec<PathBuf>,
     /// Disks that are mounted as test areas.
@@ -35,7 +37,8 @@ pub(crate) struct Places {
 /// Probes the machine.
 pub(crate) fn inventory(places: &Places) -> Inventory {
     let troubles = storage::restore(&places.areas);
-    let architecture = rustix::system::uname().machine().to_string_lossy().into_owned();
+    let of_kernel = || rustix::system::uname().machine().to_string_lossy().into_owned();
+    let architecture = places.architecture.clone().unwrap_or_else(of_kernel);
     let memory_bytes = kernel::memory_bytes();
     let mut resources = cpu::resources();
     let cpus = resources.len();

@@ -1,6 +1,7 @@
 //! End-to-end tests against real servers, services, agents and test processes. One binary, tests side by side.
 
 mod agent_boots;
+mod architectures;
 mod away;
 mod backups;
 mod boots;

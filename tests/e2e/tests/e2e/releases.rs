@@ -21,7 +21,7 @@ fn mixed(runtime: &Runtime) -> (Lab, Vec<Relay>, tempfile::TempDir) {
     let releases = [("node-1", Release::before()), ("node-2", Release::After)];
     let relays = releases.map(|(machine, release)| {
         let relay = runtime.block_on(Relay::start(target, release)).expect("the relay starts");
-        lab.reach_by(machine, relay.url());
+        lab.reach_by(machine, &relay.url());
         relay
     });
     lab.new_system().expect("the streams are made");
