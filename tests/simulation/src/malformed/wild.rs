@@ -166,7 +166,8 @@ impl Wild {
         for field in descriptor.fields().filter(|field| field.containing_oneof().is_none()) {
             let is_message = matches!(field.kind(), Kind::Message(_));
             let left_out = if self.is_sensible && is_message { SENSIBLE_LEFT_OUT } else { LEFT_OUT };
-            if !(is_message && depth >= DEPTH_MAX) && !self.random.happens(left_out) {
+            let is_left_out = self.random.happens(left_out) || (is_message && depth >= DEPTH_MAX);
+            if !is_left_out {
                 self.fill(&mut made, &field, depth);
             }
         }
