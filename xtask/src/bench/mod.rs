@@ -19,6 +19,7 @@ mod report;
 mod reserve;
 mod rollout;
 mod samples;
+mod secured;
 mod sign;
 mod start;
 mod statistics;
@@ -77,7 +78,7 @@ fn both(first: f64, second: f64) -> f64 {
 #[derive(Args)]
 pub(crate) struct BenchArguments {
     /// Which benchmark
-    #[arg(value_parser = ["fleet", "high-io", "ingest", "ledger", "memory", "pattern", "place", "pulse", "report", "reserve", "rollout", "sign", "start", "tcp", "trigger"])]
+    #[arg(value_parser = ["fleet", "high-io", "ingest", "ledger", "memory", "pattern", "place", "pulse", "report", "reserve", "rollout", "secured", "sign", "start", "tcp", "trigger"])]
     name: String,
     /// Print one JSON array
     #[arg(long)]
@@ -144,6 +145,7 @@ fn run_round(arguments: &BenchArguments, round: usize) -> anyhow::Result<Vec<Row
         "report" => report::run(&runtime()?, arguments.samples),
         "reserve" => reserve::run(&runtime()?),
         "rollout" => rollout::run(&runtime()?),
+        "secured" => secured::run(round),
         "sign" => sign::run(),
         "start" => start::run(&runtime()?),
         "tcp" => tcp::run(),

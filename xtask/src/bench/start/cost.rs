@@ -17,7 +17,7 @@ pub(in crate::bench) struct Cost(pub(in crate::bench) BTreeMap<String, Duration>
 
 impl Cost {
     /// All parts together.
-    pub(super) fn total(&self) -> Duration {
+    pub(in crate::bench) fn total(&self) -> Duration {
         self.0.values().sum()
     }
 
