@@ -198,12 +198,16 @@ impl Agent {
         }
     }
 
+    /// What it takes for pool time is wrong by something else from now on.
+    pub(crate) fn step_clock(&mut self, flaw: Option<Flaw>, random: &mut Random) {
+        if let Some(life) = &mut self.life {
+            life.clock = Clock::of_agent(flaw, random);
+        }
+    }
+
     fn born(&mut self, ports: &mut Ports<'_>) {
-        let clock = match ports.flaw {
-            Some(Flaw::WallClock) => Clock::wall(ports.random),
-            _ if ports.may_crash => Clock::skewed(ports.random),
-            _ => Clock::default(),
-        };
+        let may_be_wrong = ports.may_crash || ports.flaw == Some(Flaw::WallClock);
+        let clock = if may_be_wrong { Clock::of_agent(ports.flaw, ports.random) } else { Clock::default() };
         let life = Life {
             stage: Stage::Greeting(Owner::MachineLifecycle),
             incarnation: 0,

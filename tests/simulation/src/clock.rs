@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use muster_model::PoolTime;
 
+use crate::options::Flaw;
 use crate::random::Random;
 
-/// The pool clock of a part is wrong by at most so much. It keeps its error for a life, and a new leader begins with another.
+/// The pool clock of a part is wrong by at most so much, until it steps or the part begins another life.
 pub(crate) const SKEW_MAX: Duration = Duration::from_millis(1_500);
 /// A clock that people set is wrong by as much as this.
 const WALL_SKEW_MAX: Duration = Duration::from_secs(3_600);
@@ -23,9 +24,10 @@ impl Clock {
         Self::within(SKEW_MAX, random)
     }
 
-    /// A wall clock.
-    pub(crate) fn wall(random: &mut Random) -> Self {
-        Self::within(WALL_SKEW_MAX, random)
+    /// By what an agent takes the time: the pool's clock, or one that people set, where that is its mistake.
+    pub(crate) fn of_agent(flaw: Option<Flaw>, random: &mut Random) -> Self {
+        let max = if flaw == Some(Flaw::WallClock) { WALL_SKEW_MAX } else { SKEW_MAX };
+        Self::within(max, random)
     }
 
     fn within(max: Duration, random: &mut Random) -> Self {

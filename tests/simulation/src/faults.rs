@@ -14,8 +14,8 @@ impl World {
     /// Lets something go wrong. Gives the time to the next fault.
     pub(crate) fn fault(&mut self) -> Duration {
         let machine = self.random.index(self.options.machines);
-        match self.random.below(16) {
-            kind @ (0..=2 | 14 | 15) => {
+        match self.random.below(18) {
+            kind @ (0..=2 | 14..=16) => {
                 let stream = Stream::LOGS[self.random.index(Stream::LOGS.len())];
                 self.service_fault(kind, stream);
             }
@@ -47,6 +47,15 @@ impl World {
                     Stream::Jobs | Stream::Reports => self.jobs.cut_until = until,
                 }
                 self.stir_at(stream, until);
+            }
+            16 => {
+                self.note(format_args!("the clock of {} steps", stream.name()));
+                match stream {
+                    Stream::Reservations => self.reservations.step_clock(&mut self.random),
+                    Stream::Machines => self.machines.step_clock(&mut self.random),
+                    Stream::Jobs | Stream::Reports => self.jobs.step_clock(&mut self.random),
+                }
+                self.stir(stream);
             }
             _ => {
                 let until = self.now + self.random.millis(200, 15_000);
@@ -88,6 +97,10 @@ impl World {
             12 => {
                 self.note(format_args!("a snapshot is taken of m{machine}"));
                 self.agents[machine].take_snapshot();
+            }
+            17 => {
+                self.note(format_args!("the clock of m{machine} steps"));
+                self.agents[machine].step_clock(self.options.flaw, &mut self.random);
             }
             _ => {
                 let until = self.now + self.random.millis(100, 3_000);

@@ -2,8 +2,9 @@
 //!
 //! Each run has two phases. First everything goes wrong that can: messages are lost, repeated, delayed and reordered, services
 //! and agents crash at any point of their work, machines reboot and go back to snapshots, connections are cut, leaders are taken over
-//! from without noticing, and every clock is wrong by something. Then everything heals, and everything must settle (I9). After every decision each core's own check runs, and the invariants that hold between the parts are checked from
-//! what really happened on the machines. A run is a function of its options: the same seed gives the same trace.
+//! from without noticing, and every clock is wrong by something and steps. Then everything heals, and everything must settle (I9). After
+//! every decision each core's own check runs, and the invariants that hold between the parts are checked from what really happened on the
+//! machines. A run is a function of its options: the same seed gives the same trace.
 //!
 //! What is real: the cores, their events on the wire, their snapshots, and the messages between services and agents. What is a
 //! model: the ledger around a core (`service`), the node agent (`agent`), the bus (`bus`).

@@ -110,6 +110,13 @@ impl<P: Part> Service<P> {
         true
     }
 
+    /// What who leads takes for pool time is wrong by something else from now on.
+    pub(crate) fn step_clock(&mut self, random: &mut Random) {
+        if let Some(running) = &mut self.running {
+            running.clock = Clock::skewed(random);
+        }
+    }
+
     /// It may start soon, and is connected.
     pub(crate) fn heal(&mut self, soon: PoolTime) {
         self.down_until = self.down_until.min(soon);
