@@ -3,7 +3,7 @@
 use muster_model::{MachineId, Phase, PoolTime};
 
 use super::limits::{BRAKE_MACHINES_MIN, BRAKE_PERCENT, DOWN_AFTER, LISTEN_BEFORE_VERDICT, SILENT_AFTER};
-use super::{Observed, State};
+use super::{Observed, Seen, State};
 
 /// Health of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +37,12 @@ impl Health {
 /// Health of a machine now.
 #[must_use]
 pub fn health(observed: &Observed, id: &MachineId, now: PoolTime) -> Health {
-    let may_judge = may_judge(observed, now);
-    match observed.newest(id).map(|seen| now.since(seen.at)) {
+    health_of(observed.newest(id), may_judge(observed, now), now)
+}
+
+/// Health of a machine by its newest heartbeat.
+pub(super) fn health_of(newest: Option<&Seen>, may_judge: bool, now: PoolTime) -> Health {
+    match newest.map(|seen| now.since(seen.at)) {
         Some(age) if age < SILENT_AFTER => Health::Up,
         Some(age) if age < DOWN_AFTER || !may_judge => Health::Silent,
         Some(_) => Health::Down,
@@ -63,14 +67,14 @@ pub fn brake(state: &State, observed: &Observed, now: PoolTime) -> bool {
         return false;
     }
     let (mut taking_part, mut silent) = (0_usize, 0_usize);
-    for (id, machine) in &state.machines {
+    for (_, machine, newest) in observed.along(state) {
         // Who was told to reboot is silent by order, and who announced it by that.
         let is_expected = machine.phase == Phase::Rebooting || machine.is_awaited(now);
         if !machine.flags.takes_part() || machine.is_new() || is_expected {
             continue;
         }
         taking_part += 1;
-        let quiet = matches!(health(observed, id, now), Health::Silent | Health::Down);
+        let quiet = matches!(health_of(newest, true, now), Health::Silent | Health::Down);
         silent += usize::from(quiet && !machine.down);
     }
     silent > 0 && silent * 100 > taking_part * BRAKE_PERCENT && (silent >= BRAKE_MACHINES_MIN || silent == taking_part)

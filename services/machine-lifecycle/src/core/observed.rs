@@ -47,6 +47,12 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// It is of the machine's present life.
+    #[must_use]
+    pub fn is_of(&self, machine: &Machine) -> bool {
+        self.heartbeat.incarnation == machine.incarnation
+    }
+
     /// Its agent knows that it drains, and nothing lives.
     #[must_use]
     pub fn is_drained(&self, machine: &Machine) -> bool {
@@ -200,7 +206,20 @@ impl Observed {
     /// The newest heartbeat of the machine's present life.
     #[must_use]
     pub fn current(&self, id: &MachineId, machine: &Machine) -> Option<&Seen> {
-        self.seen.get(id).filter(|seen| seen.heartbeat.incarnation == machine.incarnation)
+        self.seen.get(id).filter(|seen| seen.is_of(machine))
+    }
+
+    /// Every machine of the state, in order, with its newest heartbeat, of whatever life: one pass over both, where asking for each
+    /// would search.
+    pub fn along<'a>(
+        &'a self,
+        state: &'a State,
+    ) -> impl Iterator<Item = (&'a MachineId, &'a Machine, Option<&'a Seen>)> {
+        let mut seen = self.seen.iter().peekable();
+        state.machines.iter().map(move |(id, machine)| {
+            while seen.next_if(|(other, _)| *other < id).is_some() {}
+            (id, machine, seen.next_if(|(other, _)| *other == id).map(|(_, seen)| seen))
+        })
     }
 
     /// The newest heartbeat, of whatever life.

@@ -10,7 +10,7 @@ use muster_model::{
 };
 
 use super::direct::{self, DirectTask};
-use super::health::{Health, brake, health};
+use super::health::{Health, brake, health_of, may_judge};
 use super::power::PowerTask;
 use super::{Holder, Kernel, Machine, Observed, Seen, Stage, State, StorageWork};
 
@@ -169,8 +169,10 @@ pub fn desired_of(machine: &Machine) -> Desired {
 
 /// Effects that are wanted now.
 pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, MachineId>, now: PoolTime) -> Vec<Effect> {
-    let effects = |(id, machine): (&MachineId, &Machine)| {
-        let seen = observed.current(id, machine).filter(|_| health(observed, id, now) == Health::Up);
+    let may_judge = may_judge(observed, now);
+    let effects = |(id, machine, newest): (&MachineId, &Machine, Option<&Seen>)| {
+        let is_up = health_of(newest, may_judge, now) == Health::Up;
+        let seen = newest.filter(|seen| is_up && seen.is_of(machine));
         let behind = seen.is_some_and(|seen| seen.heartbeat.generation < machine.generation);
         let desired =
             behind.then(|| Effect::SendDesired { machine: id.clone(), desired: Box::new(desired_of(machine)) });
@@ -182,8 +184,11 @@ pub(super) fn wanted(state: &State, observed: &Observed, scope: Scope<'_, Machin
         desired.into_iter().chain(boot).chain(keep).chain(prepare).chain(switch(id, machine, observed))
     };
     let mut wanted: Vec<Effect> = match scope {
-        Scope::Full => state.machines.iter().flat_map(effects).collect(),
-        Scope::Keys(keys) => keys.iter().filter_map(|id| state.machines.get_key_value(id)).flat_map(effects).collect(),
+        Scope::Full => observed.along(state).flat_map(effects).collect(),
+        Scope::Keys(keys) => {
+            let known = keys.iter().filter_map(|id| state.machines.get_key_value(id));
+            known.map(|(id, machine)| (id, machine, observed.newest(id))).flat_map(effects).collect()
+        }
     };
     let is_reboot = |effect: &Effect| matches!(effect, Effect::Boot { task, .. } if task.reboot);
     if wanted.iter().any(is_reboot) && (state.hold.is_some() || brake(state, observed, now)) {

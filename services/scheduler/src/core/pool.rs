@@ -322,8 +322,7 @@ impl Pool {
                 return wrong("the use", id);
             }
             let columns = keys().zip(&self.columns);
-            let mut same =
-                columns.map(|(key, column)| column.values.get(column.numbers[ordinal]) == Some(&values(seen, key)));
+            let mut same = columns.map(|(key, column)| is_of(column.values.get(column.numbers[ordinal]), seen, key));
             if !same.all(|same| same) {
                 return wrong("facts", id);
             }
@@ -357,6 +356,11 @@ impl Pool {
 /// Keys of the columns.
 fn keys() -> impl Iterator<Item = &'static str> {
     Selector::KEYS.into_iter().filter(|key| *key != "name")
+}
+
+/// Compared where it lies.
+fn is_of(found: Option<&Vec<String>>, seen: &Seen, key: &str) -> bool {
+    found.is_some_and(|found| found.iter().map(String::as_str).eq(seen.values(key).iter().map(AsRef::as_ref)))
 }
 
 fn values(seen: &Seen, key: &str) -> Vec<String> {

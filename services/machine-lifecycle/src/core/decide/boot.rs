@@ -11,7 +11,7 @@ use super::{flaky, power};
 use crate::core::limits::VERIFY_WITHIN;
 use crate::core::power::PowerTask;
 use crate::core::rails::Rails;
-use crate::core::{Boot, Fact, Hello, Machine, Observed, Running, direct};
+use crate::core::{Boot, Fact, Hello, Machine, Observed, Running, Seen, direct};
 
 /// What is due without a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,13 @@ pub(super) enum Due {
 }
 
 /// What is due on a machine; none for most of them, at most times. Nobody is late while this service is deaf itself.
-pub(super) fn due(id: &MachineId, machine: &Machine, observed: &Observed, may_be_late: bool, now: Now) -> Option<Due> {
-    let seen = observed.current(id, machine);
+pub(super) fn due(
+    (id, machine): (&MachineId, &Machine),
+    seen: Option<&Seen>,
+    observed: &Observed,
+    may_be_late: bool,
+    now: Now,
+) -> Option<Due> {
     let boot = machine.boot.as_ref().filter(|boot| boot.is_pending())?;
     let settings = &machine.settings;
     let limit = match machine.phase {

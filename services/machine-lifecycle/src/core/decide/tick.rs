@@ -5,7 +5,7 @@ use muster_model::Phase;
 
 use super::draft::Draft;
 use super::{boot, flaky, power, protect, storage, tenure};
-use crate::core::health::{Health, brake, health, may_judge};
+use crate::core::health::{Health, brake, health_of, may_judge};
 use crate::core::limits::{DEADLINE_GRACE, OLD_HEARTBEATS_MAX, RECOVER_AFTER, TICK_FACTS_MAX};
 use crate::core::rails::Rails;
 use crate::core::{Event, Fact, Machine, Observed, Seen, Stage, State};
@@ -13,18 +13,19 @@ use crate::core::{Event, Fact, Machine, Observed, Seen, Stage, State};
 /// Decides everything that is due. What does not fit waits for the next tick.
 pub(super) fn tick(state: &State, observed: &Observed, now: Now) -> Vec<Event> {
     let braked = brake(state, observed, now.time);
-    let may_be_late = may_judge(observed, now.time) && !braked;
+    let may_judge = may_judge(observed, now.time);
+    let may_be_late = may_judge && !braked;
     // Counting all machines is for a tick in which something may be switched.
     let mut rails = None;
     let mut events = Vec::new();
-    for (id, machine) in &state.machines {
+    for (id, machine, newest) in observed.along(state) {
         if events.len() >= TICK_FACTS_MAX {
             break;
         }
-        let health = health(observed, id, now.time);
-        let seen = observed.current(id, machine);
-        let due = boot::due(id, machine, observed, may_be_late, now);
-        let down_for_long = may_be_late && is_down_for_long(machine, observed.newest(id), now);
+        let health = health_of(newest, may_judge, now.time);
+        let seen = newest.filter(|seen| seen.is_of(machine));
+        let due = boot::due((id, machine), seen, observed, may_be_late, now);
+        let down_for_long = may_be_late && is_down_for_long(machine, newest, now);
         let waits = matches!(machine.phase, Phase::Dirty | Phase::Offline | Phase::Settling);
         let needs_power = machine.power_order.is_some() || down_for_long || waits;
         let storage_failure = storage::failure(machine, seen, now);
