@@ -124,6 +124,12 @@ impl Few {
         count: u32,
         taken: &mut Vec<ResourceId>,
     ) {
+        if let ([need], 1) = (requirements, count) {
+            let open = places.iter().enumerate().filter(|(index, place)| place.kind == need.kind && open(*index));
+            let least = open.min_by_key(|(_, place)| key(place, place.used_milli, need));
+            taken.extend(least.map(|(_, place)| place.id.clone()));
+            return;
+        }
         self.open.clear();
         for (number, need) in requirements.iter().enumerate() {
             for (index, place) in places.iter().enumerate().filter(|(_, place)| place.kind == need.kind) {
