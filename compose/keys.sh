@@ -17,7 +17,8 @@ for service in scheduler machine-lifecycle reservation telemetry-logger report; 
 done
 
 [ -s "$given/postgres/password" ] || secret > "$given/postgres/password"
-chmod 0640 "$given/postgres/password"
+[ -s "$given/report/postgres-password" ] || secret > "$given/report/postgres-password"
+chmod 0640 "$given/postgres/password" "$given/report/postgres-password"
 
 cp /usr/local/share/muster/compose/nats/*.conf "$given/nats/"
 [ -s "$keys/routes" ] || secret > "$keys/routes"

@@ -1,5 +1,6 @@
 //! Arguments, and the bounds of the service.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_bus::streams;
@@ -26,7 +27,11 @@ pub struct Arguments {
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
     /// Bring the schema to this version's, and end.
-    Migrate,
+    Migrate {
+        /// Lets the report service log in, as the role `muster_report`, which only reads, with the password in this file
+        #[arg(long, env = "MUSTER_REPORT_PASSWORD_FILE", value_name = "FILE")]
+        report_password: Option<PathBuf>,
+    },
 }
 
 /// A stream that is read.

@@ -15,18 +15,26 @@ mod writer;
 
 pub use config::{Arguments, Command};
 
+use std::path::Path;
+
 use anyhow::Context;
+use muster_store::StoreArguments;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Brings the schema to this version's.
+/// Brings the schema to this version's; with a file, the report service may log in with the password in it.
 ///
 /// # Errors
-/// When PostgreSQL is away or refuses.
-pub async fn migrate(arguments: &Arguments) -> anyhow::Result<()> {
-    let store = arguments.store.open(&config::store_options())?;
+/// When PostgreSQL is away or refuses, or the file can not be used.
+pub async fn migrate(arguments: &StoreArguments, report_password: Option<&Path>) -> anyhow::Result<()> {
+    let password = report_password.map(muster_store::read_password).transpose()?;
+    let store = arguments.open(&config::store_options())?;
     let applied = store.migrate().await.context("migrate")?;
     tracing::info!(count = applied.len(), place = store.place(), "schema is up to date");
+    if let Some(password) = password {
+        store.let_report_in(&password).await?;
+        tracing::info!(role = muster_store::REPORT_ROLE, "the report service may log in");
+    }
     Ok(())
 }
 

@@ -10,7 +10,9 @@ fn main() -> ExitCode {
     let common = arguments.common.clone();
     muster_chassis::run("telemetry-logger", &common, |stop| async move {
         match arguments.command {
-            Some(Command::Migrate) => muster_telemetry_logger::migrate(&arguments).await,
+            Some(Command::Migrate { report_password }) => {
+                muster_telemetry_logger::migrate(&arguments.store, report_password.as_deref()).await
+            }
             None => muster_telemetry_logger::run(&arguments, stop).await,
         }
     })

@@ -34,7 +34,10 @@ impl StoreArguments {
 }
 
 /// The password that a file holds: its text without the line's end.
-fn read_password(file: &Path) -> Result<String> {
+///
+/// # Errors
+/// [`Error::Broken`] when it can not be read, is empty, or others than its owner and group may use it.
+pub fn read_password(file: &Path) -> Result<String> {
     let what = format!("use the password in {}", file.display());
     let wrong =
         |why: String| Error::broken(&what, why, "MUSTER_POSTGRES_PASSWORD_FILE names a file with mode 600, or 640");

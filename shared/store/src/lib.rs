@@ -8,13 +8,15 @@ mod error;
 mod migrate;
 mod pool;
 mod retry;
+mod roles;
 mod stamp;
 
-pub use arguments::StoreArguments;
+pub use arguments::{StoreArguments, read_password};
 pub use copy::copy_rows;
 pub use error::{Error, Result};
 pub use pool::{Access, Client, Store, StoreOptions};
 pub use retry::read_retrying;
+pub use roles::REPORT_ROLE;
 pub use stamp::Stamp;
 
 /// Transactions as the pool gives them.

@@ -72,7 +72,13 @@ impl Postgres {
     /// Its URL; the database is the user's own, `postgres`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://muster@127.0.0.1:{}/postgres", self.port)
+        self.url_of("muster")
+    }
+
+    /// The URL for another role.
+    #[must_use]
+    pub fn url_of(&self, role: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/postgres", self.port)
     }
 
     /// OS process id; none when it is not running.

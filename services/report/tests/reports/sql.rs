@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use muster_store::REPORT_ROLE;
+
 use crate::world::World;
 
 const PAGE: &str = "docs/sql.md";
@@ -55,6 +57,43 @@ async fn the_role_for_reading_reads_its_views_and_nothing_else() {
         assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{refused}: {error}");
     }
     client.batch_execute("RESET ROLE").await.expect("back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_role_of_the_report_service_reads_everything_and_changes_nothing() {
+    let world = World::recorded().await;
+    let client = world.store.client().await.expect("a connection");
+    client.batch_execute(&format!("SET ROLE {REPORT_ROLE}")).await.expect("the migration made it");
+    let select = "SELECT c.oid::regclass::text, c.relkind::text FROM pg_class AS c \
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+        WHERE n.nspname = current_schema() AND c.relkind IN ('v', 'r', 'p', 'm') ORDER BY 1";
+    let rows = client.query(select, &[]).await.expect("the catalogue");
+    assert!(rows.len() > 30, "{} tables and views", rows.len());
+    for row in &rows {
+        let (name, kind): (String, String) = (row.get(0), row.get(1));
+        client.query(&format!("SELECT * FROM {name} LIMIT 1"), &[]).await.unwrap_or_else(|error| panic!("{error}"));
+        let mut refused = vec![format!("INSERT INTO {name} DEFAULT VALUES"), format!("DELETE FROM {name}")];
+        if kind != "v" {
+            refused.extend([format!("TRUNCATE {name}"), format!("DROP TABLE {name}")]);
+            refused.push(format!("ALTER TABLE {name} ADD COLUMN own int"));
+        }
+        for statement in refused {
+            let error = client.batch_execute(&statement).await.expect_err(&statement);
+            let code = error.code().map(|code| code.code());
+            // A view over several tables is written to by nobody.
+            assert!(code == Some("42501") || (kind == "v" && code == Some("55000")), "{statement}: {error:?}");
+        }
+    }
+    for statement in ["CREATE TABLE own (x int)", "ALTER ROLE muster_report SUPERUSER"] {
+        let error = client.batch_execute(statement).await.expect_err(statement);
+        assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{statement}: {error}");
+    }
+    client.batch_execute("RESET ROLE").await.expect("back");
+    // What is made later it may read too.
+    client.batch_execute("CREATE TABLE later (x int)").await.expect("the owner may");
+    let sql = "SELECT has_table_privilege('muster_report', 'later', 'SELECT')";
+    assert!(client.query_one(sql, &[]).await.expect("the catalogue").get::<_, bool>(0));
+    client.batch_execute("DROP TABLE later").await.expect("the owner may");
 }
 
 /// Views that the role may read, with their comments.

@@ -7,7 +7,7 @@ use muster_bus::streams::InitOptions;
 use muster_bus::{Bus, BusOptions};
 use muster_proto::v1;
 use muster_proto::v1::report_query::Kind;
-use muster_store::{Access, Store, StoreOptions};
+use muster_store::{Access, REPORT_ROLE, Store, StoreOptions};
 use muster_telemetry::records::Records;
 use muster_telemetry::write::{KnownLayouts, Outcome, commit, load_offset};
 use muster_telemetry::{Format, render};
@@ -36,7 +36,10 @@ impl World {
         let bus = Bus::connect(&BusOptions::insecure_local(&nats.url(), "test")).await.expect("connects");
         bus.init_streams(InitOptions { replicas: 1, size_divisor: 1_000 }).await.expect("streams");
         let store = filled(&postgres).await;
-        let arguments = ["report", "--insecure-local", "--nats", &nats.url(), "--postgres", &postgres.url()];
+        // As it is set up: it may read, and nothing else.
+        store.let_report_in("a password").await.expect("the role is there");
+        let as_reader = postgres.url_of(REPORT_ROLE);
+        let arguments = ["report", "--insecure-local", "--nats", &nats.url(), "--postgres", &as_reader];
         let arguments = muster_report::Arguments::parse_from(arguments);
         let stop = CancellationToken::new();
         let token = stop.clone();
