@@ -58,7 +58,7 @@ pub use chain::open_block;
 pub use check::{Alarm, Difference, Findings};
 pub use core::{At, Core, Decision, Now, Scope, View};
 pub use genesis::initialise;
-pub use handle::Handle;
+pub use handle::{By, Handle};
 pub use inspect::{Archived, Inspected, Standing, archived, inspect, standing};
 pub use listen::{Listening, answer_each, listen_while_leading};
 pub use opened::{OpenedTurn, open_turn};

@@ -1,6 +1,7 @@
 //! Refusals: what was refused, why, and what to do next. A refusal changes nothing.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What a caller can do about a refusal; decides the exit code of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,13 +57,22 @@ pub struct Refusal {
     pub next: String,
     /// The place that is wrong, where one can be marked.
     pub place: Option<Place>,
+    /// The same is taken after this: the caller waits, and asks again.
+    pub again_after: Option<Duration>,
 }
 
 impl Refusal {
     /// A refusal without a marked place.
     #[must_use]
     pub fn new(code: RefusalCode, what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { code, what: what.into(), why: why.into(), next: next.into(), place: None }
+        Self { code, what: what.into(), why: why.into(), next: next.into(), place: None, again_after: None }
+    }
+
+    /// The same refusal, of what is taken after a while.
+    #[must_use]
+    pub fn again_after(mut self, wait: Duration) -> Self {
+        self.again_after = Some(wait);
+        self
     }
 
     /// The same refusal with a place marked.
