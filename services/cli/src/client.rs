@@ -296,7 +296,7 @@ impl Client {
         match self.bus.request(&asked.subject, &asked.envelope, left.min(asked.attempt_max)).await {
             Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => {
                 let refusal = Refusal::from(refusal);
-                if let Some(wait) = refusal.again_after {
+                if let Some(wait) = refusal.again_after() {
                     return Ok(Err(Miss::Busy(refusal, wait)));
                 }
                 match refusal.code {

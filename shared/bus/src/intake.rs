@@ -71,7 +71,7 @@ impl Intake {
         let (refused, mut refusals) = mpsc::channel::<(Message, Duration)>(REFUSALS_MAX);
         let refusing = async {
             while let Some((message, again)) = refusals.recv().await {
-                bus.refuse(&message, &too_many(&self.who(&message).to_owned(), again)).await;
+                bus.refuse(&message, &too_many(self.who(&message), again)).await;
             }
         };
         let taking = async {
@@ -143,5 +143,5 @@ fn too_many(who: &str, again: Duration) -> Refusal {
     let why = format!("{who} asks more often than one identity may");
     let next = format!("try again in {milliseconds} ms");
     let refusal = Refusal::new(RefusalCode::Limit, "take a request", why, next);
-    refusal.again_after(again.max(Duration::from_millis(1)))
+    refusal.with_again_after(again.max(Duration::from_millis(1)))
 }

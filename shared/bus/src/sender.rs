@@ -47,7 +47,12 @@ impl Sender {
 fn refusal(identity: &Identity, actor: &str) -> Refusal {
     let what = format!("act in the name of {actor}");
     let why = format!("it was sent with the key of {identity}");
-    Refusal::new(RefusalCode::Refused, what, why, "give the --credentials FILE of who asks, or leave the other name out")
+    Refusal::new(
+        RefusalCode::Refused,
+        what,
+        why,
+        "give the --credentials FILE of who asks, or leave the other name out",
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! what was decided and answered. So whoever changes, removes, adds or moves one breaks a link, unless all that follow are written again, in
 //! both copies; and who does that is found by a seal: the hash of one message, kept elsewhere.
 
-pub mod read;
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +15,7 @@ use muster_model::text::hex;
 use muster_model::{PoolTime, Position};
 use muster_proto::v1::cause::Kind;
 
+pub use self::read::{AuditOptions, audit};
 use crate::chain::{self, Hash, NO_HASH, Opened};
 
 /// Breaks that are told one by one; more are counted.
@@ -22,14 +23,14 @@ const BREAKS_MAX: usize = 20;
 
 /// One of the two copies of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copy {
+pub enum Side {
     /// The stream that its service appends to.
     Log,
     /// The archive in PostgreSQL.
     Archive,
 }
 
-impl fmt::Display for Copy {
+impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Log => "log",
@@ -42,7 +43,7 @@ impl fmt::Display for Copy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Break {
     /// In which copy.
-    pub copy: Copy,
+    pub copy: Side,
     /// Where.
     pub position: Position,
     /// What is found there, and what it means.
@@ -67,6 +68,8 @@ pub struct Audited {
     pub commands: u64,
     /// Those of which the servers proved who sent them.
     pub proven: u64,
+    /// The oldest message that there is.
+    pub first: Option<Position>,
     /// Pool time of the first and of the last entry.
     pub times: Option<(PoolTime, PoolTime)>,
     /// The newest message: a seal of all before it.
@@ -89,83 +92,78 @@ struct End {
 }
 
 /// Walks the copies of one log. What has the lesser position is given first, and at the same position the archive's.
-#[derive(Debug, Default)]
-pub struct Auditor {
+#[derive(Debug)]
+pub(crate) struct Auditor {
     seals: Vec<Seal>,
+    since: PoolTime,
     log: Option<End>,
     archive: Option<End>,
     found: Audited,
 }
 
 impl Auditor {
-    /// Begins, with what is known from elsewhere.
-    #[must_use]
-    pub fn new(seals: Vec<Seal>) -> Self {
-        Self { seals, ..Self::default() }
+    /// Begins, with what is known from elsewhere. What is from before `since` is held against its neighbours, and not counted.
+    pub(crate) fn new(seals: Vec<Seal>, since: PoolTime) -> Self {
+        Self { seals, since, log: None, archive: None, found: Audited::default() }
     }
 
-    /// Takes the next message of the archive, with the hash that it is kept under. Gives it opened, where that is possible.
-    pub fn archived(&mut self, at: Position, kept: &[u8], payload: &Bytes) -> Option<Opened> {
+    /// Takes the next message of the archive, with the hash that it is kept under.
+    pub(crate) fn archived(&mut self, at: Position, kept: &[u8], payload: &Bytes) {
         if chain::hash(payload) != kept {
             let what = "its bytes are not those that it was archived with: it was changed afterwards";
-            self.broken(Copy::Archive, at, what.into());
+            self.broken(Side::Archive, at, what.into());
         }
-        let opened = self.link(Copy::Archive, at, payload);
+        let opened = self.link(Side::Archive, at, payload);
         self.found.archived = Some(at);
         if let Some(opened) = &opened {
             self.count(opened);
         }
-        opened
     }
 
-    /// Takes the next message of the log. Gives it opened, where that is possible.
-    pub fn logged(&mut self, at: Position, payload: &Bytes) -> Option<Opened> {
+    /// Takes the next message of the log.
+    pub(crate) fn logged(&mut self, at: Position, payload: &Bytes) {
         let is_new = self.archive.is_none_or(|end| end.position < at);
         let same = self.archive.filter(|end| end.position == at);
-        if let (None, Some(archive), false) = (self.log, self.archive, is_new) {
-            tracing::debug!(log = %at, archive = %archive.position, "the log begins where the archive has been walked to");
-        }
         if same.is_some_and(|end| end.hash != chain::hash(payload)) {
-            self.broken(Copy::Log, at, "log and archive hold different messages here: one of them was changed".into());
+            self.broken(Side::Log, at, "log and archive hold different messages here: one of them was changed".into());
         }
-        let opened = self.link(Copy::Log, at, payload);
+        let opened = self.link(Side::Log, at, payload);
         match &opened {
             Some(opened) if is_new => self.count(opened),
-            _ => {}
+            Some(_) | None => {}
         }
-        opened
     }
 
     /// Ends: the log ends at `last`. `archive_away` says why the archive could not be asked.
-    #[must_use]
-    pub fn finish(mut self, last: Option<Position>, archive_away: String) -> Audited {
+    pub(crate) fn finish(mut self, last: Option<Position>, archive_away: String) -> Audited {
         if let Some(archive) = self.archive.filter(|archive| last.is_none_or(|last| archive.position > last)) {
             let ends = last.map_or_else(|| "is empty".to_owned(), |last| format!("ends at {last}"));
             let what = format!("the log {ends}, and its archive at {}: its end was cut off", archive.position);
-            self.broken(Copy::Log, last.unwrap_or_default(), what);
+            self.broken(Side::Log, last.unwrap_or_default(), what);
         }
         let head = [self.log, self.archive].into_iter().flatten().max_by_key(|end| end.position);
         self.found.head = head.map(|end| Seal { position: end.position, hash: end.hash });
         for seal in std::mem::take(&mut self.seals) {
             let what = format!("there is no such message, and a seal says {}", hex(&seal.hash));
-            self.broken(Copy::Log, seal.position, what);
+            self.broken(Side::Log, seal.position, what);
         }
         self.found.archive_away = archive_away;
         self.found
     }
 
     /// Holds a message against the one before it in its copy.
-    fn link(&mut self, copy: Copy, at: Position, payload: &Bytes) -> Option<Opened> {
+    fn link(&mut self, copy: Side, at: Position, payload: &Bytes) -> Option<Opened> {
         let before = match copy {
-            Copy::Log => self.log.or(self.archive.filter(|end| end.position.sequence.0 + 1 == at.sequence.0)),
-            Copy::Archive => self.archive,
+            Side::Log => self.log.or(self.archive.filter(|end| end.position.sequence.0 + 1 == at.sequence.0)),
+            Side::Archive => self.archive,
         };
         let hash = chain::hash(payload);
         let end = Some(End { position: at, hash });
         match copy {
-            Copy::Log => self.log = end,
-            Copy::Archive => self.archive = end,
+            Side::Log => self.log = end,
+            Side::Archive => self.archive = end,
         }
+        self.found.first.get_or_insert(at);
         self.hold_against_seals(copy, at, hash);
         match chain::open(payload) {
             Err(reason) => {
@@ -181,17 +179,22 @@ impl Auditor {
         }
     }
 
-    fn hold_against_seals(&mut self, copy: Copy, at: Position, hash: Hash) {
+    fn hold_against_seals(&mut self, copy: Side, at: Position, hash: Hash) {
         let sealed: Vec<Seal> = self.seals.extract_if(.., |seal| seal.position == at).collect();
         for seal in sealed.iter().filter(|seal| seal.hash != hash) {
-            let what = format!("a seal says {}, and it is {}: this or something before was changed", hex(&seal.hash), hex(&hash));
+            let what = format!(
+                "a seal says {}, and it is {}: this or something before was changed",
+                hex(&seal.hash),
+                hex(&hash)
+            );
             self.broken(copy, at, what);
         }
     }
 
     fn count(&mut self, opened: &Opened) {
-        self.found.messages += 1;
-        for entry in &opened.entries {
+        let counted = |time: i64| time >= self.since.0;
+        self.found.messages += u64::from(opened.entries.iter().any(|entry| counted(entry.time_ns)));
+        for entry in opened.entries.iter().filter(|entry| counted(entry.time_ns)) {
             let time = PoolTime(entry.time_ns);
             let first = self.found.times.map_or(time, |(first, _)| first);
             self.found.times = Some((first, time));
@@ -202,7 +205,7 @@ impl Auditor {
         }
     }
 
-    fn broken(&mut self, copy: Copy, position: Position, what: String) {
+    fn broken(&mut self, copy: Side, position: Position, what: String) {
         if self.found.breaks.len() < BREAKS_MAX {
             self.found.breaks.push(Break { copy, position, what });
         } else {
@@ -228,9 +231,9 @@ fn mismatch(before: Option<End>, at: Position, opened: &Opened) -> Option<String
             let missing = at.sequence.0.saturating_sub(last.sequence.0 + 1);
             Some(format!("{missing} messages are missing between {last} and this one: they were removed"))
         }
-        last if place.previous != before.hash => {
-            Some(format!("it was written after another message than the one at {last}: that one was changed, or this one"))
-        }
+        last if place.previous != before.hash => Some(format!(
+            "it was written after another message than the one at {last}: that one was changed, or this one"
+        )),
         _ => None,
     }
 }

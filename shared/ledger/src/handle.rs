@@ -104,10 +104,10 @@ impl<C: Core> Handle<C> {
     ///
     /// # Errors
     /// The core's refusal, or [`RefusalCode::Unavailable`] when this is not the leader (any more).
-    pub async fn command(&self, id: CommandId, by: impl Into<By>, input: C::Input) -> Result<Answer, Refusal> {
+    pub async fn command(&self, id: CommandId, actor: String, input: C::Input) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
         // Who asked may have gone away: a retry is answered from the memory.
-        self.give(id, by.into(), input, move |answered| drop(reply.send(answered))).await?;
+        self.give(id, actor.into(), input, move |answered| drop(reply.send(answered))).await?;
         answer.await.unwrap_or_else(|_| Err(self.unavailable()))
     }
 

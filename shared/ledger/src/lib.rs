@@ -5,6 +5,7 @@
 
 mod append;
 mod archive;
+mod audit;
 mod backup;
 mod certainty;
 mod chain;
@@ -53,6 +54,7 @@ pub mod pure {
     pub use crate::turn::Turn;
 }
 
+pub use audit::{AuditOptions, Audited, Break, Seal, Side, audit};
 pub use backup::{LogBackup, LogCopy, LogExtent};
 pub use chain::open_block;
 pub use check::{Alarm, Difference, Findings};

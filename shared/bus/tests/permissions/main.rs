@@ -174,7 +174,8 @@ async fn an_agent_answers_in_its_own_part_of_the_inbox_of_who_asks() {
         let envelope = scheduler.envelope(command(), Authority::default());
         scheduler.command(&node_1(), "jobs", &envelope, Duration::from_secs(5)).await
     });
-    let heard = tokio::time::timeout(Duration::from_secs(5), commands.next()).await.expect("in time").expect("it is asked");
+    let heard =
+        tokio::time::timeout(Duration::from_secs(5), commands.next()).await.expect("in time").expect("it is asked");
     let reply = heard.reply.expect("an answer is wanted");
     assert!(reply.starts_with("_INBOX.service.scheduler.agent.node-1."), "{reply}");
     agent.answer(&reply, command(), Authority::default()).await;
@@ -314,9 +315,12 @@ async fn without_a_key_nobody_comes_in_and_with_one_nobody_trusts_an_open_server
 async fn the_operator_hears_and_says_nothing_of_the_pool() {
     let pool = Pool::start();
     let mut operator = pool.client("operator");
-    for subject in
-        ["muster.v1.log.>", "muster.v1.svc.scheduler.command.user.ada", "$JS.API.STREAM.INFO.JOBS", "$SYS.REQ.SERVER.PING.CONNZ"]
-    {
+    for subject in [
+        "muster.v1.log.>",
+        "muster.v1.svc.scheduler.command.user.ada",
+        "$JS.API.STREAM.INFO.JOBS",
+        "$SYS.REQ.SERVER.PING.CONNZ",
+    ] {
         assert!(!operator.may_publish(subject).expect("answered"), "{subject}");
         assert!(!operator.may_subscribe(subject, "").expect("answered"), "{subject}");
     }

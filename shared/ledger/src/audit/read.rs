@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_bus::Bus;
 use muster_bus::subjects::Service;
-use muster_model::Position;
+use muster_model::{PoolTime, Position};
 use muster_proto::v1::ArchivedMessage;
 
 use super::{Audited, Auditor, Seal};
+use crate::LedgerError;
 use crate::archive;
 use crate::chain;
 use crate::log::Log;
-use crate::LedgerError;
 
 /// One message is read within this.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,8 +23,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct AuditOptions {
     /// What is known from elsewhere.
     pub seals: Vec<Seal>,
-    /// Leave out what only the archive still has.
-    pub log_only: bool,
+    /// Count from here on. What only the archive still has is then not read where the log goes back so far.
+    pub since: PoolTime,
 }
 
 /// Walks both copies of the log of an owning service. `see` is shown each message once, with its sequence and its bytes.
@@ -40,29 +40,35 @@ pub async fn audit(
     let log = Log::of(bus, service)?;
     let ends = log.ends().await?;
     let ends = ends.ok_or_else(|| LedgerError::refused(log.name, "there is no such stream", "`muster admin init`"))?;
+    let reads_less = options.seals.is_empty() && options.since > PoolTime::NEVER;
     let mut archive = Pages::of(&log, Position::default());
-    let mut auditor = Auditor::new(options.seals);
-    let (mut last, mut archive_last) = (None, 0);
+    let mut auditor = Auditor::new(options.seals, options.since);
+    let (mut last, mut archived) = (None, Position::default());
     if ends.messages > 0 {
         let mut reader = bus.read(log.name, "", ends.first);
         while last.is_none_or(|last: Position| last.sequence.0 < ends.last) {
             let message = tokio::time::timeout(READ_TIMEOUT, reader.next()).await;
-            let late = |_| LedgerError::Bus(muster_bus::BusError::Failed {
-                what: format!("read the stream {}", log.name),
-                reason: format!("no answer within {READ_TIMEOUT:?}"),
-            });
+            let late = |_| {
+                LedgerError::Bus(muster_bus::BusError::Failed {
+                    what: format!("read the stream {}", log.name),
+                    reason: format!("no answer within {READ_TIMEOUT:?}"),
+                })
+            };
             let message = message.map_err(late)?;
             // Where the stream has it says the sequence; the lineage only the message knows.
-            let lineage = chain::open(&message.payload).map_or_else(|_| last.unwrap_or_default().lineage, |opened| opened.place.position.lineage);
+            let opened = chain::open(&message.payload).ok();
+            let lineage =
+                opened.as_ref().map_or(last.unwrap_or_default().lineage, |opened| opened.place.position.lineage);
             let at = Position::new(lineage.0, message.sequence);
-            if options.log_only && last.is_none() {
+            let begun = opened.and_then(|opened| opened.entries.first().map(|entry| PoolTime(entry.time_ns)));
+            if reads_less && last.is_none() && begun.is_some_and(|begun| begun <= options.since) {
                 archive.skip_to(at);
             }
             while let Some(row) = archive.up_to(Some(at)).await {
-                archive_last = take(&mut auditor, &row, log.name, see);
+                archived = take(&mut auditor, &row, log.name, see);
             }
             auditor.logged(at, &message.payload);
-            if at.sequence.0 > archive_last {
+            if at > archived {
                 see(log.name, message.sequence, &message.payload);
             }
             last = Some(at);
@@ -87,11 +93,11 @@ fn take(
     row: &ArchivedMessage,
     log: &'static str,
     see: &mut (dyn FnMut(&'static str, u64, &Bytes) + Send),
-) -> u64 {
+) -> Position {
     let at: Position = row.position.unwrap_or_default().into();
     auditor.archived(at, &row.hash, &row.payload);
     see(log, at.sequence.0, &row.payload);
-    at.sequence.0
+    at
 }
 
 /// Rows of the archive, a page at a time.

@@ -1,6 +1,7 @@
 //! End-to-end tests against real servers, services, agents and test processes. One binary, tests side by side.
 
 mod agent_boots;
+mod audits;
 mod away;
 mod backups;
 mod boots;
@@ -13,6 +14,7 @@ mod deadlines;
 mod doctor;
 mod errands;
 mod faults;
+mod floods;
 mod full_disks;
 mod groups;
 mod identities;
