@@ -75,6 +75,7 @@ pub struct Bus {
     /// Who this is to the servers; none on a bus without identities.
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) limits: RequestLimits,
+    options: Arc<BusOptions>,
 }
 
 impl Bus {
@@ -125,8 +126,18 @@ impl Bus {
         let (source, actor) = (options.source.as_str().into(), options.actor.as_str().into());
         let (clock, signing) = (Arc::new(Clock::new()), options.signing.clone());
         let identity = options.access.identity().cloned().map(Arc::new);
-        let limits = options.limits;
-        Ok(Self { client, jetstream, source, actor, clock, connections, forbidden, signing, identity, limits })
+        let (limits, options) = (options.limits, Arc::new(options.clone()));
+        Ok(Self { client, jetstream, source, actor, clock, connections, forbidden, signing, identity, limits, options })
+    }
+
+    /// Another connection of the same process, for what comes from many: a flood there delays nothing that comes and goes on this one.
+    ///
+    /// # Errors
+    /// As [`Bus::connect`].
+    pub(crate) async fn connect_beside(&self) -> Result<Self, BusError> {
+        let mut options = BusOptions::clone(&self.options);
+        options.source.push_str("/requests");
+        Self::connect(&options).await
     }
 
     /// Where this process asks a service: on a subject that nobody else may publish on, where the bus knows identities.

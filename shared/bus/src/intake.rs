@@ -20,6 +20,9 @@ type Message = async_nats::service::Request;
 
 /// Refusals that wait to be said; more are not.
 const REFUSALS_MAX: usize = 1_024;
+/// Whether who is refused hears of it: places among the counters.
+const TOLD: usize = 0;
+const SILENT: usize = 1;
 /// What stands for everybody on a bus without identities.
 const EVERYBODY: &str = "";
 
@@ -29,6 +32,8 @@ pub(crate) struct Intake {
     waker: AtomicWaker,
     has_ended: AtomicBool,
     begun: Instant,
+    /// Counters of what was refused: of people and of agents, each by whether they were told.
+    refusals: [[::metrics::Counter; 2]; 2],
     /// Tokens of the subject before those of the identity; none on a bus without identities.
     identity_at: Option<usize>,
 }
@@ -62,6 +67,11 @@ impl Intake {
             waker: AtomicWaker::new(),
             has_ended: AtomicBool::new(false),
             begun: Instant::now(),
+            refusals: ["user", "agent"].map(|kind| {
+                ["told", "silent"].map(
+                    |answer| ::metrics::counter!(metrics::REQUESTS_REFUSED, "kind" => kind, "answer" => answer),
+                )
+            }),
             identity_at: has_identities.then_some(subject.len() + 1),
         }
     }
@@ -87,21 +97,24 @@ impl Intake {
         tokio::join!(taking, refusing);
     }
 
+    /// What a flood consists of comes to its end here, so this is short: it is what the others wait for behind a flood.
     fn take(&self, message: Message, refused: &mpsc::Sender<(Message, Duration)>) {
-        let who = self.who(&message).to_owned();
+        // Its bytes are shared: a look at them outlives the move of the message.
+        let subject = message.message.subject.clone();
+        let who = self.identity_at.and_then(|at| subject.get(at..)).unwrap_or(EVERYBODY);
         let size = message.message.length;
         let is_limited = who != EVERYBODY && !who.starts_with("service.");
-        let offered = self.lines().offer(&who, is_limited, (message, size), self.begun.elapsed());
+        let offered = self.lines().offer(who, is_limited, (message, size), self.begun.elapsed());
         let outcome = match offered {
             Offered::Waits => return self.waker.wake(),
             Offered::Refused(message, again) => match refused.try_send((message, again)) {
-                Ok(()) => "told",
-                Err(_) => "silent",
+                Ok(()) => TOLD,
+                Err(_) => SILENT,
             },
-            Offered::Dropped => "silent",
+            Offered::Dropped => SILENT,
         };
-        let kind = if who.starts_with("agent.") { "agent" } else { "user" };
-        ::metrics::counter!(metrics::REQUESTS_REFUSED, "kind" => kind, "answer" => outcome).increment(1);
+        let is_agent = who.starts_with("agent.");
+        self.refusals[usize::from(is_agent)][outcome].increment(1);
     }
 
     /// The tokens of who sent a message.

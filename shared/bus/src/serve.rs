@@ -65,7 +65,9 @@ impl Bus {
     pub async fn serve(&self, service: subjects::Service, queue: &str, verbs: &[&str]) -> Result<Served, BusError> {
         use async_nats::service::ServiceExt;
         let failed = |error: async_nats::Error| BusError::failed(format!("serve {}", service.as_str()), error);
-        let built = self.client().service_builder().queue_group(queue).description("Muster");
+        // It lives as long as what is served.
+        let front = if self.identity.is_some() { self.connect_beside().await? } else { self.clone() };
+        let built = front.client().service_builder().queue_group(queue).description("Muster");
         let name = format!("muster-{}", service.as_str());
         let running = built.start(name, env!("CARGO_PKG_VERSION")).await.map_err(failed)?;
         let mut endpoints = Vec::new();
@@ -80,14 +82,24 @@ impl Bus {
             taking.spawn(intake.clone().run(coming, bus.clone()));
             endpoints.push(Endpoint { intake, _taking: taking, bus: bus.clone() });
         }
+        // What is asked on other connections from here on is heard.
+        if self.identity.is_some() {
+            front.settled().await?;
+        }
         Ok(Served { service: running, endpoints })
     }
 
     /// Refuses what was asked.
     pub(crate) async fn refuse(&self, asked: &async_nats::service::Request, refusal: &Refusal) {
         let answer = self.envelope(Body::Refusal(refusal.into()), Authority::default());
-        if let Err(error) = asked.respond(Ok(answer.encode_to_vec().into())).await {
-            tracing::debug!(%error, "a refusal could not be sent");
+        self.respond(asked, answer.encode_to_vec().into()).await;
+    }
+
+    /// Answers on this connection, not on the one that it was asked on: what comes in there is no reason for what goes out to wait.
+    async fn respond(&self, asked: &async_nats::service::Request, answer: Bytes) {
+        let Some(reply) = asked.message.reply.clone() else { return };
+        if let Err(error) = self.client().publish(reply, answer).await {
+            tracing::debug!(%error, "an answer could not be sent");
         }
     }
 }
@@ -161,9 +173,7 @@ impl Reply {
 
     /// Answers with an envelope that is encoded already.
     pub async fn answer_encoded(self, envelope: Bytes) {
-        if let Err(error) = self.inner.respond(Ok(envelope)).await {
-            tracing::debug!(%error, "an answer could not be sent");
-        }
+        self.bus.respond(&self.inner, envelope).await;
     }
 
     /// Answers with a refusal.

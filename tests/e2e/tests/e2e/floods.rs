@@ -81,7 +81,6 @@ async fn measure(bus: &Bus, lasts: Duration) -> Took {
                 took.repeated += 1;
             };
             assert!(matches!(answer.body, Some(Body::JobReply(_))), "{verb}: {:?}", answer.body);
-            if asked.elapsed() > Duration::from_millis(20) { eprintln!("SLOW {verb} at {:?} took {:?}", begun.elapsed(), asked.elapsed()); }
             if verb == "query" { &mut took.queries } else { &mut took.commands }.push(asked.elapsed());
         }
     }
@@ -144,6 +143,13 @@ fn resident_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
+/// CPU that a process has used until now, in hundredths of a second.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let fields = stat.rsplit_once(") ").expect("a name").1.split(' ');
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+}
+
 fn tell(when: &str, took: &mut Took) -> (Duration, Duration) {
     let (queries, commands) = (percentile(&mut took.queries, 99), percentile(&mut took.commands, 99));
     eprintln!(
@@ -180,7 +186,10 @@ async fn one_who_floods_is_told_to_wait_and_the_others_are_answered() {
         let (url, flo, counts) = (url.clone(), flo.clone(), counts.clone());
         floods.push(std::thread::spawn(move || flooding(&url, &flo, verb, counts)));
     }
+    let pids = [lab.nats.pid().expect("it runs"), pid];
+    let used = pids.map(ticks);
     let mut during = measure(&anna, lasts).await;
+    let used = [ticks(pids[0]) - used[0], ticks(pids[1]) - used[1]].map(|ticks| ticks as f64 / 100.0 / lasts.as_secs_f64());
     let grown = resident_kib(pid).saturating_sub(resident);
     counts.stop.store(true, Ordering::Relaxed);
     tokio::task::block_in_place(|| floods.into_iter().for_each(|flood| flood.join().expect("it ends")));
@@ -189,6 +198,7 @@ async fn one_who_floods_is_told_to_wait_and_the_others_are_answered() {
     eprintln!(
         "{CONNECTIONS} connections sent {sent} requests in {lasts:?}: {taken} taken, {refused} told to wait; +{grown} KiB"
     );
+    eprintln!("cores of nats-server {:.2}, of the scheduler {:.2}", used[0], used[1]);
     let (first, second) = (tell("before", &mut before), tell("during", &mut during));
     let ratio = |before: Duration, during: Duration| during.as_secs_f64() / before.as_secs_f64();
     eprintln!("p99 during / before: queries {:.1}, commands {:.1}", ratio(first.0, second.0), ratio(first.1, second.1));
