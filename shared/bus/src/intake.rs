@@ -68,9 +68,8 @@ impl Intake {
             has_ended: AtomicBool::new(false),
             begun: Instant::now(),
             refusals: ["user", "agent"].map(|kind| {
-                ["told", "silent"].map(
-                    |answer| ::metrics::counter!(metrics::REQUESTS_REFUSED, "kind" => kind, "answer" => answer),
-                )
+                ["told", "silent"]
+                    .map(|answer| ::metrics::counter!(metrics::REQUESTS_REFUSED, "kind" => kind, "answer" => answer))
             }),
             identity_at: has_identities.then_some(subject.len() + 1),
         }

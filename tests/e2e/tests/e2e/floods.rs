@@ -189,7 +189,8 @@ async fn one_who_floods_is_told_to_wait_and_the_others_are_answered() {
     let pids = [lab.nats.pid().expect("it runs"), pid];
     let used = pids.map(ticks);
     let mut during = measure(&anna, lasts).await;
-    let used = [ticks(pids[0]) - used[0], ticks(pids[1]) - used[1]].map(|ticks| ticks as f64 / 100.0 / lasts.as_secs_f64());
+    let used =
+        [ticks(pids[0]) - used[0], ticks(pids[1]) - used[1]].map(|ticks| ticks as f64 / 100.0 / lasts.as_secs_f64());
     let grown = resident_kib(pid).saturating_sub(resident);
     counts.stop.store(true, Ordering::Relaxed);
     tokio::task::block_in_place(|| floods.into_iter().for_each(|flood| flood.join().expect("it ends")));
