@@ -21,11 +21,11 @@ pub(crate) struct SoakArguments {
     /// stop of many simulated processes, `pulses` that are defined again and again over many processes, `corruption` of high-io's files
     /// from outside, `clean` passes of modules that must report nothing, `rollouts` of simulated machines while parts are killed,
     /// `deadlines` of so many reservations, `samples` and compactions while logger, nats-server and PostgreSQL are killed, all
-    /// `crash-points` of agent, keeper and owning services, or `malformed` messages of every type that the owning services
-    /// hear, and a hundredth as many to every live subject
+    /// `crash-points` of agent, keeper and owning services, `malformed` messages of every type that the owning services
+    /// hear, and a hundredth as many to every live subject, or `floods` of one identity, of so many seconds as rounds
     #[arg(value_parser = [
         "kills", "takeovers", "start", "pulses", "corruption", "clean", "rollouts", "deadlines", "samples", "crash-points",
-        "malformed",
+        "malformed", "floods",
     ])]
     name: String,
     /// How many rounds; kills, for `rollouts`

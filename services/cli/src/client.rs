@@ -67,6 +67,8 @@ enum Miss {
     Late,
     /// The service said so.
     Unavailable(Refusal),
+    /// It takes no more of this identity before that.
+    Busy(Refusal, Duration),
 }
 
 impl Client {
@@ -235,7 +237,7 @@ impl Client {
     pub(crate) async fn pool_time(&self) -> Option<Clocked> {
         let kind = v1::job_query::Kind::Clock(v1::ClockQuery {});
         let envelope = self.bus.envelope(Body::JobQuery(v1::JobQuery { kind: Some(kind) }), Authority::default());
-        let subject = subjects::service(Service::Scheduler, "query");
+        let subject = self.bus.service(Service::Scheduler, "query");
         let asked = Instant::now();
         let answer = self.bus.request(&subject, &envelope, CLOCK_TIMEOUT.min(self.timeout)).await.ok()?;
         let Some(Body::JobReply(v1::JobReply { kind: Some(v1::job_reply::Kind::Clock(clock)) })) = answer.body else {
@@ -259,7 +261,7 @@ impl Client {
     }
 
     fn to_ask<'a>(&self, what: &'a str, service: Service, verb: &str, envelope: v1::Envelope) -> Asked<'a> {
-        let (subject, limit) = (subjects::service(service, verb), self.timeout);
+        let (subject, limit) = (self.bus.service(service, verb), self.timeout);
         let is_slow = service == Service::Report || self.moment.is_some();
         let attempt_max = if is_slow { REPORT_ATTEMPT_TIMEOUT_MAX } else { ATTEMPT_TIMEOUT_MAX };
         let deadline = Instant::now() + limit;
@@ -273,6 +275,9 @@ impl Client {
                 Ok(body) => return Ok(body),
                 Err(miss) => miss,
             };
+            if let Miss::Busy(_, wait) = &miss {
+                delay = delay.max(*wait);
+            }
             if Instant::now() + delay >= asked.deadline {
                 return Err(self.given_up(asked, miss));
             }
@@ -291,6 +296,9 @@ impl Client {
         match self.bus.request(&asked.subject, &asked.envelope, left.min(asked.attempt_max)).await {
             Ok(v1::Envelope { body: Some(Body::Refusal(refusal)), .. }) => {
                 let refusal = Refusal::from(refusal);
+                if let Some(wait) = refusal.again_after() {
+                    return Ok(Err(Miss::Busy(refusal, wait)));
+                }
                 match refusal.code {
                     RefusalCode::Unavailable => Ok(Err(Miss::Unavailable(refusal))),
                     RefusalCode::Invalid
@@ -321,7 +329,7 @@ impl Client {
             _ if !self.bus.is_connected() => "the connection to NATS is lost".into(),
             Miss::NobodyAnswers => "nobody answers".into(),
             Miss::Late => "no answer yet".into(),
-            Miss::Unavailable(refusal) => one_line(&refusal.why),
+            Miss::Unavailable(refusal) | Miss::Busy(refusal, _) => one_line(&refusal.why),
         }
     }
 
@@ -340,7 +348,7 @@ impl Client {
             Miss::Late => Failure::TimedOut(format!(
                 "{what}: {party} did not answer within {limit:?}, and may or may not have done it; look before trying again"
             )),
-            Miss::Unavailable(refusal) => Failure::Refused(refusal),
+            Miss::Unavailable(refusal) | Miss::Busy(refusal, _) => Failure::Refused(refusal),
         }
     }
 }

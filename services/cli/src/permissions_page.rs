@@ -10,7 +10,7 @@ use muster_bus::{Identity, Role};
 use crate::generate::NOTE;
 
 const HEAD: &str = "What is not listed is refused by the server. `node-1` stands for the machine of an agent or a token, `anna` for a person. \
-    Everybody hears answers in an inbox of their own, and nobody else's; agents answer what they are asked, once for each question.\n";
+    Everybody hears answers in an inbox of their own, and nobody else's; each agent answers in a part of it that is for its machine alone.\n";
 
 /// docs/permissions.md.
 #[must_use]

@@ -14,6 +14,8 @@ use crate::{answer, metrics};
 /// # Errors
 /// When the bus is gone for good.
 pub(crate) async fn serve(bus: &Bus, store: &Store, stop: &CancellationToken) -> anyhow::Result<()> {
+    // One who asks much does not take all places.
+    let bus = &bus.clone().with_requests_at_once(QUESTIONS_MAX / 2);
     let mut served = bus.serve(Service::Report, Service::Report.as_str(), &["query"]).await?;
     let queries = served.endpoints.remove(0);
     muster_chassis::set_ready(true);

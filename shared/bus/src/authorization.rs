@@ -8,9 +8,6 @@ use std::fmt::Write as _;
 use crate::Identity;
 use crate::permissions::{Member, Permissions};
 
-/// How long an agent may take to answer what it is asked.
-const ANSWER_WITHIN: &str = "1m";
-
 /// A member of the pool, by the key that servers know it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
@@ -44,11 +41,7 @@ fn add_user(text: &mut String, admitted: &Admitted, indent: &str) {
     let _ = writeln!(text, "{indent}# {}", admitted.member.identity);
     let _ = write!(text, "{indent}{{ nkey: {}, permissions: {{ ", admitted.key);
     let _ = write!(text, "publish: {{ allow: [{}] }}, ", list(&permissions.publish));
-    let _ = write!(text, "subscribe: {{ allow: [{}] }}", list(&permissions.subscribe));
-    if permissions.responses {
-        let _ = write!(text, ", allow_responses: {{ max: 1, expires: \"{ANSWER_WITHIN}\" }}");
-    }
-    text.push_str(" } }\n");
+    let _ = writeln!(text, "subscribe: {{ allow: [{}] }} }} }}", list(&permissions.subscribe));
 }
 
 fn list(subjects: &BTreeSet<String>) -> String {
@@ -71,6 +64,6 @@ mod tests {
         let (pool, system) = text.split_once("accounts {").expect("two parts");
         assert!(pool.contains("nkey: UUSERANNA,") && pool.contains("nkey: UAGENTNODE1,") && !pool.contains("OPERATOR"));
         assert!(system.contains("nkey: UOPERATORSERVERS,") && !system.contains("UUSERANNA"));
-        assert_eq!(text.matches("allow_responses").count(), 1, "agents alone answer wherever they are asked");
+        assert!(!text.contains("allow_responses"), "nobody answers wherever who asks wants it");
     }
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use muster_model::PoolTime;
 use tokio::sync::broadcast;
 
-use crate::{Access, BusError, Clock, SigningFile};
+use crate::subjects::{self, Service};
+use crate::{Access, BusError, Clock, Identity, RequestLimits, SigningFile};
 
 /// The least server version whose permissions can be trusted (facts: advisories of 2026).
 const SERVER_NEEDED: &str = "2.14.3";
@@ -39,6 +40,8 @@ pub struct BusOptions {
     pub access: Access,
     /// By which key agents know what this process tells them; none for who tells them nothing, and in labs without keys.
     pub signing: Option<Arc<SigningFile>>,
+    /// What others may ask of this process.
+    pub limits: RequestLimits,
 }
 
 impl BusOptions {
@@ -46,7 +49,8 @@ impl BusOptions {
     #[must_use]
     pub fn new(url: &str, source: &str, access: Access) -> Self {
         let connect_timeout = Duration::from_secs(5);
-        Self { url: url.into(), source: source.into(), actor: String::new(), connect_timeout, access, signing: None }
+        let (url, source, actor, limits) = (url.into(), source.into(), String::new(), RequestLimits::default());
+        Self { url, source, actor, connect_timeout, access, signing: None, limits }
     }
 
     /// Options without a key, for a server that nobody else reaches: tests and measurements on this host.
@@ -68,6 +72,10 @@ pub struct Bus {
     /// Subjects that the server refused to publish on, as it says so.
     pub(crate) forbidden: broadcast::Sender<Arc<str>>,
     pub(crate) signing: Option<Arc<SigningFile>>,
+    /// Who this is to the servers; none on a bus without identities.
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) limits: RequestLimits,
+    options: Arc<BusOptions>,
 }
 
 impl Bus {
@@ -117,7 +125,35 @@ impl Bus {
             .build(client.clone());
         let (source, actor) = (options.source.as_str().into(), options.actor.as_str().into());
         let (clock, signing) = (Arc::new(Clock::new()), options.signing.clone());
-        Ok(Self { client, jetstream, source, actor, clock, connections, forbidden, signing })
+        let identity = options.access.identity().cloned().map(Arc::new);
+        let (limits, options) = (options.limits, Arc::new(options.clone()));
+        Ok(Self { client, jetstream, source, actor, clock, connections, forbidden, signing, identity, limits, options })
+    }
+
+    /// Another connection of the same process, for what comes from many: a flood there delays nothing that comes and goes on this one.
+    ///
+    /// # Errors
+    /// As [`Bus::connect`].
+    pub(crate) async fn connect_beside(&self) -> Result<Self, BusError> {
+        let mut options = BusOptions::clone(&self.options);
+        options.source.push_str("/requests");
+        Self::connect(&options).await
+    }
+
+    /// Where this process asks a service: on a subject that nobody else may publish on, where the bus knows identities.
+    #[must_use]
+    pub fn service(&self, service: Service, verb: &str) -> String {
+        match &self.identity {
+            Some(identity) => subjects::service_from(service, verb, identity),
+            None => subjects::service(service, verb),
+        }
+    }
+
+    /// The same connection, where so many requests of one identity are worked on at once.
+    #[must_use]
+    pub fn with_requests_at_once(mut self, at_once: usize) -> Self {
+        self.limits.at_once = at_once;
+        self
     }
 
     /// The client itself; for muster-ledger.

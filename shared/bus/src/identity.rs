@@ -12,6 +12,9 @@ use crate::subjects::Service;
 /// What the inboxes of all identities begin with.
 pub(crate) const INBOX: &str = "_INBOX";
 
+/// Begins the part of an inbox that agents answer in. What clients make up for other answers is longer.
+pub(crate) const FROM_AGENT: &str = "agent";
+
 /// One identity, printed and parsed as `agent/node-1`, `service/scheduler`, `user/anna`, `enrollment/node-1` or `operator/servers`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identity {
@@ -64,10 +67,29 @@ impl Identity {
         }
     }
 
+    /// It as two tokens of a subject: `user.anna`.
+    #[must_use]
+    pub fn tokens(&self) -> String {
+        format!("{}.{}", self.kind(), self.name())
+    }
+
+    /// The identity that two tokens of a subject stand for; none where they stand for no one.
+    #[must_use]
+    pub fn from_tokens(tokens: &str) -> Option<Self> {
+        let (kind, name) = tokens.split_once('.')?;
+        format!("{kind}/{name}").parse().ok()
+    }
+
     /// What every inbox of this identity begins with: `_INBOX.user.anna`.
     #[must_use]
     pub fn inbox(&self) -> String {
-        format!("{INBOX}.{}.{}", self.kind(), self.name())
+        format!("{INBOX}.{}", self.tokens())
+    }
+
+    /// The part of its inbox in which the agent of a machine answers it, and no other agent may: `_INBOX.user.anna.agent.node-1`.
+    #[must_use]
+    pub fn inbox_for_agent(&self, machine: &MachineId) -> String {
+        format!("{}.{FROM_AGENT}.{machine}", self.inbox())
     }
 }
 
@@ -171,6 +193,17 @@ mod tests {
         }
         let inbox = "user/anna".parse::<Identity>().map(|identity| identity.inbox());
         assert_eq!(inbox, Ok("_INBOX.user.anna".to_owned()));
+    }
+
+    #[test]
+    fn tokens_of_a_subject_name_an_identity_or_nobody() {
+        for text in ["agent/node-1", "service/scheduler", "user/Anna_2"] {
+            let identity: Identity = text.parse().expect("valid");
+            assert_eq!(Identity::from_tokens(&identity.tokens()), Some(identity));
+        }
+        for nobody in ["", "user", "user.", "user.a.b", "root.a", "user.*", "agent.Node"] {
+            assert_eq!(Identity::from_tokens(nobody), None, "{nobody}");
+        }
     }
 
     #[test]

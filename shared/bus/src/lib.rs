@@ -1,6 +1,6 @@
 //! The bus: everything that Muster says over NATS goes through here, and every subject is named here.
 //!
-//! Responsible for connecting, identities and their permissions, envelopes, request and reply, services of the micro API, streams,
+//! Responsible for connecting, identities and their permissions, envelopes, request and reply, services of the micro API, limits of rates, streams,
 //! object stores, the pool clock that messages are stamped with, and the signing at the moment of sending of what agents are told. Not for decision logs (muster-ledger), nor for what messages mean.
 
 pub mod authorization;
@@ -11,6 +11,8 @@ mod each;
 mod error;
 mod health;
 mod identity;
+mod intake;
+mod lines;
 mod logs;
 mod metrics;
 mod objects;
@@ -19,6 +21,7 @@ mod read;
 mod request;
 mod room;
 mod secret_file;
+mod sender;
 mod serve;
 mod signing_file;
 pub mod streams;
@@ -33,9 +36,11 @@ pub use each::each;
 pub use error::{BusError, RequestError};
 pub use health::{ServedProgram, ServerHealth, StreamHealth};
 pub use identity::{Identity, IdentityError, Role, UserName};
+pub use lines::RequestLimits;
 pub use logs::{BUNDLES_MAX, Log, log_name};
 pub use objects::Bucket;
 pub use read::{StoredMessage, StreamReader};
 pub use request::{Answer, Authority, Inbound, body, fresh_id, question};
+pub use sender::Sender;
 pub use serve::{Endpoint, Reply, Request, Served};
 pub use signing_file::{SigningError, SigningFile, signer_of};

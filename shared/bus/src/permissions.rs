@@ -8,8 +8,10 @@
 
 use std::collections::BTreeSet;
 
+use muster_model::MachineId;
+
 use crate::connect::WHO_AM_I;
-use crate::identity::INBOX;
+use crate::identity::{FROM_AGENT, INBOX};
 use crate::streams::{self, LEASES, PROJECTIONS, REPORTS};
 use crate::subjects::{self, Party, Service};
 use crate::{Bucket, Identity, Role};
@@ -30,8 +32,6 @@ pub struct Permissions {
     pub publish: BTreeSet<String>,
     /// Subjects that it may subscribe to, in any queue group.
     pub subscribe: BTreeSet<String>,
-    /// It may answer what it is asked, once for each question and wherever the answer is wanted.
-    pub responses: bool,
 }
 
 impl Permissions {
@@ -43,7 +43,7 @@ impl Permissions {
         lists.say([WHO_AM_I]);
         lists.add_table(member);
         match &member.identity {
-            Identity::Agent(_) => lists.add_agent(),
+            Identity::Agent(machine) => lists.add_agent(machine),
             Identity::Service(service) => lists.add_service(*service),
             Identity::User(_) => lists.add_people(member.role),
             Identity::Enrollment(_) => {}
@@ -55,17 +55,20 @@ impl Permissions {
     fn add_table(&mut self, member: &Member) {
         for rule in subjects::TABLE.iter().flat_map(|row| row.rules) {
             let meant = |parties: &[Party]| parties.iter().find_map(|party| meant_by(*party, member));
+            let subject = |machine, identity: &str| rule.subject.replace("<m>", machine).replace("<i>", identity);
             if let Some(machine) = meant(rule.says) {
-                self.say([rule.subject.replace("<m>", machine)]);
+                self.say([subject(machine, &member.identity.tokens())]);
             }
             if let Some(machine) = meant(rule.hears) {
-                self.hear([rule.subject.replace("<m>", machine)]);
+                self.hear([subject(machine, subjects::EVERY_IDENTITY)]);
             }
         }
     }
 
-    fn add_agent(&mut self) {
-        self.responses = true;
+    /// An agent answers in its part of everybody's inbox. The server's permission to answer wherever an answer is wanted would be one
+    /// to publish anywhere: whoever asks it names that place, and it may ask itself.
+    fn add_agent(&mut self, machine: &MachineId) {
+        self.say([format!("{INBOX}.*.*.{FROM_AGENT}.{machine}.>")]);
         for bucket in [Bucket::Modules, Bucket::Kernels] {
             self.read_bucket(bucket);
         }
@@ -221,6 +224,19 @@ mod tests {
         let own = permissions.publish.iter().filter(|subject| subject.starts_with("muster.v1.agent."));
         assert!(own.clone().count() > 0 && own.clone().all(|subject| subject.starts_with("muster.v1.agent.node-1.")));
         assert!(!permissions.publish.iter().any(|subject| subject.contains("<m>") || subject.ends_with(".jobs")));
+    }
+
+    #[test]
+    fn each_asks_services_in_its_own_name_alone() {
+        for (identity, tokens) in [("agent/node-1", "agent.node-1"), ("user/anna", "user.anna")] {
+            let permissions = of(identity, Role::Administrator);
+            let mut requests =
+                permissions.publish.iter().filter(|subject| subject.starts_with("muster.v1.svc.")).peekable();
+            assert!(requests.peek().is_some(), "{identity}");
+            for subject in requests.filter(|subject| !subject.ends_with(".replicas")) {
+                assert!(subject.ends_with(tokens) && !subject.contains('*'), "{identity} {subject}");
+            }
+        }
     }
 
     #[test]

@@ -178,7 +178,11 @@ impl Bus {
 
     async fn ask(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Answer, RequestError> {
         // No headers here and in answers: they are for who reads a stream, and cost more than a small body.
-        let request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+        let mut request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+        if let (Some(identity), Some(machine)) = (&self.identity, subjects::commanded(subject)) {
+            let unique = uuid::Uuid::from_bytes(rand::random()).simple();
+            request = request.inbox(format!("{}.{unique}", identity.inbox_for_agent(&machine)));
+        }
         let mut forbidden = self.forbidden.subscribe();
         let asking = self.client().send_request(subject.to_owned(), request);
         let asked = tokio::select! {
@@ -274,16 +278,18 @@ pub fn fresh_id() -> [u8; 16] {
 }
 
 /// Whether JetStream delivered a message from what it stores. A server delivers to whatever subject it is asked to, whoever asks, and
-/// so publishes where who asks may not: nothing of that is taken for a message of who may.
+/// so publishes where who asks may not: nothing of that is taken for a message of who may. What it answers itself is JSON, and is
+/// directed as easily.
 pub(crate) fn is_stored(message: &async_nats::Message) -> bool {
     let of_stream =
         message.headers.as_ref().is_some_and(|headers| headers.get(async_nats::header::NATS_STREAM).is_some());
     let of_consumer = message.reply.as_ref().is_some_and(|reply| reply.starts_with("$JS."));
-    if of_stream || of_consumer {
+    let of_server = message.payload.first() == Some(&b'{');
+    if of_stream || of_consumer || of_server {
         metrics::counter!(crate::metrics::MISDIRECTED).increment(1);
-        tracing::warn!(subject = %message.subject, "a stored message was directed to a subject of live ones: not taken");
+        tracing::warn!(subject = %message.subject, "a stored message, or an answer of the server, was directed to a subject of live ones: not taken");
     }
-    of_stream || of_consumer
+    of_stream || of_consumer || of_server
 }
 
 /// Content type and type name, for who reads the stream without Muster.

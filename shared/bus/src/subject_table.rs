@@ -7,7 +7,8 @@ use crate::subjects::Service;
 /// One row of the subject table.
 #[derive(Debug, Clone, Copy)]
 pub struct SubjectRow {
-    /// The subject, with `<m>`, `<service>`, `<verb>`, `<kind>` for its variable tokens.
+    /// The subject, with `<m>`, `<service>`, `<verb>`, `<kind>` for its variable tokens, and `<i>` for the two of the identity that
+    /// says it (`user.anna`), which are left out on a bus without identities.
     pub subject: &'static str,
     /// How it travels.
     pub transport: &'static str,
@@ -24,7 +25,8 @@ pub struct SubjectRow {
 /// Who may say and hear one subject.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
-    /// The subject or a pattern. `<m>` is the machine of an agent for itself, and every machine for the others.
+    /// The subject or a pattern. `<m>` is the machine of an agent for itself, and every machine for the others; `<i>` who says it for
+    /// who says it, and everybody for who hears it.
     pub subject: &'static str,
     /// Who may publish on it.
     pub says: &'static [Party],
@@ -64,33 +66,33 @@ const fn rule(subject: &'static str, says: &'static [Party], hears: &'static [Pa
 /// The subject table.
 pub const TABLE: &[SubjectRow] = &[
     SubjectRow {
-        subject: "muster.v1.svc.<service>.command",
+        subject: "muster.v1.svc.<service>.command.<i>",
         transport: "request/reply, micro API, leader only",
         body: "job_command, machine_command, reservation_command",
         parties: "people by role, agents (reservation) -> leader",
         purpose: "a command; retried with the same cmd_id",
         rules: &[
-            rule("muster.v1.svc.scheduler.command", &[TESTER], &[SCHEDULER]),
-            rule("muster.v1.svc.machine-lifecycle.command", &[OWNER], &[MACHINE_LIFECYCLE]),
-            rule("muster.v1.svc.reservation.command", &[TESTER, Party::AnyAgent], &[RESERVATION]),
-            rule("muster.v1.svc.telemetry-logger.command", &[ADMINISTRATOR], &[TELEMETRY_LOGGER]),
+            rule("muster.v1.svc.scheduler.command.<i>", &[TESTER], &[SCHEDULER]),
+            rule("muster.v1.svc.machine-lifecycle.command.<i>", &[OWNER], &[MACHINE_LIFECYCLE]),
+            rule("muster.v1.svc.reservation.command.<i>", &[TESTER, Party::AnyAgent], &[RESERVATION]),
+            rule("muster.v1.svc.telemetry-logger.command.<i>", &[ADMINISTRATOR], &[TELEMETRY_LOGGER]),
         ],
     },
     SubjectRow {
-        subject: "muster.v1.svc.<service>.query",
+        subject: "muster.v1.svc.<service>.query.<i>",
         transport: "request/reply, micro API",
         body: "job_query, machine_query, reservation_query, report_query",
         parties: "people, services (scheduler: the clock), agents (reservation) -> leader, or any report service",
         purpose: "a query; changes nothing",
         rules: &[
             rule(
-                "muster.v1.svc.scheduler.query",
+                "muster.v1.svc.scheduler.query.<i>",
                 &[VIEWER, RESERVATION, MACHINE_LIFECYCLE, SCHEDULER, TELEMETRY_LOGGER, REPORT],
                 &[SCHEDULER],
             ),
-            rule("muster.v1.svc.machine-lifecycle.query", &[VIEWER], &[MACHINE_LIFECYCLE]),
-            rule("muster.v1.svc.reservation.query", &[VIEWER, Party::AnyAgent], &[RESERVATION]),
-            rule("muster.v1.svc.report.query", &[VIEWER], &[REPORT]),
+            rule("muster.v1.svc.machine-lifecycle.query.<i>", &[VIEWER], &[MACHINE_LIFECYCLE]),
+            rule("muster.v1.svc.reservation.query.<i>", &[VIEWER, Party::AnyAgent], &[RESERVATION]),
+            rule("muster.v1.svc.report.query.<i>", &[VIEWER], &[REPORT]),
         ],
     },
     SubjectRow {
@@ -106,15 +108,15 @@ pub const TABLE: &[SubjectRow] = &[
         ],
     },
     SubjectRow {
-        subject: "muster.v1.svc.<service>.check",
+        subject: "muster.v1.svc.<service>.check.<i>",
         transport: "request/reply, micro API, leader only",
         body: "check_query",
         parties: "muster doctor -> leader",
         purpose: "a full pass now, and what it found and did",
         rules: &[
-            rule("muster.v1.svc.scheduler.check", &[TESTER], &[SCHEDULER]),
-            rule("muster.v1.svc.machine-lifecycle.check", &[TESTER], &[MACHINE_LIFECYCLE]),
-            rule("muster.v1.svc.reservation.check", &[TESTER], &[RESERVATION]),
+            rule("muster.v1.svc.scheduler.check.<i>", &[TESTER], &[SCHEDULER]),
+            rule("muster.v1.svc.machine-lifecycle.check.<i>", &[TESTER], &[MACHINE_LIFECYCLE]),
+            rule("muster.v1.svc.reservation.check.<i>", &[TESTER], &[RESERVATION]),
         ],
     },
     SubjectRow {
@@ -130,13 +132,13 @@ pub const TABLE: &[SubjectRow] = &[
         ],
     },
     SubjectRow {
-        subject: "muster.v1.svc.telemetry-logger.archive",
+        subject: "muster.v1.svc.telemetry-logger.archive.<i>",
         transport: "request/reply, micro API",
         body: "archive_query",
         parties: "owning services, muster admin recover -> telemetry-logger",
         purpose: "the copy of the decision logs in PostgreSQL",
         rules: &[rule(
-            "muster.v1.svc.telemetry-logger.archive",
+            "muster.v1.svc.telemetry-logger.archive.<i>",
             &[RESERVATION, MACHINE_LIFECYCLE, SCHEDULER, ADMINISTRATOR],
             &[TELEMETRY_LOGGER],
         )],

@@ -2,6 +2,7 @@
 
 use muster_model::{MachineId, TriggerNumber};
 
+use crate::Identity;
 pub use crate::subject_table::{Party, Rule, SubjectRow, TABLE};
 
 /// An owning or answering service, by the token that stands for it in subjects.
@@ -37,11 +38,25 @@ impl Service {
     }
 }
 
-/// `muster.v1.svc.<service>.<verb>`: a request to a service.
+/// `muster.v1.svc.<service>.<verb>`: a request to a service, on a bus without identities.
 #[must_use]
 pub fn service(service: Service, verb: &str) -> String {
     format!("muster.v1.svc.{}.{verb}", service.as_str())
 }
+
+/// `muster.v1.svc.<service>.<verb>.<kind>.<name>`: a request of this identity, which nobody else may publish there.
+#[must_use]
+pub fn service_from(service: Service, verb: &str, identity: &Identity) -> String {
+    format!("{}.{}", self::service(service, verb), identity.tokens())
+}
+
+/// Where a service hears the requests of all identities.
+pub(crate) fn service_from_everybody(service: Service, verb: &str) -> String {
+    format!("{}.{EVERY_IDENTITY}", self::service(service, verb))
+}
+
+/// What stands for an identity where every one is meant.
+pub(crate) const EVERY_IDENTITY: &str = "*.*";
 
 /// `muster.v1.svc.<service>.leader`: where the leader of an owning service says that it lives.
 #[must_use]
@@ -144,6 +159,11 @@ pub fn machine_of(subject: &str) -> Option<MachineId> {
         "agent" | "cmd" => MachineId::new(tokens.next()?).ok(),
         _ => None,
     }
+}
+
+/// The machine whose agent hears a subject as a command; none where it is another subject.
+pub(crate) fn commanded(subject: &str) -> Option<MachineId> {
+    subject.starts_with("muster.v1.cmd.").then(|| machine_of(subject)).flatten()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use muster_bus::{Access, CredentialsError};
+use muster_bus::{Access, CredentialsError, RequestLimits};
 
 /// Arguments that every service has; flatten them into the service's own.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,6 +23,12 @@ pub struct CommonArguments {
     /// Address for /metrics, /healthz and /readyz; none without it
     #[arg(long, env = "MUSTER_HTTP")]
     pub http: Option<SocketAddr>,
+    /// Requests per second that one person or agent may make of each verb, for long
+    #[arg(long, env = "MUSTER_REQUESTS_PER_SECOND", default_value_t = RequestLimits::default().per_second, value_name = "N")]
+    pub requests_per_second: u32,
+    /// Requests that one person or agent may make of each verb at once, after a pause
+    #[arg(long, env = "MUSTER_REQUESTS_BURST", default_value_t = RequestLimits::default().burst, value_name = "N")]
+    pub requests_burst: u32,
     /// Form of the log on stderr
     #[arg(long, env = "MUSTER_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
@@ -35,6 +41,13 @@ impl CommonArguments {
     /// When nothing was said of it, or the credentials can not be used.
     pub fn access(&self) -> Result<Access, CredentialsError> {
         Access::new(self.credentials.as_deref(), self.insecure_local)
+    }
+
+    /// What each identity may ask of this process.
+    #[must_use]
+    pub fn limits(&self) -> RequestLimits {
+        let (per_second, burst) = (self.requests_per_second, self.requests_burst);
+        RequestLimits { per_second, burst, ..RequestLimits::default() }
     }
 }
 

@@ -32,7 +32,7 @@ pub async fn follow_pool_clock(bus: Bus, stop: CancellationToken) {
 async fn ask(bus: &Bus) -> Option<(PoolTime, Duration)> {
     let query = JobQuery { kind: Some(job_query::Kind::Clock(muster_proto::v1::ClockQuery {})) };
     let envelope = bus.envelope(Body::JobQuery(query), Authority::default());
-    let subject = subjects::service(subjects::Service::Scheduler, "query");
+    let subject = bus.service(subjects::Service::Scheduler, "query");
     let asked = Instant::now();
     let answer = match bus.request(&subject, &envelope, ANSWER_TIMEOUT).await {
         Ok(answer) => answer,

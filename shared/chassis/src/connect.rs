@@ -52,6 +52,7 @@ async fn connect_with(arguments: &CommonArguments, signing: Option<SigningFile>,
     }
     let mut options = BusOptions::new(&arguments.nats, &format!("{service}/{}", arguments.instance), access);
     options.connect_timeout = CONNECT_TIMEOUT;
+    options.limits = arguments.limits();
     options.signing = signing.map(Arc::new);
     let bus = Bus::connect(&options).await.context("connect")?;
     tracing::info!(server = bus.client().server_info().server_name, "connected");
@@ -76,6 +77,8 @@ mod tests {
             insecure_local: false,
             instance: "a".into(),
             http: None,
+            requests_per_second: 100,
+            requests_burst: 500,
             log_format: LogFormat::Text,
         };
         let refused = async |signing_key| {

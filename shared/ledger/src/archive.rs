@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_bus::subjects::{self, Service};
+use muster_bus::subjects::Service;
 use muster_bus::{Authority, Bus, BusError, RequestError, body};
 use muster_model::Position;
 use muster_proto::v1::{ArchiveQuery, ArchivedMessage, envelope::Body};
@@ -108,7 +108,7 @@ pub(crate) fn hash_of(message: &ArchivedMessage) -> Result<Hash, Away> {
 
 async fn ask(bus: &Bus, query: ArchiveQuery) -> Result<Vec<ArchivedMessage>, Away> {
     let envelope = bus.envelope(Body::ArchiveQuery(query), Authority::default());
-    let subject = subjects::service(Service::TelemetryLogger, "archive");
+    let subject = bus.service(Service::TelemetryLogger, "archive");
     let answer = bus.request(&subject, &envelope, ASK_TIMEOUT).await;
     match answer
         .map_err(|error: RequestError| Away(error.to_string()))

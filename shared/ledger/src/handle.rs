@@ -29,6 +29,22 @@ pub struct Delivery<C: Core> {
     pub(crate) counts: bool,
 }
 
+/// Who gives a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct By {
+    /// On whose behalf.
+    pub actor: String,
+    /// The identity that sent it; empty where the bus can not tell.
+    pub sender: String,
+}
+
+impl From<String> for By {
+    /// Somebody of whom no more is known.
+    fn from(actor: String) -> Self {
+        Self { actor, sender: String::new() }
+    }
+}
+
 /// What waits for a turn.
 pub enum Waiting<C: Core> {
     /// A command.
@@ -36,7 +52,7 @@ pub enum Waiting<C: Core> {
         /// Its id.
         id: CommandId,
         /// Who gives it.
-        actor: String,
+        by: By,
         /// What it is.
         input: C::Input,
         /// Where its answer goes.
@@ -91,7 +107,7 @@ impl<C: Core> Handle<C> {
     pub async fn command(&self, id: CommandId, actor: String, input: C::Input) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
         // Who asked may have gone away: a retry is answered from the memory.
-        self.give(id, actor, input, move |answered| drop(reply.send(answered))).await?;
+        self.give(id, actor.into(), input, move |answered| drop(reply.send(answered))).await?;
         answer.await.unwrap_or_else(|_| Err(self.unavailable()))
     }
 
@@ -104,11 +120,11 @@ impl<C: Core> Handle<C> {
     pub async fn give(
         &self,
         id: CommandId,
-        actor: String,
+        by: By,
         input: C::Input,
         then: impl FnOnce(Result<Answer, Refusal>) + Send + 'static,
     ) -> Result<(), Refusal> {
-        let given = self.waiting.send(Waiting::Command { id, actor, input, reply: Box::new(then) }).await;
+        let given = self.waiting.send(Waiting::Command { id, by, input, reply: Box::new(then) }).await;
         given.map_err(|_| self.unavailable())
     }
 

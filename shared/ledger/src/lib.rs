@@ -5,6 +5,7 @@
 
 mod append;
 mod archive;
+mod audit;
 mod backup;
 mod certainty;
 mod chain;
@@ -53,12 +54,13 @@ pub mod pure {
     pub use crate::turn::Turn;
 }
 
+pub use audit::{AuditOptions, Audited, Break, Seal, Side, audit};
 pub use backup::{LogBackup, LogCopy, LogExtent};
 pub use chain::open_block;
 pub use check::{Alarm, Difference, Findings};
 pub use core::{At, Core, Decision, Now, Scope, View};
 pub use genesis::initialise;
-pub use handle::Handle;
+pub use handle::{By, Handle};
 pub use inspect::{Archived, Inspected, Standing, archived, inspect, standing};
 pub use listen::{Listening, answer_each, listen_while_leading};
 pub use opened::{OpenedTurn, open_turn};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use muster_bus::subjects::Service;
-use muster_bus::{Authority, Endpoint, Reply, Request};
+use muster_bus::{Authority, Endpoint, Reply, Request, Sender};
 use muster_model::text::hex;
 use muster_model::{CommandId, PoolTime, Refusal};
 use muster_proto::v1::{Envelope, FollowedStatus, ServiceStatus, envelope::Body};
@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::unconstrained;
 
 use crate::past::{self, Past};
-use crate::{Answer, Core, Handle, Lead, View};
+use crate::{Answer, By, Core, Handle, Lead, View};
 
 /// Queries that are answered at once on one verb; more wait on the bus.
 const QUERIES_MAX: usize = 1_024;
@@ -121,22 +121,22 @@ struct Teller<C, R> {
 
 /// A request that was understood.
 enum Understood<I, Q> {
-    Command { id: CommandId, actor: String, input: I },
+    Command { id: CommandId, by: By, input: I },
     Query(Q),
     Answered(Box<Body>),
 }
 
 impl<C: Core, R: Requests<C>> Taker<C, R> {
     async fn take(&self, request: Request) {
-        let (envelope, reply) = request.split();
+        let (envelope, sender, reply) = request.split();
         let moment = envelope.as_ref().ok().and_then(past::moment_of);
-        match self.understand(envelope) {
-            Ok(Understood::Command { id, actor, input }) => {
+        match self.understand(envelope, &sender) {
+            Ok(Understood::Command { id, by, input }) => {
                 let decided = self.decided.clone();
                 // An answer that finds no place is lost like one on the wire: a retry is answered from the memory.
                 let then = move |answered| drop(decided.try_send((reply, answered)));
                 // It is refused when leadership is over: then nothing may be answered.
-                drop(self.handle.give(id, actor, input, then).await);
+                drop(self.handle.give(id, by, input, then).await);
             }
             Ok(Understood::Query(query)) => self.look(query, moment, reply).await,
             Ok(Understood::Answered(body)) => {
@@ -147,7 +147,11 @@ impl<C: Core, R: Requests<C>> Taker<C, R> {
         }
     }
 
-    fn understand(&self, envelope: Result<Envelope, String>) -> Result<Understood<C::Input, R::Query>, Refusal> {
+    fn understand(
+        &self,
+        envelope: Result<Envelope, String>,
+        sender: &Sender,
+    ) -> Result<Understood<C::Input, R::Query>, Refusal> {
         let requests = &self.teller.requests;
         let mut envelope = envelope.map_err(|error| requests.unreadable(&error))?;
         let id = muster_proto::command_id(&envelope);
@@ -160,7 +164,7 @@ impl<C: Core, R: Requests<C>> Taker<C, R> {
                     return Err(requests.unreadable("it does not say on whose behalf it is given"));
                 }
                 let input = requests.input(id, &actor, command)?;
-                Ok(Understood::Command { id, actor, input })
+                Ok(Understood::Command { id, by: By { actor, sender: sender.as_logged() }, input })
             }
             Asked::Query(query) => Ok(Understood::Query(query)),
             Asked::Answered(body) => Ok(Understood::Answered(body)),

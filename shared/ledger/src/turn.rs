@@ -13,7 +13,7 @@ use crate::chain::{self, BLOCK_MAX};
 use crate::draft::{Draft, ENTRY_OVERHEAD, Outcome, Room, nearly_full, too_large, too_old};
 use crate::fold::Fold;
 use crate::follow::LazyPositions;
-use crate::handle::{Delivery, ReplyTo, Waiting};
+use crate::handle::{By, Delivery, ReplyTo, Waiting};
 use crate::memory::Recalled;
 use crate::{At, Core, Decision, metrics};
 
@@ -49,7 +49,7 @@ impl<C: Core> Turn<'_, C> {
     /// Decides one input. Gives it back, or what is left of it, when it must wait for the next turn.
     fn take(&mut self, waiting: Waiting<C>) -> Option<Waiting<C>> {
         match waiting {
-            Waiting::Command { id, actor, input, reply } => self.command(id, actor, input, reply),
+            Waiting::Command { id, by, input, reply } => self.command(id, by, input, reply),
             Waiting::Query(query) => {
                 self.draft.queries.push(query);
                 None
@@ -67,7 +67,7 @@ impl<C: Core> Turn<'_, C> {
         }
     }
 
-    fn command(&mut self, id: CommandId, actor: String, input: C::Input, reply: ReplyTo) -> Option<Waiting<C>> {
+    fn command(&mut self, id: CommandId, by: By, input: C::Input, reply: ReplyTo) -> Option<Waiting<C>> {
         match self.fold.memory.recall(&id) {
             Recalled::New => {}
             Recalled::TooOld => return self.refuse(reply, too_old(self.log)),
@@ -90,10 +90,13 @@ impl<C: Core> Turn<'_, C> {
             return None;
         }
         let mut entry = self.entry(Kind::Command(Bytes::copy_from_slice(&id.0)), encode(&decision));
-        (entry.actor, entry.reply) = (actor, encoded);
+        (entry.actor, entry.sender, entry.reply) = (by.actor, by.sender, encoded);
         match self.room(&entry) {
             Room::Here => {}
-            Room::NextTurn => return Some(Waiting::Command { id, actor: entry.actor, input, reply }),
+            Room::NextTurn => {
+                let by = By { actor: entry.actor, sender: entry.sender };
+                return Some(Waiting::Command { id, by, input, reply });
+            }
             Room::Nowhere => return self.refuse(reply, too_large(self.log)),
         }
         self.apply(&decision.events, &entry.actor);
@@ -208,7 +211,7 @@ impl<C: Core> Turn<'_, C> {
 
     fn entry(&self, cause: Kind, events: Vec<Bytes>) -> Entry {
         let cause = Some(Cause { kind: Some(cause) });
-        Entry { cause, actor: String::new(), events, reply: Bytes::new(), time_ns: self.draft.now.time.0 }
+        Entry { cause, events, time_ns: self.draft.now.time.0, ..Entry::default() }
     }
 
     /// A lone entry may be larger than the bound when it compresses below it.

@@ -1,6 +1,8 @@
 //! Refusals: what was refused, why, and what to do next. A refusal changes nothing.
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// What a caller can do about a refusal; decides the exit code of the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,13 +58,28 @@ pub struct Refusal {
     pub next: String,
     /// The place that is wrong, where one can be marked.
     pub place: Option<Place>,
+    /// The same is taken after so many milliseconds. A `Duration` would make every result that can be a refusal larger than 128 bytes.
+    pub again_after_ms: Option<NonZeroU32>,
 }
 
 impl Refusal {
     /// A refusal without a marked place.
     #[must_use]
     pub fn new(code: RefusalCode, what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { code, what: what.into(), why: why.into(), next: next.into(), place: None }
+        Self { code, what: what.into(), why: why.into(), next: next.into(), place: None, again_after_ms: None }
+    }
+
+    /// The same refusal, of what is taken after a while; whole milliseconds.
+    #[must_use]
+    pub fn with_again_after(mut self, wait: Duration) -> Self {
+        self.again_after_ms = NonZeroU32::new(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// The same is taken after this: the caller waits, and asks again.
+    #[must_use]
+    pub fn again_after(&self) -> Option<Duration> {
+        self.again_after_ms.map(|milliseconds| Duration::from_millis(milliseconds.get().into()))
     }
 
     /// The same refusal with a place marked.

@@ -7,6 +7,8 @@ mod plan;
 mod storage;
 mod trigger;
 
+use std::time::Duration;
+
 use muster_model as model;
 
 use crate::v1;
@@ -155,6 +157,7 @@ impl From<&model::Refusal> for v1::Refusal {
             text: place.map_or_else(String::new, |place| place.text.clone()),
             place_from: place.map_or(0, |place| offset(place.from)),
             place_to: place.map_or(0, |place| offset(place.to)),
+            again_after_ms: refusal.again_after().map_or(0, |wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
         }
     }
 }
@@ -174,6 +177,7 @@ impl From<v1::Refusal> for model::Refusal {
             let (from, to) = (refusal.place_from as usize, refusal.place_to as usize);
             made = made.at(model::Place { text: refusal.text, from, to });
         }
+        made = made.with_again_after(Duration::from_millis(refusal.again_after_ms.into()));
         made
     }
 }

@@ -59,6 +59,8 @@ impl System {
             insecure_local: true,
             instance: instance.into(),
             http: None,
+            requests_per_second: 100,
+            requests_burst: 500,
             log_format: LogFormat::Text,
         };
         let stop = CancellationToken::new();

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use muster_bus::UserName;
 
 use super::{
-    EnrollArguments, IdentityArguments, KeysArguments, LogName, RetireArguments, TelemetryCommand, UserCommand,
+    AuditCommand, EnrollArguments, IdentityArguments, KeysArguments, LogName, RetireArguments, TelemetryCommand,
+    UserCommand,
 };
 use crate::times::parse_duration;
 
@@ -40,6 +41,9 @@ pub(crate) enum AdminCommand {
     /// What the telemetry store keeps of samples
     #[command(subcommand)]
     Telemetry(TelemetryCommand),
+    /// Who did what, and whether the decision logs are as they were written
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 #[derive(Debug, Args)]

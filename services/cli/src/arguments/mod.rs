@@ -2,6 +2,7 @@
 
 mod admin;
 mod analyses;
+mod audit;
 mod boots;
 mod clients;
 mod exports;
@@ -33,6 +34,7 @@ pub(crate) use analyses::{
     CompareArguments, CoverageArguments, HistoryArguments, QuietArguments, TimelineArguments, UseArguments,
     WorstArguments,
 };
+pub(crate) use audit::{AuditCommand, AuditListArguments, AuditVerifyArguments};
 pub(crate) use boots::{
     HoldCommand, MachineBootArguments, MachinePowerArguments, MachineRevertArguments, MachineSetArguments, PowerWait,
     PowerWord,

@@ -10,7 +10,7 @@ use muster_ledger::LedgerError;
 use muster_model::{Position, Refusal, RefusalCode, SystemId};
 use muster_proto::v1::{self, envelope::Body};
 
-use super::{Session, backup, recover, telemetry};
+use super::{Session, audit, backup, recover, telemetry};
 use crate::arguments::{AdminCommand, InitArguments};
 use crate::exit::Failure;
 use crate::output::{Cell, Column, Table};
@@ -28,6 +28,7 @@ pub(super) async fn run(session: &Session, command: &AdminCommand) -> Result<(),
         AdminCommand::Restore(arguments) => backup::restore(session, arguments).await,
         AdminCommand::Status => status(session).await,
         AdminCommand::Telemetry(command) => telemetry::run(session, command).await,
+        AdminCommand::Audit(command) => audit::run(session, command).await,
         AdminCommand::Enroll(_)
         | AdminCommand::User(_)
         | AdminCommand::Identities(_)

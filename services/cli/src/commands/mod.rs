@@ -3,6 +3,7 @@
 mod admin;
 mod analyses;
 mod artifacts;
+mod audit;
 mod backup;
 mod boots;
 mod checkout;

@@ -23,6 +23,9 @@ pub(crate) struct EventLine {
     pub(crate) time: Option<String>,
     /// On whose behalf.
     pub(crate) actor: String,
+    /// The identity that sent the command, as the servers prove it; left out where they do not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) sender: String,
     /// Why it was decided: `command`, `own`, `followed`, ...
     pub(crate) cause: &'static str,
     /// What happened: `job_started`.
@@ -54,6 +57,7 @@ pub(crate) fn lines_of(log: &str, sequence: u64, payload: &[u8]) -> Result<Vec<E
                 index: lines.len(),
                 time: rfc3339(PoolTime(entry.time_ns)),
                 actor: actor_of(entry, &format!("service:{log}/{position}/{place}")),
+                sender: entry.sender.clone(),
                 cause: entry.cause_word(),
                 kind,
                 about,

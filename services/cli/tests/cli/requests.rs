@@ -50,6 +50,35 @@ async fn a_retry_carries_the_same_command_id() {
 }
 
 #[tokio::test]
+async fn who_is_told_to_wait_waits_so_long_and_asks_the_same_again() {
+    let (server, bus) = server().await;
+    let (_served, mut commands) = commands_of(&bus).await;
+    let wait = Duration::from_millis(1_500);
+    let busy = Refusal::new(RefusalCode::Limit, "take a request", "user/anna asks too often", "try again in 1500 ms");
+    let busy = busy.with_again_after(wait);
+    let run = |arguments: &'static [&'static str]| {
+        let url = server.url();
+        tokio::spawn(async move { muster_beside(&url, arguments).await })
+    };
+    let patient = run(&["start", "high-io", "--processes", "2", "--output", "json"]);
+    let first = commands.next().await.expect("a request comes");
+    let (id, refused) = (first.envelope.clone().expect("decodable").cmd_id, Instant::now());
+    first.refuse(&busy).await;
+    let second = commands.next().await.expect("it comes again");
+    assert!(refused.elapsed() >= wait, "{:?}", refused.elapsed());
+    assert_eq!(second.envelope.clone().expect("decodable").cmd_id, id);
+    second.answer(started(12), Authority::default()).await;
+    let output = patient.await.expect("muster runs");
+    assert_eq!(json_of(&output)[0]["job"], 12, "{}", error_of(&output));
+
+    let hasty = run(&["start", "high-io", "--processes", "2", "--timeout", "1s"]);
+    commands.next().await.expect("a request comes").refuse(&busy).await;
+    let output = hasty.await.expect("muster runs");
+    assert_eq!(output.status.code(), Some(3), "{}", error_of(&output));
+    assert!(error_of(&output).contains("user/anna asks too often"), "{}", error_of(&output));
+}
+
+#[tokio::test]
 async fn a_refusal_is_one_line_with_a_caret_and_the_documented_code() {
     let (server, bus) = server().await;
     let (_served, mut commands) = commands_of(&bus).await;

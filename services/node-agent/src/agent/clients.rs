@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_bus::subjects::{self, Service};
+use muster_bus::subjects::Service;
 use muster_model::{GroupMaster, ProcessId, nanoseconds, others_than};
 use muster_module_protocol::{AgentMessage, Client, ClientWish, HolderWish};
 use muster_proto::v1::{
@@ -65,8 +65,10 @@ impl Agent {
         (envelope.actor, envelope.cmd_id) = (actor, command);
         let (bus, inputs) = (self.connection.clone(), self.inputs.clone());
         tokio::spawn(async move {
-            let subject = subjects::service(Service::Reservation, verb);
-            let ask = async { bus.bus().await.request(&subject, &envelope, ANSWER_TIMEOUT).await };
+            let ask = async {
+                let bus = bus.bus().await;
+                bus.request(&bus.service(Service::Reservation, verb), &envelope, ANSWER_TIMEOUT).await
+            };
             let message = match tokio::time::timeout(ANSWER_TIMEOUT, ask).await {
                 Ok(Ok(answer)) => answer_of(answer.body),
                 Ok(Err(error)) => refused(&format!("reservation can not be asked: {error}; ask again")),

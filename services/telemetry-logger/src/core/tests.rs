@@ -39,7 +39,7 @@ fn log(sequence: u64, events: Vec<v1::job_event::Kind>) -> Message {
     let events = events.into_iter().map(|kind| v1::JobEvent { kind: Some(kind) }.encode_to_vec().into()).collect();
     let cause = v1::Cause { kind: Some(v1::cause::Kind::Command(Bytes::from_static(&[7; 16]))) };
     let entry =
-        v1::Entry { cause: Some(cause), actor: "user:anna".into(), events, reply: Bytes::new(), time_ns: STORED };
+        v1::Entry { cause: Some(cause), actor: "user:anna".into(), events, time_ns: STORED, ..v1::Entry::default() };
     let block = v1::TurnBlock { entries: vec![entry] }.encode_to_vec();
     let turn = v1::Turn {
         previous_hash: Bytes::from_static(&[0; 32]),

@@ -273,7 +273,7 @@ impl Leader {
         let cause = v1::Cause { kind: Some(v1::cause::Kind::Own(v1::Own {})) };
         let events = events.into_iter().map(Into::into).collect();
         let entry =
-            v1::Entry { cause: Some(cause), actor: "user:anna".into(), events, reply: Vec::new().into(), time_ns };
+            v1::Entry { cause: Some(cause), actor: "user:anna".into(), events, time_ns, ..v1::Entry::default() };
         let block = v1::TurnBlock { entries: vec![entry] }.encode_to_vec();
         let turn = v1::Turn {
             previous_hash: self.previous.to_vec().into(),

@@ -61,6 +61,13 @@ impl Client {
         Ok(may)
     }
 
+    /// Subscribes for good, where the server lets it.
+    pub(crate) fn listen(&mut self, subject: &str) -> anyhow::Result<bool> {
+        self.next += 1;
+        self.send(&format!("SUB {subject} {}\r\n", self.next))?;
+        self.refused(&format!("Permissions Violation for Subscription to \"{subject}\""))
+    }
+
     /// What the server has said until now that is no message.
     fn refused(&mut self, expected: &str) -> anyhow::Result<bool> {
         let said = self.settle()?;

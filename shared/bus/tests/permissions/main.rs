@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use muster_bus::authorization::{Admitted, configuration};
 use muster_bus::permissions::Member;
-use muster_bus::{Access, Authority, Bus, BusError, BusOptions, Credentials, Role, subjects};
+use muster_bus::subjects::Service;
+use muster_bus::{Access, Authority, Bus, BusError, BusOptions, Credentials, Role, Sender, subjects};
 use muster_model::MachineId;
 use muster_proto::v1::{AgentCommand, Envelope, envelope::Body};
 use muster_testkit::{NatsOptions, NatsServer};
@@ -143,7 +144,8 @@ fn every_rule_of_the_table_of_subjects_was_tried() {
                 && pattern.iter().zip(&subject).all(|(a, b)| *a == "*" || *a == "<m>" || a == b)
     };
     for rule in subjects::TABLE.iter().flat_map(|row| row.rules) {
-        let tried = expected::ROWS.iter().any(|(subject, _, _)| fits(rule.subject, subject));
+        let pattern = rule.subject.replace("<i>", "*.*");
+        let tried = expected::ROWS.iter().any(|(subject, _, _)| fits(&pattern, subject));
         assert!(tried, "{} is in no row of what is expected", rule.subject);
     }
     let named: BTreeMap<_, _> = MEMBERS.iter().map(|(name, identity, _)| (*name, *identity)).collect();
@@ -163,29 +165,73 @@ fn command() -> Body {
 }
 
 #[tokio::test]
-async fn an_agent_answers_what_it_was_asked_once_and_nothing_else() {
+async fn an_agent_answers_in_its_own_part_of_the_inbox_of_who_asks() {
     let pool = Pool::start();
     let (agent, scheduler) = (pool.bus("node-1").await.expect("let in"), pool.bus("scheduler").await.expect("let in"));
     let mut commands = agent.subscribe(&subjects::commands_of(&node_1()), None).await.expect("subscribed");
     agent.settled().await.expect("connected");
-    let inbox = scheduler.new_inbox();
-    let mut answers = scheduler.subscribe(&inbox, None).await.expect("subscribed");
-    scheduler.settled().await.expect("connected");
-    // Nobody asked yet.
-    agent.answer(&inbox, command(), Authority::default()).await;
-    let envelope = scheduler.envelope(command(), Authority::default());
-    let subject = subjects::command(&node_1(), "jobs");
-    scheduler.publish_with_reply(&subject, &inbox, &envelope).await.expect("published");
-    let asked = tokio::time::timeout(Duration::from_secs(5), commands.next()).await.expect("in time");
-    let asked = asked.expect("it is asked").reply.expect("an answer is wanted");
-    for _ in 0..3 {
-        agent.answer(&asked, command(), Authority::default()).await;
+    let asked = tokio::spawn(async move {
+        let envelope = scheduler.envelope(command(), Authority::default());
+        scheduler.command(&node_1(), "jobs", &envelope, Duration::from_secs(5)).await
+    });
+    let heard =
+        tokio::time::timeout(Duration::from_secs(5), commands.next()).await.expect("in time").expect("it is asked");
+    let reply = heard.reply.expect("an answer is wanted");
+    assert!(reply.starts_with("_INBOX.service.scheduler.agent.node-1."), "{reply}");
+    agent.answer(&reply, command(), Authority::default()).await;
+    asked.await.expect("done").expect("it is answered");
+}
+
+#[test]
+fn who_has_the_key_of_an_agent_can_not_have_the_server_permit_more_by_asking_itself() {
+    let pool = Pool::start();
+    let mut agent = pool.client("node-1");
+    assert!(agent.listen("muster.v1.cmd.node-1.*").expect("answered"));
+    for subject in ["muster.v1.svc.scheduler.command.user.ada", "muster.v1.log.scheduler.turn", "_INBOX.user.ada.a"] {
+        agent.publish("muster.v1.cmd.node-1.peer", subject, "").expect("it may ask any agent");
+        assert!(!agent.may_publish(subject).expect("answered"), "{subject}");
     }
-    agent.settled().await.expect("connected");
-    let answered = tokio::time::timeout(Duration::from_secs(5), answers.next()).await;
-    assert!(answered.is_ok_and(|answer| answer.is_some()), "the question is answered");
-    let more = tokio::time::timeout(Duration::from_millis(300), answers.next()).await;
-    assert!(more.is_err(), "neither before it was asked nor more than once");
+}
+
+#[tokio::test]
+async fn an_answer_of_the_server_that_is_directed_to_a_service_is_not_taken() {
+    let pool = Pool::start();
+    let (scheduler, viewer) = (pool.bus("scheduler").await.expect("let in"), pool.bus("vera").await.expect("let in"));
+    let mut served = scheduler.serve(Service::Scheduler, "test", &["command"]).await.expect("served");
+    let mut commands = served.endpoints.remove(0);
+    scheduler.settled().await.expect("connected");
+    let subject = subjects::service_from(Service::Scheduler, "command", &"user/ada".parse().expect("valid"));
+    let raw = viewer.client();
+    for asked in ["$JS.API.STREAM.INFO.JOBS", "$SYS.REQ.USER.INFO"] {
+        raw.publish_with_reply(asked, subject.clone(), Bytes::new()).await.expect("published");
+    }
+    viewer.settled().await.expect("connected");
+    tokio::time::timeout(Duration::from_millis(500), commands.next()).await.expect_err("nothing of it is heard");
+}
+
+#[tokio::test]
+async fn a_service_knows_who_asks_and_refuses_who_says_another_name() {
+    let pool = Pool::start();
+    let (scheduler, tess) = (pool.bus("scheduler").await.expect("let in"), pool.bus("tess").await.expect("let in"));
+    let mut served = scheduler.serve(Service::Scheduler, "test", &["command"]).await.expect("served");
+    let mut commands = served.endpoints.remove(0);
+    scheduler.settled().await.expect("connected");
+    let taking = tokio::spawn(async move {
+        let request = commands.next().await.expect("one is taken");
+        let (sender, actor) = (request.sender.clone(), request.envelope.clone().expect("decodable").actor);
+        request.answer(command(), Authority::default()).await;
+        (sender, actor, commands)
+    });
+    let subject = tess.service(Service::Scheduler, "command");
+    let ask = async |actor: &str| {
+        let envelope = Envelope { actor: actor.into(), ..tess.envelope(command(), Authority::default()) };
+        tess.request(&subject, &envelope, Duration::from_secs(5)).await.expect("answered").body
+    };
+    let Some(Body::Refusal(refused)) = ask("user:ada").await else { panic!("it is refused") };
+    assert!(refused.what.contains("user:ada") && refused.why.contains("user/tess"), "{refused:?}");
+    assert!(matches!(ask("user:tess").await, Some(Body::AgentCommand(_))), "in her own name she is answered");
+    let (sender, actor, _commands) = taking.await.expect("done");
+    assert_eq!((sender, actor.as_str()), (Sender::Proven("user/tess".parse().expect("valid")), "user:tess"));
 }
 
 #[tokio::test]
@@ -269,9 +315,12 @@ async fn without_a_key_nobody_comes_in_and_with_one_nobody_trusts_an_open_server
 async fn the_operator_hears_and_says_nothing_of_the_pool() {
     let pool = Pool::start();
     let mut operator = pool.client("operator");
-    for subject in
-        ["muster.v1.log.>", "muster.v1.svc.scheduler.command", "$JS.API.STREAM.INFO.JOBS", "$SYS.REQ.SERVER.PING.CONNZ"]
-    {
+    for subject in [
+        "muster.v1.log.>",
+        "muster.v1.svc.scheduler.command.user.ada",
+        "$JS.API.STREAM.INFO.JOBS",
+        "$SYS.REQ.SERVER.PING.CONNZ",
+    ] {
         assert!(!operator.may_publish(subject).expect("answered"), "{subject}");
         assert!(!operator.may_subscribe(subject, "").expect("answered"), "{subject}");
     }

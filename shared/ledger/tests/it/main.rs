@@ -2,6 +2,7 @@
 
 mod appends;
 mod archive;
+mod audits;
 mod backups;
 mod chain;
 mod child;

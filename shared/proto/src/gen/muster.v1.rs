@@ -56,6 +56,9 @@ pub struct Refusal {
     /// Byte after the wrong place in `text`.
     #[prost(uint32, tag = "7")]
     pub place_to: u32,
+    /// The same is taken after so many milliseconds; 0 where waiting does not help.
+    #[prost(uint32, tag = "8")]
+    pub again_after_ms: u32,
 }
 /// KeyValue is a named text value; lists of it are sorted by key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6293,6 +6296,9 @@ pub struct Entry {
     /// Pool time of the decision, nanoseconds since 1970-01-01T00:00:00Z; never below the previous entry's.
     #[prost(int64, tag = "5")]
     pub time_ns: i64,
+    /// The identity that gave the command, as the NATS servers prove it: `user/anna`; empty where they know no identities, and for other causes.
+    #[prost(string, tag = "6")]
+    pub sender: ::prost::alloc::string::String,
 }
 /// Cause is the input that an entry was decided from.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -2,6 +2,7 @@
 
 mod agent_boots;
 mod architectures;
+mod audits;
 mod away;
 mod backups;
 mod boots;
@@ -14,6 +15,7 @@ mod deadlines;
 mod doctor;
 mod errands;
 mod faults;
+mod floods;
 mod full_disks;
 mod groups;
 mod identities;

@@ -163,9 +163,13 @@ async fn who_has_the_whole_bus_and_no_signing_key_does_nothing_to_any_machine() 
     for number in 0..ATTEMPTS {
         let (victim, other) = if number % 2 == 0 { (first, second) } else { (second, first) };
         let (verb, payload) = victim.attempt(&bus, number, other);
-        let answer =
-            bus.client().request(subjects::command(&victim.machine, verb), payload).await.expect("it is answered");
-        match Envelope::decode(answer.payload).expect("decodable").body {
+        // Where agents may answer her.
+        let inbox = format!("_INBOX.user.eve.agent.{}.{number}", victim.machine);
+        let mut answers = bus.subscribe(&inbox, None).await.expect("she hears everything");
+        let subject = subjects::command(&victim.machine, verb);
+        bus.client().publish_with_reply(subject, inbox, payload).await.expect("she says everything");
+        let answer = tokio::time::timeout(HEARD_LIMIT, answers.next()).await.expect("in time").expect("it is answered");
+        match answer.envelope.expect("decodable").body {
             Some(Body::AgentReply(reply)) => {
                 assert_eq!(reply.refusal(), AgentRefusal::NotSigned, "attempt {number}: {reply:?}")
             }

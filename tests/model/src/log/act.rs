@@ -302,7 +302,7 @@ fn waiting(
         Reserve { count: 1, duration: Duration::from_secs(3600), comment: comment(client), ..Reserve::default() };
     let input = Input::Command { user: "user:anna".into(), command: Box::new(Command::Reserve(reserve)) };
     let reply = Box::new(move |answered| drop(give.send((place, answered))));
-    Waiting::Command { id: CommandId(id), actor: "user:anna".into(), input, reply }
+    Waiting::Command { id: CommandId(id), by: "user:anna".to_owned().into(), input, reply }
 }
 
 /// What each asker is told; a reader is told what is so when it is answered.

@@ -197,7 +197,14 @@ impl<C: Core> Running<C> {
                         Ok((events, reply)) => {
                             let reply = reply.unwrap_or_default();
                             let cause = cause(Kind::Command(Bytes::copy_from_slice(&id)));
-                            let entry = Entry { cause, actor, events, reply: reply.clone(), time_ns: now.time.0 };
+                            let entry = Entry {
+                                cause,
+                                actor,
+                                events,
+                                reply: reply.clone(),
+                                time_ns: now.time.0,
+                                ..Entry::default()
+                            };
                             if context.flaw != Some(Flaw::NoCommandMemory) {
                                 self.take_cause(&entry);
                             }

@@ -41,7 +41,8 @@ pub(crate) async fn performed(global: &Global, command: &AdminCommand) -> Option
         | AdminCommand::Backup(_)
         | AdminCommand::Restore(_)
         | AdminCommand::Status
-        | AdminCommand::Telemetry(_) => return None,
+        | AdminCommand::Telemetry(_)
+        | AdminCommand::Audit(_) => return None,
     })
 }
 
