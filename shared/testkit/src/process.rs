@@ -134,9 +134,9 @@ impl Process {
     pub fn restart_to_crash(&mut self, point: CrashPoint) -> anyhow::Result<Watch> {
         self.kill9();
         let mut command = command_of(&self.spawn)?;
-        Watch::prepare(&mut command);
-        let child = self.child.insert(spawn(&mut command, &self.spawn)?);
-        Watch::begin(child, point)
+        let prepared = Watch::prepare(&mut command)?;
+        self.child = Some(spawn(&mut command, &self.spawn)?);
+        Watch::begin(&prepared, point)
     }
 
     /// Lets it outlive this value: a lab that is left up.

@@ -9,7 +9,8 @@ mod filter;
 mod listener;
 
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
@@ -52,14 +53,14 @@ struct Seen {
 }
 
 impl Watch {
-    /// Prepares the start of a program, which is begun with [`Watch::begin`].
-    pub(crate) fn prepare(command: &mut Command) {
-        listener::hold_up(command);
+    /// Prepares the start of a program, which is begun with [`Watch::begin`], by what this returns.
+    pub(crate) fn prepare(command: &mut Command) -> anyhow::Result<UnixStream> {
+        listener::hold_up(command).context("make a pair of sockets")
     }
 
     /// Watches a program whose start was prepared.
-    pub(crate) fn begin(child: &Child, point: CrashPoint) -> anyhow::Result<Self> {
-        let listener = listener::of_child(child.id())?;
+    pub(crate) fn begin(prepared: &UnixStream, point: CrashPoint) -> anyhow::Result<Self> {
+        let listener = listener::of_child(prepared)?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let watched = Arc::clone(&seen);
         let watching = std::thread::Builder::new().name("crash-point".into());
