@@ -9,12 +9,11 @@ pub mod v1 {
     include!("gen/muster.v1.rs");
 }
 
-/// Descriptors of every message, as an encoded `FileDescriptorSet`; what `muster decode` reads.
-pub const DESCRIPTORS: &[u8] = include_bytes!("gen/muster.v1.binpb");
-
 mod cause;
 mod convert;
 mod identity;
+mod schema;
 
 pub use convert::{WireError, command_id, trigger_number};
 pub use identity::process_digest;
+pub use schema::schema;

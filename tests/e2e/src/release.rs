@@ -4,14 +4,10 @@
 //! Responsible for messages; [`crate::relay`] is the way.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use muster_proto::DESCRIPTORS;
+use muster_proto::schema;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
-use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
-
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("the descriptors are in this program"));
+use prost_reflect::{Kind, MessageDescriptor};
 
 /// Every number of the wire that the release before this one had.
 const RELEASED: &str = include_str!("../../../proto/released.txt");
@@ -43,7 +39,7 @@ impl Release {
     /// An envelope as the other release says it, or sees it; nothing for what is no envelope.
     #[must_use]
     pub fn envelope(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let envelope = POOL.get_message_by_name("muster.v1.Envelope").expect("it is a type of the wire");
+        let envelope = schema().get_message_by_name("muster.v1.Envelope").expect("it is a type of the wire");
         self.message(&envelope, bytes)
     }
 

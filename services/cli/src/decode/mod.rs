@@ -7,9 +7,8 @@ mod event;
 mod json;
 mod turn;
 
-use std::sync::OnceLock;
-
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use muster_proto::schema;
+use prost_reflect::DynamicMessage;
 use serde_json::Value;
 
 pub(crate) use event::{EventLine, lines_of};
@@ -28,13 +27,6 @@ pub(crate) enum DecodeError {
     /// An envelope without a body that is known here.
     #[error("decode an envelope: it has no body that this version knows; is it from a newer Muster?")]
     NoBody,
-}
-
-fn schema() -> &'static DescriptorPool {
-    static SCHEMA: OnceLock<DescriptorPool> = OnceLock::new();
-    SCHEMA.get_or_init(|| {
-        DescriptorPool::decode(muster_proto::DESCRIPTORS).expect("the schema is made by the build and tested below")
-    })
 }
 
 /// Decodes a message of a named type.

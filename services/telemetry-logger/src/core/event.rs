@@ -1,13 +1,9 @@
 //! Events of any log as JSON, by the schema alone: a new kind of event needs nothing here.
 
-use std::sync::LazyLock;
-
 use bytes::Bytes;
-use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage, SerializeOptions};
+use muster_proto::schema;
+use prost_reflect::{DynamicMessage, ReflectMessage, SerializeOptions};
 use serde_json::Value;
-
-static SCHEMA: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(muster_proto::DESCRIPTORS).expect("our own descriptors are well formed"));
 
 /// Fields that say what an event is about, where the event itself does not.
 const SUBJECT_FIELDS: [&str; 6] = ["machine", "job", "reservation", "run", "name", "module"];
@@ -29,7 +25,7 @@ pub(super) struct ReadEvent {
 /// When the type is unknown, the bytes are none of it, or its kind is newer than this version.
 pub(super) fn read(event_type: &str, bytes: &Bytes) -> Result<ReadEvent, String> {
     let unknown = || format!("the type `{}` is unknown", event_type.escape_debug());
-    let descriptor = SCHEMA.get_message_by_name(event_type).ok_or_else(unknown)?;
+    let descriptor = schema().get_message_by_name(event_type).ok_or_else(unknown)?;
     let message = DynamicMessage::decode(descriptor, bytes.clone()).map_err(|error| error.to_string())?;
     let kind = message
         .descriptor()

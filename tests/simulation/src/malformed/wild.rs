@@ -1,18 +1,11 @@
 //! Messages built at random from the descriptors: of the right form, with values that nobody would say, and some that somebody might.
 
-use std::sync::LazyLock;
-
-use muster_proto::DESCRIPTORS;
+use muster_proto::schema;
 use prost::Message;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
-};
+use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 
 use super::bend;
 use crate::Random;
-
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("the descriptors are in this program"));
 
 /// Messages within messages.
 const DEPTH_MAX: usize = 7;
@@ -267,5 +260,5 @@ impl Wild {
 }
 
 fn of_wire(message: &str) -> MessageDescriptor {
-    POOL.get_message_by_name(&format!("muster.v1.{message}")).expect("it is a type of the wire")
+    schema().get_message_by_name(&format!("muster.v1.{message}")).expect("it is a type of the wire")
 }
