@@ -91,6 +91,21 @@ struct End {
     hash: Hash,
 }
 
+/// A message of a copy, opened and hashed once.
+#[derive(Debug)]
+struct Message {
+    hash: Hash,
+    opened: Result<Opened, String>,
+}
+
+impl Message {
+    fn of(payload: &Bytes) -> Self {
+        let opened = chain::open(payload);
+        let hash = opened.as_ref().map_or_else(|_| chain::hash(payload), |opened| opened.hash);
+        Self { hash, opened }
+    }
+}
+
 /// Walks the copies of one log. What has the lesser position is given first, and at the same position the archive's.
 #[derive(Debug)]
 pub(crate) struct Auditor {
@@ -108,12 +123,12 @@ impl Auditor {
     }
 
     /// Takes the next message of the archive, with the hash that it is kept under.
-    pub(crate) fn archived(&mut self, at: Position, kept: &[u8], payload: &Bytes) {
-        if chain::hash(payload) != kept {
+    fn archived(&mut self, at: Position, kept: &[u8], message: Message) {
+        if message.hash != kept {
             let what = "its bytes are not those that it was archived with: it was changed afterwards";
             self.broken(Side::Archive, at, what.into());
         }
-        let opened = self.link(Side::Archive, at, payload);
+        let opened = self.link(Side::Archive, at, message);
         self.found.archived = Some(at);
         if let Some(opened) = &opened {
             self.count(opened);
@@ -121,13 +136,13 @@ impl Auditor {
     }
 
     /// Takes the next message of the log.
-    pub(crate) fn logged(&mut self, at: Position, payload: &Bytes) {
+    fn logged(&mut self, at: Position, message: Message) {
         let is_new = self.archive.is_none_or(|end| end.position < at);
         let same = self.archive.filter(|end| end.position == at);
-        if same.is_some_and(|end| end.hash != chain::hash(payload)) {
+        if same.is_some_and(|end| end.hash != message.hash) {
             self.broken(Side::Log, at, "log and archive hold different messages here: one of them was changed".into());
         }
-        let opened = self.link(Side::Log, at, payload);
+        let opened = self.link(Side::Log, at, message);
         match &opened {
             Some(opened) if is_new => self.count(opened),
             Some(_) | None => {}
@@ -152,12 +167,11 @@ impl Auditor {
     }
 
     /// Holds a message against the one before it in its copy.
-    fn link(&mut self, copy: Side, at: Position, payload: &Bytes) -> Option<Opened> {
+    fn link(&mut self, copy: Side, at: Position, Message { hash, opened }: Message) -> Option<Opened> {
         let before = match copy {
             Side::Log => self.log.or(self.archive.filter(|end| end.position.sequence.0 + 1 == at.sequence.0)),
             Side::Archive => self.archive,
         };
-        let hash = chain::hash(payload);
         let end = Some(End { position: at, hash });
         match copy {
             Side::Log => self.log = end,
@@ -165,7 +179,7 @@ impl Auditor {
         }
         self.found.first.get_or_insert(at);
         self.hold_against_seals(copy, at, hash);
-        match chain::open(payload) {
+        match opened {
             Err(reason) => {
                 self.broken(copy, at, format!("it can not be read: {reason}"));
                 None

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use bytes::Bytes;
 use muster_bus::{Authority, Bus};
-use muster_model::{Position, Term};
+use muster_model::{PoolTime, Position, Term};
 use muster_proto::v1::{Compression, Entry, Envelope, Turn, TurnBlock, envelope::Body};
 use prost::Message;
 
@@ -51,6 +51,13 @@ pub(crate) struct Opened {
     pub(crate) event_type: String,
     /// Its own hash.
     pub(crate) hash: Hash,
+}
+
+impl Opened {
+    /// When the turn was begun: the time of its first entry.
+    pub(crate) fn begun(&self) -> Option<PoolTime> {
+        self.entries.first().map(|entry| PoolTime(entry.time_ns))
+    }
 }
 
 /// Size of a block as it would be sent.

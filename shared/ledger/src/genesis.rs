@@ -101,10 +101,7 @@ fn second_system(log: &Log) -> LedgerError {
 }
 
 async fn look(log: &Log) -> Result<Found, LedgerError> {
-    let ends = log
-        .ends()
-        .await?
-        .ok_or_else(|| LedgerError::refused(log.name, "there is no such stream", "make it with `muster admin init`"))?;
+    let ends = log.existing_ends().await?;
     match ends.messages {
         0 => Ok(Found::Empty(ends.last)),
         1 => Ok(system_of(log).await?.map_or(Found::InUse, Found::Begun)),

@@ -41,8 +41,7 @@ pub struct Inspected {
 /// When there is no such log, its newest message can not be read, or the server does not answer.
 pub async fn inspect(bus: &Bus, service: Service) -> Result<Inspected, LedgerError> {
     let log = Log::of(bus, service)?;
-    let ends = log.ends().await?;
-    let ends = ends.ok_or_else(|| LedgerError::refused(log.name, "there is no such stream", "`muster admin init`"))?;
+    let ends = log.existing_ends().await?;
     if ends.messages == 0 {
         let archived = Archived::Nothing("the log is empty".into());
         return Ok(Inspected { log: log.name, messages: 0, head: None, archived });

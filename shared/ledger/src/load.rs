@@ -1,7 +1,6 @@
 //! Loading a log: the newest usable snapshot, then the messages after it, every link of the chain checked.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use muster_bus::{BusError, StreamReader};
 use muster_model::{Lineage, Position};
@@ -13,8 +12,6 @@ use crate::{Core, LedgerError, chain, snapshot};
 
 /// Messages that are opened ahead of the fold.
 const OPENED_AHEAD_MAX: usize = 16;
-/// A message that the stream says it has is waited for so long.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a log was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +53,7 @@ pub(crate) async fn load<C: Core>(log: &Log, stop: &CancellationToken) -> Result
 }
 
 async fn load_once<C: Core>(log: &Log) -> Result<Loaded<C>, LoadError> {
-    let ends = log
-        .ends()
-        .await?
-        .ok_or_else(|| LedgerError::refused(log.name, "there is no such stream", "make it with `muster admin init`"))?;
+    let ends = log.existing_ends().await?;
     if ends.messages == 0 {
         let next = format!(
             "for a new system run `muster admin init --new-system`; if there was one, run `muster admin recover {}`",
@@ -110,9 +104,7 @@ pub(crate) async fn catch_up<C: Core>(
     let mut opening = VecDeque::new();
     loop {
         while unread > 0 && opening.len() < OPENED_AHEAD_MAX {
-            let message = tokio::time::timeout(MESSAGE_TIMEOUT, reader.next()).await;
-            let message =
-                message.map_err(|_| away(log, format!("it says that it ends at {last}, and nothing more came")))?;
+            let message = log.next_of(reader).await?;
             opening.push_back(tokio::spawn(async move { (message.sequence, chain::open(&message.payload)) }));
             unread -= 1;
         }

@@ -7,12 +7,14 @@ use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 use muster_bus::subjects::Service;
-use muster_bus::{Bus, BusError, streams};
+use muster_bus::{Bus, BusError, StoredMessage, StreamReader, streams};
 
 use crate::LedgerError;
 
 /// How long one question to the stream may take.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// A message that the stream says it has is waited for so long.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before a question to the stream is asked again.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
 
@@ -75,6 +77,24 @@ impl Log {
             last: info.state.last_sequence,
             is_nearly_full: bytes_max > 0 && bytes >= bytes_max / 10 * 9,
         }))
+    }
+
+    /// What the stream holds, for who can do nothing without it.
+    ///
+    /// # Errors
+    /// When there is no such stream, or the server does not answer.
+    pub(crate) async fn existing_ends(&self) -> Result<Ends, LedgerError> {
+        let missing = || LedgerError::refused(self.name, "there is no such stream", "make it with `muster admin init`");
+        self.ends().await?.ok_or_else(missing)
+    }
+
+    /// The next message of the stream, which says that it has more.
+    ///
+    /// # Errors
+    /// When nothing comes.
+    pub(crate) async fn next_of(&self, reader: &mut StreamReader) -> Result<StoredMessage, BusError> {
+        let message = tokio::time::timeout(MESSAGE_TIMEOUT, reader.next()).await;
+        message.map_err(|_| self.failed("read", "it says that it has more, and nothing came"))
     }
 
     /// Payload of a message; none when it is not there.

@@ -15,7 +15,7 @@ use muster_proto::v1::{Envelope, envelope::Body};
 use tokio::sync::Mutex;
 
 use crate::archive;
-use crate::chain::{self, Opened};
+use crate::chain;
 use crate::fold::{Fold, Head};
 use crate::log::Log;
 use crate::{Core, Handle, Now, Requests, View, genesis};
@@ -178,7 +178,7 @@ impl<C: Core> Course<C> {
             return Ok(true);
         };
         let opened = chain::open(payload).map_err(Missing::Damaged)?;
-        if begun(&opened).is_some_and(|time| time > self.at) {
+        if opened.begun().is_some_and(|time| time > self.at) {
             return Ok(false);
         }
         match fold.take_opened(sequence, Ok(opened)).map_err(Missing::Damaged)? {
@@ -188,9 +188,4 @@ impl<C: Core> Course<C> {
             }
         }
     }
-}
-
-/// When a turn was begun: the time of its first entry.
-fn begun(opened: &Opened) -> Option<PoolTime> {
-    opened.entries.first().map(|entry| PoolTime(entry.time_ns))
 }

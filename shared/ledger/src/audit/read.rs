@@ -1,7 +1,6 @@
 //! Reads the copies of a log in the order in which an audit takes them.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 use muster_bus::Bus;
@@ -9,14 +8,11 @@ use muster_bus::subjects::Service;
 use muster_model::{PoolTime, Position};
 use muster_proto::v1::ArchivedMessage;
 
-use super::{Audited, Auditor, Seal};
+use super::{Audited, Auditor, Message, Seal};
 use crate::LedgerError;
 use crate::archive;
-use crate::chain;
+use crate::chain::Opened;
 use crate::log::Log;
-
-/// One message is read within this.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to be audited, and from where on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +34,7 @@ pub async fn audit(
     see: &mut (dyn FnMut(&'static str, u64, &Bytes) + Send),
 ) -> Result<Audited, LedgerError> {
     let log = Log::of(bus, service)?;
-    let ends = log.ends().await?;
-    let ends = ends.ok_or_else(|| LedgerError::refused(log.name, "there is no such stream", "`muster admin init`"))?;
+    let ends = log.existing_ends().await?;
     let reads_less = options.seals.is_empty() && options.since > PoolTime::NEVER;
     let mut archive = Pages::of(&log, Position::default());
     let mut auditor = Auditor::new(options.seals, options.since);
@@ -47,27 +42,20 @@ pub async fn audit(
     if ends.messages > 0 {
         let mut reader = bus.read(log.name, "", ends.first);
         while last.is_none_or(|last: Position| last.sequence.0 < ends.last) {
-            let message = tokio::time::timeout(READ_TIMEOUT, reader.next()).await;
-            let late = |_| {
-                LedgerError::Bus(muster_bus::BusError::Failed {
-                    what: format!("read the stream {}", log.name),
-                    reason: format!("no answer within {READ_TIMEOUT:?}"),
-                })
-            };
-            let message = message.map_err(late)?;
+            let message = log.next_of(&mut reader).await?;
             // Where the stream has it says the sequence; the lineage only the message knows.
-            let opened = chain::open(&message.payload).ok();
-            let lineage =
-                opened.as_ref().map_or(last.unwrap_or_default().lineage, |opened| opened.place.position.lineage);
+            let found = Message::of(&message.payload);
+            let opened = found.opened.as_ref().ok();
+            let lineage = opened.map_or(last.unwrap_or_default().lineage, |opened| opened.place.position.lineage);
             let at = Position::new(lineage.0, message.sequence);
-            let begun = opened.and_then(|opened| opened.entries.first().map(|entry| PoolTime(entry.time_ns)));
+            let begun = opened.and_then(Opened::begun);
             if reads_less && last.is_none() && begun.is_some_and(|begun| begun <= options.since) {
                 archive.skip_to(at);
             }
             while let Some(row) = archive.up_to(Some(at)).await {
                 archived = take(&mut auditor, &row, log.name, see);
             }
-            auditor.logged(at, &message.payload);
+            auditor.logged(at, found);
             if at > archived {
                 see(log.name, message.sequence, &message.payload);
             }
@@ -95,7 +83,7 @@ fn take(
     see: &mut (dyn FnMut(&'static str, u64, &Bytes) + Send),
 ) -> Position {
     let at: Position = row.position.unwrap_or_default().into();
-    auditor.archived(at, &row.hash, &row.payload);
+    auditor.archived(at, &row.hash, Message::of(&row.payload));
     see(log, at.sequence.0, &row.payload);
     at
 }

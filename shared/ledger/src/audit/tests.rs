@@ -3,7 +3,7 @@
 use muster_bus::Authority;
 use muster_model::{Position, Term};
 use muster_proto::v1::{Cause, Entry, Envelope, Genesis, TurnBlock, cause::Kind, envelope::Body};
-use prost::Message;
+use prost::Message as _;
 
 use super::*;
 use crate::chain::Place;
@@ -48,12 +48,12 @@ fn audited(log: &Rows, archive: &Rows, seals: Vec<Seal>) -> Audited {
     let mut archive = archive.iter().peekable();
     for (position, _, payload) in log {
         while let Some((at, kept, payload)) = archive.next_if(|(at, _, _)| at <= position) {
-            auditor.archived(*at, kept, payload);
+            auditor.archived(*at, kept, Message::of(payload));
         }
-        auditor.logged(*position, payload);
+        auditor.logged(*position, Message::of(payload));
     }
     for (at, kept, payload) in archive {
-        auditor.archived(*at, kept, payload);
+        auditor.archived(*at, kept, Message::of(payload));
     }
     auditor.finish(log.last().map(|(position, _, _)| *position), String::new())
 }
@@ -166,7 +166,7 @@ fn a_log_that_begins_where_the_archive_ends_is_held_against_it() {
 fn breaks_are_told_up_to_a_bound_and_then_counted() {
     let mut auditor = Auditor::new(Vec::new(), PoolTime(0));
     for sequence in 1..=30 {
-        auditor.logged(at(sequence), &Bytes::from_static(b"none"));
+        auditor.logged(at(sequence), Message::of(&Bytes::from_static(b"none")));
     }
     let found = auditor.finish(Some(at(30)), String::new());
     assert_eq!((found.breaks.len(), found.breaks_more), (BREAKS_MAX, 10));

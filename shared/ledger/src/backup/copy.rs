@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytes::Bytes;
 use muster_bus::Bus;
@@ -15,9 +14,6 @@ use crate::archive;
 use crate::log::Log;
 use crate::past::begins;
 use crate::{LedgerError, chain};
-
-/// A message that the log says it has is waited for so long.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A log on its way into a file.
 pub struct LogCopy {
@@ -84,8 +80,7 @@ impl LogCopy {
         }
         let mut reader = self.log.bus.read(self.log.name, "", next);
         for _ in next..=last {
-            let message = tokio::time::timeout(MESSAGE_TIMEOUT, reader.next()).await;
-            let message = message.map_err(|_| self.away("it says that it has more, and nothing came"))?;
+            let message = self.log.next_of(&mut reader).await?;
             self.take(&message.payload)?;
             progress(self.extent().map_or(0, LogExtent::messages));
         }
@@ -104,8 +99,7 @@ impl LogCopy {
 
     /// The first sequence of the log, and its newest position.
     async fn ends(&self) -> Result<(u64, Position), LedgerError> {
-        let missing = || LedgerError::refused(self.log.name, "there is no such stream", "`muster admin init` makes it");
-        let ends = self.log.ends().await?.ok_or_else(missing)?;
+        let ends = self.log.existing_ends().await?;
         if ends.messages == 0 {
             let next = "there is nothing to keep: a lost log is rebuilt by `muster admin recover`";
             return Err(LedgerError::refused(self.log.name, "the log is empty", next));
@@ -153,11 +147,6 @@ impl LogCopy {
     fn incomplete(&self, reason: String) -> LedgerError {
         let reason = format!("the log was shortened, and the archive is needed for its beginning: {reason}");
         LedgerError::refused(self.log.name, reason, "bring PostgreSQL and the telemetry-logger up, and try again")
-    }
-
-    fn away(&self, reason: &str) -> LedgerError {
-        let what = format!("read the stream {}", self.log.name);
-        muster_bus::BusError::Failed { what, reason: reason.into() }.into()
     }
 }
 
