@@ -19,10 +19,7 @@ const PROCESSES: u32 = 8;
 /// # Errors
 /// Says what was not as it is to be, with the ends of all logs.
 pub(super) fn try_it(engine: &Engine, programs: &Path, step: &dyn Fn(&str)) -> anyhow::Result<()> {
-    let pool = Pool::up(engine, programs, SETTING)?;
-    let tried = trial(&pool, step);
-    tried.with_context(|| pool.tails())?;
-    pool.down()
+    Pool::tried(engine, programs, SETTING, |pool| trial(pool, step))
 }
 
 fn trial(pool: &Pool<'_>, step: &dyn Fn(&str)) -> anyhow::Result<()> {

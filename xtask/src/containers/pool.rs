@@ -49,11 +49,23 @@ pub(super) struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    /// Brings one up, and waits until its machines take part.
+    /// Brings one up, tries it, and ends it.
     ///
     /// # Errors
-    /// When a part does not come up, with the ends of all logs.
-    pub(super) fn up(engine: &'a Engine, programs: &Path, setting: Setting) -> anyhow::Result<Self> {
+    /// Says what did not come up, or was not as it is to be, with the ends of all logs.
+    pub(super) fn tried(
+        engine: &'a Engine,
+        programs: &Path,
+        setting: Setting,
+        trial: impl FnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let pool = Self::up(engine, programs, setting)?;
+        trial(&pool).with_context(|| pool.tails())?;
+        pool.down()
+    }
+
+    /// Brings one up, and waits until its machines take part.
+    fn up(engine: &'a Engine, programs: &Path, setting: Setting) -> anyhow::Result<Self> {
         let environment = BTreeMap::from([("MUSTER_NATS".to_owned(), setting.nats.to_owned())]);
         let client = Client { program: "nsenter".into(), environment };
         let mut pool = Self { engine, setting, program: programs.join("muster"), client };
