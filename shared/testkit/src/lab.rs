@@ -111,12 +111,20 @@ impl Lab {
     /// Says which part did not come up, with the end of its log.
     pub fn up(options: LabOptions, say: Say<'_>) -> anyhow::Result<Self> {
         let mut lab = Self::servers(options, say)?;
-        say("making the streams of a new system");
-        lab.new_system()?;
-        lab.start_services(say)?;
-        lab.start_agents(say)?;
-        lab.add_modules(say)?;
+        lab.fill(say)?;
         Ok(lab)
+    }
+
+    /// What [`Lab::up`] brings up beside the servers, for who told parts something first.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fill(&mut self, say: Say<'_>) -> anyhow::Result<()> {
+        say("making the streams of a new system");
+        self.new_system()?;
+        self.start_services(say)?;
+        self.start_agents(say)?;
+        self.add_modules(say)
     }
 
     /// Only the servers: a lab without a system in it.

@@ -29,7 +29,7 @@ pub use loop_device::LoopDevice;
 pub use nats::{ClusterPlace, NatsOptions, NatsServer};
 pub use ports::free_port;
 pub use postgres::Postgres;
-pub use process::{Process, Spawn, is_alive};
+pub use process::{Process, Spawn, is_alive, resident_bytes};
 pub use sink::{Reception, Sink};
 pub use small_disk::SmallDisk;
 pub use system::{Running, System};

@@ -165,6 +165,16 @@ pub fn is_alive(pid: u32) -> bool {
     state(Path::new(&format!("/proc/{pid}/stat"))).is_some_and(|state| state != 'Z')
 }
 
+/// Unit of sizes in /proc/PID/statm: a page, which is 4 KiB on every architecture that we run on.
+const PAGE_BYTES: u64 = 4_096;
+
+/// What a process holds in memory, bytes, shared pages with it; none when it is gone.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    let sizes = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    Some(sizes.split_whitespace().nth(1)?.parse::<u64>().ok()? * PAGE_BYTES)
+}
+
 /// Whether every thread of a process was stopped.
 fn stands_still(pid: Pid) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).into_iter().flatten();

@@ -1,7 +1,6 @@
 //! The lab with a proxy before nats-server for each part, and how its parts are harmed and healed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -59,18 +58,14 @@ impl Stage {
     pub(crate) fn up(options: LabOptions, runtime: &tokio::runtime::Runtime, say: Say<'_>) -> anyhow::Result<Self> {
         let machines = options.machines;
         let mut lab = Lab::servers(options, say)?;
-        let url = lab.nats.url();
-        let target: SocketAddr = url.trim_start_matches("nats://").parse().context("read the address of the bus")?;
+        let target = lab.nats.address();
         let mut proxies = BTreeMap::new();
         for part in Part::connected(machines) {
             let proxy = runtime.block_on(Proxy::start(target))?;
             lab.reach_by(&part.to_string(), &proxy.url());
             proxies.insert(part, proxy);
         }
-        lab.new_system()?;
-        lab.start_services(say)?;
-        lab.start_agents(say)?;
-        lab.add_modules(say)?;
+        lab.fill(say)?;
         Ok(Self { lab, proxies, down: BTreeSet::new(), fallen: BTreeMap::new(), supervised: 0 })
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use muster_model::{Attempt, Dpid, ProcessId, RunId};
 use muster_module_protocol::environment;
+use muster_testkit::resident_bytes;
 
 use crate::facts::{Life, Size, Started};
 use crate::history::History;
@@ -21,8 +22,6 @@ const LOOK: Duration = Duration::from_millis(300);
 const MEASURE_EVERY: u32 = 10;
 /// Program of keepers.
 const KEEPER: &str = "muster-keeper";
-/// Bytes of a page, by which `statm` counts.
-const PAGE: u64 = 4096;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -164,8 +163,7 @@ pub(crate) fn machine_number(name: &str) -> Option<u32> {
 }
 
 fn measure(pid: u32, at: Duration) -> Option<Size> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let resident = statm.split_whitespace().nth(1)?.parse::<u64>().ok()? * PAGE;
+    let resident = resident_bytes(pid)?;
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
     Some(Size { at, resident, descriptors })
 }

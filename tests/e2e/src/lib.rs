@@ -120,6 +120,14 @@ fn identity(pid: u32) -> Option<(String, u64)> {
 /// The one number in a summary report's JSON under `name`.
 ///
 /// # Errors
+/// A machine as `muster machine list` shows it; null where it is not known, or nobody answers.
+#[must_use]
+pub fn machine(lab: &Lab, name: &str) -> Value {
+    let rows = lab.muster_json(&["machine", "list"]).unwrap_or_default();
+    let found = rows.as_array().and_then(|rows| rows.iter().find(|row| row["machine"] == name).cloned());
+    found.unwrap_or_default()
+}
+
 /// When it is not there.
 pub fn number(report: &Value, name: &str) -> anyhow::Result<u64> {
     let rows = report.as_array().map_or(std::slice::from_ref(report), Vec::as_slice);

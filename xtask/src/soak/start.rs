@@ -9,7 +9,7 @@ use muster_bus::{Bus, BusOptions, streams};
 use muster_model::{ProcessId, ProcessState};
 use muster_proto::v1::{Envelope, JobEvent, envelope::Body, job_event};
 use muster_testkit::lab::{Lab, LabOptions, SERVICES};
-use muster_testkit::wait_until;
+use muster_testkit::{resident_bytes, wait_until};
 use prost::Message;
 
 use super::SoakArguments;
@@ -132,10 +132,7 @@ fn rest(lab: &Lab) -> anyhow::Result<f64> {
 
 /// MiB that a process has in memory.
 fn resident(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("it has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("find VmRSS")?;
-    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().context("read VmRSS")?;
-    Ok(kibibytes / 1024.0)
+    Ok(resident_bytes(pid).context("it has ended")? as f64 / f64::from(1 << 20))
 }
 
 /// Prints the table, and returns the parts that drift.

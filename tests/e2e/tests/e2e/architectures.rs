@@ -12,10 +12,7 @@ use serde_json::Value;
 fn mixed(options: LabOptions) -> Lab {
     let mut lab = Lab::servers(options, &|_| ()).expect("the servers come up");
     lab.tell("node-2", "MUSTER_ARCHITECTURE", "aarch64");
-    lab.new_system().expect("the streams are made");
-    lab.start_services(&|_| ()).expect("the services come up");
-    lab.start_agents(&|_| ()).expect("the agents come up");
-    lab.add_modules(&|_| ()).expect("the modules are there");
+    lab.fill(&|_| ()).expect("all else comes up");
     lab
 }
 

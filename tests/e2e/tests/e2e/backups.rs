@@ -3,17 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_e2e::{SETTLE_LIMIT, lab, start, states, test_processes, wait_state};
+use muster_e2e::{SETTLE_LIMIT, lab, machine, start, states, test_processes, wait_state};
 use muster_testkit::lab::{Lab, SERVICES};
 use muster_testkit::{Process, wait_until};
 use serde_json::Value;
 
 const OWNERS: [&str; 3] = ["scheduler", "machine-lifecycle", "reservation"];
-
-fn machine(lab: &Lab, name: &str) -> Value {
-    let rows = lab.muster_json(&["machine", "list"]).expect("it lists machines");
-    rows.as_array().and_then(|rows| rows.iter().find(|row| row["machine"] == name).cloned()).expect("it is known")
-}
 
 /// The epoch that the log says, and the one that the agent has fenced.
 fn epochs(lab: &Lab, name: &str) -> (u64, u64) {

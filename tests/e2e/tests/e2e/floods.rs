@@ -11,6 +11,7 @@ use muster_bus::{Access, Authority, Bus, BusOptions, Credentials, fresh_id};
 use muster_model::CommandId;
 use muster_proto::v1::{JobCommand, JobQuery, ListJobs, Pulse, SetPulse, envelope::Body, job_command, job_query};
 use muster_testkit::lab::{Lab, LabOptions};
+use muster_testkit::resident_bytes;
 
 /// Connections of who floods.
 const CONNECTIONS: usize = 4;
@@ -138,9 +139,7 @@ fn flooding(url: &str, credentials: &Path, verb: &'static str, counts: Arc<Flood
 }
 
 fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    resident_bytes(pid).expect("it lives") / 1024
 }
 
 /// CPU that a process has used until now, in hundredths of a second.

@@ -5,6 +5,7 @@ use muster_e2e::{lab, stream};
 use muster_simulation::Random;
 use muster_simulation::malformed::Wild;
 use muster_testkit::lab::Lab;
+use muster_testkit::resident_bytes;
 
 use crate::unchanged::WhatIsThere;
 
@@ -59,11 +60,7 @@ fn say(lab: &Lab, wild: &mut Wild, stored: bool, messages: usize) {
 
 /// Memory of all parts, bytes.
 fn resident(lab: &Lab) -> u64 {
-    let pages = |pid: &u32| {
-        let sizes = std::fs::read_to_string(format!("/proc/{pid}/statm")).expect("every part lives");
-        sizes.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("it has a size")
-    };
-    lab.members().iter().map(pages).sum::<u64>() * 4096
+    lab.members().iter().map(|pid| resident_bytes(*pid).expect("every part lives")).sum()
 }
 
 #[test]

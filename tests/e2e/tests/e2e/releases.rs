@@ -1,7 +1,6 @@
 //! A pool in which machines are of three releases: the one before, this one, and the one after. Nobody who uses it sees a difference.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use muster_e2e::relay::Relay;
 use muster_e2e::release::Release;
@@ -17,17 +16,14 @@ const PROCESSES: u32 = 6;
 fn mixed(runtime: &Runtime) -> (Lab, Vec<Relay>, tempfile::TempDir) {
     let (options, scratch) = options(3, 1).expect("a folder is made");
     let mut lab = Lab::servers(options, &|_| ()).expect("the servers come up");
-    let target: SocketAddr = lab.nats.url().trim_start_matches("nats://").parse().expect("the bus has an address");
+    let target = lab.nats.address();
     let releases = [("node-1", Release::before()), ("node-2", Release::After)];
     let relays = releases.map(|(machine, release)| {
         let relay = runtime.block_on(Relay::start(target, release)).expect("the relay starts");
         lab.reach_by(machine, &relay.url());
         relay
     });
-    lab.new_system().expect("the streams are made");
-    lab.start_services(&|_| ()).expect("the services come up");
-    lab.start_agents(&|_| ()).expect("agents of every release come up");
-    lab.add_modules(&|_| ()).expect("the modules are there");
+    lab.fill(&|_| ()).expect("agents of every release come up, and all else");
     (lab, relays.into(), scratch)
 }
 

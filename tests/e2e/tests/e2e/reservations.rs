@@ -2,15 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use muster_e2e::{SETTLE_LIMIT, lab, start, test_processes, wait_state};
-use muster_testkit::lab::Lab;
+use muster_e2e::{SETTLE_LIMIT, lab, machine, start, test_processes, wait_state};
 use muster_testkit::wait_until;
-
-fn machine(lab: &Lab, name: &str) -> serde_json::Value {
-    let rows = lab.muster_json(&["machine", "list"]).unwrap_or_default();
-    let found = rows.as_array().and_then(|rows| rows.iter().find(|row| row["machine"] == name).cloned());
-    found.unwrap_or_default()
-}
 
 #[test]
 fn a_check_out_drains_fences_and_comes_back_at_its_deadline() {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::bench::start::cost;
+use muster_testkit::resident_bytes;
 
-/// Unit of sizes in /proc/PID/statm: a page, which is 4 KiB on every architecture that we run on.
-const PAGE_BYTES: u64 = 4_096;
+use crate::bench::start::cost;
 
 /// One part of a lab.
 pub(super) struct Part {
@@ -22,9 +21,4 @@ pub(super) fn all(members: &[u32]) -> Vec<Part> {
         *parts.entry(cost::part(name.trim_end())).or_default() += resident_bytes(*member).unwrap_or(0);
     }
     parts.into_iter().map(|(name, memory_bytes)| Part { name, memory_bytes }).collect()
-}
-
-fn resident_bytes(process: u32) -> Option<u64> {
-    let sizes = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
-    Some(sizes.split_whitespace().nth(1)?.parse::<u64>().ok()? * PAGE_BYTES)
 }
